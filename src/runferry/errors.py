@@ -1,0 +1,38 @@
+"""The errors that a user sees as one line; everything else is a defect of runferry's."""
+
+from __future__ import annotations
+
+
+class RunferryError(Exception):
+    """Something the user can mend. Its text is one line: what was found, what was expected, what to do.
+
+    `exit_code` is what the command line ends with: 2 for a usage or config error, 1 for work that failed.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(RunferryError):
+    """The config, a sweep definition or a command line says something that cannot be done."""
+
+    exit_code = 2
+
+
+class PackingError(RunferryError):
+    """An environment could not be built, packed or unpacked."""
+
+
+class LaunchError(RunferryError):
+    """An attempt could not be started: the run folder, its environment or its disk is not as it must be."""
+
+
+class SegmentError(RunferryError):
+    """A segment's file is not a W&B transaction log, or cannot be read."""
+
+
+class ServerError(RunferryError):
+    """The W&B server could not be asked, or refused to answer."""
+
+
+class NotVerifiedError(RunferryError):
+    """The server does not hold what the disk holds, so that no receipt was written."""

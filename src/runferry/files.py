@@ -1,0 +1,76 @@
+"""Files that mean something: written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path` so that a reader, or a crash, sees the old file or the new one and nothing between.
+
+    The content goes to a temporary name in the same folder, is fsynced and renamed; the folder is created when it
+    is missing and fsynced afterwards, so that the new name survives a power cut too.
+
+    Raises
+    ------
+    OSError
+        When the disk is full or the folder cannot be written; the temporary file is removed then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            # mkstemp makes files private; results are shared with the group as the umask says.
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)  # noqa: PTH105 - a str from mkstemp
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (a rename alone is not)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with `write_atomically`."""
+    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none.
+    ValueError
+        When it is not JSON; the message names the file.
+    """
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        message = f"{path}: expected JSON, found {error}"
+        raise ValueError(message) from error
+
+
+def _umask() -> int:
+    # The only way to read it without changing it for other threads is /proc (Linux, as are all sites).
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    return 0o022

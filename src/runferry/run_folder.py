@@ -1,0 +1,102 @@
+"""The folder of one run, `results/<experiment>/<run>/`: which file means what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runferry.errors import ConfigError
+from runferry.files import read_json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names the files of a run; nothing is read or written before a method says so."""
+
+    path: Path
+
+    @property
+    def run_file(self) -> Path:
+        """What the run is: `run.json`, written before the run is submitted."""
+        return self.path / "run.json"
+
+    @property
+    def wandb_folder(self) -> Path:
+        """Where wandb puts its segments: `$WANDB_DIR/wandb` with WANDB_DIR being the run's folder."""
+        return self.path / "wandb"
+
+    @property
+    def data_folder(self) -> Path:
+        """Where wandb stages artifacts and media (WANDB_DATA_DIR); needed again at sync."""
+        return self.path / "wandb-data"
+
+    @property
+    def attempts_folder(self) -> Path:
+        """One `<n>.json` for each attempt, numbered from 1."""
+        return self.path / "attempts"
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """The user's; given to the command as `$RUNFERRY_CHECKPOINTS`."""
+        return self.path / "checkpoints"
+
+    @property
+    def log_file(self) -> Path:
+        """What the command printed, all attempts one after the other."""
+        return self.path / "train.log"
+
+    @property
+    def trained_file(self) -> Path:
+        """The output of `train`: written when the command ended with exit code 0."""
+        return self.path / "trained.json"
+
+    @property
+    def receipt_file(self) -> Path:
+        """The output of `sync`: the server holds every record of every segment."""
+        return self.path / "receipt.json"
+
+    def segments(self) -> list[Path]:
+        """The `offline-run-*` folders, in the order in which they were begun."""
+        # The name is offline-run-<YYYYmmdd_HHMMSS>-<id>, so that the names sort by time.
+        return sorted(self.wandb_folder.glob("offline-run-*"))
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """The records of the attempts so far, first to last (see `runferry.launch` for their keys)."""
+        files = [file for file in self.attempts_folder.glob("*.json") if file.stem.isdigit()]
+        return [read_json(file) for file in sorted(files, key=lambda file: int(file.stem))]
+
+    def read_run(self) -> dict[str, Any]:
+        """Read `run.json` (see `runferry.experiment.Run.as_record` for its keys).
+
+        Raises
+        ------
+        ConfigError
+            When the folder is not a run's.
+        """
+        try:
+            return read_json(self.run_file)
+        except FileNotFoundError as error:
+            message = (
+                f"{self.path}: no run.json in it; expected the folder of a run, as in results/<experiment>/<run>"
+            )
+            raise ConfigError(message) from error
+
+
+def find_run_folders(path: Path) -> list[RunFolder]:
+    """All run folders at or below `path` (a run's folder, an experiment's, or the whole results), sorted.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such folder or no run in it.
+    """
+    if not path.is_dir():
+        message = f"{path}: no such folder; expected a run's folder, an experiment's, or results/"
+        raise ConfigError(message)
+    patterns = ["run.json", "*/run.json", "*/*/run.json"]
+    found = sorted({file.parent for pattern in patterns for file in path.glob(pattern)})
+    if not found:
+        message = f"{path}: no run in it (no run.json); expected results/, an experiment's folder or a run's"
+        raise ConfigError(message)
+    return [RunFolder(folder) for folder in found]
