@@ -1,0 +1,201 @@
+"""The config: checked against its schema, defaults filled in, and one line for whatever is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runferry.errors import ConfigError
+
+
+def check_yaml(file: Path) -> None:
+    """Refuse a YAML file that is malformed or names a key twice (PyYAML itself keeps the last one silently).
+
+    A file that is not there is left to the caller.
+
+    Raises
+    ------
+    ConfigError
+        With the file, line and column.
+    """
+    if file.is_file():
+        load_yaml(file)
+
+
+def load_yaml(file: Path) -> Any:
+    """Read a YAML file, refusing duplicate keys.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, malformed, or has a key twice.
+    """
+    try:
+        text = file.read_text()
+    except OSError as error:
+        message = f"{file}: expected a YAML file, found none that can be read ({error.strerror})"
+        raise ConfigError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"{file}: expected a YAML file in UTF-8, found bytes that are not"
+        raise ConfigError(message) from error
+    try:
+        return yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader underneath
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
+        message = f"{file}, {where}: malformed YAML: {error.problem or error.context}"
+        raise ConfigError(message) from error
+    except yaml.YAMLError as error:
+        message = f"{file}: malformed YAML: {' '.join(str(error).split())}"
+        raise ConfigError(message) from error
+
+
+def validate(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
+    """Check `config` against the JSON schema and return a plain copy with every default filled in.
+
+    Parameters
+    ----------
+    config
+        As Snakemake merged it from files, profile and command line.
+    schema_file
+        `workflow/schemas/config.schema.yaml`; its `expected` annotations are the words of the messages.
+
+    Raises
+    ------
+    ConfigError
+        For the first thing that is wrong: the key, what was found, what was expected.
+    """
+    # Imported here: its start-up costs more than the whole check, and a job's launcher needs neither.
+    from jsonschema import Draft202012Validator
+
+    schema = yaml.safe_load(schema_file.read_text())
+    checked = _with_defaults(json.loads(json.dumps(config)), schema)
+    errors = sorted(Draft202012Validator(schema).iter_errors(checked), key=lambda error: list(map(str, error.absolute_path)))
+    if errors:
+        raise ConfigError(_one_line(errors[0]))
+    return checked
+
+
+def cluster_name(config: Mapping[str, Any]) -> str | None:
+    """Name the cluster: the config's key, else `$CC_CLUSTER`, which Alliance nodes set."""
+    return config.get("cluster") or os.environ.get("CC_CLUSTER") or None
+
+
+def minutes(time: str) -> int:
+    """Convert a time that the schema let through (`15m`, `1d12h`, `1-12:00`, `3:00:00`) to whole minutes, rounded up.
+
+    Raises
+    ------
+    ConfigError
+        When it is no time at all, as `m` or zero.
+    """
+    if match := re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?", time):
+        days, hours, mins = (int(part or 0) for part in match.groups())
+        total = days * 1440 + hours * 60 + mins
+    elif match := re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?", time):
+        days, hours, mins, seconds = (int(part or 0) for part in match.groups())
+        total = days * 1440 + hours * 60 + mins + (1 if seconds else 0)
+    else:
+        total = 0
+    if total == 0:
+        message = f"time: found {time!r}, expected a time such as 15m, 3h, 1d12h or 1-12:00 (days-hours:minutes)"
+        raise ConfigError(message)
+    return total
+
+
+def mebibytes(memory: str) -> int:
+    """Convert an amount of memory that the schema let through (`500M`, `1.5G`, `1T`) to MiB, as Slurm counts."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([MGT])B?", memory)
+    if match is None:
+        message = f"memory: found {memory!r}, expected an amount of memory such as 500M, 4G or 1T"
+        raise ConfigError(message)
+    return round(float(match[1]) * {"M": 1, "G": 1024, "T": 1024**2}[match[2]])
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean X?)` for the known word nearest to a mistyped one, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    named: Mapping[str, Any] = schema.get("properties", {})
+    for key, subschema in named.items():
+        if key not in value and "default" in subschema:
+            value[key] = json.loads(json.dumps(subschema["default"]))
+        elif key in value and value[key] is None and "object" in _types(subschema) and "default" in subschema:
+            # `environment:` with nothing under it is YAML's null.
+            value[key] = json.loads(json.dumps(subschema["default"])) if "null" not in _types(subschema) else None
+    others = schema.get("additionalProperties")
+    for key, item in value.items():
+        if key in named:
+            value[key] = _with_defaults(item, named[key])
+        elif isinstance(others, dict):
+            value[key] = _with_defaults({} if item is None else item, others)
+    return value
+
+
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    types = schema.get("type", [])
+    return [types] if isinstance(types, str) else list(types)
+
+
+def _one_line(error: Any) -> str:
+    """Word a jsonschema ValidationError as: config: <key>: found <what>, expected <what>."""
+    path = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = next(key for key in error.instance if key not in known)
+        key = f"{path}.{unknown}" if path else unknown
+        return f"config: {key}: found an unknown key, expected one of {', '.join(known)}{suggest(unknown, known)}"
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        key = f"{path}.{missing}" if path else missing
+        return f"config: {key}: found nothing, expected {_expected(error.schema['properties'][missing])}"
+    if error.parent is not None and error.parent.validator == "propertyNames":
+        path = ".".join(str(part) for part in error.parent.absolute_path)
+    found = json.dumps(error.instance, ensure_ascii=False)
+    if len(found) > 80:
+        found = found[:77] + "..."
+    return f"config: {path or 'the whole'}: found {found}, expected {_expected(error.schema)}"
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    if "expected" in schema:
+        return str(schema["expected"])
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    words = {
+        "object": "a mapping of keys",
+        "array": "a list",
+        "string": "a text",
+        "integer": "a whole number",
+        "number": "a number",
+        "null": "null",
+    }
+    return " or ".join(words[name] for name in _types(schema)) or str(schema.get("description", "something else"))
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, but a key that stands twice in a mapping is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key_node.tag != "tag:yaml.org,2002:merge":
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key!r} stands twice", key_node.start_mark
+                    )
+                seen.add(key)
+        return super().construct_mapping(node, deep=deep)

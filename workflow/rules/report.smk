@@ -1,0 +1,18 @@
+rule report:
+    input:
+        receipts=plan.targets("<results>/{experiment}/{run}/receipt.json"),
+    output:
+        pages=report(
+            expand("<results>/{experiment}/report.html", experiment=plan.experiments),
+            caption="../report/curves.rst",
+            category="Training",
+        ),
+    log:
+        "<logs>/report.log",
+    localrule: True
+    conda:
+        "../envs/runferry.yaml"
+    params:
+        folders=EXPERIMENT_FOLDERS,
+    shell:
+        "runferry report --log {log:q} {params.folders:q}"

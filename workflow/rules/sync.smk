@@ -1,0 +1,27 @@
+rule sync:
+    input:
+        trained="<results>/{experiment}/{run}/trained.json",
+    output:
+        receipt="<results>/{experiment}/{run}/receipt.json",
+    log:
+        "<logs>/{experiment}/{run}/sync.log",
+    localrule: True
+    conda:
+        "../envs/runferry.yaml"
+    params:
+        folder=subpath(output.receipt, parent=True),
+    shell:
+        "runferry sync --log {log:q} {params.folder:q}"
+
+
+rule sync_all:
+    log:
+        "<logs>/sync_all.log",
+    # Not a list of receipts: it carries what is there, of failed runs too, and trains nothing.
+    localrule: True
+    conda:
+        "../envs/runferry.yaml"
+    params:
+        folders=EXPERIMENT_FOLDERS,
+    shell:
+        "runferry sync --if-any --log {log:q} {params.folders:q}"

@@ -1,0 +1,34 @@
+rule runs:
+    output:
+        table="<results>/{experiment}/runs.tsv",
+    log:
+        "<logs>/{experiment}/runs.log",
+    localrule: True
+    conda:
+        "../envs/runferry.yaml"
+    params:
+        digest=lambda wildcards: plan.experiments[wildcards.experiment].digest,
+    script:
+        "../scripts/write_runs.py"
+
+
+rule train:
+    # Ancient: what is trained stays trained when the list of runs grows or the environment is built anew.
+    input:
+        runs=ancient("<results>/{experiment}/runs.tsv"),
+        environment=ancient(environment_of_experiment),
+    output:
+        trained="<results>/{experiment}/{run}/trained.json",
+    log:
+        "<results>/{experiment}/{run}/train.log",
+    conda:
+        "../envs/runferry.yaml"
+    threads: lambda wildcards: plan.experiments[wildcards.experiment].cores
+    resources:
+        mem_mb=lambda wildcards: plan.experiments[wildcards.experiment].memory,
+        runtime=lambda wildcards: plan.experiments[wildcards.experiment].time,
+    params:
+        folder=subpath(output.trained, parent=True),
+    shell:
+        # The launcher writes the log itself: all attempts, one after the other.
+        "runferry launch {params.folder:q}"
