@@ -53,8 +53,8 @@ def find_cluster(name: str | None) -> Cluster:
     """
     known = ", ".join(sorted(_CLUSTERS))
     if name is None:
-        message = f"config: cluster: found nothing, and no $CC_CLUSTER; expected one of {known}, or a profile: --profile profiles/local"
-        raise ConfigError(message)
+        message = f"config: cluster: found nothing, and no $CC_CLUSTER; expected one of {known}"
+        raise ConfigError(f"{message}, or a profile: --profile profiles/local")
     if name not in _CLUSTERS:
         message = f"config: cluster: found {name!r}, expected one of {known}{suggest(name, _CLUSTERS)}"
         raise ConfigError(message)

@@ -7,12 +7,15 @@ import json
 import os
 import re
 from collections.abc import Hashable, Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
 from runferry.errors import ConfigError
+from runferry.json_values import is_mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def check_yaml(file: Path) -> None:
@@ -46,7 +49,7 @@ def load_yaml(file: Path) -> Any:
         message = f"{file}: expected a YAML file in UTF-8, found bytes that are not"
         raise ConfigError(message) from error
     try:
-        return yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader underneath
+        return yaml.load(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
@@ -76,8 +79,12 @@ def validate(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
     from jsonschema import Draft202012Validator
 
     schema = yaml.safe_load(schema_file.read_text())
-    checked = _with_defaults(json.loads(json.dumps(config)), schema)
-    errors = sorted(Draft202012Validator(schema).iter_errors(checked), key=lambda error: list(map(str, error.absolute_path)))
+    # Through JSON: plain types, and a date (which YAML makes of 2026-01-01) is the text that was written.
+    checked = _with_defaults(json.loads(json.dumps(config, default=str)), schema)
+    validator: Any = Draft202012Validator(schema)
+    errors: list[Any] = sorted(
+        validator.iter_errors(checked), key=lambda error: [str(part) for part in error.absolute_path]
+    )
     if errors:
         raise ConfigError(_one_line(errors[0]))
     return checked
@@ -126,7 +133,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    if not isinstance(value, dict):
+    if not is_mapping(value):
         return value
     named: Mapping[str, Any] = schema.get("properties", {})
     for key, subschema in named.items():
@@ -135,11 +142,11 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
         elif key in value and value[key] is None and "object" in _types(subschema) and "default" in subschema:
             # `environment:` with nothing under it is YAML's null.
             value[key] = json.loads(json.dumps(subschema["default"])) if "null" not in _types(subschema) else None
-    others = schema.get("additionalProperties")
+    others: Any = schema.get("additionalProperties")
     for key, item in value.items():
         if key in named:
             value[key] = _with_defaults(item, named[key])
-        elif isinstance(others, dict):
+        elif is_mapping(others):
             value[key] = _with_defaults({} if item is None else item, others)
     return value
 
@@ -190,8 +197,9 @@ class _StrictLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
+        construct: Any = cast("Any", self).construct_object
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            key: Any = construct(key_node, deep=True)
             if isinstance(key, Hashable) and key_node.tag != "tag:yaml.org,2002:merge":
                 if key in seen:
                     raise yaml.constructor.ConstructorError(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runferry import sweep
 from runferry.config import load_yaml, mebibytes, minutes
 from runferry.errors import ConfigError
 from runferry.files import write_atomically, write_json
 from runferry.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENVIRONMENTS = "environments"
 """The folder in results/ that is no experiment's."""
@@ -64,8 +66,8 @@ class Experiment:
         Parameters
         ----------
         runs_file
-            `results/<experiment>/runs.tsv`; the runs' folders are beside it. A `run.json` that says the same already is left
-            alone.
+            `results/<experiment>/runs.tsv`; the runs' folders are beside it. A `run.json` that says the same already
+            is left alone.
         """
         for run in self.runs.values():
             file = RunFolder(runs_file.parent / run.id).run_file
@@ -79,7 +81,11 @@ class Experiment:
         names = list(dict.fromkeys(name for run in self.runs.values() for name in run.parameters))
         rows = [["id", "name", *names]]
         rows += [
-            [run.id, run.name, *(_cell(run.parameters[name]) if name in run.parameters else "" for name in names)]
+            [
+                run.id,
+                run.name,
+                *(_cell(run.parameters[name]) if name in run.parameters else "" for name in names),
+            ]
             for run in self.runs.values()
         ]
         write_atomically(runs_file, "".join("\t".join(row) + "\n" for row in rows))
@@ -101,13 +107,13 @@ class Experiment:
 def experiments(config: Mapping[str, Any]) -> dict[str, Experiment]:
     """Make the experiments of a validated config (see `runferry.config.validate`), by name.
 
-    Paths in the config are relative to the folder that Snakemake works in, which is the current one when this is called.
+    Paths in the config are relative to the folder that Snakemake works in: the current one when this is called.
 
     Raises
     ------
     ConfigError
-        When a sweep cannot be read or has no runs, a file that is named is missing, two runs have one id, or two experiments
-        would share a folder.
+        When a sweep cannot be read or has no runs, a file that is named is missing, two runs have one id, or two
+        experiments would share a folder.
     """
     requirements = config["environment"]["requirements"]
     if requirements is not None and not Path(requirements).is_file():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError
 from runferry.files import read_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,12 @@ class RunFolder:
         return self.path / "receipt.json"
 
     def segments(self) -> list[Path]:
-        """The `offline-run-*` folders, in the order in which they were begun."""
+        """List the `offline-run-*` folders in the order in which they were begun."""
         # The name is offline-run-<YYYYmmdd_HHMMSS>-<id>, so that the names sort by time.
         return sorted(self.wandb_folder.glob("offline-run-*"))
 
     def attempts(self) -> list[dict[str, Any]]:
-        """The records of the attempts so far, first to last (see `runferry.launch` for their keys)."""
+        """Read the records of the attempts so far, first to last (see `runferry.launch` for their keys)."""
         files = [file for file in self.attempts_folder.glob("*.json") if file.stem.isdigit()]
         return [read_json(file) for file in sorted(files, key=lambda file: int(file.stem))]
 
@@ -77,9 +79,7 @@ class RunFolder:
         try:
             return read_json(self.run_file)
         except FileNotFoundError as error:
-            message = (
-                f"{self.path}: no run.json in it; expected the folder of a run, as in results/<experiment>/<run>"
-            )
+            message = f"{self.path}: no run.json in it; expected the folder of a run, as in results/<experiment>/<run>"
             raise ConfigError(message) from error
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runferry.config import suggest
 from runferry.errors import ConfigError
+from runferry.json_values import is_list, is_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 METHODS = ("grid",)
 """The sweep methods that are there."""
@@ -42,20 +45,24 @@ def check(definition: Any, where: str) -> Mapping[str, Any]:
     ConfigError
         For the first thing that is wrong.
     """
-    if not isinstance(definition, Mapping):
+    if not is_mapping(definition):
         raise ConfigError(f"{where}: found {_shown(definition)}, expected a W&B sweep definition (a mapping)")
     for key in definition:
         if key not in _KEYS:
-            message = f"{where}: {key}: found an unknown key, expected one of {', '.join(_KEYS)}{suggest(str(key), _KEYS)}"
+            message = (
+                f"{where}: {key}: found an unknown key, expected one of {', '.join(_KEYS)}{suggest(str(key), _KEYS)}"
+            )
             raise ConfigError(message)
     method = definition.get("method")
     if method not in METHODS:
-        message = f"{where}: method: found {_shown(method)}, expected {' or '.join(METHODS)}{suggest(str(method), METHODS)}"
+        message = (
+            f"{where}: method: found {_shown(method)}, expected {' or '.join(METHODS)}{suggest(str(method), METHODS)}"
+        )
         raise ConfigError(message)
     parameters = definition.get("parameters")
-    if not isinstance(parameters, Mapping) or not parameters:
-        message = f"{where}: parameters: found {_shown(parameters)}, expected at least one parameter (an empty grid has no run)"
-        raise ConfigError(message)
+    if not is_mapping(parameters) or not parameters:
+        message = f"{where}: parameters: found {_shown(parameters)}, expected at least one parameter"
+        raise ConfigError(f"{message} (an empty grid has no run)")
     for name, parameter in parameters.items():
         _values(parameter, f"{where}: parameters.{name}")
     _check_command(definition, where)
@@ -98,31 +105,42 @@ def command(definition: Mapping[str, Any], parameters: Parameters, where: str) -
 
 def _values(parameter: Any, where: str) -> Sequence[Any]:
     """List the values that a grid takes from a parameter."""
-    if not isinstance(parameter, Mapping):
+    if not is_mapping(parameter):
         raise ConfigError(f"{where}: found {_shown(parameter)}, expected a mapping such as {{values: [1, 2]}}")
     for key in parameter:
         if key == "parameters":
             raise ConfigError(f"{where}: found nested parameters, expected value or values (nesting is not there yet)")
         if key not in _PARAMETER_KEYS:
             known = ", ".join(_PARAMETER_KEYS)
-            message = f"{where}.{key}: found an unknown key, expected one of {known}{suggest(str(key), _PARAMETER_KEYS)}"
+            message = (
+                f"{where}.{key}: found an unknown key, expected one of {known}{suggest(str(key), _PARAMETER_KEYS)}"
+            )
             raise ConfigError(message)
     if "value" in parameter:
         return [_plain(parameter["value"], f"{where}.value")]
     if "values" in parameter:
         values = parameter["values"]
-        if not isinstance(values, list) or not values:
+        if not is_list(values) or not values:
             raise ConfigError(f"{where}.values: found {_shown(values)}, expected a list with at least one value")
         return [_plain(value, f"{where}.values") for value in values]
+    return _counted(parameter, where)
+
+
+def _counted(parameter: Mapping[str, Any], where: str) -> Sequence[int]:
+    """List the whole numbers from `min` to `max`, the one distribution that a grid can go through."""
     if parameter.get("distribution") in {"int_uniform", None} and {"min", "max"} <= set(parameter):
         low, high = parameter["min"], parameter["max"]
         if type(low) is int and type(high) is int and low <= high:
             return range(low, high + 1)
-        message = f"{where}: found min {_shown(low)} and max {_shown(high)}, expected two whole numbers, the smaller first"
+        message = (
+            f"{where}: found min {_shown(low)} and max {_shown(high)}, expected two whole numbers, the smaller first"
+        )
         raise ConfigError(f"{message} (a grid needs values that can be counted)")
     if "distribution" in parameter:
         found = f"distribution {_shown(parameter['distribution'])}"
-        raise ConfigError(f"{where}: found {found}, expected value, values or int_uniform with min and max (method is grid)")
+        raise ConfigError(
+            f"{where}: found {found}, expected value, values or int_uniform with min and max (method is grid)"
+        )
     raise ConfigError(f"{where}: found no values, expected value, values, or min and max")
 
 
@@ -130,13 +148,15 @@ def _plain(value: Any, where: str) -> Any:
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
-        message = f"{where}: found {value!r}, expected a text, a number, true, false, null, or a list or mapping of these"
+        message = (
+            f"{where}: found {value!r}, expected a text, a number, true, false, null, or a list or mapping of these"
+        )
         raise ConfigError(message) from error
 
 
 def _check_command(definition: Mapping[str, Any], where: str) -> None:
     items = definition.get("command")
-    if items is not None and (not isinstance(items, list) or not items):
+    if items is not None and (not is_list(items) or not items):
         raise ConfigError(f"{where}: command: found {_shown(items)}, expected a list of arguments")
     for item in items or DEFAULT_COMMAND:
         text = str(item)
@@ -145,7 +165,9 @@ def _check_command(definition: Mapping[str, Any], where: str) -> None:
         _macro(text[2:-1], where)
         program = definition.get("program")
         if text == "${program}" and (not isinstance(program, str) or not program):
-            raise ConfigError(f"{where}: program: found {_shown(program)}, expected the script to run, such as train.py")
+            raise ConfigError(
+                f"{where}: program: found {_shown(program)}, expected the script to run, such as train.py"
+            )
 
 
 def _macro(name: str, where: str) -> Callable[[str, Parameters], list[str]]:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from runferry import config as configuration
 from runferry.cluster import Cluster, find_cluster
 from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Workflow:
 
 
 def check_config_file(file: str) -> None:
-    """Refuse a malformed config file with a line and column before Snakemake reads it; a missing one is Snakemake's to name."""
+    """Refuse a malformed config file, with line and column, before Snakemake reads it; a missing one is left to it."""
     try:
         configuration.check_yaml(Path(file))
     except RunferryError as error:
@@ -88,6 +90,6 @@ def _put_on_path() -> None:
         os.environ["PATH"] = os.pathsep.join([*folders, folder])
 
 
-def _stop(error: RunferryError) -> Any:
+def _stop(error: RunferryError) -> NoReturn:
     # Not a WorkflowError: Snakemake would print the place in the Snakefile around the one line that matters.
     sys.exit(f"runferry: {error}")

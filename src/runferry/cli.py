@@ -1,0 +1,210 @@
+"""The command line: what a person types and what the rules call."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runferry import __version__
+from runferry.errors import ConfigError, RunferryError
+from runferry.run_folder import RunFolder, find_run_folders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    # argparse has no public name for what add_subparsers returns.
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+
+INTERRUPTED = 130
+"""What a shell calls the exit code of a command that Ctrl-C ended."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 not done and why, 2 a usage or config error.
+
+    `launch` returns the exit code of the user's command instead.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        return given.command(given)
+    except RunferryError as error:
+        if given.debug:
+            traceback.print_exc()
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted; what is done is kept, run the same again for the rest")
+        return INTERRUPTED
+    except OSError as error:
+        # A full disk or a folder without permission is the user's to mend, not a defect.
+        if given.debug:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"{where}{error.strerror or error}")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="runferry",
+        description="Train offline on compute nodes, sync to Weights & Biases, prove what arrived.",
+        epilog="The whole pipeline is a Snakemake workflow: snakemake --profile profiles/local",
+    )
+    parser.add_argument("--version", action="version", version=f"runferry {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_launch(commands)
+    _add_sync(commands)
+    _add_report(commands)
+    _add_environment(commands)
+    return parser
+
+
+def _add_launch(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "launch",
+        help="run one run's command, as a job does",
+        description="Unpack the environment, run the command of RUN_FOLDER/run.json with W&B offline, write the "
+        "attempt's record. Returns the command's own exit code.",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="results/<experiment>/<run>")
+    parser.set_defaults(command=_launch)
+
+
+def _launch(given: argparse.Namespace) -> int:
+    from runferry.launch import launch
+
+    return launch(RunFolder(given.folder.resolve()))
+
+
+def _add_sync(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "sync",
+        help="bring runs to the W&B server and verify them",
+        description="Send what the server lacks of each run, ask it what it holds, and write receipt.json where that "
+        "is what the disk holds. Running it again sends nothing twice.",
+        epilog="Exit code: 0 every run named has a receipt; 1 some have none (each is named, with the reason); "
+        "2 wrong usage.",
+    )
+    _add_paths(parser)
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="how long the server may go on counting before it is not believed (default: %(default).0f)",
+    )
+    parser.add_argument(
+        "--deadline",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="how long one wandb sync may take (default: %(default).0f)",
+    )
+    parser.set_defaults(command=_sync)
+
+
+def _sync(given: argparse.Namespace) -> int:
+    from runferry.sync import Limits, sync
+
+    folders = _folders(given)
+    with _log(given.log) as log:
+        outcomes = sync(folders, Limits(given.patience, given.deadline), log=log, say=_say)
+        problems = [outcome for outcome in outcomes if outcome.problem]
+        for outcome in problems:
+            line = f"{outcome.folder.path}: {outcome.problem}"
+            _say(line)
+            log.write(f"{line}\n")
+    verified = len(outcomes) - len(problems)
+    if outcomes:
+        _say(
+            f"{verified} of {len(outcomes)} runs verified"
+            + (f"; for the rest see {given.log}" if problems and given.log else "")
+        )
+    return 1 if problems else 0
+
+
+def _add_report(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="draw learning curves and list the runs of an experiment",
+        description="Write report.html into each experiment's folder, from the segments on disk: before, while and "
+        "after they are synced.",
+    )
+    _add_paths(parser)
+    parser.set_defaults(command=_report)
+
+
+def _report(given: argparse.Namespace) -> int:
+    from runferry.report import build_report
+
+    experiments = sorted({folder.path.parent for folder in _folders(given)})
+    with _log(given.log) as log:
+        for experiment in experiments:
+            line = f"report: {build_report(experiment)}"
+            _say(line)
+            log.write(f"{line}\n")
+    return 0
+
+
+def _add_environment(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "environment",
+        help="build and pack an environment",
+        description="Build a virtual environment from a requirements file, pack it into one archive beside RECORD and "
+        "write RECORD. What is there already is not built again.",
+    )
+    parser.add_argument("record", type=Path, metavar="RECORD", help="results/environments/<name>.json")
+    parser.add_argument("--requirements", type=Path, required=True, help="a pip requirements file")
+    parser.add_argument("--python", metavar="VERSION", help="such as 3.11 (default: the Python that runs this)")
+    parser.add_argument(
+        "--module", action="append", default=[], dest="modules", help="load this module first (repeatable)"
+    )
+    parser.add_argument("--no-index", action="store_true", help="take wheels only from the site's wheelhouse")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="pip's output goes here")
+    parser.set_defaults(command=_environment)
+
+
+def _environment(given: argparse.Namespace) -> int:
+    from runferry.environment import Specification, build
+
+    specification = Specification(given.requirements, given.python, tuple(given.modules), given.no_index)
+    with _log(given.log) as log:
+        record = build(specification, given.record, log=log)
+    _say(f"environment {record.key} ({record.files} files, {record.archive_bytes / 1e6:.0f} MB packed)")
+    return 0
+
+
+def _add_paths(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a run's folder, an experiment's, or results/"
+    )
+    parser.add_argument("--if-any", action="store_true", help="no error where there is no run yet")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="details go here")
+
+
+def _folders(given: argparse.Namespace) -> list[RunFolder]:
+    folders: dict[Path, RunFolder] = {}
+    for path in given.paths:
+        try:
+            folders.update({folder.path.resolve(): folder for folder in find_run_folders(path)})
+        except ConfigError:
+            if not given.if_any:
+                raise
+    return list(folders.values())
+
+
+def _log(file: Path | None) -> IO[str]:
+    if file is None:
+        return Path(os.devnull).open("w")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file.open("w")
+
+
+def _say(line: str) -> None:
+    print(f"runferry: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,268 @@
+"""Asks a W&B server what it holds, over its GraphQL API.
+
+Without importing wandb, whose import alone costs 0.4 s of CPU. The fields asked for are those that the public API of
+wandb 0.31 (`wandb.Api().runs`) asks for, many runs in one request.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import ipaddress
+import json
+import netrc
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from runferry.errors import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REQUEST_TIMEOUT = 30.0
+"""Seconds that one request may take."""
+RUNS_PER_REQUEST = 50
+"""W&B's own page size."""
+PAUSES = (1.0, 2.0, 4.0)
+"""Seconds before a request is made again when the server answers 429 or 5xx or the connection breaks."""
+
+# Names that wandb's netrc look-up takes for one another: since 0.31 the default server has a new name and the keys that
+# `wandb login` stored before lie under the old one (read in wandb 0.31.0, sdk/lib/urls.py).
+_SAME_SERVER = {"api.forge.coreweave.com": "api.wandb.ai"}
+
+
+@dataclass(frozen=True)
+class RunOnServer:
+    """What the server says of one run."""
+
+    state: str
+    """`running`, `finished`, `failed`, `crashed`, ..."""
+    history_lines: int
+    last_step: int | None
+    """None where the server names none, as for a run without history."""
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A W&B server and the key for it."""
+
+    base_url: str
+    key: str
+    key_source: str
+    """Where the key was found, for messages; the key itself is in none."""
+
+    @property
+    def app_url(self) -> str:
+        """Where a browser sees the runs: the API's address without `api.`, as wandb derives it."""
+        if given := os.environ.get("WANDB_APP_URL"):
+            return given.rstrip("/")
+        scheme, host = self.base_url.split("://", 1)
+        if host.startswith("api.forge."):
+            return f"{scheme}://{host.removeprefix('api.')}/wandb"
+        if host.startswith("api.wandb."):
+            return f"{scheme}://{host.removeprefix('api.')}"
+        if host.startswith("api."):
+            return f"{scheme}://app.{host.removeprefix('api.')}"
+        return self.base_url
+
+    def run_url(self, entity: str, project: str, run: str) -> str:
+        """Give the address of a run's page."""
+        return f"{self.app_url}/{quote(entity)}/{quote(project)}/runs/{quote(run)}"
+
+    def default_entity(self) -> str:
+        """Ask for the entity that runs without one go to.
+
+        Raises
+        ------
+        ServerError
+            When the server cannot be asked or does not know the key.
+        """
+        viewer = self._ask("query RunferryViewer { viewer { entity } }", {}).get("viewer")
+        if not viewer or not viewer.get("entity"):
+            message = f"{self.base_url}: found no default entity for the key from {self.key_source}"
+            raise ServerError(f"{message}; expected wandb.entity in the config")
+        return str(viewer["entity"])
+
+    def runs(self, entity: str, project: str, names: Sequence[str]) -> dict[str, RunOnServer]:
+        """Ask for runs by their ids, `RUNS_PER_REQUEST` at once; a run that is not there is not in the answer.
+
+        Raises
+        ------
+        ServerError
+            When the server cannot be asked or its answer is not what was asked for.
+        """
+        found: dict[str, RunOnServer] = {}
+        for start in range(0, len(names), RUNS_PER_REQUEST):
+            page = list(names[start : start + RUNS_PER_REQUEST])
+            variables = {
+                "entity": entity,
+                "project": project,
+                "filters": json.dumps({"name": {"$in": page}}),
+                "first": len(page),
+            }
+            found.update(self._parse_runs(self._ask(_RUNS, variables)))
+        return found
+
+    def _parse_runs(self, data: dict[str, Any]) -> dict[str, RunOnServer]:
+        if data.get("project") is None:
+            # No run was ever sent to this project.
+            return {}
+        try:
+            nodes = [edge["node"] for edge in data["project"]["runs"]["edges"]]
+            return {str(node["name"]): _run_on_server(node) for node in nodes}
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"{self.base_url}: found an answer without {error}, expected W&B's description of runs"
+            raise ServerError(message) from error
+
+    def _ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        credentials = base64.b64encode(f"api:{self.key}".encode()).decode()
+        request = urllib.request.Request(
+            f"{self.base_url}/graphql",
+            body,
+            {
+                "Content-Type": "application/json",
+                "Authorization": f"Basic {credentials}",
+                "User-Agent": "runferry",
+            },
+        )
+        for pause in (*PAUSES, None):
+            try:
+                with _opener(self.base_url).open(request, timeout=REQUEST_TIMEOUT) as answer:
+                    return self._parse(answer.read())
+            except urllib.error.HTTPError as error:
+                problem, asked_pause = self._describe(error), error.headers.get("Retry-After", "")
+                if pause is None or (error.code != 429 and error.code < 500):
+                    raise ServerError(problem) from error
+            except (OSError, http.client.HTTPException) as error:
+                reason = getattr(error, "reason", None) or error
+                problem, asked_pause = f"{self.base_url}: could not be reached ({reason})", ""
+                if pause is None or isinstance(reason, ConnectionRefusedError):
+                    raise ServerError(f"{problem}; nothing was sent, try again when it can be") from error
+            time.sleep(min(float(asked_pause), 60.0) if asked_pause.isdigit() else pause)
+        raise AssertionError  # the last turn of the loop returns or raises
+
+    def _describe(self, error: urllib.error.HTTPError) -> str:
+        if error.code in {401, 403}:
+            return (
+                f"{self.base_url}: refused the key from {self.key_source} (HTTP {error.code}); "
+                "expected a valid one: wandb login, or set WANDB_API_KEY"
+            )
+        return f"{self.base_url}: answered HTTP {error.code}, expected 200"
+
+    def _parse(self, text: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(text)
+            data: dict[str, Any] | None = answer.get("data")
+            errors = answer.get("errors")
+        except (ValueError, AttributeError) as error:
+            message = f"{self.base_url}: answered something that is not JSON (a login page, a proxy?)"
+            raise ServerError(f"{message}, expected W&B's GraphQL") from error
+        if errors or data is None:
+            what = "; ".join(str(item.get("message", item)) for item in errors or [{"message": "no data"}])
+            raise ServerError(f"{self.base_url}: answered with an error: {what}")
+        return data
+
+
+def find_server(base_url: str | None = None) -> Server:
+    """Find the server and the key for it, as wandb itself does: environment, then netrc.
+
+    Parameters
+    ----------
+    base_url
+        The config's `wandb.base_url`; None is `$WANDB_BASE_URL`, else what the installed wandb would use.
+
+    Raises
+    ------
+    ServerError
+        When the address is no URL or there is no key for it.
+    """
+    url = (base_url or os.environ.get("WANDB_BASE_URL") or _wandbs_own_base_url()).rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise ServerError(f"WANDB_BASE_URL: found {url!r}, expected a URL such as https://api.wandb.ai")
+    if key := os.environ.get("WANDB_API_KEY"):
+        return Server(url, key, "WANDB_API_KEY")
+    file = _netrc_file()
+    host = urlsplit(url).netloc
+    try:
+        entries = netrc.netrc(file)
+    except FileNotFoundError:
+        found = None
+    except (netrc.NetrcParseError, OSError) as error:
+        raise ServerError(f"{file}: found a file that cannot be read ({error}), expected a netrc file") from error
+    else:
+        found = entries.authenticators(host) or entries.authenticators(_SAME_SERVER.get(host, host))
+    if not found or not found[2]:
+        message = f"{url}: found no key (WANDB_API_KEY is not set, {file} has none for {host}); type: wandb login"
+        raise ServerError(message)
+    return Server(url, found[2], str(file))
+
+
+def _netrc_file() -> Path:
+    if given := os.environ.get("NETRC"):
+        return Path(given).expanduser()
+    old = Path("~/_netrc").expanduser()
+    return old if old.is_file() and not Path("~/.netrc").expanduser().is_file() else Path("~/.netrc").expanduser()
+
+
+def _wandbs_own_base_url() -> str:
+    # wandb has several sources (settings files, a default that changed in 0.31): it is asked itself, in a process
+    # of its own, and only where nothing is set.
+    code = "import wandb; print(wandb.Settings().base_url)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    lines = done.stdout.split()
+    if done.returncode or not lines:
+        raise ServerError("wandb could not be asked for its server; set WANDB_BASE_URL, such as https://api.wandb.ai")
+    return lines[-1]
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    # A proxy that a site sets for the world is not for this machine; wandb-core makes the same exception.
+    return urllib.request.build_opener(urllib.request.ProxyHandler({} if _is_loopback(url) else None))
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _run_on_server(node: dict[str, Any]) -> RunOnServer:
+    keys: dict[str, Any] = _json_field(node["historyKeys"])
+    last = keys.get("lastStep")
+    return RunOnServer(
+        state=str(node["state"]),
+        history_lines=int(node["historyLineCount"] or 0),
+        # The public API gives -1 for none.
+        last_step=None if last is None or int(last) < 0 else int(last),
+        summary=_json_field(node["summaryMetrics"]),
+    )
+
+
+def _json_field(value: Any) -> dict[str, Any]:
+    # Some fields are JSON in a string, some are JSON as they are; servers differ.
+    if isinstance(value, str):
+        value = json.loads(value)
+    return value or {}
+
+
+_RUNS = """
+query RunferryRuns($entity: String!, $project: String!, $filters: JSONString!, $first: Int!) {
+  project(name: $project, entityName: $entity) {
+    runs(filters: $filters, first: $first) {
+      edges { node { name state historyLineCount historyKeys summaryMetrics } }
+    }
+  }
+}
+"""
