@@ -199,11 +199,12 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         construct: Any = cast("Any", self).construct_object
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key: Any = construct(key_node, deep=True)
-            if isinstance(key, Hashable) and key_node.tag != "tag:yaml.org,2002:merge":
+            if isinstance(key, Hashable):
                 if key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} stands twice", key_node.start_mark
-                    )
+                    problem = f"the key {key!r} stands twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
                 seen.add(key)
         return super().construct_mapping(node, deep=deep)

@@ -1,0 +1,92 @@
+# make demo    sets up everything it needs, runs the pipeline on real data, prints where the report is
+# make test    sets up everything it needs, runs every test
+# make check   format, lint and types
+#
+# Everything that is installed goes to .venv. The second time nothing is downloaded.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SERVER ?= standin
+STANDIN_PORT ?= 8765
+
+.PHONY: help demo test quick check format setup clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \(make .*\)/  \1/p' Makefile
+	@echo "  make quick   the tests that take seconds"
+	@echo "  make clean   removes .venv and what Snakemake keeps; results/ stays"
+	@echo "  make demo SERVER=wandb   the demo, synced to your own W&B account (WANDB_API_KEY or ~/.netrc)"
+
+# The virtual environment itself. Debian keeps the module that venv needs in a package of its own.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "found $$($(PYTHON) --version), expected Python 3.11 or newer; type: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory debian-venv
+	$(PYTHON) -m venv $(VENV)
+
+.PHONY: debian-venv
+debian-venv:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing Debian's python3-venv"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-venv >/dev/null; \
+	else \
+	  echo "found no ensurepip, which python -m venv needs; on Debian type: sudo apt-get install python3-venv" >&2; exit 1; \
+	fi
+
+$(VENV)/.ready-demo: pyproject.toml | $(BIN)/python
+	@echo "installing runferry and Snakemake into $(VENV)"
+	$(PIP) install --editable '.[standin]'
+	@touch $@
+
+$(VENV)/.ready-test: pyproject.toml | $(BIN)/python
+	@echo "installing runferry, Snakemake and the test tools into $(VENV)"
+	$(PIP) install --editable '.[test]'
+	@touch $@ $(VENV)/.ready-demo
+
+# The oldest versions that are supported, beside the newest: the sites' wheelhouses have these.
+$(VENV)/oldest/.ready: pyproject.toml tests/oldest.txt | $(BIN)/python
+	@echo "installing the oldest supported versions into $(VENV)/oldest"
+	@test -x $(VENV)/oldest/bin/python || $(PYTHON) -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --constraint tests/oldest.txt \
+	  --editable '.[slurm,standin]' pytest pytest-timeout pytest-xdist hypothesis
+	@touch $@
+
+setup: $(VENV)/.ready-test $(VENV)/oldest/.ready
+
+demo: $(VENV)/.ready-demo
+	@if [ "$(SERVER)" = wandb ]; then \
+	  $(BIN)/snakemake --profile profiles/local --forcerun sync; \
+	else \
+	  $(BIN)/python -m runferry.standin --port $(STANDIN_PORT) -- $(BIN)/snakemake --profile profiles/local; \
+	fi
+	@echo
+	@echo "The report: file://$(CURDIR)/results/digits/report.html"
+	@if [ "$(SERVER)" != wandb ]; then \
+	  echo "The runs on the stand-in for W&B's server: type  $(BIN)/python -m runferry.standin --port $(STANDIN_PORT)"; \
+	  echo "  and open http://127.0.0.1:$(STANDIN_PORT)/demo/digits"; \
+	fi
+
+test: setup
+	$(BIN)/python -m pytest -n 2
+	$(VENV)/oldest/bin/python -m pytest -n 2 tests/unit tests/workflow
+
+quick: setup
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+check: $(VENV)/.ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakemake --profile profiles/local --lint
+
+format: $(VENV)/.ready-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt workflow
+
+clean:
+	rm -rf $(VENV) .snakemake .standin .pytest_cache .ruff_cache .hypothesis

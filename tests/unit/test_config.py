@@ -1,0 +1,123 @@
+"""What a config may say, and the one line that a wrong one gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runferry import config
+from runferry.errors import ConfigError
+
+SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
+SMALLEST = {"wandb": {"project": "p"}, "experiments": {"e": {"command": ["true"]}}}
+
+
+def _message(given: dict) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config.validate(given, SCHEMA)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_defaults_are_filled_in_at_every_level():
+    checked = config.validate(SMALLEST, SCHEMA)
+    assert checked["wandb"] == {"project": "p", "entity": None, "tags": [], "mode": "offline", "base_url": None}
+    assert checked["environment"] == {"python": None, "modules": [], "requirements": None}
+    assert checked["experiments"]["e"]["resources"] == {"gpus": 0, "cores": 2, "memory": "4G", "time": "1h"}
+    assert checked["experiments"]["e"]["workdir"] == "."
+
+
+def test_an_empty_section_is_its_defaults():
+    checked = config.validate({**SMALLEST, "environment": None}, SCHEMA)
+    assert checked["environment"]["modules"] == []
+
+
+def test_the_given_config_is_not_changed():
+    given = {"wandb": {"project": "p"}, "experiments": {"e": {"command": ["true"]}}}
+    config.validate(given, SCHEMA)
+    assert given == SMALLEST
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"wandb": {"projet": "p"}}, ["wandb.projet", "unknown key", "did you mean project?"]),
+        ({"wandb": {}}, ["wandb.project", "found nothing"]),
+        ({"wandb": {"project": "a/b"}}, ["wandb.project", '"a/b"', "W&B project name"]),
+        ({"wandb": {"project": "p", "mode": "online"}}, ["wandb.mode", '"online"', "offline"]),
+        ({"wandb": {"project": "p", "tags": ["a,b"]}}, ["wandb.tags.0", '"a,b"', "without a comma"]),
+        ({"wandb": {"project": "p", "base_url": "example.org"}}, ["wandb.base_url", "https://"]),
+        ({"experiments": {}}, ["experiments", "at least one experiment"]),
+        ({"experiments": {"a b": {"command": ["true"]}}}, ["experiments", '"a b"', "letters, digits"]),
+        ({"experiments": {"e": {"command": []}}}, ["experiments.e.command", "list of arguments"]),
+        ({"experiments": {"e": {"command": "true"}}}, ["experiments.e.command", '"true"', "list of arguments"]),
+        ({"environment": {"python": 3.11}}, ["environment.python", "3.11", "in quotes"]),
+        ({"environment": {"modules": ["a;b"]}}, ["environment.modules.0", "module name"]),
+        ({"surplus": 1}, ["surplus", "unknown key"]),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_was_found_and_expected(change, said):
+    message = _message({**SMALLEST, **change})
+    for part in said:
+        assert part in message
+
+
+@pytest.mark.parametrize("time", ["yesterday", "", "m", "1:2:3:4", "90", 90, "1.5h", "0m"])
+def test_a_time_that_is_none_is_refused(time):
+    given = {**SMALLEST, "experiments": {"e": {"command": ["true"], "resources": {"time": time}}}}
+    with pytest.raises(ConfigError, match="expected a time such as 15m"):
+        config.minutes(config.validate(given, SCHEMA)["experiments"]["e"]["resources"]["time"])
+
+
+@pytest.mark.parametrize(
+    ("time", "minutes"),
+    [
+        ("15m", 15),
+        ("3h", 180),
+        ("1d", 1440),
+        ("1d12h", 2160),
+        ("1h30m", 90),
+        ("0:30", 30),
+        ("2:00:01", 121),
+        ("1-12:00", 2160),
+    ],
+)
+def test_times_are_minutes(time, minutes):
+    assert config.minutes(time) == minutes
+
+
+@pytest.mark.parametrize(
+    ("memory", "mebibytes"), [("500M", 500), ("4G", 4096), ("1.5G", 1536), ("1T", 1024**2), ("2GB", 2048)]
+)
+def test_memory_is_mebibytes(memory, mebibytes):
+    assert config.mebibytes(memory) == mebibytes
+
+
+def test_malformed_yaml_is_named_with_its_place(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("a: 1\nb: [2\nc: 3\n")
+    with pytest.raises(ConfigError, match=r"config.yaml, line 3, column 2: malformed YAML"):
+        config.load_yaml(file)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("experiments:\n  a: {}\n  a: {}\n")
+    with pytest.raises(ConfigError, match=r"line 3, column 3: .*'a' stands twice"):
+        config.load_yaml(file)
+
+
+def test_a_merge_key_is_no_duplicate(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("base: &base {x: 1}\na:\n  <<: *base\n  y: 2\n")
+    assert config.load_yaml(file)["a"] == {"x": 1, "y": 2}
+
+
+def test_the_cluster_falls_back_to_the_sites_variable(monkeypatch):
+    monkeypatch.setenv("CC_CLUSTER", "narval")
+    assert config.cluster_name({"cluster": None}) == "narval"
+    assert config.cluster_name({"cluster": "local"}) == "local"
+    monkeypatch.delenv("CC_CLUSTER")
+    assert config.cluster_name({"cluster": None}) is None

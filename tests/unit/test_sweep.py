@@ -1,0 +1,155 @@
+"""W&B sweep definitions become runs' parameters and arguments."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runferry import sweep
+from runferry.errors import ConfigError
+
+AWKWARD = ["a b", "it's", '"', ";", "$(touch x)", "`id`", "two\nlines", "é→😀", "--flag", "a=b", "*", "\\", ""]
+
+
+def _grid(parameters: dict, **rest) -> list[dict]:
+    definition = sweep.check({"program": "train.py", "method": "grid", "parameters": parameters, **rest}, "sweep.yaml")
+    return list(sweep.grid(definition, "sweep.yaml"))
+
+
+def test_a_grid_is_every_combination_the_last_parameter_turning_fastest():
+    points = _grid({"a": {"values": [1, 2]}, "b": {"value": "x"}, "c": {"values": [True, None]}})
+    assert points == [
+        {"a": 1, "b": "x", "c": True},
+        {"a": 1, "b": "x", "c": None},
+        {"a": 2, "b": "x", "c": True},
+        {"a": 2, "b": "x", "c": None},
+    ]
+
+
+def test_whole_numbers_between_min_and_max_are_values():
+    assert [point["n"] for point in _grid({"n": {"min": 2, "max": 4}})] == [2, 3, 4]
+    assert len(_grid({"n": {"distribution": "int_uniform", "min": 0, "max": 9}})) == 10
+
+
+def test_the_default_command_is_wandbs():
+    definition = {
+        "program": "train.py",
+        "method": "grid",
+        "parameters": {"lr": {"value": 0.1}, "name": {"value": "a b"}},
+    }
+    command = sweep.command(definition, {"lr": 0.1, "name": "a b"}, "sweep.yaml")
+    assert command == ["/usr/bin/env", "python", "train.py", "--lr=0.1", "--name=a b"]
+
+
+@pytest.mark.parametrize(
+    ("macro", "arguments"),
+    [
+        ("${args}", ["--lr=0.1", "--deep=True", "--slow=False"]),
+        ("${args_no_hyphens}", ["lr=0.1", "deep=True", "slow=False"]),
+        ("${args_no_equals}", ["--lr", "0.1", "--deep", "True", "--slow", "False"]),
+        ("${args_no_boolean_flags}", ["--lr=0.1", "--deep"]),
+        ("${args_append_hydra}", ["+lr=0.1", "+deep=True", "+slow=False"]),
+        ("${args_override_hydra}", ["++lr=0.1", "++deep=True", "++slow=False"]),
+        ("${env}", ["/usr/bin/env"]),
+        ("${interpreter}", ["python"]),
+        ("${program}", ["train.py"]),
+        ("plain ${args}", ["plain ${args}"]),
+    ],
+)
+def test_macros_are_replaced_as_the_agent_does(macro, arguments):
+    definition = {"program": "train.py", "command": [macro]}
+    assert sweep.command(definition, {"lr": 0.1, "deep": True, "slow": False}, "sweep.yaml") == arguments
+
+
+def test_the_real_agent_makes_the_same_arguments_of_the_macros():
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+
+    parameters = {
+        "lr": 0.1,
+        "deep": True,
+        "slow": False,
+        "text": "a b;$(x)",
+        "nothing": None,
+        "list": [1, 2],
+        "map": {"k": 1},
+    }
+    theirs = create_sweep_command_args({"args": {name: {"value": value} for name, value in parameters.items()}})
+    for macro in (
+        "args",
+        "args_no_hyphens",
+        "args_no_boolean_flags",
+        "args_json",
+        "args_no_equals",
+        "args_append_hydra",
+    ):
+        ours = sweep.command({"program": "p", "command": ["${" + macro + "}"]}, parameters, "sweep.yaml")
+        assert ours == theirs[macro]
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"])) | st.sampled_from(AWKWARD))
+def test_any_text_is_one_argument_unchanged(text):
+    command = sweep.command({"program": "p"}, {"x": text}, "sweep.yaml")
+    assert command[-1] == f"--x={text}"
+    as_json = sweep.command({"program": "p", "command": ["${args_json}"]}, {"x": text}, "sweep.yaml")
+    assert json.loads(as_json[0]) == {"x": text}
+
+
+@pytest.mark.parametrize(
+    ("definition", "said"),
+    [
+        ([], ["sweep.yaml", "expected a W&B sweep definition"]),
+        ({"method": "quantum"}, ["method", "'quantum'", "grid"]),
+        ({}, ["method", "nothing"]),
+        ({"method": "grid"}, ["parameters", "nothing", "at least one"]),
+        ({"method": "grid", "parameters": {}}, ["parameters", "at least one"]),
+        ({"method": "grid", "parameters": {"a": {}}}, ["parameters.a", "no values"]),
+        ({"method": "grid", "parameters": {"a": {"values": []}}}, ["parameters.a.values", "at least one value"]),
+        ({"method": "grid", "parameters": {"a": {"values": 3}}}, ["parameters.a.values", "'3'"]),
+        ({"method": "grid", "parameters": {"a": 3}}, ["parameters.a", "expected a mapping"]),
+        ({"method": "grid", "parameters": {"a": {"valus": [1]}}}, ["parameters.a.valus", "did you mean value"]),
+        ({"method": "grid", "parameters": {"a": {"min": 0.1, "max": 1}}}, ["parameters.a", "whole numbers"]),
+        ({"method": "grid", "parameters": {"a": {"min": 2, "max": 1}}}, ["parameters.a", "smaller first"]),
+        ({"method": "grid", "parameters": {"a": {"distribution": "normal"}}}, ["parameters.a", "'normal'"]),
+        ({"method": "grid", "parameters": {"a": {"value": 1}}}, ["program", "nothing", "train.py"]),
+        (
+            {"method": "grid", "parameters": {"a": {"value": float("nan")}}, "program": "p"},
+            ["parameters.a.value", "nan"],
+        ),
+        ({"method": "grid", "parameters": {"a": {"value": 1}}, "command": ["${no}"]}, ["${no}", "${args}"]),
+        ({"method": "grid", "parameters": {"a": {"value": 1}}, "command": "x"}, ["command", "list of arguments"]),
+        ({"method": "grid", "paramters": {}}, ["paramters", "did you mean parameters?"]),
+    ],
+)
+def test_what_is_no_definition_is_refused_in_one_line(definition, said):
+    with pytest.raises(ConfigError) as caught:
+        sweep.check(definition, "sweep.yaml")
+    assert "\n" not in str(caught.value)
+    for part in said:
+        assert part in str(caught.value)
+
+
+@given(
+    st.dictionaries(
+        st.text(string.ascii_letters, min_size=1),
+        st.lists(st.integers(), min_size=1, max_size=4),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_a_grid_has_as_many_points_as_the_product_of_its_values(values):
+    points = _grid({name: {"values": given_values} for name, given_values in values.items()})
+    expected = 1
+    for given_values in values.values():
+        expected *= len(given_values)
+    assert len(points) == expected
+    assert all(list(point) == list(values) for point in points)
+
+
+def test_arguments_are_never_quoted_for_a_shell():
+    command = sweep.command({"program": "p"}, {"x": "a b"}, "sweep.yaml")
+    assert command[-1] != shlex.quote(command[-1])
