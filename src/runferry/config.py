@@ -82,9 +82,7 @@ def validate(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
     # Through JSON: plain types, and a date (which YAML makes of 2026-01-01) is the text that was written.
     checked = _with_defaults(json.loads(json.dumps(config, default=str)), schema)
     validator: Any = Draft202012Validator(schema)
-    errors: list[Any] = sorted(
-        validator.iter_errors(checked), key=lambda error: [str(part) for part in error.absolute_path]
-    )
+    errors: list[Any] = sorted(validator.iter_errors(checked), key=_first_things_first)
     if errors:
         raise ConfigError(_one_line(errors[0]))
     return checked
@@ -154,6 +152,11 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 def _types(schema: Mapping[str, Any]) -> list[str]:
     types = schema.get("type", [])
     return [types] if isinstance(types, str) else list(types)
+
+
+def _first_things_first(error: Any) -> tuple[bool, list[str]]:
+    # A mistyped key is also a missing one: the typing error is what helps.
+    return error.validator != "additionalProperties", [str(part) for part in error.absolute_path]
 
 
 def _one_line(error: Any) -> str:

@@ -24,10 +24,29 @@ wildcard_constraints:
     run="[0-9a-v]{12}",
 
 
+def settles(path, wildcards):
+    """An input of a run's training that never trains it again: what is trained stays trained.
+
+    Ancient only once the run is trained: below a job that has to run, Snakemake (9.17 to 9.27) overlooks outputs that are
+    missing behind an ancient input.
+    """
+    trained = RESULTS / wildcards.experiment / wildcards.run / "trained.json"
+    return ancient(path) if trained.exists() else path
+
+
+def runs_of_experiment(wildcards):
+    """The table of an experiment's runs, with which every run.json is written."""
+    return settles(str(RESULTS / wildcards.experiment / "runs.tsv"), wildcards)
+
+
 def environment_of_experiment(wildcards):
     """The record of the environment that an experiment's runs need; none where commands run with the PATH as it is."""
     name = plan.experiments[wildcards.experiment].environment
-    return [f"<results>/environments/{name}.json"] if name else []
+    return (
+        [settles(str(RESULTS / "environments" / f"{name}.json"), wildcards)]
+        if name
+        else []
+    )
 
 
 def carry_what_is_there():

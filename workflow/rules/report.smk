@@ -1,5 +1,6 @@
 rule report:
     input:
+        runs=expand("<results>/{experiment}/runs.tsv", experiment=plan.experiments),
         receipts=plan.targets("<results>/{experiment}/{run}/receipt.json"),
     output:
         pages=report(

@@ -13,10 +13,9 @@ rule runs:
 
 
 rule train:
-    # Ancient: what is trained stays trained when the list of runs grows or the environment is built anew.
     input:
-        runs=ancient("<results>/{experiment}/runs.tsv"),
-        environment=ancient(environment_of_experiment),
+        runs=runs_of_experiment,
+        environment=environment_of_experiment,
     output:
         trained="<results>/{experiment}/{run}/trained.json",
     log:
