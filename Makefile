@@ -26,6 +26,8 @@ $(BIN)/python:
 	  { echo "found $$($(PYTHON) --version), expected Python 3.11 or newer; type: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory debian-venv
 	$(PYTHON) -m venv $(VENV)
+	@# The pip that comes with a Python of some years ago takes half an hour to choose versions that a new one finds at once.
+	$(PIP) install --upgrade pip
 
 .PHONY: debian-venv
 debian-venv:
@@ -50,11 +52,20 @@ $(VENV)/.ready-test: pyproject.toml | $(BIN)/python
 $(VENV)/oldest/.ready: pyproject.toml tests/oldest.txt | $(BIN)/python
 	@echo "installing the oldest supported versions into $(VENV)/oldest"
 	@test -x $(VENV)/oldest/bin/python || $(PYTHON) -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --upgrade pip
 	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --constraint tests/oldest.txt \
 	  --editable '.[slurm,standin]' pytest pytest-timeout pytest-xdist hypothesis
 	@touch $@
 
-setup: $(VENV)/.ready-test $(VENV)/oldest/.ready
+$(VENV)/wheels/.ready: tests/wheels.txt | $(BIN)/python
+	@echo "downloading what the tests build environments from into $(VENV)/wheels"
+	@mkdir -p $(VENV)/wheels
+	@grep -v '^#' tests/wheels.txt | while read -r requirements; do \
+	  $(PIP) download --dest $(VENV)/wheels $$requirements || exit 1; \
+	done
+	@touch $@
+
+setup: $(VENV)/.ready-test $(VENV)/oldest/.ready $(VENV)/wheels/.ready
 
 demo: $(VENV)/.ready-demo
 	@if [ "$(SERVER)" = wandb ]; then \

@@ -15,6 +15,7 @@ from runferry.run_folder import RunFolder, find_run_folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import IO
 
     # argparse has no public name for what add_subparsers returns.
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
@@ -184,7 +185,9 @@ def _add_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="a run's folder, an experiment's, or results/"
     )
-    parser.add_argument("--if-any", action="store_true", help="no error where there is no run yet")
+    parser.add_argument(
+        "--if-any", action="store_true", help="leave out runs that were never started; none is no error"
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="details go here")
 
 
@@ -196,7 +199,7 @@ def _folders(given: argparse.Namespace) -> list[RunFolder]:
         except ConfigError:
             if not given.if_any:
                 raise
-    return list(folders.values())
+    return [folder for folder in folders.values() if folder.attempts_folder.is_dir() or not given.if_any]
 
 
 def _log(file: Path | None) -> IO[str]:

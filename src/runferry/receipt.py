@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runferry import __version__
 from runferry.files import read_json, write_json
 from runferry.json_values import is_mapping
+from runferry.server import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ def differences(disk: OnDisk, there: RunOnServer | None) -> list[str]:
 
 
 def write_receipt(folder: RunFolder, disk: OnDisk, there: RunOnServer, server: Server, place: tuple[str, str]) -> None:
-    """Write `receipt.json`: what was compared, on both sides, and with which versions.
+    """Write the run's receipt: what was compared, on both sides, and with which versions.
 
     `place` is the run's entity and project on the server.
     """
@@ -70,6 +71,8 @@ def write_receipt(folder: RunFolder, disk: OnDisk, there: RunOnServer, server: S
             "runferry": __version__,
         },
     )
+    if folder.receipt_file != folder.interim_receipt_file:
+        folder.interim_receipt_file.unlink(missing_ok=True)
 
 
 def fingerprints(segments: Sequence[Segment]) -> list[dict[str, Any]]:
@@ -88,11 +91,17 @@ def fingerprints(segments: Sequence[Segment]) -> list[dict[str, Any]]:
     ]
 
 
-def holds(folder: RunFolder, segments: Sequence[Segment]) -> bool:
-    """Tell whether the run's receipt speaks of just these segments as they are now."""
+def holds(folder: RunFolder, segments: Sequence[Segment], base_url: str | None) -> bool:
+    """Tell whether the run's receipt speaks of just these segments as they are now, and of the server that is meant.
+
+    `base_url` is the server's address where one is set; None is W&B's own, which is never on this machine.
+    """
     try:
-        known = read_json(folder.receipt_file)["segments"]
+        receipt = read_json(folder.receipt_file)
+        known, server = receipt["segments"], receipt["base_url"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+    if server != base_url if base_url else is_loopback(server):
         return False
     # Sizes first: hashing what has grown is work for nothing.
     sizes = [(item.get("name"), item.get("size_bytes")) for item in known]

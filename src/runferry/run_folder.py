@@ -55,8 +55,17 @@ class RunFolder:
 
     @property
     def receipt_file(self) -> Path:
-        """The output of `sync`: the server holds every record of every segment."""
-        return self.path / "receipt.json"
+        """What says that the server holds every record of every segment.
+
+        `receipt.json`, the output of `sync`, once the run is trained. Until then (it failed, was stopped) a file that
+        no rule knows: a receipt that Snakemake found would make it believe that the run is done.
+        """
+        return self.path / "receipt.json" if self.trained_file.exists() else self.interim_receipt_file
+
+    @property
+    def interim_receipt_file(self) -> Path:
+        """The receipt of a run that is not trained yet."""
+        return self.path / "interim-receipt.json"
 
     def segments(self) -> list[Path]:
         """List the `offline-run-*` folders in the order in which they were begun."""

@@ -173,6 +173,11 @@ class Server:
         return data
 
 
+def given_base_url(base_url: str | None) -> str | None:
+    """Name the server's address where one is set: the config's `wandb.base_url`, else `$WANDB_BASE_URL`."""
+    return (base_url or os.environ.get("WANDB_BASE_URL") or "").rstrip("/") or None
+
+
 def find_server(base_url: str | None = None) -> Server:
     """Find the server and the key for it, as wandb itself does: environment, then netrc.
 
@@ -186,7 +191,7 @@ def find_server(base_url: str | None = None) -> Server:
     ServerError
         When the address is no URL or there is no key for it.
     """
-    url = (base_url or os.environ.get("WANDB_BASE_URL") or _wandbs_own_base_url()).rstrip("/")
+    url = given_base_url(base_url) or _wandbs_own_base_url().rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise ServerError(f"WANDB_BASE_URL: found {url!r}, expected a URL such as https://api.wandb.ai")
     if key := os.environ.get("WANDB_API_KEY"):
@@ -227,10 +232,11 @@ def _wandbs_own_base_url() -> str:
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
     # A proxy that a site sets for the world is not for this machine; wandb-core makes the same exception.
-    return urllib.request.build_opener(urllib.request.ProxyHandler({} if _is_loopback(url) else None))
+    return urllib.request.build_opener(urllib.request.ProxyHandler({} if is_loopback(url) else None))
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL points to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -13,7 +13,7 @@ from runferry import wandb_sync
 from runferry.disk import OnDisk, read_disk, readable_copy
 from runferry.errors import RunferryError, ServerError
 from runferry.receipt import differences, holds, write_receipt
-from runferry.server import Server, find_server
+from runferry.server import Server, find_server, given_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -119,13 +119,14 @@ def _jobs(outcomes: Iterable[Outcome]) -> dict[str | None, list[_Job]]:
         except RunferryError as error:
             outcome.problem = str(error)
             continue
-        if holds(outcome.folder, disk.segments):
+        base_url = given_base_url(wandb.get("base_url"))
+        if holds(outcome.folder, disk.segments, base_url):
             continue
         outcome.folder.receipt_file.unlink(missing_ok=True)
         # What the script says to wandb.init wins over the config, as everywhere in W&B; the segment has it.
         first = disk.segments[0]
         job = _Job(outcome, disk, first.project or wandb["project"], first.entity or wandb.get("entity") or "")
-        jobs[wandb.get("base_url")].append(job)
+        jobs[base_url].append(job)
     return jobs
 
 
@@ -170,7 +171,7 @@ class _Ferry:
             segments = _missing(job) if append else job.disk.segments
             job.outcome.sent = [segment.name for segment in segments]
             paths += [readable_copy(segment, job.outcome.folder) for segment in segments]
-        self.say(f"sending {len(paths)} segments of {len(jobs)} runs to {self.server.base_url}")
+        self.say(f"sending {_count(len(jobs), 'run')} ({_count(len(paths), 'segment')}) to {self.server.base_url}")
         try:
             wandb_sync.send(paths, self.server, append=append, deadline=self.limits.deadline, log=self.log)
         except ServerError as error:
@@ -225,6 +226,10 @@ def _can_be_replaced(job: _Job) -> bool:
     offset; and a server that has more than the disk has something from elsewhere.
     """
     return len(job.disk.segments) == 1 and job.lines_there <= job.disk.history_lines
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _lock(results: Path, say: Callable[[str], None]) -> AbstractContextManager[object]:

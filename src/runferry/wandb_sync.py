@@ -26,7 +26,7 @@ PARALLEL_RUNS = 20
 """Runs that one `wandb sync` sends at once: with 100 ms of latency 20 are three times faster than the default of 5."""
 
 # What a person has set for training says nothing about syncing, and some of it would change what is sent where.
-_KEPT = ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_HTTP_TIMEOUT", "WANDB_APP_URL")
+_KEPT = ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_HTTP_TIMEOUT", "WANDB_APP_URL", "WANDB_ERROR_REPORTING")
 
 
 def send(segments: Sequence[Path], server: Server, *, append: bool, deadline: float, log: IO[str] | None) -> None:
