@@ -34,9 +34,10 @@ RUNS_PER_REQUEST = 50
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds before a request is made again when the server answers 429 or 5xx or the connection breaks."""
 
-# Names that wandb's netrc look-up takes for one another: since 0.31 the default server has a new name and the keys that
-# `wandb login` stored before lie under the old one (read in wandb 0.31.0, sdk/lib/urls.py).
-_SAME_SERVER = {"api.forge.coreweave.com": "api.wandb.ai"}
+# Since wandb 0.31 W&B's own server has a new name; the keys that `wandb login` stored before lie under the old one, and
+# both names have one page for a browser (read in wandb 0.31.0, sdk/lib/urls.py; a test compares).
+_NEW_NAME, _OLD_NAME = "api.forge.coreweave.com", "api.wandb.ai"
+_PAGES = "https://forge.coreweave.com/wandb"
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,8 @@ class Server:
         if given := os.environ.get("WANDB_APP_URL"):
             return given.rstrip("/")
         scheme, host = self.base_url.split("://", 1)
-        if host.startswith("api.forge."):
-            return f"{scheme}://{host.removeprefix('api.')}/wandb"
-        if host.startswith("api.wandb."):
-            return f"{scheme}://{host.removeprefix('api.')}"
+        if host in {_NEW_NAME, _OLD_NAME}:
+            return _PAGES
         if host.startswith("api."):
             return f"{scheme}://app.{host.removeprefix('api.')}"
         return self.base_url
@@ -205,7 +204,7 @@ def find_server(base_url: str | None = None) -> Server:
     except (netrc.NetrcParseError, OSError) as error:
         raise ServerError(f"{file}: found a file that cannot be read ({error}), expected a netrc file") from error
     else:
-        found = entries.authenticators(host) or entries.authenticators(_SAME_SERVER.get(host, host))
+        found = entries.authenticators(host) or entries.authenticators(_OLD_NAME if host == _NEW_NAME else host)
     if not found or not found[2]:
         message = f"{url}: found no key (WANDB_API_KEY is not set, {file} has none for {host}); type: wandb login"
         raise ServerError(message)

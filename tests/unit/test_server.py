@@ -1,0 +1,150 @@
+"""Where the key and the address come from, and what is made of a server's answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from runferry import server as servers
+from runferry.errors import ServerError
+from runferry.server import Server, find_server
+from runferry.standin import running
+
+KEY = "ab" * 20
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch, tmp_path):
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_APP_URL", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(servers, "PAUSES", (0.01, 0.01))
+
+
+def test_the_key_comes_from_the_environment_first(monkeypatch, tmp_path):
+    (tmp_path / ".netrc").write_text("machine w.example login user password " + "cd" * 20)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    found = find_server("https://w.example/")
+    assert (found.base_url, found.key, found.key_source) == ("https://w.example", KEY, "WANDB_API_KEY")
+
+
+def test_the_key_comes_from_netrc_by_host_and_port(tmp_path):
+    (tmp_path / ".netrc").write_text(f"machine w.example:8080 login user password {KEY}")
+    assert find_server("https://w.example:8080").key == KEY
+    with pytest.raises(ServerError, match=r"found no key .* type: wandb login"):
+        find_server("https://w.example")
+
+
+def test_a_key_that_an_older_wandb_stored_is_found_under_the_new_name(tmp_path):
+    (tmp_path / ".netrc").write_text(f"machine api.wandb.ai login user password {KEY}")
+    assert find_server("https://api.forge.coreweave.com").key == KEY
+
+
+def test_netrcs_other_places(monkeypatch, tmp_path):
+    elsewhere = tmp_path / "keys"
+    elsewhere.write_text(f"machine w.example login user password {KEY}")
+    monkeypatch.setenv("NETRC", str(elsewhere))
+    assert find_server("https://w.example").key_source == str(elsewhere)
+
+
+def test_a_broken_netrc_is_named(tmp_path):
+    (tmp_path / ".netrc").write_text("machine\n")
+    with pytest.raises(ServerError, match=r"\.netrc: found a file that cannot be read"):
+        find_server("https://w.example")
+
+
+def test_the_address_is_the_configs_then_the_environments_then_wandbs_own(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_BASE_URL", "https://environment.example")
+    assert find_server("https://config.example").base_url == "https://config.example"
+    assert find_server().base_url == "https://environment.example"
+    monkeypatch.delenv("WANDB_BASE_URL")
+    import wandb
+
+    assert find_server().base_url == wandb.Settings().base_url
+
+
+@pytest.mark.parametrize("address", ["ftp://w.example", "w.example"])
+def test_an_address_that_is_none_is_refused(monkeypatch, address):
+    monkeypatch.setenv("WANDB_BASE_URL", address)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with pytest.raises(ServerError, match="expected a URL"):
+        find_server()
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://api.wandb.ai",
+        "https://api.forge.coreweave.com",
+        "https://api.w.example",
+        "https://w.example",
+        "http://127.0.0.1:8080",
+    ],
+)
+def test_the_page_of_a_run_is_where_wandb_says_that_it_is(base_url):
+    from wandb.util import api_to_app_url
+
+    assert Server(base_url, KEY, "").run_url("e", "a b", "r") == f"{api_to_app_url(base_url)}/e/a%20b/runs/r"
+
+
+def _server(standin) -> Server:
+    return Server(standin.url, standin.key, "the test")
+
+
+def test_a_project_that_is_not_there_has_no_runs():
+    with running() as standin:
+        assert _server(standin).runs("demo", "nothing", ["a"]) == {}
+        assert _server(standin).default_entity() == "demo"
+
+
+def test_many_runs_are_asked_for_in_few_requests():
+    with running() as standin:
+        _server(standin).runs("demo", "nothing", [f"run{number}" for number in range(120)])
+        assert standin.requests()["counts"] == {"graphql:RunferryRuns": 3}
+
+
+def test_a_wrong_key_is_refused_at_once():
+    with running() as standin:
+        with pytest.raises(ServerError, match=r"refused the key from the test \(HTTP 401\)") as caught:
+            Server(standin.url, KEY, "the test").default_entity()
+        assert KEY not in str(caught.value)
+        assert standin.requests()["total"] == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_in_trouble_is_asked_again(status):
+    with running() as standin:
+        standin.faults({"match": "graphql", "status": status, "count": 2})
+        assert _server(standin).default_entity() == "demo"
+        standin.faults({"match": "graphql", "status": status})
+        with pytest.raises(ServerError, match=f"answered HTTP {status}"):
+            _server(standin).default_entity()
+
+
+def test_a_dropped_connection_is_made_again():
+    with running() as standin:
+        standin.faults(
+            {"match": "graphql", "drop": "before", "count": 1}, {"match": "graphql", "drop": "answering", "count": 1}
+        )
+        assert _server(standin).default_entity() == "demo"
+
+
+def test_a_login_page_is_no_answer():
+    with running() as standin:
+        standin.faults({"match": "graphql", "html": True})
+        with pytest.raises(ServerError, match="not JSON"):
+            _server(standin).default_entity()
+
+
+def test_a_server_that_is_not_there_is_named():
+    with running() as standin:
+        gone = _server(standin)
+    with pytest.raises(ServerError, match="could not be reached"):
+        gone.default_entity()
+
+
+def test_a_refused_question_is_an_error_and_no_answer():
+    with running() as standin:
+        standin.faults({"match": "graphql", "status": 200, "body": {"errors": [{"message": "no such field"}]}})
+        with pytest.raises(ServerError, match="no such field"):
+            _server(standin).default_entity()
