@@ -1,0 +1,359 @@
+"""What a segment says: the run it belongs to, its history, summary, config and how it ended.
+
+A segment is one `offline-run-*` folder; what was logged is in its `run-<id>.wandb`, a transaction log of
+protobuf messages (`runferry.transaction_log`, `runferry.wandb_messages`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from runferry.errors import SegmentError
+from runferry.transaction_log import TransactionLog
+from runferry.wandb_messages import parser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_KeyPath = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment, as far as it can be read.
+
+    Attributes
+    ----------
+    name : str
+        The folder's name, `offline-run-<time>-<id>`.
+    folder, file : Path
+        The folder, and the transaction log in it.
+    size_bytes : int
+        Size of the transaction log.
+    run_id : str
+        From the run's record; from the file's name in an empty segment.
+    entity, project, group, display_name : str
+        Empty where the run was given none.
+    tags : tuple of str
+    started : datetime or None
+        When `wandb.init` was called, UTC.
+    wandb_version : str or None
+        Of the wandb that wrote it, such as "0.27.2".
+    resume : bool
+        Whether the segment itself says that it may continue a run (`resume=allow` and the like). wandb
+        writes this from 0.31 on; in an older one's segment it is False whatever was asked for.
+    history_count : int
+        Number of history rows that can be read.
+    last_step : int or None
+        Step of the last row; None without rows.
+    summary : dict
+        As W&B has it, with wandb's own keys (`_step`, `_runtime`, `_timestamp`, `_wandb`); the last value of
+        each metric where the file has no summary.
+    config : dict
+        Without `_wandb`, where wandb keeps its own.
+    exit_code : int or None
+        None when there is no exit record: the run goes on, or was killed together with wandb-core.
+    files : tuple of str
+        Paths (or globs) below the segment's `files` folder that the run wants uploaded.
+    record_count : int
+        Number of records of all kinds that can be read.
+    lost_records : int
+        Records that are missing before the last one that can be read, by their numbers.
+    damage : str or None
+        What could not be read, in a few words.
+    """
+
+    name: str
+    folder: Path
+    file: Path
+    size_bytes: int
+    run_id: str
+    entity: str = ""
+    project: str = ""
+    group: str = ""
+    display_name: str = ""
+    tags: tuple[str, ...] = ()
+    started: datetime | None = None
+    wandb_version: str | None = None
+    resume: bool = False
+    history_count: int = 0
+    last_step: int | None = None
+    summary: dict[str, Any] = field(default_factory=dict[str, Any])
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    exit_code: int | None = None
+    files: tuple[str, ...] = ()
+    record_count: int = 0
+    lost_records: int = 0
+    damage: str | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether it says nothing at all: no record was written before the process was killed."""
+        return self.record_count == 0
+
+
+def find_log(path: Path) -> Path:
+    """Find the transaction log of a segment: `path` itself, or the `run-<id>.wandb` in the folder `path`.
+
+    Raises
+    ------
+    SegmentError
+        When there is none, or more than one.
+    """
+    if not path.is_dir():
+        return path
+    found = sorted(path.glob("run-*.wandb"))
+    if len(found) != 1:
+        what = "no run-*.wandb" if not found else f"{len(found)} files run-*.wandb"
+        message = f"{path}: found {what} in it, expected one: give a folder offline-run-* as wandb writes it"
+        raise SegmentError(message)
+    return found[0]
+
+
+def read_segment(path: Path) -> Segment:
+    """Read what the segment at `path` (its folder or the log in it) says, but for the rows of its history.
+
+    Raises
+    ------
+    SegmentError
+        When there is no transaction log, it cannot be read, or it is something else. An empty one is a
+        `Segment` whose `empty` is true.
+    """
+    file = find_log(path)
+    log = TransactionLog(file)
+    collected = _Collected()
+    try:
+        size_bytes = file.stat().st_size
+        for payload in log:
+            collected.add(payload)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    run = collected.run
+    last_values = collected.summary_is_empty and collected.history_count > 0
+    summary = _last_values(file) if last_values else _tree(collected.summary)
+    damage = [str(log.damage)] if log.damage else []
+    if collected.undecodable:
+        damage.append(f"{collected.undecodable} record{_plural(collected.undecodable)} not W&B's")
+    if damage and collected.lost_records:
+        damage.append(f"{collected.lost_records} record{_plural(collected.lost_records)} lost")
+    return Segment(
+        name=file.parent.name,
+        folder=file.parent,
+        file=file,
+        size_bytes=size_bytes,
+        run_id=run.get("run_id") or file.stem.removeprefix("run-"),
+        entity=run.get("entity", ""),
+        project=run.get("project", ""),
+        group=run.get("run_group", ""),
+        display_name=run.get("display_name", ""),
+        tags=run.get("tags", ()),
+        started=run.get("start_time"),
+        wandb_version=collected.wandb_version,
+        resume=bool(run.get("resume") or run.get("resumed")),
+        history_count=collected.history_count,
+        last_step=collected.last_step,
+        summary=summary,
+        config=_tree({path: text for path, text in collected.config.items() if path[0] != "_wandb"}),
+        exit_code=collected.exit_code,
+        files=tuple(collected.files),
+        record_count=collected.record_count,
+        lost_records=collected.lost_records,
+        damage="; ".join(damage) or None,
+    )
+
+
+def history(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the history of the segment at `path`, in the order in which they were logged.
+
+    A row holds what `log()` was given, by metric, and wandb's `_step`, `_runtime` (s) and `_timestamp` (s
+    since 1970). A nested metric's key is joined with dots, as W&B shows it. Values are what JSON makes of
+    them; NaN and the infinities are floats. Rows that cannot be read are left out (`Segment.damage` says
+    so).
+
+    Raises
+    ------
+    SegmentError
+        As `read_segment` does.
+    """
+    file = find_log(path)
+    parse = parser("HistoryOnly")
+    try:
+        for payload in TransactionLog(file):
+            try:
+                record = parse(payload)
+            except DecodeError:
+                continue
+            if record.HasField("history"):
+                yield _row(record.history)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def count_history(path: Path) -> int:
+    """Count the rows of the history of the segment at `path` without looking into them.
+
+    Raises
+    ------
+    SegmentError
+        As `read_segment` does.
+    """
+    file = find_log(path)
+    parse = parser("HistoryUnread")
+    count = 0
+    try:
+        for payload in TransactionLog(file):
+            try:
+                count += parse(payload).HasField("history")
+            except DecodeError:
+                continue
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    return count
+
+
+class _Collected:
+    """What the records of a log say together, taken one after the other."""
+
+    def __init__(self) -> None:
+        self._parse = parser("Record")
+        self._last_number = 0
+        self.run: dict[str, Any] = {}
+        # Key path -> JSON text, in the order in which they were set last; decoded once, at the end.
+        self.summary: dict[_KeyPath, str] = {}
+        self.config: dict[_KeyPath, str] = {}
+        self.files: dict[str, None] = {}
+        self.exit_code: int | None = None
+        self.wandb_version: str | None = None
+        self.history_count = 0
+        self.last_step: int | None = None
+        self.record_count = 0
+        self.undecodable = 0
+
+    @property
+    def lost_records(self) -> int:
+        # wandb-core numbers the records of a file from 1 without a gap.
+        return max(self._last_number - self.record_count, 0)
+
+    @property
+    def summary_is_empty(self) -> bool:
+        # A run that has just begun already has these two.
+        return all(path[0] in {"_wandb", "_runtime"} for path in self.summary)
+
+    def add(self, payload: bytes) -> None:
+        try:
+            record = self._parse(payload)
+        except DecodeError:
+            self.undecodable += 1
+            return
+        self.record_count += 1
+        self._last_number = record.num or self._last_number
+        if record.HasField("history"):
+            self.history_count += 1
+            self.last_step = _step(record.history)
+        elif record.HasField("summary"):
+            _update(self.summary, record.summary)
+        elif record.HasField("config"):
+            _update(self.config, record.config)
+        elif record.HasField("run"):
+            self._add_run(record.run)
+        elif record.HasField("files"):
+            self.files.update((item.path, None) for item in record.files.files)
+        elif record.HasField("header"):
+            # As in 0.27.2+<commit>.
+            self.wandb_version = record.header.version_info.producer.partition("+")[0] or None
+        elif record.HasField("exit"):
+            self.exit_code = None if record.exit.not_complete else record.exit.exit_code
+
+    def _add_run(self, run: Any) -> None:
+        # Written again when a setting of the run changes later, as with `run.name = "..."`.
+        for name in ("run_id", "entity", "project", "run_group", "display_name", "resume", "resumed"):
+            if value := getattr(run, name):
+                self.run[name] = value
+        if run.tags:
+            self.run["tags"] = tuple(run.tags)
+        if run.HasField("start_time"):
+            time = run.start_time
+            since = timedelta(seconds=time.seconds, microseconds=time.nanos // 1000)
+            self.run["start_time"] = datetime(1970, 1, 1, tzinfo=UTC) + since
+        _update(self.config, run.config)
+
+
+def _unreadable(file: Path, error: OSError) -> SegmentError:
+    return SegmentError(f"{file}: cannot be read: {error.strerror}")
+
+
+def _path(item: Any) -> _KeyPath:
+    return tuple(item.nested_key) or (item.key,)
+
+
+def _update(values: dict[_KeyPath, str], record: Any) -> None:
+    for item in record.update:
+        path = _path(item)
+        values.pop(path, None)
+        values[path] = item.value_json
+    for item in record.remove:
+        gone = _path(item)
+        for path in [path for path in values if path[: len(gone)] == gone]:
+            del values[path]
+
+
+def _tree(values: dict[_KeyPath, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in zip(values, _decode(list(values.values())), strict=True):
+        node = tree
+        for key in path[:-1]:
+            if not isinstance(node.get(key), dict):
+                node[key] = {}
+            node = node[key]
+        node[path[-1]] = value
+    return tree
+
+
+def _decode(texts: list[str]) -> list[Any]:
+    # One call for all is several times faster than one each.
+    try:
+        values: list[Any] = json.loads(f"[{','.join(texts)}]")
+    except ValueError:
+        values = []
+    return values if len(values) == len(texts) else [_decode_one(text) for text in texts]
+
+
+def _decode_one(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _step(record: Any) -> int:
+    if not record.HasField("step"):
+        for item in record.item:
+            if _path(item) == ("_step",):
+                return int(_decode_one(item.value_json))
+    return record.step.num
+
+
+def _row(record: Any) -> dict[str, Any]:
+    items = record.item
+    values = _decode([item.value_json for item in items])
+    row = dict(zip([item.key or ".".join(item.nested_key) for item in items], values, strict=True))
+    if "_step" not in row:
+        row["_step"] = record.step.num
+    return row
+
+
+def _last_values(file: Path) -> dict[str, Any]:
+    last: dict[str, Any] = {}
+    for row in history(file):
+        last.update(row)
+    return last
+
+
+def _plural(count: int) -> str:
+    return "" if count == 1 else "s"
