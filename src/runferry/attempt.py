@@ -1,0 +1,213 @@
+"""The record of one attempt, `attempts/<n>.json`: where, when and how it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.files import fsync_folder, write_json
+
+if TYPE_CHECKING:
+    from runferry.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a command ended.
+
+    Attributes
+    ----------
+    exit_code
+        Its exit code, or None when it did not end by itself.
+    signal
+        The signal that ended it, or None.
+    passed_on
+        The signals that it was sent before it ended, in order.
+    message
+        One line for a person, or None.
+    """
+
+    exit_code: int | None
+    signal: int | None = None
+    passed_on: tuple[int, ...] = ()
+    message: str | None = None
+
+    @classmethod
+    def from_return_code(cls, return_code: int, passed_on: tuple[int, ...] = ()) -> Ending:
+        """Take apart what `subprocess` returns: a negative number is a signal."""
+        if return_code < 0:
+            return cls(None, -return_code, passed_on)
+        return cls(return_code, None, passed_on)
+
+    @property
+    def outcome(self) -> str:
+        """Say "finished" (exit code 0), "killed" (by a signal, or failed after it was sent one) or "failed"."""
+        if self.exit_code == 0:
+            return "finished"
+        return "killed" if self.signal is not None or self.passed_on else "failed"
+
+    @property
+    def status(self) -> int:
+        """The exit code as a shell gives it: 128 + N for signal N."""
+        if self.signal is not None:
+            return 128 + self.signal
+        return 1 if self.exit_code is None else self.exit_code
+
+    def __str__(self) -> str:
+        """Describe it as it stands in a sentence after the run's name."""
+        if self.signal is not None:
+            return f"was killed by {signal_name(self.signal)}"
+        if self.exit_code is None:
+            return "could not be started"
+        return f"failed with exit code {self.exit_code}" if self.exit_code else "finished"
+
+
+@dataclass
+class Attempt:
+    """An attempt that has begun; its record says "running" until `end`.
+
+    Attributes
+    ----------
+    folder
+        The run's folder.
+    number
+        From 1; no two attempts of a run share one.
+    record
+        What stands in `attempts/<number>.json`:
+
+        ==============  ==========================================================================================
+        attempt         its number
+        host            the node
+        job             SLURM_JOB_ID, or null
+        pid             of the launcher
+        command         the list of arguments
+        environment     key of the packed environment, or null
+        wandb           version of wandb in the training environment, or null
+        start, end      ISO 8601, UTC; `end` is null while it runs
+        seconds         between the two, by a clock that never jumps
+        outcome         "running", "finished", "failed" or "killed" (see `Ending.outcome`)
+        exit_code       of the command, or null when a signal ended it
+        signal          name of the signal that ended it, or null
+        passed_on       names of the signals that it was sent before
+        segments        names of the `offline-run-*` folders that it wrote, in order
+        message         one line for a person, or null
+        ==============  ==========================================================================================
+    """
+
+    folder: RunFolder
+    number: int
+    record: dict[str, Any]
+    _clock: float = field(default_factory=time.monotonic)
+    _segments_before: frozenset[str] = frozenset()
+
+    @classmethod
+    def begin(cls, folder: RunFolder, command: list[str]) -> Attempt:
+        """Take the next number and write the record.
+
+        Raises
+        ------
+        OSError
+            When the record cannot be written.
+        """
+        folder.attempts_folder.mkdir(parents=True, exist_ok=True)
+        taken = [int(file.stem) for file in folder.attempts_folder.glob("*.json") if file.stem.isdigit()]
+        number = max(taken, default=0) + 1
+        record: dict[str, Any] = {
+            "attempt": number,
+            "host": os.uname().nodename,
+            "job": os.environ.get("SLURM_JOB_ID"),
+            "pid": os.getpid(),
+            "command": command,
+            "environment": None,
+            "wandb": None,
+            "start": _now(),
+            "end": None,
+            "seconds": None,
+            "outcome": "running",
+            "exit_code": None,
+            "signal": None,
+            "passed_on": [],
+            "segments": [],
+            "message": None,
+        }
+        while not _write_new(folder.attempts_folder / f"{number}.json", record):
+            number += 1
+            record["attempt"] = number
+        return cls(folder, number, record, _segments_before=frozenset(_segment_names(folder)))
+
+    def runs_in(self, environment: str | None, wandb: str | None) -> None:
+        """Add to the record which environment the command runs in."""
+        self.record |= {"environment": environment, "wandb": wandb}
+        self._write()
+
+    def segments(self) -> list[str]:
+        """List the names of the segments that this attempt has begun, in order."""
+        return [name for name in _segment_names(self.folder) if name not in self._segments_before]
+
+    def end(self, ending: Ending) -> None:
+        """Write how it ended; for an exit code 0 write `trained.json` too, after it.
+
+        A command that ended with 0 and wrote no segment has `trained.json` as well: it did what it was asked to do.
+        That there is nothing to sync is said in `message`.
+        """
+        self.record |= {
+            "end": _now(),
+            "seconds": round(time.monotonic() - self._clock, 3),
+            "outcome": ending.outcome,
+            "exit_code": ending.exit_code,
+            "signal": None if ending.signal is None else signal_name(ending.signal),
+            "passed_on": [signal_name(number) for number in ending.passed_on],
+            "segments": self.segments(),
+            "message": ending.message,
+        }
+        self._write()
+        if ending.exit_code == 0:
+            trained = {
+                "run": self.folder.read_run()["id"],
+                "attempt": self.number,
+                "segments": self.record["segments"],
+                "end": self.record["end"],
+            }
+            write_json(self.folder.trained_file, trained)
+
+    def _write(self) -> None:
+        write_json(self.folder.attempts_folder / f"{self.number}.json", self.record)
+
+
+def signal_name(number: int) -> str:
+    """SIGTERM for 15; "signal 64" for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _write_new(path: Path, record: dict[str, Any]) -> bool:
+    """Write the record whole, unless `path` exists: then False."""
+    # A link, unlike a rename, never replaces; and the name appears with the content in it, unlike O_EXCL.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        write_json(temporary, record)
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+    return True
+
+
+def _segment_names(folder: RunFolder) -> list[str]:
+    return [segment.name for segment in folder.segments()]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,267 @@
+"""Runs the command of an attempt: starts it, passes signals on, waits for it, ends what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from runferry.wandb_core import JOB_SIGNALS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import FrameType, TracebackType
+
+    from runferry.keeper import Keeper
+
+#: Seconds that a signal waits before it is passed on, in which the keeper may report that it got the same.
+_WINDOW_SECONDS = 0.1
+
+
+class StoppedBeforeStartError(BaseException):
+    """A signal asked the launcher to stop before there was a command to pass it on to.
+
+    Not an Exception, like KeyboardInterrupt: whoever is at work must clean up and may not go on.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class SignalWatch:
+    """Collects the job's signals, in the main thread, while it is entered.
+
+    A signal raises `StoppedBeforeStartError` until `preparing` is set to False; from then on `read` gives it.
+    A signal that the launcher was started with as ignored (`nohup`, a shell's `&`) stays so.
+    """
+
+    def __init__(self) -> None:
+        self.preparing = True
+        self._before: dict[signal.Signals, signal.Handlers | int | object] = {}
+
+    def __enter__(self) -> Self:
+        self._receiver, sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        sender.setblocking(False)
+        self._sender = sender
+        self._wakeup_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        # Blocked, it would never tell that the command has ended.
+        self._mask_before = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        for number in (*JOB_SIGNALS, signal.SIGCHLD):
+            before = signal.getsignal(number)
+            if before is not signal.SIG_IGN or number is signal.SIGCHLD:
+                self._before[number] = before
+                signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)  # pyright: ignore[reportArgumentType] - what getsignal gave
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask_before)
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._receiver.close()
+        self._sender.close()
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.preparing and number != signal.SIGCHLD:
+            self.preparing = False
+            raise StoppedBeforeStartError(number)
+
+    def fileno(self) -> int:
+        """For `select`: readable when a signal came."""
+        return self._receiver.fileno()
+
+    def read(self) -> list[int]:
+        """Return the numbers of the signals since the last call, in order; SIGCHLD is among them."""
+        try:
+            return list(self._receiver.recv(4096))
+        except BlockingIOError:
+            return []
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended.
+
+    Attributes
+    ----------
+    return_code
+        Its exit code, or minus the number of the signal that ended it.
+    passed_on
+        The signals that it was sent before, by the launcher or with all processes of the job.
+    session
+        Number of its session, in which processes of its may be left.
+    """
+
+    return_code: int
+    passed_on: tuple[int, ...]
+    session: int
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is to be run.
+
+    Attributes
+    ----------
+    arguments
+        The program and its arguments, as they will arrive; no shell sees them.
+    workdir, environment
+        Where, and with which variables.
+    log
+        File descriptor that its stdout and stderr become, so that what it prints survives the launcher.
+    """
+
+    arguments: list[str]
+    workdir: Path
+    environment: Mapping[str, str]
+    log: int
+
+    def run(self, signals: SignalWatch, keeper: Keeper) -> Finished:
+        """Run it in a session of its own and wait for its end.
+
+        Each of `JOB_SIGNALS` that the launcher gets is passed on to the command's own process, and to none of its
+        children: a data loader's worker that gets a SIGTERM makes the training fail while it saves its checkpoint.
+        It is not passed on when whoever sent it has sent it to all processes of the job, the command among them: a
+        second one would interrupt the handler of the first.
+
+        Parameters
+        ----------
+        signals
+            Entered; `preparing` is set to False here.
+        keeper
+            Told of the process, and asked whether a signal was sent to all.
+
+        Raises
+        ------
+        OSError
+            When it cannot be started: FileNotFoundError when there is no such program, PermissionError when it may
+            not be run.
+        """
+        signals.preparing = False
+        process = subprocess.Popen(
+            # Not in the locale's encoding: they arrive as they were written.
+            [argument.encode(errors="surrogateescape") for argument in self.arguments],
+            cwd=self.workdir,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+        keeper.watch(process.pid)
+        passing = _PassingOn(process)
+        sources: list[SignalWatch | Keeper] = [signals, keeper]
+        # WNOWAIT: the process id stays taken, and may be signalled, until it is waited for below.
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            ready = select.select(sources, [], [], passing.seconds_to_next())[0]
+            if signals in ready:
+                for number in signals.read():
+                    if number != signal.SIGCHLD:
+                        passing.received(number)
+            if keeper in ready:
+                sent_to_all = keeper.read_signal()
+                if sent_to_all is None:
+                    sources = [signals]
+                else:
+                    passing.was_sent_to_all(sent_to_all)
+            passing.pass_on_what_is_due()
+        return Finished(process.wait(), tuple(passing.done), process.pid)
+
+
+class _PassingOn:
+    """Signals on their way to the command; each waits `_WINDOW_SECONDS` for word that it was sent to all."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.done: list[int] = []
+        self._process = process
+        # The time of arrival, and the signal.
+        self._waiting: list[tuple[float, int]] = []
+        self._sent_to_all: list[tuple[float, int]] = []
+
+    def received(self, number: int) -> None:
+        self._waiting.append((time.monotonic(), number))
+
+    def was_sent_to_all(self, number: int) -> None:
+        self._sent_to_all.append((time.monotonic(), number))
+
+    def seconds_to_next(self) -> float | None:
+        if not self._waiting:
+            return None
+        return max(0.0, self._waiting[0][0] + _WINDOW_SECONDS - time.monotonic())
+
+    def pass_on_what_is_due(self) -> None:
+        now = time.monotonic()
+        self._sent_to_all = [(came, number) for came, number in self._sent_to_all if now - came <= _WINDOW_SECONDS]
+        for came, number in list(self._waiting):
+            twins = [pair for pair in self._sent_to_all if pair[1] == number]
+            if twins:
+                self._sent_to_all.remove(twins[0])
+            elif now >= came + _WINDOW_SECONDS:
+                # Not send_signal, which would wait for a process that has ended.
+                os.kill(self._process.pid, number)
+            else:
+                continue
+            self._waiting.remove((came, number))
+            self.done.append(number)
+
+
+def end_session(session: int, patience_seconds: float, grace_seconds: float) -> None:
+    """End what is left of a session: data loader workers, ranks, the children of a shell script that was killed.
+
+    Parameters
+    ----------
+    session
+        Its number: the process id of its leader, which may have ended.
+    patience_seconds
+        How long they may take to end by themselves before they get a SIGTERM.
+    grace_seconds
+        How long after it, before they get a SIGKILL.
+    """
+    for seconds, number in ((patience_seconds, signal.SIGTERM), (grace_seconds, signal.SIGKILL)):
+        deadline = time.monotonic() + seconds
+        while members := _session_members(session):
+            if time.monotonic() >= deadline:
+                for pid in members:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, number)
+                break
+            time.sleep(0.02)
+        else:
+            return
+
+
+def parent_of(pid: int) -> int:
+    """Return the parent of a process; 0 when it has ended."""
+    fields = _process_fields(pid)
+    return int(fields[1]) if fields else 0
+
+
+def stat_fields(text: str) -> list[str]:
+    """Split /proc/<pid>/stat into its fields from the third (state) on: see proc(5), numbers less three."""
+    # The second field, the name in brackets, may hold anything.
+    return text[text.rindex(")") + 2 :].split()
+
+
+def _session_members(session: int) -> list[int]:
+    names = os.listdir("/proc")  # noqa: PTH208 - thousands of names, a Path of each is dear
+    fields_by_pid = {int(name): _process_fields(int(name)) for name in names if name.isdigit()}
+    return [pid for pid, fields in fields_by_pid.items() if fields and int(fields[3]) == session]
+
+
+def _process_fields(pid: int) -> list[str] | None:
+    """Read the fields of a process; None when it has ended, though its parent may not have asked yet (a zombie)."""
+    try:
+        fields = stat_fields(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields

@@ -1,0 +1,117 @@
+"""One line that says why a command failed, from what it printed last."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runferry.attempt import Ending
+
+#: Bytes of the log that are looked at, from its end.
+_TAIL_BYTES = 64 * 1024
+
+#: Characters of a line of the log that are repeated.
+_LONGEST_LINE = 200
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What to look for, and what to say.
+
+    Attributes
+    ----------
+    patterns
+        Regular expressions, all of which must be found in the end of the log.
+    text
+        May name a group of the first pattern, as `{name}`, and `{wandb}`, wandb's version.
+    """
+
+    patterns: tuple[str, ...]
+    text: str
+
+
+_OUT_OF_MEMORY = (
+    "most likely it ran out of memory: ask for more (resources.memory in config.yaml), or see in the job's accounting "
+    "who ended it"
+)
+
+#: The first that fits is taken.
+HINTS = (
+    Hint(
+        (r"\bstart_method\b", r"extra_forbidden"),
+        # Removed in 0.29.0; the error is pydantic's.
+        "wandb {wandb} no longer has the setting start_method (removed in 0.29): remove "
+        "settings=wandb.Settings(start_method=...) from the script, or pin wandb<0.29 in the requirements",
+    ),
+    Hint(
+        (r"(?m)^(?:ModuleNotFoundError|ImportError): No module named '?(?P<module>[\w]+)",),
+        "the environment has no module {module}: add the package that has it to the requirements file "
+        "(environment.requirements in config.yaml), or, if it is your own, start the command in its folder (workdir)",
+    ),
+    Hint(
+        (r"CUDA out of memory|CUDA error: out of memory|RESOURCE_EXHAUSTED: Out of memory",),
+        "the GPU's memory was not enough: use a smaller batch, or ask for a GPU with more memory",
+    ),
+    Hint(
+        (r"Disk quota exceeded",),
+        "the disk quota is used up: free some space or files, and look at the quota of the results' filesystem",
+    ),
+    Hint(
+        (r"No space left on device",),
+        "a disk is full: free some space, or see whether the command writes much to a temporary folder",
+    ),
+)
+
+
+def find_hint(log: Path, begin: int, ending: Ending, wandb_version: str | None) -> str | None:
+    """Say in one line why a command failed and how to mend it.
+
+    Parameters
+    ----------
+    log
+        What the command printed.
+    begin
+        Where this attempt's part of it begins, in bytes.
+    ending
+        How it ended.
+    wandb_version
+        Of the training environment.
+
+    Returns
+    -------
+    str or None
+        A hint of the table; else, for a SIGKILL, that memory is the likely reason; else the last line that the
+        command printed; None when it printed nothing.
+    """
+    tail = _read_tail(log, begin)
+    for hint in HINTS:
+        found = [re.search(pattern, tail) for pattern in hint.patterns]
+        if all(found) and found[0]:
+            return hint.text.format(wandb=wandb_version or "here", **found[0].groupdict())
+    # A shell gives 128 + 9 for a child of its own that was killed.
+    if ending.signal == signal.SIGKILL or ending.exit_code == 128 + signal.SIGKILL:
+        return _OUT_OF_MEMORY
+    return _last_line(tail)
+
+
+def _read_tail(log: Path, begin: int) -> str:
+    with log.open("rb") as file:
+        end = file.seek(0, 2)
+        file.seek(max(begin, end - _TAIL_BYTES))
+        return file.read().decode(errors="replace")
+
+
+def _last_line(tail: str) -> str | None:
+    # Colours, and all that a progress bar has overwritten.
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", tail)
+    for line in reversed(plain.splitlines()):
+        text = line.split("\r")[-1].strip()
+        # wandb's closing words come after the traceback.
+        if text and not text.startswith(("wandb:", "runferry:")):
+            return text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 1] + "…"
+    return None

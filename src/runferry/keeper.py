@@ -1,0 +1,205 @@
+"""A second process beside the launcher that outlives the training, and the launcher too if need be.
+
+It holds the wandb-core processes that the training logs to, so that they are neither children of the training nor
+reached by the signals meant for it, and has them write what they hold when the training is over. Should the launcher
+be killed, it ends the training and does the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runferry.command import end_session
+from runferry.errors import LaunchError
+from runferry.wandb_core import JOB_SIGNALS, shield
+from runferry.wandb_service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runferry.wandb_core import InstalledCore
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """How long a launcher waits for what is not the command itself.
+
+    Attributes
+    ----------
+    grace_seconds
+        For processes that the command leaves behind, between SIGTERM and SIGKILL.
+    finish_seconds
+        For wandb-core to write what it holds after the command has ended.
+    """
+
+    grace_seconds: float = 10.0
+    finish_seconds: float = 30.0
+
+
+class Keeper:
+    """The launcher's side.
+
+    Attributes
+    ----------
+    token
+        What WANDB_SERVICE must be for the command, or None when wandb is not installed or has to start its own
+        wandb-core.
+    warning
+        Why it has to, or what else a person should know; else None.
+    """
+
+    def __init__(self, pid: int, channel: socket.socket) -> None:
+        self._pid = pid
+        self._channel = channel
+        answer = _receive(channel) or {"token": None, "warning": "the process that keeps wandb-core has died"}
+        self.token: str | None = answer["token"]
+        self.warning: str | None = answer["warning"]
+
+    @classmethod
+    def start(
+        cls,
+        installed: InstalledCore | None,
+        environment: Mapping[str, str],
+        log: int,
+        limits: TimeLimits,
+        launcher_died: Callable[[], None],
+    ) -> Keeper:
+        """Fork the keeper and wait until its first wandb-core can be reached. There must be one thread only.
+
+        Parameters
+        ----------
+        installed
+            The training environment's wandb-core, or None when it has no wandb.
+        environment
+            The variables for wandb-core.
+        log
+            The file descriptor of train.log.
+        limits
+            How long to wait for what, when the launcher has died.
+        launcher_died
+            Called in the keeper, last, in that case.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # So that no handler of the launcher's runs in the child.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                ours.close()
+                _leave_the_launcher(log)
+                _keep(theirs, installed, environment, log, limits)
+                launcher_died()
+                status = 0
+            finally:
+                os._exit(status)
+        theirs.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return cls(pid, ours)
+
+    def fileno(self) -> int:
+        """For `select`: readable when `read_signal` has something."""
+        return self._channel.fileno()
+
+    def read_signal(self) -> int | None:
+        """Read the number of a signal that the keeper got; None when the keeper has died.
+
+        Nobody sends the keeper a signal: it comes to it when somebody signals every process of the job.
+        """
+        received = _receive(self._channel)
+        return None if received is None else received["signal"]
+
+    def watch(self, pid: int) -> None:
+        """Name the command's process: a session leader, which the keeper ends should the launcher be killed."""
+        _send(self._channel, {"command": pid})
+
+    def finish(self, exit_code: int, seconds: float) -> bool:
+        """Have every wandb-core write what it holds and end; True when all did so within `seconds`.
+
+        A run that its process left open gets `exit_code`.
+        """
+        _send(self._channel, {"finish": exit_code, "seconds": seconds})
+        # The keeper answers in time, unless it cannot: then it is killed, and its wandb-cores end with it.
+        self._channel.settimeout(seconds + 5)
+        try:
+            received = _receive(self._channel)
+            while received is not None and "finished" not in received:
+                received = _receive(self._channel)
+        except TimeoutError:
+            os.kill(self._pid, signal.SIGKILL)
+            received = None
+        self._channel.close()
+        os.waitpid(self._pid, 0)
+        return received is not None and received["finished"]
+
+
+def _leave_the_launcher(log: int) -> None:
+    """Undo what a fork inherits and the keeper must not have: the terminal, the pipes, the session, the handlers."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for standard, replacement in ((0, nothing), (1, log), (2, log)):
+        os.dup2(replacement, standard)
+
+
+def _keep(
+    channel: socket.socket,
+    installed: InstalledCore | None,
+    environment: Mapping[str, str],
+    log: int,
+    limits: TimeLimits,
+) -> None:
+    """Do the keeper's work; return when the launcher has died, else end the process."""
+    service: Service | None = None
+    # Before any thread or wandb-core is started, which all inherit it.
+    shielded = shield()
+    warning: str | None = None
+    if installed:
+        if not shielded:
+            warning = "wandb-core cannot be shielded on this machine from a signal to all processes of the job"
+        try:
+            service = Service(installed, environment, log, limits.finish_seconds)
+        except (LaunchError, OSError) as error:
+            warning = f"{error}; if the command is killed, rows that wandb has not written by then are lost"
+    threading.Thread(target=_report_signals, args=(channel,), daemon=True).start()
+    _send(channel, {"token": service.token if service else None, "warning": warning})
+    command: int | None = None
+    while (asked := _receive(channel)) is not None:
+        if "finish" in asked:
+            finished = service.finish(asked["finish"], asked["seconds"]) if service else True
+            _send(channel, {"finished": finished})
+            os._exit(0)
+        command = asked["command"]
+        if service:
+            service.command = command
+    if command is not None:
+        end_session(command, 0.0, limits.grace_seconds)
+    if service:
+        service.finish(128 + signal.SIGKILL, limits.finish_seconds)
+
+
+def _report_signals(channel: socket.socket) -> None:
+    # Blocked since the fork, and ignored since shield(): a blocked signal waits here all the same.
+    while True:
+        _send(channel, {"signal": signal.sigwaitinfo(JOB_SIGNALS).si_signo})
+
+
+def _send(channel: socket.socket, value: dict[str, Any]) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):
+        channel.send(json.dumps(value).encode())
+
+
+def _receive(channel: socket.socket) -> dict[str, Any] | None:
+    try:
+        data = channel.recv(1 << 16)
+    except ConnectionResetError:
+        return None
+    return json.loads(data) if data else None

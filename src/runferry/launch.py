@@ -1,0 +1,309 @@
+"""Runs one attempt of a run, on the node that computes.
+
+The way of an attempt: unpack the environment onto the node, give the command what wandb needs to write its segments
+into the run's folder, run it, pass signals on to it, have everything that it logged written, and say how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.attempt import Attempt, Ending
+from runferry.command import Command, SignalWatch, StoppedBeforeStartError, end_session
+from runferry.errors import LaunchError, RunferryError
+from runferry.hints import find_hint
+from runferry.keeper import Keeper, TimeLimits
+from runferry.wandb_core import find_core
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from runferry.run_folder import RunFolder
+
+#: Seconds between two writes of what wandb-core holds (wandb 0.31 and later; 15 by default). It matters when
+#: everything is killed at once, or the node is lost: then what was logged since the last write is lost. Shorter costs
+#: appends on the shared filesystem: a run that logs all the time makes one per interval.
+FLUSH_SECONDS = 2
+
+#: Seconds in which what the command leaves behind may end by itself.
+_LEFTOVER_SECONDS = 1.0
+
+#: Set for the command, or taken from it, whatever the user's shell says.
+_OWNED_VARIABLES = (
+    "PYTHONHOME",
+    "WANDB_API_KEY",
+    "WANDB_ENTITY",
+    "WANDB_SERVICE",
+    "WANDB_TAGS",
+)
+
+
+def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits | None = None) -> int:
+    """Run the command of a run once. Call it in the main thread of a process that has no other thread.
+
+    Parameters
+    ----------
+    folder
+        Of the run; `run.json` is in it.
+    follow
+        Whether to show the log while it is written; by default, when stdout is a terminal.
+    limits
+        How long to wait for what.
+
+    Returns
+    -------
+    int
+        The command's own exit code; 128 + N when signal N ended it; 127 when there is no such program, 126 when it
+        cannot be run.
+
+    Raises
+    ------
+    RunferryError
+        When there is nothing to start: the folder is not a run's or cannot be written, the environment cannot be
+        unpacked, the working directory is missing.
+    """
+    run = folder.read_run()
+    _make_folders(folder)
+    follow = sys.stdout.isatty() if follow is None else follow
+    with SignalWatch() as signals, _open_log(folder) as log:
+        attempt = Attempt.begin(folder, run["command"])
+        begin = os.fstat(log).st_size
+        _note(log, _header(run, attempt))
+        try:
+            with _scratch_folder() as scratch:
+                launching = _Launching(folder, run, attempt, log, scratch, limits or TimeLimits())
+                ending = launching.run(signals, begin if follow else None)
+        except StoppedBeforeStartError as stop:
+            ending = Ending(None, stop.number, message="stopped before the command was started")
+        except RunferryError as error:
+            attempt.end(Ending(None, message=str(error)))
+            _note(log, str(error))
+            raise
+        ending = _explain(ending, attempt, begin)
+        attempt.end(ending)
+        text = f"run {run['id']} {ending}" + (f": {ending.message}" if ending.message else "")
+        _note(log, text)
+        if ending.message or ending.outcome != "finished":
+            sys.stderr.write(f"runferry: {text.rstrip('.')}. Log: {folder.log_file}\n")
+        return ending.status
+
+
+@dataclass(frozen=True)
+class _Scratch:
+    """A node-local folder; a temporary one is removed after the attempt."""
+
+    folder: Path
+    temporary: bool
+
+
+@dataclass
+class _Launching:
+    """From the unpacking to the end of wandb-core."""
+
+    folder: RunFolder
+    run_record: dict[str, Any]
+    attempt: Attempt
+    log: int
+    scratch: _Scratch
+    limits: TimeLimits
+
+    def run(self, signals: SignalWatch, follow_from: int | None) -> Ending:
+        command: list[str] = self.run_record["command"]
+        workdir = Path(self.run_record["workdir"])
+        if not workdir.is_dir():
+            message = f"{workdir}: no such folder; expected the experiment's workdir, where the command is to run"
+            raise LaunchError(message)
+        environment, key = self._unpack()
+        core = find_core(command, environment.get("PATH", os.defpath))
+        self.attempt.runs_in(key, core.version if core else None)
+        # From here on there is a command to pass a signal on to, or will be in a moment.
+        signals.preparing = False
+        keeper = Keeper.start(core, environment, self.log, self.limits, self._launcher_died)
+        if keeper.warning:
+            _note(self.log, keeper.warning)
+        if keeper.token:
+            environment["WANDB_SERVICE"] = keeper.token
+        exit_code = 1
+        try:
+            with _shown(self.folder.log_file, follow_from):
+                try:
+                    finished = Command(command, workdir, environment, self.log).run(signals, keeper)
+                except OSError as error:
+                    ending = _not_started(command, environment.get("PATH", os.defpath), error)
+                else:
+                    end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
+                    ending = Ending.from_return_code(finished.return_code, finished.passed_on)
+            exit_code = ending.status
+        finally:
+            written = keeper.finish(exit_code, self.limits.finish_seconds)
+        if not written:
+            text = f"wandb-core did not write everything in {self.limits.finish_seconds:.0f} s: rows may be missing"
+            ending = replace(ending, message=text)
+        return ending
+
+    def _unpack(self) -> tuple[dict[str, str], str | None]:
+        """Unpack the environment and return the command's variables and the environment's key."""
+        variables = _variables(self.folder, self.run_record)
+        if self.run_record.get("environment") is None:
+            return variables, None
+        # Only here: a run without an environment needs neither it nor zstandard.
+        from runferry.environment import read_record, unpack
+
+        record_file = (self.folder.path / self.run_record["environment"]).resolve()
+        record = read_record(record_file)
+        unpacked = unpack(record_file, self.scratch.folder)
+        variables["VIRTUAL_ENV"] = str(unpacked)
+        variables["PATH"] = os.pathsep.join([str(unpacked / "bin"), variables.get("PATH", os.defpath)])
+        return variables, record.key
+
+    def _launcher_died(self) -> None:
+        self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
+        if self.scratch.temporary:
+            shutil.rmtree(self.scratch.folder, ignore_errors=True)
+
+
+def _variables(folder: RunFolder, run: dict[str, Any]) -> dict[str, str]:
+    """Give the command the launcher's own variables, without the key, and what wandb must know."""
+    path = folder.path.resolve()
+    wandb = run["wandb"]
+    given = {
+        "PYTHONUNBUFFERED": "1",  # so that what was printed before a kill is in the log
+        "RUNFERRY_CHECKPOINTS": str(path / folder.checkpoints_folder.name),
+        "RUNFERRY_RUN": run["id"],
+        "RUNFERRY_RUN_FOLDER": str(path),
+        "WANDB_BASE_URL": wandb.get("base_url"),
+        "WANDB_DATA_DIR": str(path / folder.data_folder.name),
+        "WANDB_DIR": str(path),
+        "WANDB_ENTITY": wandb.get("entity"),
+        "WANDB_MODE": wandb.get("mode", "offline"),
+        "WANDB_NAME": run["name"],
+        "WANDB_PROJECT": wandb["project"],
+        "WANDB_RESUME": "allow",
+        "WANDB_RUN_GROUP": wandb["group"],
+        "WANDB_RUN_ID": run["id"],
+        "WANDB_TAGS": ",".join(wandb.get("tags") or []),
+        "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": str(FLUSH_SECONDS),
+    }
+    kept = {name: value for name, value in os.environ.items() if name not in _OWNED_VARIABLES}
+    return kept | {name: value for name, value in given.items() if value}
+
+
+def _make_folders(folder: RunFolder) -> None:
+    """Make the folders that the command writes to, and write to each.
+
+    wandb falls back to /tmp, that is, onto the node, when it cannot write where it was told to.
+    """
+    for needed in (folder.path, folder.wandb_folder, folder.data_folder, folder.checkpoints_folder):
+        try:
+            needed.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=needed):
+                pass
+        except OSError as error:
+            message = (
+                f"{needed}: cannot be written ({error.strerror}), and what the run logs would be lost with the node; "
+                "expected a folder that this user can write to from the compute node"
+            )
+            raise LaunchError(message) from error
+
+
+@contextmanager
+def _open_log(folder: RunFolder) -> Generator[int]:
+    try:
+        log = os.open(folder.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    except OSError as error:
+        message = f"{folder.log_file}: cannot be written ({error.strerror})"
+        raise LaunchError(message) from error
+    try:
+        yield log
+    finally:
+        os.close(log)
+
+
+@contextmanager
+def _scratch_folder() -> Generator[_Scratch]:
+    """Give the job's node-local folder, where Slurm has one; else a temporary one."""
+    job = os.environ.get("SLURM_JOB_ID")
+    candidates = [os.environ.get("SLURM_TMPDIR")]
+    if job:
+        # The jobstep of Snakemake's slurm plugin strips SLURM_TMPDIR.
+        candidates.append(f"/localscratch/{os.environ.get('USER', '')}.{job}.0")
+    for candidate in candidates:
+        if candidate and os.access(candidate, os.W_OK):
+            yield _Scratch(Path(candidate), temporary=False)
+            return
+    folder = Path(tempfile.mkdtemp(prefix="runferry-"))
+    try:
+        yield _Scratch(folder, temporary=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _shown(log: Path, begin: int | None) -> Generator[None]:
+    """Copy what is added to the log from `begin` on to stdout, in a thread; nothing when `begin` is None."""
+    if begin is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def copy() -> None:
+        with log.open("rb") as file, suppress(BrokenPipeError):
+            file.seek(begin)
+            while True:
+                last = ended.is_set()
+                sys.stdout.buffer.write(file.read())
+                sys.stdout.buffer.flush()
+                if last:
+                    return
+                ended.wait(0.2)
+
+    copying = threading.Thread(target=copy)
+    copying.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        copying.join()
+
+
+def _not_started(command: list[str], search_path: str, error: OSError) -> Ending:
+    """As a shell has it: 127 for a program that is not there, 126 for one that cannot be run."""
+    program = command[0]
+    if isinstance(error, FileNotFoundError):
+        if shutil.which(program, path=search_path):
+            return Ending(127, message=f"{program}: the interpreter that its first line names was not found")
+        where = "" if "/" in program else ", neither in the environment nor elsewhere in PATH"
+        return Ending(127, message=f"command not found: {program}{where}")
+    return Ending(126, message=f"{program}: cannot be run: {error.strerror}")
+
+
+def _explain(ending: Ending, attempt: Attempt, begin: int) -> Ending:
+    if ending.message:
+        return ending
+    if ending.outcome != "finished":
+        log = attempt.folder.log_file
+        return replace(ending, message=find_hint(log, begin, ending, attempt.record["wandb"]))
+    if not attempt.segments():
+        return replace(ending, message="but the command never called wandb.init: there is nothing to sync")
+    return ending
+
+
+def _header(run: dict[str, Any], attempt: Attempt) -> str:
+    job = f", job {attempt.record['job']}" if attempt.record["job"] else ""
+    # As JSON it is one line whatever is in it.
+    command = json.dumps(run["command"], ensure_ascii=False)
+    where = f"on {attempt.record['host']}{job}, {attempt.record['start']}"
+    return f"attempt {attempt.number} of run {run['id']} {where}: {command}"
+
+
+def _note(log: int, text: str) -> None:
+    os.write(log, f"runferry: {text}\n".encode(errors="backslashreplace"))

@@ -1,0 +1,340 @@
+"""The wandb-core process: finding, starting, shielding and ending the one of the training environment.
+
+What a training process logs goes over a socket to a process of wandb's own, wandb-core, which keeps up to 32 KiB of
+it in memory before it writes. Left alone it is a child of the training process and dies with it, and what it held is
+lost. Here it is started by somebody who outlives the training process (see `runferry.keeper`).
+
+Measured with wandb 0.22.3, 0.27.2 and 0.31.0 on Linux x86-64; the numbers of the messages below are the same in
+all three (a test compares them with the messages of each installed wandb).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runferry.errors import LaunchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Signals that reach a job before it is killed, and that are meant for the training alone.
+JOB_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
+
+#: Seconds until a starting wandb-core must answer; wandb's own client waits as long. It took 0.03 to 0.06 s here, but
+#: its 40 MB may come from a busy shared filesystem.
+START_SECONDS = 30.0
+
+# A message on the socket: "W", its length as u32, and a ServerRequest (wandb/proto/wandb_server.proto).
+_HEADER = struct.Struct("<BI")
+_MAGIC = ord("W")
+# Fields of ServerRequest.
+_REQUEST_ID = 10
+_INFORM_ATTACH = 5
+_INFORM_TEARDOWN = 7
+# Field of ServerInformTeardownRequest.
+_EXIT_CODE = 1
+
+
+@dataclass(frozen=True)
+class InstalledCore:
+    """The wandb-core that belongs to an installed wandb."""
+
+    binary: Path
+    version: str | None
+
+
+def find_core(arguments: list[str], search_path: str) -> InstalledCore | None:
+    """Find the wandb-core that belongs to the wandb which a command will import; None when there is none.
+
+    Client and core must be one version. So the wandb beside the command itself is looked at first
+    (`<prefix>/bin/python`, `<prefix>/bin/accelerate`), then the one beside the `python` of the search path, which is
+    what `/usr/bin/env python` and a shell script come to.
+
+    Parameters
+    ----------
+    arguments
+        The command; only its first word is looked at.
+    search_path
+        The PATH that the command will have.
+    """
+    for program in (arguments[0], "python", "python3"):
+        found = shutil.which(program, path=search_path)
+        if found is None:
+            continue
+        # Not resolved: a virtual environment's python is a link to one that has other packages.
+        prefix = Path(found).absolute().parent.parent
+        for binary in sorted(prefix.glob("lib/python3*/site-packages/wandb/bin/wandb-core")):
+            packages = binary.parents[2]
+            versions = [folder.name.split("-")[1] for folder in packages.glob("wandb-*.dist-info")]
+            return InstalledCore(binary, versions[0].removesuffix(".dist") if versions else None)
+    return None
+
+
+class Core:
+    """A running wandb-core and the way to reach it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], address: str | int) -> None:
+        self.process = process
+        self._address = address
+
+    @classmethod
+    def start(cls, binary: Path, folder: Path, environment: Mapping[str, str], errors: int) -> Core:
+        """Start `binary` in a session of its own and wait until it can be reached.
+
+        Parameters
+        ----------
+        binary
+            The wandb-core of the training environment.
+        folder
+            Node-local, with a short name (a Unix socket's path has at most 107 bytes); for its socket.
+        environment
+            The variables it gets, TMPDIR excepted.
+        errors
+            The file descriptor for what it says on stderr (nothing, unless it crashes).
+
+        Raises
+        ------
+        LaunchError
+            When it ends, or is not there within `START_SECONDS`.
+        """
+        port_file = folder / f"port-{time.monotonic_ns()}"
+        # --pid: it ends itself, within 0.1 s, when this process is gone, so that nothing is left behind for ever.
+        process = subprocess.Popen(
+            [binary, "--no-observability", "--port-filename", port_file, "--pid", str(os.getpid())],
+            env={**environment, "TMPDIR": str(folder)},
+            stdin=subprocess.DEVNULL,
+            # It prints a footer that asks for `wandb sync`, which is not what our user should do.
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            address = _read_port_file(port_file)
+            if address is not None:
+                port_file.unlink()
+                return cls(process, address)
+            if process.poll() is not None:
+                message = f"{binary}: ended with exit code {process.returncode} before it could be reached"
+                raise LaunchError(message)
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+        message = f"{binary}: could not be reached within {START_SECONDS:.0f} s"
+        raise LaunchError(message)
+
+    def connect(self) -> socket.socket:
+        """Open a connection as a wandb client does.
+
+        Raises
+        ------
+        OSError
+            When it is no longer there.
+        """
+        if isinstance(self._address, int):
+            return socket.create_connection(("localhost", self._address))
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(self._address)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def finish(self, exit_code: int, seconds: float, connection: socket.socket | None = None) -> bool:
+        """Have it finish every run that is still open, with `exit_code`, and end; True when all was written.
+
+        A run that its own process has finished keeps the exit code it ended with. After `seconds` it is killed.
+
+        Parameters
+        ----------
+        connection
+            One that the client used, so that the request comes after all that the client sent. On another one it
+            would overtake what has not been read yet.
+        """
+        # OSError: it has ended already.
+        with suppress(OSError), connection or self.connect() as sending:
+            sending.sendall(framed(teardown_request(exit_code)))
+            # Not closed before it has ended: to a closed connection it could not answer.
+            return self._wait(seconds)
+        return self._wait(seconds)
+
+    def _wait(self, seconds: float) -> bool:
+        try:
+            return self.process.wait(seconds) == 0
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            return False
+
+
+def _read_port_file(port_file: Path) -> str | int | None:
+    # Lines unix=<path> and sock=<port>, whichever it could open, and EOF at the end.
+    try:
+        lines = port_file.read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    if lines[-1:] != ["EOF"]:
+        return None
+    found = dict(line.split("=", 1) for line in lines[:-1])
+    return found["unix"] if "unix" in found else int(found["sock"])
+
+
+def service_token(socket_path: str) -> str:
+    """Return the value of WANDB_SERVICE with which a client connects to `socket_path` and starts no wandb-core.
+
+    The number is of no use to the client; 3 is the version of the format in all three wandb versions.
+    """
+    return f"3-{os.getpid()}-unix-{socket_path}"
+
+
+def framed(request: bytes) -> bytes:
+    """Put the header of the client's protocol before a ServerRequest."""
+    return _HEADER.pack(_MAGIC, len(request)) + request
+
+
+def teardown_request(exit_code: int) -> bytes:
+    """Encode ServerRequest(inform_teardown=ServerInformTeardownRequest(exit_code=exit_code)), 0 <= exit_code < 256."""
+    teardown = b"" if exit_code == 0 else bytes([_EXIT_CODE << 3]) + _encode_varint(exit_code)
+    return bytes([_INFORM_TEARDOWN << 3 | 2, len(teardown)]) + teardown
+
+
+def read_message(connection: socket.socket) -> bytes | None:
+    """Read one message, header and all; None when the other side closed, or does not speak this protocol."""
+    header = _read_exactly(connection, _HEADER.size)
+    if header is None:
+        return None
+    magic, length = _HEADER.unpack(header)
+    if magic != _MAGIC:
+        return None
+    request = _read_exactly(connection, length)
+    return None if request is None else header + request
+
+
+def length_of_whole_messages(data: bytearray) -> int:
+    """Return how many bytes of `data`, which begins with a message, belong to messages that are complete.
+
+    Raises
+    ------
+    OSError
+        When it does not begin with a message.
+    """
+    position = 0
+    while position + _HEADER.size <= len(data):
+        magic, length = _HEADER.unpack_from(data, position)
+        if magic != _MAGIC:
+            message = f"expected a message of wandb's, found the byte {magic:#04x}"
+            raise OSError(message)
+        if position + _HEADER.size + length > len(data):
+            break
+        position += _HEADER.size + length
+    return position
+
+
+def joins_a_run(message: bytes) -> bool:
+    """Whether a message asks to go on with a run that another process has opened (as a forked child does)."""
+    request = message[_HEADER.size :]
+    position = 0
+    while position < len(request):
+        tag, position = _decode_varint(request, position)
+        if tag >> 3 != _REQUEST_ID:
+            return tag >> 3 == _INFORM_ATTACH
+        length, position = _decode_varint(request, position)
+        position += length
+    return False
+
+
+def _read_exactly(connection: socket.socket, length: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < length:
+        part = connection.recv(min(length - len(parts), 1 << 16))
+        if not part:
+            return None
+        parts += part
+    return bytes(parts)
+
+
+def _encode_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _decode_varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(data):
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            break
+    return value, position
+
+
+# The audit number of the architecture and its number of rt_sigaction (linux/audit.h, asm/unistd.h).
+_ARCHITECTURES = {"x86_64": (0xC000003E, 13), "aarch64": (0xC00000B7, 134), "ppc64le": (0xC0000015, 173)}
+
+
+def shield() -> bool:
+    """Make this thread, and all that it starts from now on, deaf to `JOB_SIGNALS` for ever; False if it cannot be.
+
+    A signal that is sent to every process of a job would kill wandb-core before it has written what it holds. Neither
+    blocking nor ignoring the signal helps: Go's `signal.Notify`, which wandb-core calls, undoes both (with the
+    signals blocked at its start, all three versions died of SIGHUP and SIGTERM). So they are ignored, and a seccomp
+    filter answers "done" to the attempt to change that without doing it. It costs no privilege and cannot be undone:
+    call it only in a process that never becomes the training.
+    """
+    for number in JOB_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    architecture = _ARCHITECTURES.get(os.uname().machine)
+    if architecture is None:
+        return False
+    program = _ignore_sigaction(*architecture)
+    instructions = ctypes.create_string_buffer(program, len(program))
+
+    class FilterProgram(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    filter_program = FilterProgram(len(program) // 8, ctypes.addressof(instructions))
+    no_new_privileges, set_seccomp, filter_mode = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
+    return (
+        prctl(no_new_privileges, 1, 0, 0, 0) == 0
+        and prctl(set_seccomp, filter_mode, ctypes.byref(filter_program), 0, 0) == 0
+    )
+
+
+def _ignore_sigaction(audit_number: int, rt_sigaction: int) -> bytes:
+    """Classic BPF: rt_sigaction for one of `JOB_SIGNALS` returns 0 and does nothing; all else is allowed."""
+    load, equal, give = 0x20, 0x15, 0x06  # BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K
+    allow, answer_success = 0x7FFF0000, 0x00050000  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO with errno 0
+    count = len(JOB_SIGNALS)
+    # Offsets into struct seccomp_data: 4 the architecture, 0 the call's number, 16 its first argument. The two
+    # middle numbers of an instruction say how many instructions to skip when equal and when not.
+    instructions = [
+        (load, 0, 0, 4),
+        (equal, 0, count + 3, audit_number),
+        (load, 0, 0, 0),
+        (equal, 0, count + 1, rt_sigaction),
+        (load, 0, 0, 16),
+        *((equal, count - position, 0, int(number)) for position, number in enumerate(JOB_SIGNALS)),
+        (give, 0, 0, allow),
+        (give, 0, 0, answer_success),
+    ]
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)

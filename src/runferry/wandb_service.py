@@ -1,0 +1,269 @@
+"""What a training process finds under WANDB_SERVICE, wandb's own way to name a wandb-core that is already running.
+
+What listens there is not wandb-core itself. One wandb-core refuses a run id that it has open already (0.27.2 and
+0.31.0 raise an error in the second `wandb.init`, 0.22.3 hangs in it), and all ranks of a distributed training inherit
+one WANDB_RUN_ID. So each process that connects is given a wandb-core of its own, as it would have started one by
+itself, and a forked child that goes on with its parent's run is given its parent's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runferry.command import parent_of, stat_fields
+from runferry.errors import LaunchError
+from runferry.wandb_core import Core, joins_a_run, length_of_whole_messages, read_message, service_token
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runferry.wandb_core import InstalledCore
+
+#: Bytes. A Unix socket's path has at most 107, of which `/runferry-<8>/wandb-<pid>-<pid>-<10 digits>/socket` takes 58.
+_LONGEST_PARENT = 49
+
+#: A flag in /proc/<pid>/stat (PF_EXITING in linux/sched.h).
+_EXITING = 4
+
+
+class _Owned:
+    """A wandb-core and the process that it was started for."""
+
+    def __init__(self, core: Core, owner: int) -> None:
+        self.core = core
+        self.owner = owner
+        # Stays that process's: when another one gets its number this says that it has gone.
+        self._stat = os.open(f"/proc/{owner}/stat", os.O_RDONLY)
+        self.connections = 1
+        # The last connection that a client closed: what is sent on it comes after all that the client sent.
+        self.last: socket.socket | None = None
+        # Set while and after it is ended before the command is, because its process has gone.
+        self.ended_by: threading.Thread | None = None
+
+    def owner_is_alive(self) -> bool:
+        fields = self._read_stat()
+        return fields is not None and not int(fields[6]) & _EXITING
+
+    def owners_exit_code(self) -> int | None:
+        """Return the exit code of a process that is on its way out, as a shell gives it; None when it cannot be known.
+
+        Its connection is closed, and read here, before its parent learns that it has ended and clears it away. Asked
+        then, this knew the code of 46 of 48 processes that were started by a shell, the fastest of parents.
+        """
+        fields = self._read_stat()
+        if fields is None or not int(fields[6]) & _EXITING:
+            return None
+        status = int(fields[49])
+        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+    def _read_stat(self) -> list[str] | None:
+        try:
+            return stat_fields(os.pread(self._stat, 4096, 0).decode(errors="replace"))
+        except ProcessLookupError:
+            return None
+
+
+class Service:
+    """Listens, starts a wandb-core for each process, and carries what they say to each other.
+
+    Attributes
+    ----------
+    token
+        What WANDB_SERVICE must be.
+    command
+        Process id of the command, once it is known.
+    """
+
+    def __init__(
+        self, installed: InstalledCore, environment: Mapping[str, str], log: int, finish_seconds: float
+    ) -> None:
+        """Start to listen, and the first wandb-core: if it cannot, the command can still start one by itself.
+
+        Parameters
+        ----------
+        installed
+            The wandb-core of the training environment.
+        environment
+            The variables for it.
+        log
+            The file descriptor of train.log.
+        finish_seconds
+            How long a wandb-core may take to write what it holds, when its process has gone before the command.
+
+        Raises
+        ------
+        LaunchError, OSError
+            When wandb-core does not come up.
+        """
+        self.command: int | None = None
+        self._installed = installed
+        self._environment = environment
+        self._log = log
+        self._finish_seconds = finish_seconds
+        # Guards the four below it.
+        self._changed = threading.Condition()
+        self._owned: list[_Owned] = []
+        self._carrying = 0
+        self._ending = False
+        self._spare: Core | None = None
+        self._folder = _short_folder()
+        try:
+            self._spare = self._start_core()
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(self._folder / "service"))
+            self._listener.listen(64)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        self.token = service_token(self._listener.getsockname())
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def finish(self, exit_code: int, seconds: float) -> bool:
+        """Have every wandb-core finish what is open, with `exit_code`, and end; True when all did within `seconds`."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._ending = True
+            # What a killed process had sent is still being carried. All its connections are closed by now; one that
+            # stays open belongs to a process that has left the command's session.
+            self._changed.wait_for(lambda: self._carrying == 0, timeout=min(5.0, seconds / 2))
+            cores = [(owned.core, owned.last) for owned in self._owned if not owned.ended_by]
+            threads = [owned.ended_by for owned in self._owned if owned.ended_by]
+            if self._spare:
+                cores.append((self._spare, None))
+        results: list[bool] = []
+
+        def finish(core: Core, connection: socket.socket | None) -> None:
+            results.append(core.finish(exit_code, max(0.1, deadline - time.monotonic()), connection))
+
+        for core in cores:
+            threads.append(threading.Thread(target=finish, args=core))
+            threads[-1].start()
+        for thread in threads:
+            thread.join(max(1.0, deadline - time.monotonic()))
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return len(results) == len(cores) and all(results) and not any(thread.is_alive() for thread in threads)
+
+    def _start_core(self) -> Core:
+        return Core.start(self._installed.binary, self._folder, self._environment, self._log)
+
+    def _accept(self) -> None:
+        while True:
+            client, _ = self._listener.accept()
+            with self._changed:
+                self._carrying += 1
+            threading.Thread(target=self._carry_client, args=(client,), daemon=True).start()
+
+    def _carry_client(self, client: socket.socket) -> None:
+        owned: _Owned | None = None
+        upstream: socket.socket | None = None
+        try:
+            with client:
+                pid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+                # It tells whether the client goes on with a run of its parent's.
+                first = read_message(client)
+                if first is not None:
+                    owned = self._core_for(pid, joins=joins_a_run(first))
+                    upstream = owned.core.connect()
+                    threading.Thread(target=_carry_back, args=(upstream, client), daemon=True).start()
+                    upstream.sendall(first)
+                    _carry(client, upstream)
+        except (OSError, LaunchError) as error:
+            # The client sees its connection closed, as when its own wandb-core dies.
+            os.write(self._log, f"runferry: wandb-core: {error}\n".encode())
+        finally:
+            # First of all: in a moment it will be gone.
+            exit_code = owned.owners_exit_code() if owned else None
+            with self._changed:
+                self._carrying -= 1
+                if owned:
+                    owned.connections -= 1
+                if owned and upstream:
+                    # Kept open, because 0.22.3 never closes its side, to send on it that the run is to be ended.
+                    upstream, owned.last = owned.last, upstream
+                self._changed.notify_all()
+            if upstream:
+                # Not closed: _carry_back still reads from it.
+                with suppress(OSError):
+                    upstream.shutdown(socket.SHUT_WR)
+        if owned and exit_code is not None:
+            self._end_before_the_command(owned, exit_code)
+
+    def _core_for(self, pid: int, *, joins: bool) -> _Owned:
+        """Give a process its wandb-core, or that of the nearest process above it when it joins a run."""
+        with self._changed:
+            for candidate in _with_ancestors(pid) if joins else [pid]:
+                for owned in self._owned:
+                    if owned.owner == candidate and not owned.ended_by and owned.owner_is_alive():
+                        owned.connections += 1
+                        return owned
+            if self._ending:
+                message = "none is started any more"
+                raise LaunchError(message)
+            if self._spare is None:
+                self._spare = self._start_core()
+            owned = _Owned(self._spare, pid)
+            self._spare = None
+            self._owned.append(owned)
+            return owned
+
+    def _end_before_the_command(self, owned: _Owned, exit_code: int) -> None:
+        """End the wandb-core of a process that has ended with `exit_code`, unless it was the command itself.
+
+        Where the exit code could not be known, the runs that the process left open are ended with the command's.
+        """
+        with self._changed:
+            if owned.connections or owned.ended_by or self._ending or owned.owner == self.command:
+                return
+            owned.ended_by = threading.current_thread()
+        owned.core.finish(exit_code, self._finish_seconds, owned.last)
+
+
+def _carry(client: socket.socket, upstream: socket.socket) -> None:
+    """Carry the whole messages that a client sends, until it closes.
+
+    A client that is killed may leave half a message, and what is sent after it, to end the run, would be taken for
+    the other half.
+    """
+    waiting = bytearray()
+    with suppress(ConnectionResetError):
+        while part := client.recv(1 << 16):
+            waiting += part
+            whole = length_of_whole_messages(waiting)
+            upstream.sendall(waiting[:whole])
+            del waiting[:whole]
+
+
+def _carry_back(upstream: socket.socket, client: socket.socket) -> None:
+    """Carry what a wandb-core answers, until it closes; a client that has gone does not stop it from answering."""
+    buffer = memoryview(bytearray(1 << 16))
+    with suppress(OSError), upstream:
+        while count := upstream.recv_into(buffer):
+            with suppress(OSError):
+                client.sendall(buffer[:count])
+    # The client must not go on writing.
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)
+
+
+def _with_ancestors(pid: int) -> list[int]:
+    found = [pid]
+    while (above := parent_of(found[-1])) > 1:
+        found.append(above)
+    return found
+
+
+def _short_folder() -> Path:
+    for parent in (tempfile.gettempdir(), "/tmp", "/dev/shm"):
+        if len(os.fsencode(parent)) <= _LONGEST_PARENT:
+            with suppress(OSError):
+                return Path(tempfile.mkdtemp(prefix="runferry-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix="runferry-"))
