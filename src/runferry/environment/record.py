@@ -1,0 +1,123 @@
+"""What is asked for when an environment is built, and the record of what was built."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from runferry.errors import PackingError
+from runferry.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = 1
+"""The version of the archive's layout and of the record; part of every key, so that a change of either packs anew."""
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What the config's section `environment` asks for."""
+
+    requirements: Path
+    """A requirements file as pip reads it."""
+    python: str | None = None
+    """Like "3.11": the python3.11 on PATH; None: the Python that runs runferry."""
+    modules: tuple[str, ...] = ()
+    """Environment modules to load first, in this order."""
+    no_index: bool = False
+    """Whether pip may use the site's wheelhouse only."""
+
+    def digest(self) -> str:
+        """Hash everything that was asked for, with the text of the requirements file itself.
+
+        Raises
+        ------
+        OSError
+            When the requirements file cannot be read.
+        """
+        asked = [self.requirements.read_text(), self.python, self.modules, self.no_index]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was built; a JSON file beside the archive that it names."""
+
+    name: str
+    """The record file's stem, such as "default"."""
+    key: str
+    """20 hexadecimal digits: a hash of what the archive holds (see `runferry.environment.build`)."""
+    archive: str
+    """File name of the archive, beside the record."""
+    sha256: str
+    """Of the archive."""
+    archive_bytes: int
+    unpacked_bytes: int
+    """What the unpacked tree takes on a disk with blocks of 4 KiB."""
+    files: int
+    """Files, links and folders in the archive."""
+    python: str
+    """The base interpreter; it must exist where the environment is unpacked."""
+    python_version: str
+    """Like "3.11.7"."""
+    lock: str
+    """File name of the list of installed packages, beside the record."""
+    packages: int
+    """Lines in the lock."""
+    wandb: str | None
+    """The version of wandb in it; None without one."""
+    modules: tuple[str, ...]
+    no_index: bool
+    specification: str
+    """`Specification.digest` of what was asked for."""
+    built: str
+    """ISO 8601 with offset, UTC."""
+    format: int = FORMAT
+
+    def write(self, path: Path) -> None:
+        """Write the record to `path`, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            When the disk is full or the folder cannot be written.
+        """
+        write_json(path, dataclasses.asdict(self))
+
+
+def read_record(path: Path) -> Record:
+    """Read the record that `Record.write` wrote.
+
+    Raises
+    ------
+    PackingError
+        When there is none, or when it is not a record of this version.
+    """
+    try:
+        content = read_json(path)
+    except FileNotFoundError as error:
+        message = f"{path}: no such environment record; expected the output of the rule `environment`: run it first"
+        raise PackingError(message) from error
+    except ValueError as error:
+        message = f"{error}; build the environment again"
+        raise PackingError(message) from error
+    if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
+        message = (
+            f"{path}: not an environment record of format {FORMAT}; "
+            "it was written by another version of runferry or by hand: build the environment again"
+        )
+        raise PackingError(message)
+    values = cast("dict[str, Any]", content)
+    expected = {field.name for field in dataclasses.fields(Record)}
+    if expected != set(values):
+        different = ", ".join(sorted(expected ^ set(values)))
+        message = (
+            f"{path}: an environment record with missing or unknown keys ({different}); build the environment again"
+        )
+        raise PackingError(message)
+    values["modules"] = tuple(values["modules"])
+    return Record(**values)
