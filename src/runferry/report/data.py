@@ -1,0 +1,316 @@
+"""What a report is about: the runs of an experiment, read from their folders."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from runferry.errors import ConfigError, SegmentError
+from runferry.files import read_json
+from runferry.json_values import is_list, is_mapping
+from runferry.report.sampling import Curve, Curves, counts_up, is_number, metric_order
+from runferry.run_folder import RunFolder
+from runferry.segment import Segment, history, read_segment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+POINTS_PER_CURVE = 500
+"""At most so many points of a run's metric are drawn: more than a chart has pixels for."""
+POINTS_PER_METRIC = 10_000
+"""At most so many points of all runs together, as long as each run keeps 50: a browser draws these at
+once."""
+
+State = Literal["finished", "failed", "running", "not started"]
+
+
+@dataclass
+class RunReport:
+    """One run of the experiment.
+
+    Attributes
+    ----------
+    id, name : str
+        The W&B run id, and what W&B shows.
+    parameters : dict
+        By name, as the sweep gives them; nested ones joined with dots.
+    config : dict
+        What the command recorded with W&B besides.
+    state : State
+        By the run's attempts; without any, by its segments.
+    ending : str
+        How the last attempt ended where it failed, such as "exit code 1" or "SIGKILL".
+    notes : list of str
+        What a person should know: why it failed, what cannot be read.
+    attempts : int
+    seconds : float or None
+        That the attempts took together; a running one up to now.
+    curves : dict of str to Curve
+        By metric.
+    final : dict of str to float
+        The summary's numbers, by metric.
+    url : str or None
+        Of the run on the server.
+    verified : datetime or None
+        When the receipt was written; None where there is none.
+    receipt_is_old : bool
+        Whether a segment was written that the receipt does not name.
+    in_sweep : bool
+        Whether the experiment still has this run; a changed sweep leaves the folders of its old runs behind.
+    """
+
+    id: str
+    name: str
+    parameters: dict[str, Any] = field(default_factory=dict[str, Any])
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    project: str = ""
+    entity: str = ""
+    state: State = "not started"
+    ending: str = ""
+    notes: list[str] = field(default_factory=list[str])
+    attempts: int = 0
+    seconds: float | None = None
+    curves: dict[str, Curve] = field(default_factory=dict[str, Curve])
+    final: dict[str, float] = field(default_factory=dict[str, float])
+    url: str | None = None
+    verified: datetime | None = None
+    receipt_is_old: bool = False
+    in_sweep: bool = True
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Config and parameters together."""
+        return {**self.config, **self.parameters}
+
+
+@dataclass(frozen=True)
+class ExperimentReport:
+    """All runs of an experiment at one moment.
+
+    Attributes
+    ----------
+    name : str
+    built : datetime
+        When this was read, UTC.
+    runs : list of RunReport
+        In the order of the sweep.
+    metrics : list of str
+        Of which there are curves, by name; those that only count up, as an epoch does, come last.
+    finals : list of str
+        Of which there are final values: the metrics, and what only the summary has.
+    differing : list of str
+        The parameters, and other entries of the runs' config, that tell the runs apart.
+    shared : dict
+        Those that all runs have in common.
+    thinned : bool
+        Whether some curve has fewer points than were logged.
+    """
+
+    name: str
+    built: datetime
+    runs: list[RunReport]
+    metrics: list[str]
+    finals: list[str]
+    differing: list[str]
+    shared: dict[str, Any]
+    thinned: bool
+
+
+def collect(experiment_folder: Path, points: int = POINTS_PER_CURVE) -> ExperimentReport:
+    """Read all runs of the experiment in `results/<experiment>`, with curves of at most so many `points`.
+
+    A run of which something is missing or unreadable is there with what can be read and a note.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such folder or no run in it.
+    """
+    ids, listed = _run_ids(experiment_folder)
+    built = datetime.now(UTC)
+    most = max(min(points, POINTS_PER_METRIC // len(ids)), 50)
+    runs = [_read_run(RunFolder(experiment_folder / name), built, most) for name in ids]
+    for run in runs:
+        run.in_sweep = not listed or run.id in listed
+    curves: dict[str, list[Curve]] = {}
+    for run in runs:
+        for metric, curve in run.curves.items():
+            curves.setdefault(metric, []).append(curve)
+    metrics = sorted(curves, key=lambda metric: (all(map(counts_up, curves[metric])), metric_order(metric)))
+    finals = sorted({*curves, *(metric for run in runs for metric in run.final)}, key=metric_order)
+    differing, shared = _compare(runs)
+    thinned = any(curve.logged > len(curve.steps) for run in runs for curve in run.curves.values())
+    return ExperimentReport(experiment_folder.resolve().name, built, runs, metrics, finals, differing, shared, thinned)
+
+
+def _run_ids(experiment_folder: Path) -> tuple[list[str], set[str]]:
+    """Give the names of all run folders, those of the sweep first, and which ones the sweep has."""
+    if not experiment_folder.is_dir():
+        message = f"{experiment_folder}: no such folder; expected an experiment's, as in results/<experiment>"
+        raise ConfigError(message)
+    folders = {
+        folder.name
+        for folder in experiment_folder.iterdir()
+        if any((folder / name).exists() for name in ("run.json", "wandb", "attempts"))
+    }
+    if not folders:
+        message = f"{experiment_folder}: no run in it; expected an experiment's, as in results/<experiment>"
+        raise ConfigError(message)
+    try:
+        lines = (experiment_folder / "runs.tsv").read_text().splitlines()[1:]
+    except FileNotFoundError:
+        lines = []
+    listed = [name for name in (line.partition("\t")[0] for line in lines) if name in folders]
+    return [*listed, *sorted(folders - set(listed))], set(listed)
+
+
+def _read_run(folder: RunFolder, built: datetime, most: int) -> RunReport:
+    run = RunReport(id=folder.path.name, name="")
+    record = _mapping(folder.run_file, run.notes)
+    run.name = str(record.get("name") or "")
+    run.parameters = _flat(record.get("parameters"))
+    wandb = record.get("wandb")
+    if is_mapping(wandb):
+        run.project, run.entity = str(wandb.get("project") or ""), str(wandb.get("entity") or "")
+    segments = _read_segments(folder, run, most)
+    run.name = run.name or run.id
+    _read_attempts(folder, run, built, segments)
+    _read_receipt(folder, run, segments)
+    return run
+
+
+def _read_segments(folder: RunFolder, run: RunReport, most: int) -> list[Segment]:
+    segments: list[Segment] = []
+    curves = Curves()
+    summary: dict[str, Any] = {}
+    for path in folder.segments():
+        try:
+            segment = read_segment(path)
+            if segment.empty:
+                continue
+            curves.add_segment(history(path))
+        except SegmentError as error:
+            run.notes.append(str(error))
+            continue
+        segments.append(segment)
+        summary |= segment.summary
+        run.config |= _flat(segment.config)
+        run.name = run.name or segment.display_name
+        run.project, run.entity = run.project or segment.project, run.entity or segment.entity
+    run.config = {name: value for name, value in run.config.items() if name not in run.parameters}
+    run.curves = curves.thinned(most)
+    run.final = {metric: curve.last for metric, curve in run.curves.items()}
+    run.final |= {name: float(value) for name, value in _flat(summary).items() if is_number(value) and name[:1] != "_"}
+    return segments
+
+
+def _read_attempts(folder: RunFolder, run: RunReport, built: datetime, segments: list[Segment]) -> None:
+    numbers = [int(file.stem) for file in folder.attempts_folder.glob("*.json") if file.stem.isdigit()]
+    attempts = [_mapping(folder.attempts_folder / f"{number}.json", run.notes) for number in sorted(numbers)]
+    run.attempts = len(attempts)
+    seconds = [_seconds(attempt, built) for attempt in attempts]
+    if any(duration is not None for duration in seconds):
+        run.seconds = sum(duration or 0 for duration in seconds)
+    last = attempts[-1] if attempts else {}
+    if last.get("outcome") in {"finished", "running"}:
+        run.state = "finished" if last["outcome"] == "finished" else "running"
+    elif attempts:
+        run.state = "failed"
+        run.ending = _ending(last)
+    elif segments:
+        # Trained without the launcher.
+        run.state, run.ending = _state_of_segment(segments[-1])
+        run.seconds = sum(float(segment.summary.get("_runtime", 0)) for segment in segments)
+    if run.state != "running":
+        run.notes += [str(last["message"])] if last.get("message") else []
+        # While it runs, the end of the file is always unfinished.
+        run.notes += [f"{segment.name}: {segment.damage}" for segment in segments if segment.damage]
+
+
+def _state_of_segment(segment: Segment) -> tuple[State, str]:
+    if segment.exit_code is None:
+        return "running", "or killed: no exit record"
+    return ("failed", f"exit code {segment.exit_code}") if segment.exit_code else ("finished", "")
+
+
+def _ending(attempt: dict[str, Any]) -> str:
+    if attempt.get("signal"):
+        return str(attempt["signal"])
+    if attempt.get("exit_code") is not None:
+        return f"exit code {attempt['exit_code']}"
+    return "could not be started" if attempt.get("outcome") == "failed" else ""
+
+
+def _seconds(attempt: dict[str, Any], built: datetime) -> float | None:
+    if is_number(attempt.get("seconds")):
+        return float(attempt["seconds"])
+    start = _time(attempt.get("start"))
+    if attempt.get("outcome") == "running" and start is not None:
+        return max((built - start).total_seconds(), 0.0)
+    return None
+
+
+def _read_receipt(folder: RunFolder, run: RunReport, segments: list[Segment]) -> None:
+    receipt = _mapping(folder.receipt_file, run.notes)
+    url = str(receipt.get("url") or "")
+    if url.startswith(("https://", "http://")):
+        run.url = url
+    run.verified = _time(receipt.get("verified"))
+    named = receipt.get("segments")
+    if run.verified is not None and is_list(named):
+        known = {str(segment.get("name")) for segment in named if is_mapping(segment)}
+        run.receipt_is_old = any(segment.name not in known for segment in segments)
+
+
+def _compare(runs: list[RunReport]) -> tuple[list[str], dict[str, Any]]:
+    """Divide what the runs were given into the names of what differs, and what they share with its values."""
+    differing: list[str] = []
+    shared: dict[str, Any] = {}
+    groups = [
+        [run.parameters for run in runs],
+        # What the command records is not known of a run that has not started.
+        [run.config for run in runs if run.config],
+    ]
+    for given in groups:
+        for name in dict.fromkeys(name for values in given for name in values):
+            texts = {json.dumps(values[name], sort_keys=True) if name in values else None for values in given}
+            if len(texts) > 1:
+                differing.append(name)
+            else:
+                shared[name] = given[0][name]
+    return differing, shared
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Join the keys of nested mappings with dots, as W&B does."""
+    flat: dict[str, Any] = {}
+    if is_mapping(value):
+        for name, inner in value.items():
+            key = f"{prefix}{name}"
+            flat |= _flat(inner, f"{key}.") if is_mapping(inner) and inner else {key: inner}
+    return flat
+
+
+def _mapping(file: Path, notes: list[str]) -> dict[str, Any]:
+    """Read a JSON file that may be missing; what is wrong with it becomes a note."""
+    try:
+        value = read_json(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        notes.append(f"{file.name}: cannot be read: {error}")
+        return {}
+    if not is_mapping(value):
+        notes.append(f"{file.name}: found no mapping, expected one")
+        return {}
+    return value
+
+
+def _time(text: Any) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
