@@ -69,6 +69,8 @@ class Server:
         scheme, host = self.base_url.split("://", 1)
         if host in {_NEW_NAME, _OLD_NAME}:
             return _PAGES
+        if host.startswith("api.wandb."):
+            return f"{scheme}://{host.removeprefix('api.')}"
         if host.startswith("api."):
             return f"{scheme}://app.{host.removeprefix('api.')}"
         return self.base_url

@@ -1,0 +1,130 @@
+"""The file stream: history, system events, console output and summary, line by line with offsets.
+
+What is known of the real server's side of it (from the client's source and from what the client does):
+
+- A request names files, each with an offset and lines: the line at `offset + i` is set to the i-th line. A line sent
+  again at its offset replaces itself, so that a request whose answer was lost can be sent again.
+- Of `wandb-summary.json` the last line counts.
+- `complete` with `exitcode` ends the run: 0 is "finished", anything else "failed". A request without `complete`, also
+  one with no content (a heartbeat), says that the run is running, and brings a run that had ended back (the client's
+  source says so of `uploaded`; assumed for the rest).
+- The answer is a JSON object; the client looks only at `stopped` in it (measured).
+
+Assumed: lines may leave a gap before them, and lines before the gap stay; the count of lines counts what is there; a
+run that was never announced is answered with 404, a malformed request with 400, a wrong key with 401 in the form that
+GraphQL's errors have.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from runferry.standin.runs import HISTORY_FILE
+
+if TYPE_CHECKING:
+    from runferry.standin.store import Record, Store
+
+SUMMARY_FILE = "wandb-summary.json"
+
+LARGEST_INTEGER = 2**62
+"""Beyond it SQLite cannot count lines or steps."""
+
+Chunk = tuple[int, list[str]]
+
+
+class MalformedError(ValueError):
+    """The request is not a file stream's; its text says why."""
+
+
+def receive(store: Store, run: Record, request: Any) -> None:
+    """Store what a file stream request carries. Called inside a transaction.
+
+    Raises
+    ------
+    MalformedError
+        When it is not an object of the form above; nothing may be kept then.
+    """
+    if not isinstance(request, dict):
+        message = f"expected a JSON object, found {type(request).__name__}"
+        raise MalformedError(message)
+    fields = cast("dict[str, Any]", request)
+    changes: dict[str, Any] = {"heartbeat_at": store.now(), "state": "running"}
+    for file, (offset, lines) in _chunks(fields).items():
+        if file == SUMMARY_FILE:
+            changes |= {"summary_metrics": lines[-1]} if lines else {}
+        elif file == HISTORY_FILE:
+            changes |= _write_history(store, run, offset, lines)
+        else:
+            _write_lines(store, run, file, [(offset + i, None, line) for i, line in enumerate(lines)])
+    if "preempting" in fields:
+        changes["preempting"] = bool(fields["preempting"])
+    if fields.get("complete"):
+        exit_code = fields.get("exitcode") or 0
+        changes |= {"exit_code": exit_code, "state": "failed" if exit_code else "finished"}
+    columns = ", ".join(f"{column} = ?" for column in changes)
+    store.write(f"UPDATE runs SET {columns} WHERE number = ?", *changes.values(), run["number"])
+
+
+def _chunks(request: dict[str, Any]) -> dict[str, Chunk]:
+    files: Any = request.get("files") or {}
+    try:
+        return {name: _chunk(value) for name, value in files.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f'"files": expected names with "offset" and "content" (a list of lines), found {str(files)[:80]}'
+        raise MalformedError(message) from error
+
+
+def _chunk(value: Any) -> Chunk:
+    offset, lines = value["offset"], value["content"]
+    if not isinstance(offset, int) or not 0 <= offset < LARGEST_INTEGER or not isinstance(lines, list):
+        raise ValueError
+    if not all(isinstance(line, str) for line in cast("list[Any]", lines)):
+        raise ValueError
+    return offset, cast("list[str]", lines)
+
+
+def _write_history(store: Store, run: Record, offset: int, lines: list[str]) -> dict[str, Any]:
+    """Write history lines; gives what of the run's row changes by them."""
+    last_step = run["last_step"]
+    keys: dict[str, str] = json.loads(run["history_keys"])
+    rows: list[tuple[int, int | None, str]] = []
+    for position, line in enumerate(lines, start=offset):
+        row = parse_line(line)
+        step = row.get("_step")
+        # The client writes a step as an integer; other tools may send it as a float.
+        step = int(step) if isinstance(step, int) or (isinstance(step, float) and step.is_integer()) else None
+        step = step if step is None or abs(step) < LARGEST_INTEGER else None
+        if step is not None and (last_step is None or step > last_step):
+            last_step = step
+        if not row.keys() <= keys.keys():
+            keys |= {key: _type_name(value) for key, value in row.items()}
+        rows.append((position, step, line))
+    _write_lines(store, run, HISTORY_FILE, rows)
+    return {"last_step": last_step, "history_keys": json.dumps(keys)}
+
+
+def _write_lines(store: Store, run: Record, file: str, rows: list[tuple[int, int | None, str]]) -> None:
+    store.write_many(
+        "INSERT OR REPLACE INTO lines (run, file, position, step, line) VALUES (?, ?, ?, ?, ?)",
+        ((run["number"], file, position, step, line) for position, step, line in rows),
+    )
+
+
+def parse_line(line: str) -> dict[str, Any]:
+    """Return a history or events line as a dict; empty when it is not a JSON object."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _type_name(value: Any) -> str:
+    # The names that the real server's `historyKeys` uses, as far as they are known.
+    if isinstance(value, bool | int | float):
+        return "number"
+    if isinstance(value, dict):
+        kind = cast("dict[str, Any]", value).get("_type")
+        return kind if isinstance(kind, str) else "map"
+    return "list" if isinstance(value, list) else "string"

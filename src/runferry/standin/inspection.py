@@ -1,0 +1,152 @@
+"""What tests ask the stand-in and tell it, under /standin/: nothing of this is the real server's."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from runferry.standin import artifacts, storage
+from runferry.standin.faults import RuleError
+from runferry.standin.filestream import parse_line
+from runferry.standin.front import CAPTIVE_PORTAL
+from runferry.standin.runs import (
+    EVENTS_FILE,
+    HISTORY_FILE,
+    OUTPUT_FILE,
+    count_lines,
+    find_run,
+    lines_of,
+    run_by_number,
+    runs_of,
+    state_of,
+)
+from runferry.standin.sampling import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from runferry.standin.app import App
+    from runferry.standin.store import Record, Store
+
+
+def routes(app: App) -> list[Route]:
+    """Return the routes under /standin/."""
+
+    def guarded(answer: Callable[[App, Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            return app.refuses(request) or await answer(app, request)
+
+        return endpoint
+
+    return [
+        Route("/standin/runs/{entity}/{project}/{run}", guarded(_run), methods=["GET"]),
+        Route("/standin/runs/{entity}/{project}", guarded(_runs), methods=["GET"]),
+        Route("/standin/requests", guarded(_requests), methods=["GET", "DELETE"]),
+        Route("/standin/faults", guarded(_faults), methods=["GET", "PUT", "DELETE"]),
+        Route("/standin/clock", guarded(_clock), methods=["PUT"]),
+        Route("/standin/captive-portal", _captive_portal, methods=["GET", "POST", "PUT"]),
+    ]
+
+
+def run_as_json(store: Store, run: Record) -> dict[str, Any]:
+    """Return all that the server holds of a run, parsed; NaN and infinities as strings."""
+    config = json.loads(run["config"] or "{}")
+    return {
+        "entity": run["entity"],
+        "project": run["project_name"],
+        "run": run["name"],
+        "display_name": run["display_name"],
+        "state": state_of(store, run),
+        "exit_code": run["exit_code"],
+        "group": run["group_name"],
+        "job_type": run["job_type"],
+        "tags": json.loads(run["tags"]),
+        "notes": run["notes"],
+        "config": plain({key: item["value"] for key, item in config.items() if key != "_wandb" and "value" in item}),
+        "summary": plain(json.loads(run["summary_metrics"] or "{}")),
+        "history": [plain(parse_line(line)) for line in lines_of(store, run, HISTORY_FILE)],
+        "history_line_count": count_lines(store, run, HISTORY_FILE),
+        "last_step": run["last_step"],
+        "events_count": count_lines(store, run, EVENTS_FILE),
+        "output": lines_of(store, run, OUTPUT_FILE),
+        "files": [
+            {"name": file["name"], "size_bytes": file["size_bytes"], "md5": file["md5"]}
+            for file in storage.run_files(store, run)
+        ],
+        "artifacts": [
+            _artifact(store, found)
+            for found in store.rows("SELECT * FROM artifacts WHERE run = ? ORDER BY number", run["number"])
+        ],
+        "used_artifacts": [
+            _artifact(store, found)
+            for found in store.rows(
+                "SELECT artifacts.* FROM artifacts JOIN uses ON artifact = artifacts.number WHERE uses.run = ?",
+                run["number"],
+            )
+        ],
+        "alerts": store.rows("SELECT title, text, severity FROM alerts WHERE run = ? ORDER BY number", run["number"]),
+    }
+
+
+def _artifact(store: Store, artifact: Record) -> dict[str, Any]:
+    collection = artifacts.collection_by_number(store, artifact["collection"])
+    assert collection is not None
+    index = artifact["version_index"]
+    logged_by = run_by_number(store, artifact["run"])
+    return {
+        "name": collection["name"] if index is None else f"{collection['name']}:v{index}",
+        "type": collection["type"],
+        "state": artifact["state"],
+        "aliases": [alias["alias"] for alias in artifacts.aliases_of(store, artifact)],
+        "logged_by": logged_by and logged_by["name"],
+        "files": {name: entry.get("size") for name, entry in artifacts.entries_of(store, artifact).items()},
+    }
+
+
+async def _run(app: App, request: Request) -> Response:
+    path = request.path_params
+    run = find_run(app.store, path["entity"], path["project"], path["run"])
+    if run is None:
+        return JSONResponse({"error": "no such run"}, 404)
+    requests = dict(app.log.by_run.get(run["name"], {}))
+    return JSONResponse(run_as_json(app.store, run) | {"requests": requests})
+
+
+async def _runs(app: App, request: Request) -> Response:
+    path = request.path_params
+    project = app.store.row("SELECT * FROM projects WHERE entity = ? AND name = ?", path["entity"], path["project"])
+    return JSONResponse([run["name"] for run in runs_of(app.store, project)] if project else [])
+
+
+async def _requests(app: App, request: Request) -> Response:
+    if request.method == "DELETE":
+        app.log.clear()
+    return JSONResponse(app.log.shown())
+
+
+async def _faults(app: App, request: Request) -> Response:
+    if request.method != "GET":
+        try:
+            app.faults.replace([] if request.method == "DELETE" else await request.json())
+        except RuleError as error:
+            return JSONResponse({"error": str(error)}, error.status)
+        except ValueError:
+            return JSONResponse({"error": "expected a rule or a list of rules in JSON"}, 400)
+        app.front.release()
+    return JSONResponse([rule.shown() for rule in app.faults.rules])
+
+
+async def _clock(app: App, request: Request) -> Response:
+    """Set the server's clock ahead: {"seconds_ahead": 301} makes it miss the heartbeats of 5 minutes."""
+    app.store.seconds_ahead = float((await request.json())["seconds_ahead"])
+    return JSONResponse({"seconds_ahead": app.store.seconds_ahead})
+
+
+async def _captive_portal(request: Request) -> Response:
+    del request
+    return HTMLResponse(CAPTIVE_PORTAL)

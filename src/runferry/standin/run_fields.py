@@ -1,0 +1,250 @@
+"""What the GraphQL schema's types for people, projects and runs answer, field by field."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from runferry.standin import storage
+from runferry.standin.connections import connection
+from runferry.standin.filestream import parse_line
+from runferry.standin.filters import matching, ordering
+from runferry.standin.runs import (
+    DEMO_ENTITY,
+    EVENTS_FILE,
+    HISTORY_FILE,
+    OUTPUT_FILE,
+    count_lines,
+    find_project,
+    find_run,
+    history_between,
+    last_line,
+    lines_of,
+    runs_of,
+    state_of,
+)
+from runferry.standin.sampling import sample, sampled_history
+from runferry.standin.store import identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runferry.standin.graphql import Context
+    from runferry.standin.store import Record
+
+USER: Record = {
+    "id": identifier("User", 1),
+    "name": DEMO_ENTITY,
+    "username": DEMO_ENTITY,
+    "email": "demo@localhost",
+    "admin": False,
+    "flags": "{}",
+    "entity": DEMO_ENTITY,
+    "api_keys": {"edges": []},
+    "teams": {"edges": []},
+    "organizations": [],
+}
+"""The one person whose data the stand-in keeps."""
+
+SERVER_INFO: Record = {
+    # 0.22 looks up what it may do by the newest client version that the server knows.
+    "cli_version_info": {"max_cli_version": "0.99.0"},
+    # No feature of newer servers is claimed: clients then ask in the oldest way they know, which is what is answered.
+    "features": [],
+}
+
+
+def entity(name: str | None) -> Record:
+    """Return an entity; every name is one, since the stand-in knows no teams and refuses none."""
+    return {"id": identifier("Entity", 1), "name": name or DEMO_ENTITY, "is_team": False, "entity_type": "user"}
+
+
+def _project(_: Any, context: Context, name: str | None = None, entity_name: str | None = None) -> Record | None:
+    return find_project(context.store, entity_name, name)
+
+
+def _projects(_: Any, context: Context, entity_name: str | None = None, **page: Any) -> Record:
+    store = context.store
+    return connection(
+        store.rows("SELECT * FROM projects WHERE entity = ? ORDER BY number", entity_name or DEMO_ENTITY), **page
+    )
+
+
+def _run(project: Record, context: Context, name: str, **_: Any) -> Record | None:
+    return find_run(context.store, project["entity"], project["name"], name)
+
+
+def _selected(project: Record, context: Context, filters: str | None) -> list[Record]:
+    accepts = matching(filters)
+    # With the state that a client would see, so that it can ask for the crashed ones.
+    runs = [run | {"state": state_of(context.store, run)} for run in runs_of(context.store, project)]
+    return [run for run in runs if accepts(run)]
+
+
+def _runs(
+    project: Record, context: Context, filters: str | None = None, order: str | None = None, **page: Any
+) -> Record:
+    key, descending = ordering(order)
+    return connection(sorted(_selected(project, context, filters), key=key, reverse=descending), **page)
+
+
+def _wandb_config(run: Record, _: Context, keys: list[str] | None = None) -> str:
+    internal = json.loads(run["config"] or "{}").get("_wandb", {}).get("value", {})
+    return json.dumps({key: value for key, value in internal.items() if keys is None or key in keys})
+
+
+def _tail(file: str) -> Callable[[Record, Context], str]:
+    def resolve(run: Record, context: Context) -> str:
+        line = last_line(context.store, run, file)
+        return json.dumps([] if line is None else [line])
+
+    return resolve
+
+
+def _count(file: str) -> Callable[[Record, Context], int]:
+    return lambda run, context: count_lines(context.store, run, file)
+
+
+def _history_keys(run: Record, _: Context) -> Record | None:
+    # `lastStep` is what the client reads of it. That it is the highest step, not the last row's, is assumed.
+    if run["last_step"] is None:
+        return None
+    keys = {key: {"typeCounts": [{"type": kind}]} for key, kind in json.loads(run["history_keys"]).items()}
+    return {"lastStep": run["last_step"], "sets": [], "keys": keys}
+
+
+def _history(
+    run: Record,
+    context: Context,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    samples: int | None = None,
+) -> list[str]:
+    # maxStep is exclusive here (the client's source says so), unlike in sampledHistory.
+    return sample(history_between(context.store, run, min_step, max_step), samples)
+
+
+def _events(run: Record, context: Context, samples: int | None = None) -> list[str]:
+    return sample(lines_of(context.store, run, EVENTS_FILE), samples)
+
+
+def _system_metrics(run: Record, context: Context) -> str:
+    return json.dumps(parse_line(last_line(context.store, run, EVENTS_FILE) or "{}"))
+
+
+def _parquet_history(run: Record, context: Context, live_keys: list[str]) -> Record:
+    first = lines_of(context.store, run, HISTORY_FILE, count=1)
+    row = parse_line(first[0]) if first else {}
+    return {"parquet_urls": [], "live_data": [{key: row[key] for key in live_keys if key in row}] if row else []}
+
+
+def _log_lines(run: Record, context: Context, last: int | None = None, **page: Any) -> Record:
+    page.pop("use_improved_pagination", None)
+    lines = [{"number": i, "line": line} for i, line in enumerate(lines_of(context.store, run, OUTPUT_FILE))]
+    return connection(lines if last is None else lines[-last:], **page)
+
+
+def _files(
+    run: Record, context: Context, names: list[str | None] | None = None, pattern: str | None = None, **page: Any
+) -> Record:
+    files: list[Record] = [file | {"run_record": run} for file in storage.run_files(context.store, run)]
+    if names:
+        files = [file for file in files if file["name"] in names]
+    if pattern:
+        # SQL's LIKE: % for any text, _ for one character.
+        like = "".join({"%": ".*", "_": "."}.get(character, re.escape(character)) for character in pattern)
+        files = [file for file in files if re.fullmatch(like, file["name"])]
+    return connection(files, **page)
+
+
+def _file_url(file: Record, context: Context, **_: Any) -> str | None:
+    run = file.get("run_record")
+    return context.links.run_file(run, file["name"]) if run else _direct_url(file, context)
+
+
+def _direct_url(file: Record, context: Context) -> str | None:
+    number = file.get("number")
+    if number is None:
+        return None
+    run = file.get("run_record")
+    return context.links.stored(file.get("kind", "file"), number, run["name"] if run else None)
+
+
+def _entity_by_name(_: Any, __: Context, name: str | None = None) -> Record:
+    return entity(name)
+
+
+def _organization(_: Any, __: Context, name: str) -> None:
+    """None, whatever the `name`: the stand-in has no organizations."""
+    del name
+
+
+def _run_count(project: Record, context: Context, filters: str | None = None) -> int:
+    return len(_selected(project, context, filters))
+
+
+def _sampled_history(run: Record, context: Context, specs: list[str]) -> list[list[Record]]:
+    return [sampled_history(context.store, run, each) for each in specs]
+
+
+_PLAIN: dict[str, Callable[[Record, Context], Any]] = {
+    "Query.viewer": lambda _, __: USER,
+    "Query.serverInfo": lambda _, __: SERVER_INFO,
+    "Project.id": lambda project, _: identifier("Project", project["number"]),
+    "Project.internalId": lambda project, _: str(project["number"]),
+    "Project.entity": lambda project, _: entity(project["entity"]),
+    "Project.entityName": lambda project, _: project["entity"],
+    "Project.readOnly": lambda _, __: False,
+    "Project.isBenchmark": lambda _, __: False,
+    "Project.user": lambda _, __: USER,
+    "Run.id": lambda run, _: identifier("Run", run["number"]),
+    "Run.project": lambda run, context: find_project(context.store, run["entity"], run["project_name"]),
+    "Run.projectId": lambda run, _: str(run["project"]),
+    "Run.user": lambda _, __: USER,
+    "Run.state": lambda run, context: state_of(context.store, run),
+    "Run.stopped": lambda _, __: False,
+    "Run.readOnly": lambda _, __: False,
+    "Run.group": lambda run, _: run["group_name"],
+    "Run.commit": lambda run, _: run["commit_hash"],
+    "Run.tags": lambda run, _: json.loads(run["tags"]),
+    "Run.config": lambda run, _: run["config"] or "{}",
+    "Run.summaryMetrics": lambda run, _: run["summary_metrics"] or "{}",
+    "Run.systemMetrics": _system_metrics,
+    "Run.historyLineCount": _count(HISTORY_FILE),
+    "Run.eventsLineCount": _count(EVENTS_FILE),
+    "Run.logLineCount": _count(OUTPUT_FILE),
+    "Run.historyTail": _tail(HISTORY_FILE),
+    "Run.eventsTail": _tail(EVENTS_FILE),
+    "Run.historyKeys": _history_keys,
+    "Run.lastHistoryStep": lambda run, _: -1 if run["last_step"] is None else run["last_step"],
+    "Run.fileCount": lambda run, context: len(storage.run_files(context.store, run)),
+    "File.id": lambda file, _: identifier("File", file.get("number") or 0),
+    "File.displayName": lambda file, _: file["name"],
+    "File.directUrl": _direct_url,
+    "File.uploadUrl": _direct_url,
+    "File.uploadHeaders": lambda file, _: file.get("upload_headers", []),
+}
+
+_WITH_ARGUMENTS: dict[str, Callable[..., Any]] = {
+    "Query.entity": _entity_by_name,
+    "Query.organization": _organization,
+    "Query.project": _project,
+    "Query.model": _project,
+    "Query.models": _projects,
+    "Project.run": _run,
+    "Project.bucket": _run,
+    "Project.runs": _runs,
+    "Project.runCount": _run_count,
+    "Run.wandbConfig": _wandb_config,
+    "Run.history": _history,
+    "Run.events": _events,
+    "Run.sampledHistory": _sampled_history,
+    "Run.parquetHistory": _parquet_history,
+    "Run.logLines": _log_lines,
+    "Run.files": _files,
+    "File.url": _file_url,
+}
+
+RESOLVERS: dict[str, Callable[..., Any]] = _PLAIN | _WITH_ARGUMENTS
+"""Who answers a field: called with the record it belongs to, the context, and the field's arguments."""
