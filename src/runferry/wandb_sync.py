@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+import psutil
 
 from runferry.errors import ServerError
 
@@ -73,13 +74,21 @@ def send(segments: Sequence[Path], server: Server, *, append: bool, deadline: fl
             message = f"{server.base_url}: wandb sync had not finished after {deadline:.0f} s and was stopped"
             raise ServerError(f"{message}; run the same again") from error
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
             if log:
                 for file in sorted(Path(folder).glob("**/debug-*.log")):
                     log.write(f"--- {file.name}\n{file.read_text(errors='replace')}")
                 log.flush()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End `wandb sync` and its wandb-core, which has a session of its own and would go on trying for days."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+    process.kill()
+    process.wait()
 
 
 def unmark(segment: Path) -> None:
