@@ -65,7 +65,16 @@ $(VENV)/wheels/.ready: tests/wheels.txt | $(BIN)/python
 	done
 	@touch $@
 
-setup: $(VENV)/.ready-test $(VENV)/oldest/.ready $(VENV)/wheels/.ready
+# What only the system can have. Without it, the tests that need it are skipped and say so.
+.PHONY: system
+system:
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing Debian's chromium for the tests of the pages"; \
+	  apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	fi
+
+setup: system $(VENV)/.ready-test $(VENV)/oldest/.ready $(VENV)/wheels/.ready
 
 demo: $(VENV)/.ready-demo
 	@if [ "$(SERVER)" = wandb ]; then \
