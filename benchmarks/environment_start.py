@@ -8,7 +8,8 @@ The environment holds numpy, pandas, scikit-learn and wandb. "start" is to have 
 `python -c pass` in it; "start with imports" is to have imported all four in it, which costs the same each way. The
 recipe is `virtualenv --no-download` and `pip install --no-index` of the same wheels; `tar -x` extracts the same tree
 from an uncompressed tar. The three take turns, each time in another order, so that what else the machine does, and
-what the one before left in its caches, disturbs all of them alike.
+what the one before left in its caches, disturbs all of them alike. Each waits until the processors are idle, 20 s at
+most: unpacking uses two of them, and where only one is free it takes twice as long as `tar -x`, which uses one.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ def compare(folder: Path, wheels: Path, repeat: int) -> list[dict[str, object]]:
         for name in names[number % len(names) :] + names[: number % len(names)]:
             place = folder / "node"
             place.mkdir()
+            wait_until_idle()
             ready, first, imported = measure(ways[name], place)
             shutil.rmtree(place)
             start[name].append(ready + first)
@@ -130,6 +132,25 @@ def measure(way: Way, place: Path) -> tuple[float, float, float]:
     started = time.perf_counter()
     subprocess.run([python, "-c", IMPORTS], check=True)
     return ready - begin, started - ready, time.perf_counter() - started
+
+
+def wait_until_idle() -> None:
+    """Return when all processors together were idle for nine tenths of a quarter of a second, or after 20 s."""
+    end = time.monotonic() + 20
+    before = processor_times()
+    while time.monotonic() < end:
+        time.sleep(0.25)
+        now = processor_times()
+        if now[0] - before[0] >= 0.9 * (now[1] - before[1]):
+            return
+        before = now
+    say("the machine is busy with something else; the next figure is disturbed")
+
+
+def processor_times() -> tuple[int, int]:
+    """Return how long the processors were idle, and how long in all, in ticks since the machine's start."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def base_python() -> str:

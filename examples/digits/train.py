@@ -24,11 +24,10 @@ def main() -> None:
     images, digits = load_digits(return_X_y=True)
     x_train, x_test, y_train, y_test = train_test_split(images / 16, digits, test_size=0.25, random_state=0)
     network = MLPClassifier((arguments.hidden,), learning_rate_init=arguments.learning_rate, random_state=0)
-    for epoch in range(arguments.epochs):
+    for _ in range(arguments.epochs):
         network.partial_fit(x_train, y_train, classes=np.arange(10))
         run.log(
             {
-                "epoch": epoch,
                 "loss": float(network.loss_),
                 "validation_loss": float(log_loss(y_test, network.predict_proba(x_test))),
                 "accuracy": float(network.score(x_test, y_test)),

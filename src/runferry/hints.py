@@ -49,7 +49,7 @@ HINTS = (
         "settings=wandb.Settings(start_method=...) from the script, or pin wandb<0.29 in the requirements",
     ),
     Hint(
-        (r"(?m)^(?:ModuleNotFoundError|ImportError): No module named '?(?P<module>[\w]+)",),
+        (r"(?m)^(?:ModuleNotFoundError|ImportError|\S*python[\d.]*): No module named '?(?P<module>\w+)",),
         "the environment has no module {module}: add the package that has it to the requirements file "
         "(environment.requirements in config.yaml), or, if it is your own, start the command in its folder (workdir)",
     ),

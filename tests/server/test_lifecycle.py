@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from runferry.errors import ConfigError
 from runferry.standin import DEMO_KEY, running, running_process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 STANDIN = [sys.executable, "-m", "runferry.standin"]
@@ -60,6 +61,23 @@ def call(*arguments: str, cwd: Path | None = None, **more: str) -> subprocess.Co
         timeout=60,
         check=False,
     )
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start processes; those that a failing test leaves are stopped."""
+    started: list[subprocess.Popen[str]] = []
+
+    def popen(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+        command = [*STANDIN, *arguments]
+        started.append(subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True, **options))
+        return started[-1]
+
+    yield popen
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(10)
 
 
 def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
@@ -140,15 +158,10 @@ def test_the_help_says_what_it_is_and_what_it_is_not() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_where_it_is_and_stops_cleanly_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
-    process = subprocess.Popen(
-        [*STANDIN, "--port", "0"],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def test_it_says_where_it_is_and_stops_cleanly_on_a_signal(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start("--port", "0", cwd=tmp_path, stderr=subprocess.PIPE)
     assert process.stdout is not None
     said = "".join(process.stdout.readline() for _ in range(4))
     address = re.search(r"export WANDB_BASE_URL=(http://127\.0\.0\.1:\d+)\n", said)
@@ -205,15 +218,12 @@ def test_a_command_that_is_not_there_is_named() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("to_group", [False, True], ids=["to the process", "to its group"])
-def test_a_command_gets_each_signal_once(number: signal.Signals, to_group: bool) -> None:
-    process = subprocess.Popen(
-        [*STANDIN, "--port", "0", "--data", ":memory:", "--", sys.executable, "-c", REPORT_SIGNALS],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
+def test_a_command_gets_each_signal_once(
+    start: Callable[..., subprocess.Popen[str]], number: signal.Signals, to_group: bool
+) -> None:
+    command = [sys.executable, "-c", REPORT_SIGNALS]
+    options: dict[str, Any] = {"stderr": subprocess.DEVNULL, "start_new_session": True}
+    process = start("--port", "0", "--data", ":memory:", "--", *command, **options)
     assert process.stdout is not None
     # Out of the group: two signals that come at the same time can look like one.
     assert int(process.stdout.readline()) != os.getpgid(process.pid)

@@ -91,7 +91,12 @@ def wait_for(condition: Any, what: str) -> Any:
 
 
 def wait_for_line(folder: RunFolder, text: str) -> None:
-    wait_for(lambda: folder.log_file.exists() and text in lines(folder), f"the line {text!r} in {folder.log_file}")
+    def is_there() -> bool:
+        found = lines(folder) if folder.log_file.exists() else []
+        assert text in found or not found or not found[-1].startswith("runferry: run "), found
+        return text in found
+
+    wait_for(is_there, f"the line {text!r} in {folder.log_file}")
 
 
 def lines(folder: RunFolder) -> list[str]:

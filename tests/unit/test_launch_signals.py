@@ -22,7 +22,7 @@ from launching import (
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP]
 
 # Prints each signal that it gets, and ends with exit code 7 when the second has come.
-LISTEN = """
+LISTEN = r"""
 import os, signal, subprocess, sys, time
 got = []
 def handle(number, frame):
@@ -43,7 +43,7 @@ time.sleep(0.5)
 child.kill()
 sys.exit(7)
 """
-LISTEN %= """
+LISTEN %= r"""
 import os, signal, time
 for number in (1, 2, 10, 12, 15):
     signal.signal(number, lambda number, frame: os.write(1, f"child got {number}\n".encode()))
