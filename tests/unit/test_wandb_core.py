@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from launching import WANDB_VERSIONS, process_name
+from launching import WANDB_VERSIONS, process_name, wait_for
 
+from runferry.command import stat_fields
 from runferry.errors import LaunchError
 from runferry.wandb_core import (
-    JOB_SIGNALS,
     Core,
     find_core,
     framed,
@@ -152,6 +152,8 @@ def test_ending_one_that_has_died_is_no_error(installed, tmp_path, log):
 def test_one_that_does_not_answer_is_killed(installed, tmp_path, log):
     core = Core.start(installed.binary, tmp_path, os.environ, log)
     core.process.send_signal(signal.SIGSTOP)
+    state = Path(f"/proc/{core.process.pid}/stat")
+    wait_for(lambda: stat_fields(state.read_text())[0] == "T", "it to stop")
     assert not core.finish(0, 0.2)
     assert core.process.returncode == -signal.SIGKILL
 
@@ -198,15 +200,11 @@ sys.exit(subprocess.run([sys.executable, "-c", program, *map(str, map(int, JOB_S
     assert shown.splitlines() == ["alarm", "alive"]
 
 
-@pytest.mark.parametrize("number", JOB_SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_without_the_shield_wandb_core_would_die_though_the_signal_is_blocked_and_ignored(
     wandb_python, tmp_path, log, number
 ):
     """The reason for the shield; should this fail one day, the shield may have become needless."""
-    if number in (signal.SIGUSR1, signal.SIGUSR2):
-        pytest.skip("Go's runtime does not die of it")
-    if number == signal.SIGHUP:
-        pytest.skip("ignored, it stays so: wandb-core does not ask for it")
     installed = find_core([str(wandb_python("0.31.0"))], os.environ["PATH"])
     assert installed
     before = signal.signal(number, signal.SIG_IGN)

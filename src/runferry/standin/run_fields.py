@@ -217,7 +217,6 @@ _PLAIN: dict[str, Callable[[Record, Context], Any]] = {
     "Run.historyTail": _tail(HISTORY_FILE),
     "Run.eventsTail": _tail(EVENTS_FILE),
     "Run.historyKeys": _history_keys,
-    "Run.lastHistoryStep": lambda run, _: -1 if run["last_step"] is None else run["last_step"],
     "Run.fileCount": lambda run, context: len(storage.run_files(context.store, run)),
     "File.id": lambda file, _: identifier("File", file.get("number") or 0),
     "File.displayName": lambda file, _: file["name"],
