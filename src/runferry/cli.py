@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,7 +159,7 @@ def _add_environment(commands: _Commands) -> None:
         "environment",
         help="build and pack an environment",
         description="Build a virtual environment from a requirements file, pack it into one archive beside RECORD and "
-        "write RECORD. What is there already is not built again.",
+        "write RECORD. An archive that is there already is not packed again.",
     )
     parser.add_argument("record", type=Path, metavar="RECORD", help="results/environments/<name>.json")
     parser.add_argument("--requirements", type=Path, required=True, help="a pip requirements file")
@@ -167,7 +168,7 @@ def _add_environment(commands: _Commands) -> None:
         "--module", action="append", default=[], dest="modules", help="load this module first (repeatable)"
     )
     parser.add_argument("--no-index", action="store_true", help="take wheels only from the site's wheelhouse")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="pip's output goes here")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="pip's output goes here (default: stderr)")
     parser.set_defaults(command=_environment)
 
 
@@ -175,7 +176,8 @@ def _environment(given: argparse.Namespace) -> int:
     from runferry.environment import Specification, build
 
     specification = Specification(given.requirements, given.python, tuple(given.modules), given.no_index)
-    with _log(given.log) as log:
+    # Without a log, pip's output is for the person who waits.
+    with _log(given.log) if given.log else nullcontext() as log:
         record = build(specification, given.record, log=log)
     _say(f"environment {record.key} ({record.files} files, {record.archive_bytes / 1e6:.0f} MB packed)")
     return 0

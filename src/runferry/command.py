@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from runferry.wandb_core import JOB_SIGNALS
+from runferry.shield import JOB_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runferry.keeper import Keeper
 
 #: Seconds that a signal waits before it is passed on, in which the keeper may report that it got the same.
-_WINDOW_SECONDS = 0.1
+_WINDOW_SECONDS = 0.25
 
 
 class StoppedBeforeStartError(BaseException):
@@ -133,6 +133,9 @@ class Command:
         children: a data loader's worker that gets a SIGTERM makes the training fail while it saves its checkpoint.
         It is not passed on when whoever sent it has sent it to all processes of the job, the command among them: a
         second one would interrupt the handler of the first.
+
+        A shell script that the signal ends leaves its children behind; `end_session` sends them a SIGTERM then. One
+        whose training is to handle other signals starts it with `exec`.
 
         Parameters
         ----------

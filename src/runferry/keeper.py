@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.command import end_session
 from runferry.errors import LaunchError
-from runferry.wandb_core import JOB_SIGNALS, shield
+from runferry.shield import JOB_SIGNALS, shield
 from runferry.wandb_service import Service
 
 if TYPE_CHECKING:

@@ -2,6 +2,18 @@
 
 The way of an attempt: unpack the environment onto the node, give the command what wandb needs to write its segments
 into the run's folder, run it, pass signals on to it, have everything that it logged written, and say how it ended.
+
+What is kept of the rows that a process has logged (measured with wandb 0.22.3, 0.27.2 and 0.31.0; alone, each loses
+all rows of a short run in the first two cases):
+
+=============================================  =====================================================================
+SIGKILL, SIGTERM, a crash of the process       all that had left it: what its own client still held is gone, which is
+                                               nothing at a row per millisecond or slower; the exit record says failed
+SIGTERM etc. to every process of the job       all, when the command ends before a SIGKILL follows
+SIGKILL of the launcher                        all; the command is ended
+SIGKILL of everything, loss of the node        0.31: all but the last `FLUSH_SECONDS`; before: what fills blocks of
+                                               32 KiB, of a short run nothing
+=============================================  =====================================================================
 """
 
 from __future__ import annotations
@@ -81,14 +93,14 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         try:
             with _scratch_folder() as scratch:
                 launching = _Launching(folder, run, attempt, log, scratch, limits or TimeLimits())
-                ending = launching.run(signals, begin if follow else None)
+                ending, written = launching.run(signals, begin if follow else None)
         except StoppedBeforeStartError as stop:
-            ending = Ending(None, stop.number, message="stopped before the command was started")
+            ending, written = Ending(None, stop.number, message="stopped before the command was started"), True
         except RunferryError as error:
             attempt.end(Ending(None, message=str(error)))
             _note(log, str(error))
             raise
-        ending = _explain(ending, attempt, begin)
+        ending = _explain(ending, attempt, begin, written=written)
         attempt.end(ending)
         text = f"run {run['id']} {ending}" + (f": {ending.message}" if ending.message else "")
         _note(log, text)
@@ -116,7 +128,8 @@ class _Launching:
     scratch: _Scratch
     limits: TimeLimits
 
-    def run(self, signals: SignalWatch, follow_from: int | None) -> Ending:
+    def run(self, signals: SignalWatch, follow_from: int | None) -> tuple[Ending, bool]:
+        """Return how the command ended, and whether all that it logged was written."""
         command: list[str] = self.run_record["command"]
         workdir = Path(self.run_record["workdir"])
         if not workdir.is_dir():
@@ -137,7 +150,7 @@ class _Launching:
             with _shown(self.folder.log_file, follow_from):
                 try:
                     finished = Command(command, workdir, environment, self.log).run(signals, keeper)
-                except OSError as error:
+                except (OSError, ValueError) as error:
                     ending = _not_started(command, environment.get("PATH", os.defpath), error)
                 else:
                     end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
@@ -145,10 +158,7 @@ class _Launching:
             exit_code = ending.status
         finally:
             written = keeper.finish(exit_code, self.limits.finish_seconds)
-        if not written:
-            text = f"wandb-core did not write everything in {self.limits.finish_seconds:.0f} s: rows may be missing"
-            ending = replace(ending, message=text)
-        return ending
+        return ending, written
 
     def _unpack(self) -> tuple[dict[str, str], str | None]:
         """Unpack the environment and return the command's variables and the environment's key."""
@@ -275,7 +285,7 @@ def _shown(log: Path, begin: int | None) -> Generator[None]:
         copying.join()
 
 
-def _not_started(command: list[str], search_path: str, error: OSError) -> Ending:
+def _not_started(command: list[str], search_path: str, error: OSError | ValueError) -> Ending:
     """As a shell has it: 127 for a program that is not there, 126 for one that cannot be run."""
     program = command[0]
     if isinstance(error, FileNotFoundError):
@@ -283,18 +293,21 @@ def _not_started(command: list[str], search_path: str, error: OSError) -> Ending
             return Ending(127, message=f"{program}: the interpreter that its first line names was not found")
         where = "" if "/" in program else ", neither in the environment nor elsewhere in PATH"
         return Ending(127, message=f"command not found: {program}{where}")
-    return Ending(126, message=f"{program}: cannot be run: {error.strerror}")
+    # A ValueError: an argument has a null byte in it.
+    reason = error.strerror if isinstance(error, OSError) else error
+    return Ending(126, message=f"{program}: cannot be run: {reason}")
 
 
-def _explain(ending: Ending, attempt: Attempt, begin: int) -> Ending:
-    if ending.message:
-        return ending
-    if ending.outcome != "finished":
-        log = attempt.folder.log_file
-        return replace(ending, message=find_hint(log, begin, ending, attempt.record["wandb"]))
-    if not attempt.segments():
-        return replace(ending, message="but the command never called wandb.init: there is nothing to sync")
-    return ending
+def _explain(ending: Ending, attempt: Attempt, begin: int, *, written: bool) -> Ending:
+    message = ending.message
+    if message is None and ending.outcome != "finished":
+        message = find_hint(attempt.folder.log_file, begin, ending, attempt.record["wandb"])
+    elif message is None and not attempt.segments():
+        message = "the command never called wandb.init, so there is nothing to sync"
+    if not written:
+        missing = "wandb-core has not written everything, so that rows may be missing"
+        message = f"{message}; {missing}" if message else missing
+    return replace(ending, message=message)
 
 
 def _header(run: dict[str, Any], attempt: Attempt) -> str:

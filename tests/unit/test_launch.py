@@ -168,6 +168,12 @@ def test_a_program_that_may_not_be_run_is_126(tmp_path):
     assert "cannot be run: Permission denied" in errors
 
 
+def test_an_argument_that_no_program_can_get_is_126(tmp_path):
+    code, errors = run_to_end(make_run(tmp_path / "run", ["true", "a\0b"]))
+    assert code == 126
+    assert "true: cannot be run: embedded null byte" in errors
+
+
 def test_the_log_has_all_attempts_one_after_the_other(tmp_path):
     folder = make_run(tmp_path / "run", python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(1)"))
     run_to_end(folder)

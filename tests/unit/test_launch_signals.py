@@ -202,3 +202,21 @@ def test_when_the_launcher_is_killed_a_command_that_does_not_heed_sigterm_is_kil
     launcher.kill()
     launcher.communicate()
     wait_for(lambda: not [pid for pid in below if is_running(pid)], "the end of all that the launcher had started")
+
+
+def test_when_the_keeper_is_killed_the_command_goes_on(tmp_path):
+    code = "import os, time\nprint('pid', os.getpid())\nwhile not os.path.exists('go'): time.sleep(0.01)"
+    folder = make_run(tmp_path / "run", [sys.executable, "-c", code])
+    launcher = start(folder)
+    pid = wait_for(
+        lambda: folder.log_file.exists() and [line for line in lines(folder) if line.startswith("pid")],
+        "the command",
+    )[0].removeprefix("pid ")
+    below = {pid: process_name(pid) for pid in running_descendants(launcher.pid)}
+    (keeper,) = [other for other, name in below.items() if name.startswith("python") and str(other) != pid]
+    os.kill(keeper, signal.SIGKILL)
+    wait_for(lambda: not [pid for pid, name in below.items() if name == "wandb-core" and is_running(pid)], "wandb-core")
+    (tmp_path / "go").touch()
+    _, errors = launcher.communicate(timeout=60)
+    assert launcher.returncode == 0
+    assert "wandb-core has not written everything, so that rows may be missing" in errors

@@ -218,6 +218,17 @@ def test_a_temporary_folder_with_a_long_name_is_no_obstacle(tmp_path, python):
     assert exit_codes(segment) == [137]
 
 
+def test_a_home_folder_that_cannot_be_written_is_no_obstacle(tmp_path, python):
+    # As in the jobs of some sites.
+    folder = make_run(tmp_path / "run", [python, "-c", f"{LOG_TEN}\nos.kill(os.getpid(), 9)"])
+    run_to_end(folder, {"HOME": "/proc/none"})
+    (segment,) = folder.segments()
+    assert values(segment) == TEN
+    assert exit_codes(segment) == [137]
+    # wandb-core's own log, which it would write to stderr.
+    assert not [line for line in lines(folder) if "INFO" in line or "ERROR" in line]
+
+
 RANKS = """
 import os, subprocess, sys, time
 if len(sys.argv) == 1:

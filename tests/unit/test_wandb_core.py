@@ -180,7 +180,7 @@ def test_a_shielded_program_cannot_undo_it():
     # In a process of its own: a shield is for ever.
     code = """
 import os, signal, subprocess, sys
-from runferry.wandb_core import JOB_SIGNALS, shield
+from runferry.shield import JOB_SIGNALS, shield
 assert shield()
 program = '''
 import os, signal, sys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,7 +122,8 @@ def test_a_lost_batch_is_no_receipt_until_the_rows_are_there(connected, server):
     (folder,) = _run_folders(connected)
     failed = connected.runferry("sync", "--patience", "1", str(folder))
     assert failed.returncode == 1
-    assert "not verified: the server has 0 history lines, the disk 10" in failed.stderr
+    # The client may have sent the rows in more than one batch; one of them is gone.
+    assert re.search(r"not verified: the server has \d history lines, the disk 10", failed.stderr)
     assert not (folder / "receipt.json").exists()
     assert not list(folder.glob("wandb/*/*.synced"))
     server.faults()
