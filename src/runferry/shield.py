@@ -17,11 +17,11 @@ _ARCHITECTURES = {"x86_64": (0xC000003E, 13), "aarch64": (0xC00000B7, 134), "ppc
 def shield() -> bool:
     """Make this thread, and all that it starts from now on, deaf to `JOB_SIGNALS` for ever; False if it cannot be.
 
-    A signal that is sent to every process of a job would kill wandb-core before it has written what it holds. Neither
-    blocking nor ignoring the signal helps: Go's `signal.Notify`, which wandb-core calls, undoes both (with the
-    signals blocked at its start, all three versions died of SIGHUP and SIGTERM). So they are ignored, and a seccomp
-    filter answers "done" to the attempt to change that without doing it. It costs no privilege and cannot be undone:
-    call it only in a process that never becomes the training.
+    A signal that is sent to every process of a job would end wandb-core before it has written what it holds. To start
+    it with the signals blocked and ignored is not enough: Go's `signal.Notify`, which it calls, undoes both, and
+    wandb 0.22.3, 0.27.2 and 0.31.0 ended at SIGINT and SIGTERM. So they are ignored, and a seccomp filter answers
+    "done" to the attempt to change that without doing it. It needs no privilege and cannot be undone: call it only in
+    a process that never becomes the training.
     """
     for number in JOB_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
