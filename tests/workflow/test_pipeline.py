@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,29 @@ def test_every_row_of_every_run_arrives_and_the_second_time_nothing_is_done(conn
     assert again.returncode == 0
     assert "Nothing to be done" in again.stdout + again.stderr
     assert server.requests()["total"] == 0
+
+
+def test_the_demo_is_the_real_thing_in_small(connected, server, wheels):
+    connected.environment |= wheels
+    for name in ("config", "examples"):
+        shutil.copytree(ROOT / name, connected.folder / name)
+    done = connected.snakemake()
+    assert done.returncode == 0, done.stderr
+    folders = _run_folders(connected)
+    assert len(folders) == 6
+    _assert_server_holds_what_the_disk_holds(connected, server, project_name="digits")
+    for folder in folders:
+        held = server.run("demo", "digits", folder.name)
+        last = list(history(next(folder.glob("wandb/offline-run-*"))))[-1]
+        assert held["state"] == "finished"
+        assert {name: held["summary"][name] for name in ("loss", "accuracy")} == {
+            name: last[name] for name in ("loss", "accuracy")
+        }
+        assert held["summary"]["accuracy"] > 0.9
+        assert held["group"] == "digits"
+    assert connected.snakemake("--report", "report.html").returncode == 0
+    assert "Learning curves" in (connected.folder / "results" / "digits" / "report.html").read_text()
+    assert (connected.folder / "report.html").stat().st_size > 1_000_000, "Snakemake's report holds ours"
 
 
 def test_without_its_receipt_a_run_is_verified_and_not_uploaded_again(connected, server):
