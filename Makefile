@@ -1,6 +1,7 @@
 # make demo    sets up everything it needs, runs the pipeline on real data, prints where the report is
 # make test    sets up everything it needs, runs every test
 # make check   format, lint and types
+# make cluster-up, make cluster-down   a Slurm cluster on this machine, for development (root on Debian)
 #
 # Everything that is installed goes to .venv. The second time nothing is downloaded.
 
@@ -66,6 +67,9 @@ $(VENV)/wheels/.ready: tests/wheels.txt | $(BIN)/python
 	@touch $@
 
 # What only the system can have. Without it, the tests that need it are skipped and say so.
+SLURM_PACKAGES := slurm-wlm slurmdbd munge mariadb-server iproute2 nftables procps
+POLICY := /usr/sbin/policy-rc.d
+
 .PHONY: system
 system:
 	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -73,6 +77,25 @@ system:
 	  apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
 	fi
+	@# The policy keeps Debian from starting these daemons: the test cluster starts its own, where nothing else sees them.
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    ! dpkg-query --show --showformat='$${db:Status-Status}\n' $(SLURM_PACKAGES) 2>/dev/null | \
+	      awk '$$0 == "installed" { n++ } END { exit n != $(words $(SLURM_PACKAGES)) }'; then \
+	  echo "installing Debian's Slurm for the tests on a real cluster"; \
+	  if [ ! -e $(POLICY) ]; then \
+	    printf '#!/bin/sh\nexit 101\n' >$(POLICY) && chmod +x $(POLICY) && trap 'rm -f $(POLICY)' EXIT INT TERM; \
+	  fi; \
+	  apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SLURM_PACKAGES) >/dev/null; \
+	fi
+
+# A Slurm cluster of this machine's own, as root on Debian; see tests/cluster/README.md.
+.PHONY: cluster-up cluster-down
+cluster-up: system
+	@$(PYTHON) tests/cluster/bring_up.py up
+
+cluster-down:
+	@$(PYTHON) tests/cluster/bring_up.py down
 
 setup: system $(VENV)/.ready-test $(VENV)/oldest/.ready $(VENV)/wheels/.ready
 

@@ -95,7 +95,7 @@ class Attempt:
         exit_code       of the command, or null when a signal ended it
         signal          name of the signal that ended it, or null
         passed_on       names of the signals that it was sent before
-        segments        names of the `offline-run-*` folders that it wrote, in order
+        segments        names of the folders with segments that it wrote, in order
         message         one line for a person, or null
         ==============  ==========================================================================================
     """

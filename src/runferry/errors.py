@@ -36,3 +36,7 @@ class ServerError(RunferryError):
 
 class NotVerifiedError(RunferryError):
     """The server does not hold what the disk holds, so that no receipt was written."""
+
+
+class AccountError(ConfigError):
+    """There is no Slurm account to submit with, or it is none of the user's."""

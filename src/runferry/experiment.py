@@ -44,9 +44,12 @@ class Experiment:
     """Where the command runs; relative to the folder that Snakemake works in."""
     runs: Mapping[str, Run]
     """By id, in the order of the sweep."""
-    cores: int
+    cores: int | None
+    """None leaves it to the cluster, as the next two."""
     gpus: int
-    memory: int
+    gpu: str | None
+    """The GPU model or MIG instance."""
+    memory: int | None
     """In MiB."""
     time: int
     """In minutes."""
@@ -54,6 +57,8 @@ class Experiment:
     """The config's `wandb` section."""
     environment: str | None
     """The name of the environment, or None where commands run with the PATH as it is."""
+    modules: tuple[str, ...] = ()
+    """Environment modules that a job loads before the command, in this order."""
 
     @cached_property
     def digest(self) -> str:
@@ -100,6 +105,7 @@ class Experiment:
             "workdir": str(self.workdir.resolve()),
             # Relative to the run's folder, so that results/ can be moved.
             "environment": f"../../{ENVIRONMENTS}/{self.environment}.json" if self.environment else None,
+            "modules": list(self.modules),
             "wandb": {**self.wandb, "group": self.name},
         }
 
@@ -154,10 +160,12 @@ def _experiment(name: str, section: Mapping[str, Any], config: Mapping[str, Any]
         runs=runs,
         cores=resources["cores"],
         gpus=resources["gpus"],
-        memory=mebibytes(resources["memory"]),
+        gpu=resources["gpu"],
+        memory=mebibytes(resources["memory"]) if resources["memory"] else None,
         time=time,
         wandb=config["wandb"],
         environment="default" if config["environment"]["requirements"] else None,
+        modules=tuple(config["environment"]["modules"]),
     )
 
 

@@ -54,6 +54,17 @@ HINTS = (
         "(environment.requirements in config.yaml), or, if it is your own, start the command in its folder (workdir)",
     ),
     Hint(
+        (
+            r"CommError: (?:Run initialization has timed out|Failed to get resume status|.*upsertBucket)|giving up after \d+ attempt",
+        ),
+        "W&B's server could not be reached from this node: wandb.mode: offline in config.yaml works without it",
+    ),
+    Hint(
+        (r"(?i)api_key not configured|No API key configured",),
+        "there is no W&B key in this job, which an online run needs: type wandb login on the login node (~/.netrc) or "
+        "set WANDB_API_KEY before Snakemake is started; wandb.mode: offline in config.yaml needs none here",
+    ),
+    Hint(
         (r"CUDA out of memory|CUDA error: out of memory|RESOURCE_EXHAUSTED: Out of memory",),
         "the GPU's memory was not enough: use a smaller batch, or ask for a GPU with more memory",
     ),

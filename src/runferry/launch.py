@@ -29,15 +29,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runferry import wandb_mode
 from runferry.attempt import Attempt, Ending
 from runferry.command import Command, SignalWatch, StoppedBeforeStartError, end_session
 from runferry.errors import LaunchError, RunferryError
 from runferry.hints import find_hint
 from runferry.keeper import Keeper, TimeLimits
+from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
+from runferry.modules import variables_after_loading
 from runferry.wandb_core import find_core
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from runferry.run_folder import RunFolder
 
@@ -51,8 +54,9 @@ _LEFTOVER_SECONDS = 1.0
 
 #: Set for the command, or taken from it, whatever the user's shell says.
 _OWNED_VARIABLES = (
+    HOLDER_VARIABLE,
+    KEY_VARIABLE,
     "PYTHONHOME",
-    "WANDB_API_KEY",
     "WANDB_ENTITY",
     "WANDB_SERVICE",
     "WANDB_TAGS",
@@ -92,7 +96,7 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         _note(log, _header(run, attempt))
         try:
             with _scratch_folder() as scratch:
-                launching = _Launching(folder, run, attempt, log, scratch, limits or TimeLimits())
+                launching = _Launching(folder, run, attempt, log, scratch, limits or _limits(run))
                 ending, written = launching.run(signals, begin if follow else None)
         except StoppedBeforeStartError as stop:
             ending, written = Ending(None, stop.number, message="stopped before the command was started"), True
@@ -107,6 +111,11 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         if ending.message or ending.outcome != "finished":
             sys.stderr.write(f"runferry: {text.rstrip('.')}. Log: {folder.log_file}\n")
         return ending.status
+
+
+def _limits(run: dict[str, Any]) -> TimeLimits:
+    seconds = wandb_mode.finish_seconds(run["wandb"])
+    return TimeLimits() if seconds is None else TimeLimits(finish_seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,7 @@ class _Launching:
 
     def _unpack(self) -> tuple[dict[str, str], str | None]:
         """Unpack the environment and return the command's variables and the environment's key."""
-        variables = _variables(self.folder, self.run_record)
+        variables = _variables(self.folder, self.run_record, _with_modules(self.run_record))
         if self.run_record.get("environment") is None:
             return variables, None
         # Only here: a run without an environment needs neither it nor zstandard.
@@ -181,8 +190,14 @@ class _Launching:
             shutil.rmtree(self.scratch.folder, ignore_errors=True)
 
 
-def _variables(folder: RunFolder, run: dict[str, Any]) -> dict[str, str]:
-    """Give the command the launcher's own variables, without the key, and what wandb must know."""
+def _with_modules(run: dict[str, Any]) -> dict[str, str]:
+    """Return the launcher's own variables after loading the run's modules and those that its W&B mode needs."""
+    modules = [*run.get("modules", ()), *run["wandb"].get("modules", ())]
+    return variables_after_loading(list(dict.fromkeys(modules)), "modules")
+
+
+def _variables(folder: RunFolder, run: dict[str, Any], inherited: Mapping[str, str]) -> dict[str, str]:
+    """Give the command what it inherits, without the key where it needs none, and what wandb must know."""
     path = folder.path.resolve()
     wandb = run["wandb"]
     given = {
@@ -194,7 +209,6 @@ def _variables(folder: RunFolder, run: dict[str, Any]) -> dict[str, str]:
         "WANDB_DATA_DIR": str(path / folder.data_folder.name),
         "WANDB_DIR": str(path),
         "WANDB_ENTITY": wandb.get("entity"),
-        "WANDB_MODE": wandb.get("mode", "offline"),
         "WANDB_NAME": run["name"],
         "WANDB_PROJECT": wandb["project"],
         "WANDB_RESUME": "allow",
@@ -203,8 +217,11 @@ def _variables(folder: RunFolder, run: dict[str, Any]) -> dict[str, str]:
         "WANDB_TAGS": ",".join(wandb.get("tags") or []),
         "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": str(FLUSH_SECONDS),
     }
-    kept = {name: value for name, value in os.environ.items() if name not in _OWNED_VARIABLES}
-    return kept | {name: value for name, value in given.items() if value}
+    kept = {name: value for name, value in inherited.items() if name not in _OWNED_VARIABLES}
+    if wandb_mode.is_online(wandb) and (key := inherited.get(KEY_VARIABLE)):
+        # Without it wandb looks into ~/.netrc.
+        kept[KEY_VARIABLE] = key
+    return kept | {name: value for name, value in given.items() if value} | wandb_mode.variables(wandb)
 
 
 def _make_folders(folder: RunFolder) -> None:

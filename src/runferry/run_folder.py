@@ -68,9 +68,10 @@ class RunFolder:
         return self.path / "interim-receipt.json"
 
     def segments(self) -> list[Path]:
-        """List the `offline-run-*` folders in the order in which they were begun."""
-        # The name is offline-run-<YYYYmmdd_HHMMSS>-<id>, so that the names sort by time.
-        return sorted(self.wandb_folder.glob("offline-run-*"))
+        """List the `offline-run-*` and `run-*` (online) folders in the order in which they were begun."""
+        # The rest of the name is <YYYYmmdd_HHMMSS>-<id>, so that the names sort by time.
+        found = [*self.wandb_folder.glob("offline-run-*"), *self.wandb_folder.glob("run-*")]
+        return sorted(found, key=lambda folder: folder.name.removeprefix("offline-"))
 
     def attempts(self) -> list[dict[str, Any]]:
         """Read the records of the attempts so far, first to last (see `runferry.launch` for their keys)."""

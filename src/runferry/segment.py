@@ -1,7 +1,7 @@
 """What a segment says: the run it belongs to, its history, summary, config and how it ended.
 
-A segment is one `offline-run-*` folder; what was logged is in its `run-<id>.wandb`, a transaction log of
-protobuf messages (`runferry.transaction_log`, `runferry.wandb_messages`).
+A segment is one `offline-run-*` folder, or `run-*` where the run was online; what was logged is in its
+`run-<id>.wandb`, a transaction log of protobuf messages (`runferry.transaction_log`, `runferry.wandb_messages`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Segment:
     Attributes
     ----------
     name : str
-        The folder's name, `offline-run-<time>-<id>`.
+        The folder's name, `offline-run-<time>-<id>`, or `run-<time>-<id>` of an online run.
     folder, file : Path
         The folder, and the transaction log in it.
     size_bytes : int
@@ -91,6 +91,11 @@ class Segment:
     record_count: int = 0
     lost_records: int = 0
     damage: str | None = None
+
+    @property
+    def online(self) -> bool:
+        """Whether wandb sent it to the server while it was written."""
+        return not self.name.startswith("offline-")
 
     @property
     def empty(self) -> bool:

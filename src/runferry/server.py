@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from runferry.errors import ServerError
+from runferry.key import KEY_VARIABLE, held_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,6 +183,8 @@ def given_base_url(base_url: str | None) -> str | None:
 def find_server(base_url: str | None = None) -> Server:
     """Find the server and the key for it, as wandb itself does: environment, then netrc.
 
+    Between the two, the key that the Snakemake which called this has put away (see `runferry.key`).
+
     Parameters
     ----------
     base_url
@@ -195,22 +198,40 @@ def find_server(base_url: str | None = None) -> Server:
     url = given_base_url(base_url) or _wandbs_own_base_url().rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise ServerError(f"WANDB_BASE_URL: found {url!r}, expected a URL such as https://api.wandb.ai")
-    if key := os.environ.get("WANDB_API_KEY"):
-        return Server(url, key, "WANDB_API_KEY")
+    if key := os.environ.get(KEY_VARIABLE) or held_key():
+        return Server(url, key, KEY_VARIABLE)
     file = _netrc_file()
     host = urlsplit(url).netloc
+    if key := _key_in_netrc(file, host):
+        return Server(url, key, str(file))
+    message = f"{url}: found no key ({KEY_VARIABLE} is not set, {file} has none for {host}); type: wandb login"
+    raise ServerError(message)
+
+
+def job_finds_key(base_url: str | None = None) -> bool:
+    """Tell whether netrc, which an online job reads itself, has the key that is in this process's variables.
+
+    True as well where these have none. `base_url` is that of `find_server`, which says what is raised.
+    """
+    key = os.environ.get(KEY_VARIABLE)
+    if not key:
+        return True
+    url = given_base_url(base_url) or _wandbs_own_base_url()
+    try:
+        return _key_in_netrc(_netrc_file(), urlsplit(url).netloc) == key
+    except ServerError:
+        return False
+
+
+def _key_in_netrc(file: Path, host: str) -> str | None:
     try:
         entries = netrc.netrc(file)
     except FileNotFoundError:
-        found = None
+        return None
     except (netrc.NetrcParseError, OSError) as error:
         raise ServerError(f"{file}: found a file that cannot be read ({error}), expected a netrc file") from error
-    else:
-        found = entries.authenticators(host) or entries.authenticators(_OLD_NAME if host == _NEW_NAME else host)
-    if not found or not found[2]:
-        message = f"{url}: found no key (WANDB_API_KEY is not set, {file} has none for {host}); type: wandb login"
-        raise ServerError(message)
-    return Server(url, found[2], str(file))
+    found = entries.authenticators(host) or entries.authenticators(_OLD_NAME if host == _NEW_NAME else host)
+    return (found[2] or None) if found else None
 
 
 def _netrc_file() -> Path:

@@ -36,7 +36,7 @@ def send(segments: Sequence[Path], server: Server, *, append: bool, deadline: fl
     Parameters
     ----------
     segments
-        The `offline-run-*` folders.
+        Their folders, `offline-run-*` or `run-*`.
     append
         True continues a run that the server has after its last line and step (`resume=allow`); false sends the lines at
         their own offsets, so that lines that are there are replaced and missing ones filled in.
@@ -57,7 +57,9 @@ def send(segments: Sequence[Path], server: Server, *, append: bool, deadline: fl
     with tempfile.TemporaryDirectory(prefix="runferry-sync-") as folder:
         # Its debug logs go here, not into the folder that the person stands in.
         environment["WANDB_DIR"] = folder
-        command = [sys.executable, "-m", "wandb", "sync", "--include-synced", "-n", str(PARALLEL_RUNS)]
+        command = [sys.executable, "-m", "wandb", "sync"]
+        # A segment of an online run is left out otherwise, though it is named.
+        command += ["--include-synced", "--include-online", "-n", str(PARALLEL_RUNS)]
         process = subprocess.Popen(
             [*command, *(str(segment.resolve()) for segment in segments)],
             env=environment,

@@ -6,18 +6,25 @@ The only module that knows that it is called by Snakemake; it does not import it
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from runferry import admission
 from runferry import config as configuration
+from runferry.account import given_account, known_accounts, resolve_account
 from runferry.cluster import Cluster, find_cluster
 from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
+from runferry.request import Request, make_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_NO_PARTITION = "runferry-names-none"
+"""The name of no partition; see `_name_no_partition`."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,8 @@ class Workflow:
     config: Mapping[str, Any]
     cluster: Cluster
     experiments: Mapping[str, Experiment]
+    requests: Mapping[str, Request]
+    """What a job of each experiment asks for, by the experiment's name."""
 
     @property
     def requirements(self) -> list[str]:
@@ -60,7 +69,7 @@ def check_config_file(file: str) -> None:
         _stop(error)
 
 
-def load(config: Mapping[str, Any], schema_file: str) -> Workflow:
+def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True, jobs: int | None = None) -> Workflow:
     """Check the config and make the experiments, or end Snakemake with one line that says what to mend.
 
     Parameters
@@ -69,14 +78,67 @@ def load(config: Mapping[str, Any], schema_file: str) -> Workflow:
         Snakemake's merged config.
     schema_file
         The path of `config.schema.yaml`, from `workflow.source_path`.
+    controller
+        Whether this is the Snakemake that a person started, not one inside a job: only there Slurm is asked for
+        accounts, and only there a job is refused.
+    jobs
+        Snakemake's `--jobs`.
     """
     _put_on_path()
     try:
         checked = configuration.validate(config, Path(schema_file))
         cluster = find_cluster(configuration.cluster_name(checked))
-        return Workflow(checked, cluster, experiments(checked))
+        if controller and cluster.retired:
+            _say_retired(cluster)
+        _name_no_partition(asked=controller and cluster.slurm)
+        admission.check_mode(checked["wandb"], cluster)
+        made = experiments({**checked, "wandb": admission.wandb_of_runs(checked["wandb"], cluster)})
+        requests = {name: make_request(experiment, cluster) for name, experiment in made.items()}
+        if controller:
+            admission.check_times(made.values(), cluster)
+            admission.check_cap(jobs, cluster)
+            # Elsewhere, as for a dry run on a laptop, this folder is not the one that jobs will be submitted from.
+            if shutil.which("sbatch"):
+                admission.check_folder(Path.cwd(), cluster)
+            requests = _paid(requests, checked, cluster)
+        return Workflow(checked, cluster, made, requests)
     except RunferryError as error:
         _stop(error)
+
+
+def _paid(requests: Mapping[str, Request], config: Mapping[str, Any], cluster: Cluster) -> dict[str, Request]:
+    """Name the account of each request, asking Slurm once."""
+    if not cluster.slurm:
+        return dict(requests)
+    given, known = given_account(config), known_accounts()
+    return {
+        name: request.paid_by(resolve_account(given, cluster, known, gpu=request.gpus > 0))
+        for name, request in requests.items()
+    }
+
+
+def _say_retired(cluster: Cluster) -> None:
+    retired = cluster.retired
+    if retired:
+        data = f" (its data: {retired.data})" if retired.data else ""
+        line = f"{cluster.title} is gone since {retired.since}{data}; use --profile profiles/{retired.successor}"
+        print(f"runferry: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _name_no_partition(*, asked: bool) -> None:
+    """Keep the executor plugin from naming a partition: at these sites the scheduler chooses it by the time limit.
+
+    Without one, the plugin (2.5.3 to 2.8.0) looks for the default partition in what `sinfo` prints and names that.
+    `sinfo` prints the partitions of $SINFO_PARTITION only: none, where there is none by that name, and it is no error
+    (Slurm 22.05; in its sources of 2026-08 too).
+    """
+    if asked:
+        # sinfo refuses the two together.
+        os.environ.pop("SINFO_ALL", None)
+        os.environ["SINFO_PARTITION"] = _NO_PARTITION
+    elif os.environ.get("SINFO_PARTITION") == _NO_PARTITION:
+        # A job inherits the controller's environment; the user's command may well ask sinfo.
+        del os.environ["SINFO_PARTITION"]
 
 
 def _put_on_path() -> None:

@@ -23,9 +23,16 @@ def _message(given: dict) -> str:
 
 def test_defaults_are_filled_in_at_every_level():
     checked = config.validate(SMALLEST, SCHEMA)
-    assert checked["wandb"] == {"project": "p", "entity": None, "tags": [], "mode": "offline", "base_url": None}
+    wandb = {"project": "p", "entity": None, "tags": [], "mode": "offline", "eligible": False, "base_url": None}
+    assert checked["wandb"] == wandb
     assert checked["environment"] == {"python": None, "modules": [], "requirements": None}
-    assert checked["experiments"]["e"]["resources"] == {"gpus": 0, "cores": 2, "memory": "4G", "time": "1h"}
+    assert checked["experiments"]["e"]["resources"] == {
+        "gpus": 0,
+        "gpu": None,
+        "cores": None,
+        "memory": None,
+        "time": "1h",
+    }
     assert checked["experiments"]["e"]["workdir"] == "."
 
 
@@ -46,7 +53,12 @@ def test_the_given_config_is_not_changed():
         ({"wandb": {"projet": "p"}}, ["wandb.projet", "unknown key", "did you mean project?"]),
         ({"wandb": {}}, ["wandb.project", "found nothing"]),
         ({"wandb": {"project": "a/b"}}, ["wandb.project", '"a/b"', "W&B project name"]),
-        ({"wandb": {"project": "p", "mode": "online"}}, ["wandb.mode", '"online"', "offline"]),
+        ({"wandb": {"project": "p", "mode": "onlin"}}, ["wandb.mode", '"onlin"', "offline, dryrun, online"]),
+        ({"wandb": {"project": "p", "eligible": "yes"}}, ["wandb.eligible", '"yes"', "true or false"]),
+        (
+            {"experiments": {"e": {"command": ["true"], "resources": {"gpu": "gpu:a100"}}}},
+            ["experiments.e.resources.gpu", '"gpu:a100"', "a MIG instance such as a100_1g.5gb"],
+        ),
         ({"wandb": {"project": "p", "tags": ["a,b"]}}, ["wandb.tags.0", '"a,b"', "without a comma"]),
         ({"wandb": {"project": "p", "base_url": "example.org"}}, ["wandb.base_url", "https://"]),
         ({"experiments": {}}, ["experiments", "at least one experiment"]),

@@ -10,7 +10,10 @@ configfile: "config/config.yaml"
 
 
 plan = runferry_workflow.load(
-    config, workflow.source_path("../schemas/config.schema.yaml")
+    config,
+    workflow.source_path("../schemas/config.schema.yaml"),
+    controller=workflow.is_main_process,
+    jobs=workflow.resource_settings.nodes,
 )
 # As Snakemake's own validate() does: scripts and jobs see the defaults too.
 config.update(plan.config)
@@ -22,6 +25,11 @@ EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]
 wildcard_constraints:
     experiment="[A-Za-z0-9][A-Za-z0-9_.-]*",
     run="[0-9a-v]{12}",
+
+
+def asked(resource):
+    """A resource of a run's job, as its cluster wants it asked for; None, where it is not to be asked for, leaves it out."""
+    return lambda wildcards: plan.requests[wildcards.experiment].resources.get(resource)
 
 
 def settles(path, wildcards):

@@ -22,10 +22,17 @@ rule train:
         "<results>/{experiment}/{run}/train.log",
     conda:
         "../envs/runferry.yaml"
-    threads: lambda wildcards: plan.experiments[wildcards.experiment].cores
+    threads: lambda wildcards: plan.requests[wildcards.experiment].cores
     resources:
-        mem_mb=lambda wildcards: plan.experiments[wildcards.experiment].memory,
-        runtime=lambda wildcards: plan.experiments[wildcards.experiment].time,
+        mem_mb=asked("mem_mb"),
+        runtime=asked("runtime"),
+        nodes=asked("nodes"),
+        gpu=asked("gpu"),
+        gpu_model=asked("gpu_model"),
+        gres=asked("gres"),
+        tasks_per_gpu=asked("tasks_per_gpu"),
+        slurm_account=asked("slurm_account"),
+        slurm_extra=asked("slurm_extra"),
     params:
         folder=subpath(output.trained, parent=True),
     shell:

@@ -7,12 +7,12 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError
+from runferry.modules import variables_after_loading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,14 +28,6 @@ print(json.dumps([
     sysconfig.get_platform() + " " + sys.implementation.cache_tag,
 ]))
 """
-# The variables go to a file, because what a login shell's profile prints would be among them on stdout.
-_LOAD_MODULES = """
-type module >/dev/null 2>&1 || exit 90
-file=$1; shift
-module load "$@" >&2 || exit 91
-env -0 >"$file"
-"""
-_NO_MODULE_COMMAND = 90
 # What these would do is to put packages elsewhere than into the environment, or to make another Python of it.
 _DROPPED = ("PIP_PREFIX", "PIP_ROOT", "PIP_TARGET", "PIP_USER", "PYTHONHOME", "VIRTUAL_ENV")
 
@@ -64,7 +56,7 @@ def variables_for_build(modules: tuple[str, ...]) -> dict[str, str]:
         When there is no `module` command or it cannot load one of them.
     """
     if modules:
-        variables = _after_loading(modules)
+        variables = variables_after_loading(modules, "environment.modules")
     else:
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return {name: value for name, value in variables.items() if name not in _DROPPED}
@@ -136,25 +128,3 @@ def _describe(python: str, variables: Mapping[str, str]) -> Interpreter:
         reason = str(error)
     message = f"environment.python: {python} does not start: {reason}"
     raise ConfigError(message)
-
-
-def _after_loading(modules: tuple[str, ...]) -> dict[str, str]:
-    names = " ".join(modules)
-    with tempfile.TemporaryDirectory(prefix="runferry-modules-") as folder:
-        file = Path(folder) / "variables"
-        arguments = ["-c", _LOAD_MODULES, "bash", str(file), *modules]
-        answer = subprocess.run(["bash", *arguments], capture_output=True, text=True, check=False)
-        if answer.returncode == _NO_MODULE_COMMAND:
-            # Where the shell that started this exported no `module`, a login shell defines it.
-            answer = subprocess.run(["bash", "-l", *arguments], capture_output=True, text=True, check=False)
-        if answer.returncode == _NO_MODULE_COMMAND:
-            message = (
-                f"environment.modules: found {names}, but this machine has no `module` command; leave them out here"
-            )
-            raise ConfigError(message)
-        if answer.returncode != 0:
-            said = " ".join(answer.stderr.split())[-300:]
-            message = f"environment.modules: `module load {names}` failed: {said}"
-            raise ConfigError(message)
-        pairs = os.fsdecode(file.read_bytes()).split("\0")
-    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)

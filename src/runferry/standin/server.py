@@ -88,6 +88,7 @@ def running(  # noqa: PLR0913 - each is a keyword with a default
     host: str = "127.0.0.1",
     port: int = 0,
     storage_port: int | None = None,
+    storage_served: bool = True,
     clock: Callable[[], float] = time.time,
 ) -> Generator[StandIn]:
     """Run the stand-in in a thread of this process for as long as the context lasts.
@@ -98,6 +99,8 @@ def running(  # noqa: PLR0913 - each is a keyword with a default
         The SQLite file; None keeps everything in memory.
     port, storage_port
         0 picks a free one. Without a `storage_port`, contents go through `port` too.
+    storage_served
+        False names `storage_port` to the clients and leaves it to the caller what answers there, or that nothing does.
     clock
         Seconds since the epoch, as the server sees them.
 
@@ -113,9 +116,10 @@ def running(  # noqa: PLR0913 - each is a keyword with a default
     listeners: list[socket.socket] = []
     try:
         listeners.append(listen(host, port))
-        if storage_port is not None:
+        if storage_port is not None and storage_served:
             listeners.append(listen(host, storage_port))
-        app = App(store, key, listeners[1].getsockname()[1] if storage_port is not None else None)
+            storage_port = int(listeners[1].getsockname()[1])
+        app = App(store, key, storage_port)
         url = url_of(listeners[0])
         with _in_thread(app, listeners):
             yield StandIn(url, key)

@@ -1,0 +1,105 @@
+"""The Slurm account that pays: the one that is meant, by the name that this Slurm has for it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from runferry.errors import AccountError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runferry.cluster import Cluster
+
+VARIABLES = ("SBATCH_ACCOUNT", "SLURM_ACCOUNT")
+"""Where the Alliance's users set a default (its page on running jobs)."""
+_SECONDS = 30
+"""To wait for Slurm's accounting, which the plugin will ask the same."""
+
+
+def given_account(config: Mapping[str, object]) -> str | None:
+    """Return the account that the config names, else the environment's."""
+    named = [config.get("account"), *(os.environ.get(name) for name in VARIABLES)]
+    return next((str(account).strip() for account in named if account and str(account).strip()), None)
+
+
+def known_accounts() -> list[str]:
+    """Ask this Slurm for the user's accounts, as the executor plugin will.
+
+    Returns
+    -------
+    list
+        In alphabetical order, each once; empty where there is no Slurm, or none that answers.
+    """
+    user = getpass.getuser()
+    # `sacctmgr` first, `sshare` where it says nothing: in this order the plugin looks whether the account is there.
+    return _ask("sacctmgr", "-n", "-s", "list", "user", user, "format=account%256") or _ask(
+        "sshare", "-U", "--format", "Account%256", "--noheader"
+    )
+
+
+def resolve_account(given: str | None, cluster: Cluster, known: Sequence[str], *, gpu: bool) -> str | None:
+    """Choose the name of the account for a job.
+
+    On the Alliance an account `def-x` is two to Slurm, `def-x_cpu` and `def-x_gpu`. sbatch takes the short name; the
+    executor plugin compares it with what `sacctmgr` lists, and refuses.
+
+    Parameters
+    ----------
+    given
+        What the user said, or None.
+    cluster
+        Says whether one is needed.
+    known
+        `known_accounts()`; when empty, what was given is taken as it is.
+    gpu
+        Whether the job has GPUs.
+
+    Raises
+    ------
+    AccountError
+        When there is none and one is needed, or it is none of the user's.
+    """
+    if given is None:
+        if not cluster.account_required and len(known) < 2:
+            # The plugin would guess, from a pipe that is none. With one account there is nothing to guess.
+            return known[0] if known else None
+        expected = f"expected one{_kinds(cluster)}"
+        raise AccountError(
+            f"account: found none, {expected}; set account in the config, --config account=... or $SBATCH_ACCOUNT"
+            f"{_yours(known)}"
+        )
+    if not known:
+        return given
+    names = {name.lower(): name for name in known}
+    for name in (f"{given}_{'gpu' if gpu else 'cpu'}", given):
+        if name.lower() in names:
+            return names[name.lower()]
+    kind = "GPU" if gpu else "CPU"
+    raise AccountError(
+        f"account: found {given!r}, which this Slurm does not let you use for a {kind} job{_yours(known)}"
+    )
+
+
+def _kinds(cluster: Cluster) -> str:
+    return f" such as {' or '.join(f'{prefix}<pi>' for prefix in cluster.account_prefixes)}" * bool(
+        cluster.account_prefixes
+    )
+
+
+def _yours(known: Sequence[str]) -> str:
+    return f"; yours are {', '.join(known)}" if known else ""
+
+
+def _ask(*command: str) -> list[str]:
+    if shutil.which(command[0]) is None:
+        return []
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return sorted({line.strip() for line in done.stdout.splitlines() if line.strip()}) if done.returncode == 0 else []

@@ -1,0 +1,123 @@
+"""What is refused before anything is submitted, each in one line: what was found, what was expected, what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from runferry.cluster import Cluster
+    from runferry.experiment import Experiment
+
+
+def check_mode(wandb: Mapping[str, Any], cluster: Cluster) -> None:
+    """Refuse `wandb.mode: online` where the site's page says no, with its reason.
+
+    Parameters
+    ----------
+    wandb
+        The config's section: `mode`, `eligible`.
+    cluster
+        Where jobs run.
+
+    Raises
+    ------
+    ConfigError
+        On a cluster without internet, and on a limited one unless the user is eligible.
+    """
+    if wandb["mode"] != "online" or cluster.wandb.availability == "yes":
+        return
+    found = f"config: wandb.mode: found online, expected offline on {cluster.title}, because {cluster.wandb.reason}"
+    if cluster.wandb.availability == "no":
+        raise ConfigError(found)
+    if not wandb["eligible"]:
+        raise ConfigError(f"{found}; if your group is eligible, set wandb.eligible: true")
+
+
+def wandb_of_runs(wandb: Mapping[str, Any], cluster: Cluster) -> dict[str, Any]:
+    """Return what a run's record says of W&B: the config's section, and what an online job has to do here."""
+    record = {key: value for key, value in wandb.items() if key != "eligible"}
+    if wandb["mode"] == "online" and cluster.wandb.availability == "limited":
+        record["metrics_only"] = True
+    if wandb["mode"] == "online" and cluster.wandb.module:
+        record["modules"] = [cluster.wandb.module]
+    return record
+
+
+def check_times(experiments: Iterable[Experiment], cluster: Cluster) -> None:
+    """Refuse a time that is over the cluster's limit, or under its shortest.
+
+    Raises
+    ------
+    ConfigError
+        For the first experiment that has one.
+    """
+    if cluster.jobs is None:
+        return
+    for experiment in experiments:
+        kind = "GPU" if experiment.gpus else "CPU"
+        longest = cluster.jobs.longest_gpu if experiment.gpus else cluster.jobs.longest_cpu
+        where = f"config: experiments.{experiment.name}.resources.time: found {in_words(experiment.time)}"
+        if experiment.time > longest:
+            limit = f"expected {in_words(longest)} at most, the longest {kind} job of {cluster.title}"
+            raise ConfigError(f"{where}, {limit}; let the training save checkpoints and take less at a time")
+        if cluster.jobs.shortest and experiment.time < cluster.jobs.shortest:
+            shortest = in_words(cluster.jobs.shortest)
+            raise ConfigError(f"{where}, expected {shortest} at least, the shortest job of {cluster.title}")
+
+
+def check_cap(jobs: int | None, cluster: Cluster) -> None:
+    """Refuse to have more jobs with Slurm at a time than a user may have.
+
+    A sweep of more runs than that is no reason: Snakemake holds `jobs` at a time and submits the rest as these end.
+
+    Parameters
+    ----------
+    jobs
+        Snakemake's `--jobs`, or None.
+    cluster
+        Where jobs run.
+
+    Raises
+    ------
+    ConfigError
+        When it is more than the cluster's job cap.
+    """
+    cap = cluster.jobs.cap if cluster.jobs else None
+    if cap is not None and jobs is not None and jobs > cap:
+        found = "no limit" if jobs > 10**6 else str(jobs)
+        message = f"--jobs: found {found}, expected {cap} at most, the jobs that {cluster.title} lets a user have"
+        raise ConfigError(f"{message}; Snakemake submits the others when these have ended")
+
+
+def check_folder(folder: Path, cluster: Cluster) -> None:
+    """Refuse a working folder that the site refuses jobs from.
+
+    Raises
+    ------
+    ConfigError
+        When `folder` is in one of them.
+    """
+    for closed in cluster.closed_folders:
+        name = os.path.expandvars(closed.folder)
+        # A variable that is not set stays as it is written.
+        if not Path(name).is_absolute():
+            continue
+        # The home folder may be a link: both what is written and what it leads to count.
+        for parent in {Path(name), Path(name).resolve()}:
+            if any(path.is_relative_to(parent) for path in (folder.absolute(), folder.resolve())):
+                message = f"found the working folder {folder} in {closed.folder}, expected one in $SCRATCH"
+                raise ConfigError(f"{message}: {cluster.title} takes no jobs from {closed.folder}, {closed.reason}")
+
+
+def in_words(minutes: int) -> str:
+    """Write a time as a config would: 90 is `1h30m`."""
+    days, rest = divmod(minutes, 1440)
+    hours, left = divmod(rest, 60)
+    parts = [f"{number}{unit}" for number, unit in ((days, "d"), (hours, "h"), (left, "m")) if number]
+    return "".join(parts) or "0m"

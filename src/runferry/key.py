@@ -1,0 +1,81 @@
+"""Keeps the W&B key from the jobs that Snakemake submits, and gives it to the `runferry sync` that Snakemake runs.
+
+`sbatch --export=ALL`, which the slurm plugin calls, hands a job every variable of the process that submits it. So the
+key is taken out of that process's variables, into a file in memory that is no child's to inherit; a child of the same
+user on the same machine that is told which process holds it can open it through /proc. The job is told, too, and has
+nothing of it: on its node there is no such process above it.
+
+The variables that the process was started with, in /proc/<pid>/environ, hold the key as well and would do, but not
+where it came later: from a `.env` file that a Snakefile reads, or from a program that calls Snakemake's API.
+
+An online job needs a key. Where ~/.netrc has the same one, which the job reads itself, it is put away all the same;
+else it stays, and travels in the job's variables: then `scontrol show job` does not show it, but the site's Slurm
+has stored it with the job until the job has ended.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from runferry.command import parent_of, stat_fields
+
+HOLDER_VARIABLE = "RUNFERRY_KEY_HOLDER"
+"""Tells children where the key is: `<process id>-<start of the process>-<file descriptor>`."""
+KEY_VARIABLE = "WANDB_API_KEY"
+
+
+def put_away(*, needed_in_jobs: bool = False) -> None:
+    """Take the key out of this process's variables, for its children by another way (see `held_key`).
+
+    Call it before anything is submitted; the second call does nothing. Where it is not set nothing is done.
+
+    Parameters
+    ----------
+    needed_in_jobs
+        True where jobs are online and do not find the key elsewhere: then it stays.
+    """
+    key = os.environ.get(KEY_VARIABLE)
+    # Elsewhere there is neither /proc nor a Slurm to submit to.
+    if not key or needed_in_jobs or not hasattr(os, "memfd_create"):
+        return
+    started = _start_of(os.getpid())
+    if started is None:
+        return
+    # Close-on-exec, as Python opens everything: only this process, and a fork of it, has it.
+    file = os.memfd_create("runferry-key")
+    os.write(file, key.encode())
+    os.environ[HOLDER_VARIABLE] = f"{os.getpid()}-{started}-{file}"
+    del os.environ[KEY_VARIABLE]
+
+
+def held_key() -> str | None:
+    """Return the key that a process above this one has put away; None when there is none, or it is not to be had."""
+    try:
+        holder, started, file = map(int, os.environ.get(HOLDER_VARIABLE, "").split("-"))
+    except ValueError:
+        return None
+    if _start_of(holder) != started or not _is_above(holder):
+        # Another machine's, or another process has got its number.
+        return None
+    with suppress(OSError):
+        return Path(f"/proc/{holder}/fd/{file}").read_text() or None
+    return None
+
+
+def _is_above(pid: int) -> bool:
+    candidate = os.getpid()
+    while candidate > 1:
+        if candidate == pid:
+            return True
+        candidate = parent_of(candidate)
+    return False
+
+
+def _start_of(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since the machine did."""
+    try:
+        return int(stat_fields(Path(f"/proc/{pid}/stat").read_text(errors="replace"))[19])
+    except OSError:
+        return None

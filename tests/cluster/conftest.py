@@ -1,0 +1,59 @@
+"""One real Slurm cluster for all tests, in however many processes they run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from typing import TYPE_CHECKING
+
+import pytest
+import slurm_cluster
+from cluster_start import missing
+from slurm_cluster import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def _running_cluster() -> Iterator[Cluster]:
+    if reason := missing():
+        pytest.skip(f"no Slurm cluster here: {reason}")
+    with contextlib.ExitStack() as use:
+        with slurm_cluster.one_at_a_time():
+            cluster = slurm_cluster.found_in(slurm_cluster.FOLDER)
+            if not (cluster and cluster.answers()):
+                cluster = Cluster()
+                cluster.start()
+                # One that a person has started stays when the tests have ended.
+                (cluster.folder / "started-by-tests").touch()
+            elif list(map(str, cluster.shape)) != list(map(str, slurm_cluster.DEFAULT)):
+                pytest.fail(f"found a cluster of other nodes up ({', '.join(cluster.nodes)}); type: make cluster-down")
+            use.enter_context(_locked(cluster.folder / "users", fcntl.LOCK_SH))
+        yield cluster
+        with slurm_cluster.one_at_a_time():
+            use.close()
+            if (cluster.folder / "started-by-tests").exists() and not slurm_cluster.in_use(cluster.folder):
+                cluster.stop()
+
+
+@pytest.fixture
+def cluster(_running_cluster: Cluster) -> Iterator[Cluster]:
+    """Give the running cluster; other tests may use it at the same time."""
+    with _locked(_running_cluster.folder / "turns", fcntl.LOCK_SH):
+        yield _running_cluster
+
+
+@pytest.fixture
+def cluster_alone(_running_cluster: Cluster) -> Iterator[Cluster]:
+    """Give the running cluster to one test alone, which may break it for a while."""
+    with _locked(_running_cluster.folder / "turns", fcntl.LOCK_EX):
+        yield _running_cluster
+
+
+@contextlib.contextmanager
+def _locked(file: Path, how: int) -> Iterator[None]:
+    with file.open() as handle:
+        fcntl.flock(handle, how)
+        yield

@@ -1,0 +1,189 @@
+"""`bring_up.py up` and `down` on a login side of their own: a second cluster that the first does not notice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cluster_namespaces import call, clean_environment, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BRING_UP = Path(__file__).with_name("bring_up.py")
+
+
+@dataclass
+class Machine:
+    """Another machine, as far as a cluster can tell: a network, mounts and an /etc/slurm of its own."""
+
+    keeper: int
+    folder: Path
+
+    @property
+    def nodes(self) -> list[str]:
+        """Names that no other test's nodes have at the same time: control groups are named after nodes."""
+        return [f"x{self.keeper}a", f"x{self.keeper}b"]
+
+    @property
+    def up(self) -> list[str]:
+        return ["up", f"--node={self.nodes[0]}:4:8000:a100=1", f"--node={self.nodes[1]}"]
+
+    def bring_up(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        with self.begun(*arguments) as process:
+            output, _ = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(arguments, process.returncode, output)
+
+    def begun(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*self.inside, sys.executable, BRING_UP, f"--folder={self.folder}", *arguments],
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, script: str) -> str:
+        return call(*self.inside, "sh", "-ec", script, environment=clean_environment())
+
+    def state(self) -> str:
+        """Everything that a cluster could leave behind."""
+        return self.run(f"""
+            ip -oneline address; ip route; nft list ruleset; ss -Htln; cat /proc/self/mountinfo
+            find /etc/slurm {self.folder.parent} -printf '%p %M %l\\n'
+            find /sys/fs/cgroup -name 'slurm_x{self.keeper}*'""") + "".join(self.processes())
+
+    def processes(self) -> Iterator[str]:
+        """Name the processes that belong to the cluster, by their command line or their environment."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (process / "cmdline").read_bytes()
+                if str(self.folder).encode() in command + (process / "environ").read_bytes():
+                    yield f"{process.name} {command}\n"
+
+    @property
+    def inside(self) -> list[str]:
+        # Without a namespace of processes: nsenter becomes the command itself, which signals are meant for.
+        return ["nsenter", "--target", str(self.keeper), "--net", "--mount"]
+
+
+@pytest.fixture
+def machine(cluster) -> Iterator[Machine]:
+    """Make it; `cluster` first, whose /localscratch both have then."""
+    # Not below tmp_path: sockets have short names.
+    top = Path(tempfile.mkdtemp(prefix="rf-"))
+    (top / "slurm").mkdir()
+    with subprocess.Popen(["unshare", "--net", "--mount", "sleep", "infinity"]) as keeper:
+        try:
+            machine = Machine(keeper.pid, top / "c" / "c")
+            machine.folder.parent.mkdir()
+            wait_for(lambda: Path(f"/proc/{keeper.pid}/comm").read_text() == "sleep\n", "another machine")
+            machine.run(f"ip link set lo up && mount --bind {top}/slurm /etc/slurm")
+            yield machine
+        finally:
+            with contextlib.suppress(Exception):
+                machine.bring_up("down")
+            keeper.kill()
+    shutil.rmtree(top)
+
+
+def test_up_and_down_may_both_be_said_twice_and_leave_nothing_behind(machine):
+    before = machine.state()
+    up = machine.bring_up(*machine.up)
+    assert up.returncode == 0, up.stdout
+    assert "make cluster-down" in up.stdout
+    assert machine.run("srun --account=def-test_gpu --gpus=a100:1 hostname") == f"{machine.nodes[0]}\n"
+    again = machine.bring_up(*machine.up)
+    assert (again.returncode, again.stdout) == (0, f"is up already: {', '.join(machine.nodes)}\n")
+    other = machine.bring_up("up", "--node=x3")
+    assert other.returncode == 1
+    assert f"cluster of other nodes up ({', '.join(machine.nodes)}); type: make cluster-down" in other.stdout
+    assert machine.state() != before
+    down = machine.bring_up("down")
+    assert (down.returncode, down.stdout) == (0, "down\n")
+    assert machine.state() == before
+    again = machine.bring_up("down")
+    assert (again.returncode, again.stdout) == (0, "was not up\n")
+
+
+# As far as the cluster has come: a file of its folder that says so.
+STAGES = ["etc/slurm.conf", "log/mariadb-install.out", "disk", "log/slurmdbd.log", "log/slurmctld.log"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ctrl_c_takes_away_what_was_begun(machine, stage):
+    before = machine.state()
+    with machine.begun(*machine.up) as up:
+        wait_for((machine.folder / stage).exists, stage)
+        up.send_signal(signal.SIGINT)
+        output, _ = up.communicate(timeout=60)
+    assert up.returncode == 130, output
+    assert output.splitlines()[-1] == "interrupted; nothing was left behind"
+    assert machine.state() == before
+
+
+@pytest.mark.parametrize("stage", [STAGES[1], STAGES[-1]])
+def test_down_takes_away_what_a_killed_up_has_left(machine, stage):
+    before = machine.state()
+    with machine.begun(*machine.up) as up:
+        wait_for((machine.folder / stage).exists, stage)
+        up.kill()
+    assert machine.state() != before
+    assert machine.bring_up("down").returncode == 0
+    assert machine.state() == before
+
+
+def test_up_starts_anew_where_a_killed_up_has_left_something(machine):
+    with machine.begun(*machine.up) as up:
+        wait_for((machine.folder / STAGES[2]).exists, STAGES[2])
+        up.kill()
+    again = machine.bring_up(*machine.up)
+    assert again.returncode == 0, again.stdout
+    assert again.stdout.startswith("up in ")
+
+
+@pytest.mark.parametrize("program", ["/usr/bin/mariadb-install-db", "/usr/bin/sacctmgr"])
+def test_a_start_that_fails_says_why_and_leaves_nothing_behind(machine, program):
+    machine.run(f"mount --bind /bin/false {program}")
+    before = machine.state()
+    up = machine.bring_up(*machine.up)
+    assert up.returncode == 1
+    assert Path(program).name in up.stdout.splitlines()[-1]
+    assert "Traceback" not in up.stdout
+    assert machine.state() == before
+
+
+@pytest.mark.parametrize("make", ["echo ClusterName=other >{}", "ln -s /nowhere/slurm.conf {}"])
+def test_another_slurm_is_left_alone(machine, make):
+    machine.run(make.format("/etc/slurm/slurm.conf"))
+    before = machine.state()
+    up = machine.bring_up(*machine.up)
+    assert up.returncode == 1
+    assert (
+        up.stdout
+        == "found a /etc/slurm/slurm.conf of another Slurm, expected none; use another machine, or move it away\n"
+    )
+    assert machine.bring_up("down").returncode == 0
+    assert machine.state() == before
+
+
+def test_a_user_who_is_not_root_is_told_so():
+    refused = subprocess.run(
+        ["setpriv", "--reuid=nobody", "--clear-groups", sys.executable, BRING_UP, "up"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if refused.returncode == 126 or os.geteuid() != 0:
+        pytest.skip("nobody may not run this Python, or the user is not root already")
+    assert refused.stderr.startswith("found a user who is not root, expected root")
