@@ -30,10 +30,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.attempt import Attempt, Ending
-from runferry.command import Command, SignalWatch, StoppedBeforeStartError, end_session
+from runferry.command import Command, SignalWatch, StoppedBeforeStartError
 from runferry.errors import LaunchError, RunferryError
 from runferry.hints import find_hint
 from runferry.keeper import Keeper, TimeLimits
+from runferry.processes import end_session
 from runferry.wandb_core import find_core
 
 if TYPE_CHECKING:
