@@ -54,15 +54,6 @@ def connected(project, server) -> Project:
     return project
 
 
-@pytest.fixture(scope="session")
-def wheels() -> dict[str, str]:
-    """What pip needs in its environment to install from the wheels that are on this machine."""
-    folder = ROOT / ".venv" / "wheels"
-    if not (folder / ".ready").exists():
-        pytest.fail(f"no {folder}: type make setup")
-    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-
-
 def _sweep(count: int, *options: str) -> dict:
     command = [sys.executable, "train.py", "${args}", *options]
     return {"sweep": {"method": "grid", "parameters": {"n": {"values": list(range(count))}}, "command": command}}
@@ -105,7 +96,7 @@ def test_every_row_of_every_run_arrives_and_the_second_time_nothing_is_done(conn
 
 
 def test_the_demo_is_the_real_thing_in_small(connected, server, wheels):
-    connected.environment |= wheels
+    connected.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
     for name in ("config", "examples"):
         shutil.copytree(ROOT / name, connected.folder / name)
     done = connected.snakemake()
@@ -255,7 +246,7 @@ def test_an_argument_reaches_the_script_unchanged(connected, server):
 
 
 def test_the_pages_script_runs_unchanged_with_the_wheelhouses_wandb(connected, server, wheels):
-    connected.environment |= wheels
+    connected.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
     connected.write("requirements.txt", "wandb==0.27.2\n")
     connected.write("wandb-test.py", PAGE_SCRIPT)
     connected.configure(
