@@ -145,6 +145,9 @@ class _Ferry:
             for job in jobs:
                 job.entity = job.entity or default
         self._ask(jobs)
+        for job in jobs:
+            if _has_a_gap(job):
+                job.outcome.problem = "rows are missing before the last one that is there, and wandb sync only appends"
         sending = {id(job): missing for job in jobs if job.differences and (missing := _missing(job))}
         sent = [job for job in jobs if id(job) in sending]
         self._send(sent, sending)
@@ -223,6 +226,10 @@ def _missing(job: _Job) -> list[_Part]:
         left -= segment.history_count
     # Every line is there but not all that comes with them, such as how the run ended.
     return [_Part(segments[-1], segments[-1].history_count)] if left == 0 else []
+
+
+def _has_a_gap(job: _Job) -> bool:
+    return bool(job.differences) and 0 < job.lines_there < job.disk.history_lines and not _missing(job)
 
 
 def _has_beginning(job: _Job, rows: int) -> bool:

@@ -201,7 +201,9 @@ def test_rows_that_the_server_lost_in_the_middle_are_said_and_nothing_is_doubled
         newest_wandb.sync(part.segments()[0])
     assert [row["_step"] for row in _rows(server, folder)] == [*range(10), *range(20, 30)]
     server.clear_requests()
-    assert "the server has 20 history lines, the disk 30" in (_problem(folder) or "")
+    problem = _problem(folder) or ""
+    assert "the server has 20 history lines, the disk 30" in problem
+    assert "rows are missing before the last one that is there" in problem
     assert "file_stream" not in server.requests()["counts"]
 
 
