@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent
+WHEELS = ROOT / ".venv" / "wheels"
+"""Downloaded once by `make setup`."""
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +28,14 @@ def wandb_python() -> Callable[[str], Path]:
     The environments stay in `.venv/wandb-<version>`; the controller's own version needs none.
     """
     return cache(_python_with_wandb)
+
+
+@pytest.fixture(scope="session")
+def wheels() -> Path:
+    """Give the folder of wheels from which tests build environments: they leave the machine for nothing."""
+    if not (WHEELS / ".ready").exists():
+        pytest.fail(f"no wheels in {WHEELS}: type make setup")
+    return WHEELS
 
 
 def _python_with_wandb(version: str) -> Path:
@@ -40,8 +50,7 @@ def _python_with_wandb(version: str) -> Path:
         if not complete.exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
             # From the wheels that `make setup` downloaded; without it, from the package index.
-            wheels = ROOT / ".venv" / "wheels"
-            source = ["--no-index", f"--find-links={wheels}"] if (wheels / ".ready").exists() else []
+            source = ["--no-index", f"--find-links={WHEELS}"] if (WHEELS / ".ready").exists() else []
             pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             subprocess.run([*pip, *source, f"wandb=={version}"], check=True)
             complete.touch()

@@ -8,15 +8,14 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from runferry.shield import JOB_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from types import FrameType, TracebackType
 
     from runferry.keeper import Keeper
@@ -216,55 +215,3 @@ class _PassingOn:
                 continue
             self._waiting.remove((came, number))
             self.done.append(number)
-
-
-def end_session(session: int, patience_seconds: float, grace_seconds: float) -> None:
-    """End what is left of a session: data loader workers, ranks, the children of a shell script that was killed.
-
-    Parameters
-    ----------
-    session
-        Its number: the process id of its leader, which may have ended.
-    patience_seconds
-        How long they may take to end by themselves before they get a SIGTERM.
-    grace_seconds
-        How long after it, before they get a SIGKILL.
-    """
-    for seconds, number in ((patience_seconds, signal.SIGTERM), (grace_seconds, signal.SIGKILL)):
-        deadline = time.monotonic() + seconds
-        while members := _session_members(session):
-            if time.monotonic() >= deadline:
-                for pid in members:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, number)
-                break
-            time.sleep(0.02)
-        else:
-            return
-
-
-def parent_of(pid: int) -> int:
-    """Return the parent of a process; 0 when it has ended."""
-    fields = _process_fields(pid)
-    return int(fields[1]) if fields else 0
-
-
-def stat_fields(text: str) -> list[str]:
-    """Split /proc/<pid>/stat into its fields from the third (state) on: see proc(5), numbers less three."""
-    # The second field, the name in brackets, may hold anything.
-    return text[text.rindex(")") + 2 :].split()
-
-
-def _session_members(session: int) -> list[int]:
-    names = os.listdir("/proc")  # noqa: PTH208 - thousands of names, a Path of each is dear
-    fields_by_pid = {int(name): _process_fields(int(name)) for name in names if name.isdigit()}
-    return [pid for pid, fields in fields_by_pid.items() if fields and int(fields[3]) == session]
-
-
-def _process_fields(pid: int) -> list[str] | None:
-    """Read the fields of a process; None when it has ended, though its parent may not have asked yet (a zombie)."""
-    try:
-        fields = stat_fields(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields

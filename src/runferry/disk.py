@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import NotVerifiedError, SegmentError
-from runferry.segment import read_segment
+from runferry.segment import history, read_segment
 from runferry.transaction_log import TransactionLog, write_log
+from runferry.wandb_messages import parser
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from runferry.run_folder import RunFolder
@@ -116,16 +119,34 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def readable_copy(segment: Segment, folder: RunFolder) -> Path:
-    """Give the folder to sync: the segment's own, or where it is damaged a copy that holds all that can be read.
+def folder_to_send(segment: Segment, folder: RunFolder, rows_there: int = 0) -> Path:
+    """Give the folder to sync: the segment's own, or a copy where that cannot be sent as it is.
 
-    `wandb sync` stops at the first unreadable byte, and then sends none of the run's later segments.
+    A damaged segment is copied as far as it can be read: `wandb sync` stops at the first unreadable byte, and then
+    sends none of the run's later segments. A segment of which the server has the first rows is copied without them:
+    `wandb sync` appends all that it reads to what the server has (wandb 0.31: the answer to UpsertBucket says where).
     """
-    if not segment.damage:
+    if not segment.damage and not rows_there:
         return segment.folder
-    copy = folder.path / "repaired" / segment.name
-    write_log(copy / segment.file.name, TransactionLog(segment.file))
+    copy = folder.path / "resent" / segment.name
+    write_log(copy / segment.file.name, _after(rows_there, TransactionLog(segment.file)))
     files = copy / "files"
     if not files.exists() and (segment.folder / "files").exists():
         files.symlink_to((segment.folder / "files").resolve())
     return copy
+
+
+def step_of_row(segment: Segment, number: int) -> int | None:
+    """Give the step of a row of the segment's history, counted from 0; None where there is no such row."""
+    return next((row["_step"] for row in islice(history(segment.file), number, None)), None)
+
+
+def _after(rows: int, records: Iterable[bytes]) -> Iterator[bytes]:
+    """Leave out the first rows of the history; every other record stays."""
+    parse = parser("HistoryUnread")
+    left = rows
+    for payload in records:
+        if left and parse(payload).HasField("history"):
+            left -= 1
+        else:
+            yield payload

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry.command import end_session
 from runferry.errors import LaunchError
+from runferry.processes import end_session
 from runferry.shield import JOB_SIGNALS, shield
 from runferry.wandb_service import Service
 

@@ -31,12 +31,13 @@ from typing import TYPE_CHECKING, Any
 
 from runferry import wandb_mode
 from runferry.attempt import Attempt, Ending
-from runferry.command import Command, SignalWatch, StoppedBeforeStartError, end_session
+from runferry.command import Command, SignalWatch, StoppedBeforeStartError
 from runferry.errors import LaunchError, RunferryError
 from runferry.hints import find_hint
 from runferry.keeper import Keeper, TimeLimits
 from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
 from runferry.modules import variables_after_loading
+from runferry.processes import end_session
 from runferry.wandb_core import find_core
 
 if TYPE_CHECKING:

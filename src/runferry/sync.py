@@ -10,13 +10,13 @@ from typing import IO, TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from runferry import wandb_sync
-from runferry.disk import OnDisk, read_disk, readable_copy
+from runferry.disk import OnDisk, folder_to_send, read_disk, step_of_row
 from runferry.errors import RunferryError, ServerError
 from runferry.receipt import differences, holds, write_receipt
 from runferry.server import Server, find_server, given_base_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -145,12 +145,13 @@ class _Ferry:
             for job in jobs:
                 job.entity = job.entity or default
         self._ask(jobs)
-        different = [job for job in jobs if job.differences]
-        appended = [job for job in different if _is_end_missing(job)]
-        replaced = [job for job in different if not _is_end_missing(job) and _can_be_replaced(job)]
-        self._send(appended, append=True)
-        self._send(replaced, append=False)
-        self._wait_for_counts([*appended, *replaced])
+        for job in jobs:
+            if _has_a_gap(job):
+                job.outcome.problem = "rows are missing before the last one that is there, and wandb sync only appends"
+        sending = {id(job): missing for job in jobs if job.differences and (missing := _missing(job))}
+        sent = [job for job in jobs if id(job) in sending]
+        self._send(sent, sending)
+        self._wait_for_counts(sent)
         for job in jobs:
             self._conclude(job)
 
@@ -163,17 +164,17 @@ class _Ferry:
             for job in members:
                 job.there = answer.get(job.disk.run_id)
 
-    def _send(self, jobs: Sequence[_Job], *, append: bool) -> None:
+    def _send(self, jobs: Sequence[_Job], sending: Mapping[int, Sequence[_Part]]) -> None:
         if not jobs:
             return
         paths: list[Path] = []
         for job in jobs:
-            segments = _missing(job) if append else job.disk.segments
-            job.outcome.sent = [segment.name for segment in segments]
-            paths += [readable_copy(segment, job.outcome.folder) for segment in segments]
+            parts = sending[id(job)]
+            job.outcome.sent = [part.segment.name for part in parts]
+            paths += [folder_to_send(part.segment, job.outcome.folder, part.rows_there) for part in parts]
         self.say(f"sending {_count(len(jobs), 'run')} ({_count(len(paths), 'segment')}) to {self.server.base_url}")
         try:
-            wandb_sync.send(paths, self.server, append=append, deadline=self.limits.deadline, log=self.log)
+            wandb_sync.send(paths, self.server, deadline=self.limits.deadline, log=self.log)
         except ServerError as error:
             for job in jobs:
                 job.outcome.problem = str(error)
@@ -202,30 +203,43 @@ class _Ferry:
         write_receipt(job.outcome.folder, job.disk, job.there, self.server, (job.entity, job.project))
 
 
-def _missing(job: _Job) -> tuple[Segment, ...]:
-    """Name the segments that the server has nothing of, where it has those before them whole."""
-    if job.lines_there == 0:
-        return job.disk.segments
-    left = job.lines_there
-    for number, segment in enumerate(job.disk.segments, 1):
-        left -= segment.history_count
-        if left == 0:
-            return job.disk.segments[number:]
-    return ()
+@dataclass(frozen=True)
+class _Part:
+    """A segment to be sent, and how many of its first rows are there already."""
+
+    segment: Segment
+    rows_there: int = 0
 
 
-def _is_end_missing(job: _Job) -> bool:
-    """Tell whether the server has the first segments whole and none of the others: the others can be appended."""
-    return bool(_missing(job))
+def _missing(job: _Job) -> list[_Part]:
+    """List what the server lacks; nothing where sending would double or shift rows.
 
-
-def _can_be_replaced(job: _Job) -> bool:
-    """Tell whether sending everything once more fills what is missing and doubles nothing.
-
-    Lines of one segment go to the offsets that they had before. Several segments would all start at the first
-    offset; and a server that has more than the disk has something from elsewhere.
+    The server appends what it gets. So what it has must be just the beginning of what the disk has.
     """
-    return len(job.disk.segments) == 1 and job.lines_there <= job.disk.history_lines
+    segments, left = job.disk.segments, job.lines_there
+    for number, segment in enumerate(segments):
+        if left == 0:
+            return [_Part(later) for later in segments[number:]]
+        if left < segment.history_count:
+            later = [_Part(later) for later in segments[number + 1 :]]
+            return [_Part(segment, left), *later] if _has_beginning(job, left) else []
+        left -= segment.history_count
+    # Every line is there but not all that comes with them, such as how the run ended.
+    return [_Part(segments[-1], segments[-1].history_count)] if left == 0 else []
+
+
+def _has_a_gap(job: _Job) -> bool:
+    return bool(job.differences) and 0 < job.lines_there < job.disk.history_lines and not _missing(job)
+
+
+def _has_beginning(job: _Job, rows: int) -> bool:
+    """Tell whether the server's rows are the first ones of the run's only segment, by the step of the last of them.
+
+    Of several segments the server has renumbered the steps, so that they tell nothing.
+    """
+    if len(job.disk.segments) != 1 or job.there is None:
+        return False
+    return job.there.last_step == step_of_row(job.disk.segments[0], rows - 1)
 
 
 def _count(number: int, word: str) -> str:

@@ -19,8 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runferry.command import parent_of, stat_fields
 from runferry.errors import LaunchError
+from runferry.processes import parent_of, stat_fields
 from runferry.wandb_core import Core, joins_a_run, length_of_whole_messages, read_message, service_token
 
 if TYPE_CHECKING:

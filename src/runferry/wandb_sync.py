@@ -30,16 +30,15 @@ PARALLEL_RUNS = 20
 _KEPT = ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_HTTP_TIMEOUT", "WANDB_APP_URL", "WANDB_ERROR_REPORTING")
 
 
-def send(segments: Sequence[Path], server: Server, *, append: bool, deadline: float, log: IO[str] | None) -> None:
+def send(segments: Sequence[Path], server: Server, *, deadline: float, log: IO[str] | None) -> None:
     """Send segments to the server in one `wandb sync` process; segments of one run go up in the order of their start.
+
+    What the server has of a run is continued, after its last line and step.
 
     Parameters
     ----------
     segments
         Their folders, `offline-run-*` or `run-*`.
-    append
-        True continues a run that the server has after its last line and step (`resume=allow`); false sends the lines at
-        their own offsets, so that lines that are there are replaced and missing ones filled in.
     deadline
         Seconds after which the process is ended; wandb itself would try for days.
     log
@@ -51,9 +50,8 @@ def send(segments: Sequence[Path], server: Server, *, append: bool, deadline: fl
         When the deadline passed. How much was sent is not known then.
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_") or key in _KEPT}
-    environment |= {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.key}
-    if append:
-        environment["WANDB_RESUME"] = "allow"
+    # resume: a second segment goes on at the server's last step. From 0.31 on the segments say so themselves.
+    environment |= {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.key, "WANDB_RESUME": "allow"}
     with tempfile.TemporaryDirectory(prefix="runferry-sync-") as folder:
         # Its debug logs go here, not into the folder that the person stands in.
         environment["WANDB_DIR"] = folder

@@ -18,6 +18,7 @@ from runferry.files import write_json
 from runferry.run_folder import RunFolder
 from runferry.segment import history
 from runferry.sync import Limits, sync
+from runferry.transaction_log import TransactionLog, write_log
 
 LOG = """
 import sys, wandb
@@ -150,10 +151,12 @@ def test_a_byte_that_flipped_costs_the_records_around_it_and_no_others(newest_wa
     folder = _make_run(tmp_path)
     _train(newest_wandb, folder, 0, 1000)
     file = _log_file(folder)
-    damaged = bytearray(file.read_bytes())
-    damaged[damaged.find(b"loss", len(damaged) // 2)] ^= 0xFF
-    file.write_bytes(damaged)
-    readable = [row["_step"] for row in history(folder.segments()[0])]
+    whole, place, readable = file.read_bytes(), 0, list(range(1000))
+    while len(readable) == 1000:
+        # Not every record is a row of the history.
+        place = whole.index(b"loss", place + len(whole) // 2 if not place else place + 1)
+        file.write_bytes(whole[:place] + b"X" + whole[place + 1 :])
+        readable = [row["_step"] for row in history(folder.segments()[0])]
     assert 900 < len(readable) < 1000
     assert _problem(folder) is None
     assert [row["_step"] for row in _rows(server, folder)] == readable
@@ -172,15 +175,47 @@ def test_an_unreadable_segment_keeps_no_other_from_going_up(newest_wandb, server
     assert len(_rows(server, good)) == 20
 
 
-def test_what_another_sync_left_half_done_is_completed_and_not_doubled(newest_wandb, server, tmp_path):
-    folder = _make_run(tmp_path)
-    _train(newest_wandb, folder, 0, 300)
-    server.faults({"match": "file_stream", "containing": "wandb-history.jsonl", "lose": True, "count": 1})
-    newest_wandb.sync(folder.segments()[0], WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="0.05")
-    assert list(folder.segments()[0].glob("*.synced")), "wandb believes that it is done"
-    server.faults()
+def test_what_another_sync_left_half_done_is_completed_and_not_doubled(wandb, newest_wandb, server, tmp_path):
+    folder, half = _make_run(tmp_path / "whole"), _make_run(tmp_path / "half")
+    _train(wandb, folder, 0, 300)
+    # What a sync that was stopped in the middle has brought: the first rows.
+    copy = half.wandb_folder / folder.segments()[0].name
+    log = _log_file(folder)
+    records = list(TransactionLog(log))
+    write_log(copy / log.name, records[: len(records) // 2])
+    newest_wandb.sync(copy)
+    there = len(_rows(server, folder))
+    assert 0 < there < 300
     assert _problem(folder) is None
     assert [row["_step"] for row in _rows(server, folder)] == list(range(300))
+    assert server.run("demo", "tests", "run1")["state"] == "finished"
+
+
+def test_rows_that_the_server_lost_in_the_middle_are_said_and_nothing_is_doubled(newest_wandb, server, tmp_path):
+    # To send them again would double others: wandb sync only ever appends.
+    folder, beginning, end = _make_run(tmp_path / "a"), _make_run(tmp_path / "b"), _make_run(tmp_path / "c")
+    _train(newest_wandb, folder, 0, 30)
+    _train(newest_wandb, beginning, 0, 10)
+    _train(newest_wandb, end, 20, 30)
+    for part in (beginning, end):
+        newest_wandb.sync(part.segments()[0])
+    assert [row["_step"] for row in _rows(server, folder)] == [*range(10), *range(20, 30)]
+    server.clear_requests()
+    problem = _problem(folder) or ""
+    assert "the server has 20 history lines, the disk 30" in problem
+    assert "rows are missing before the last one that is there" in problem
+    assert "file_stream" not in server.requests()["counts"]
+
+
+def test_a_run_whose_end_did_not_arrive_is_ended_without_its_rows_again(newest_wandb, server, tmp_path):
+    folder = _make_run(tmp_path)
+    _train(newest_wandb, folder)
+    server.faults({"match": "file_stream", "containing": '"complete":true', "lose": True})
+    assert "the server says" in (_problem(folder) or "")
+    server.faults()
+    assert _problem(folder) is None
+    assert len(_rows(server, folder)) == 20
+    assert server.run("demo", "tests", "run1")["state"] == "finished"
 
 
 def test_rows_that_came_from_elsewhere_are_said_and_left(newest_wandb, server, tmp_path):

@@ -79,16 +79,16 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def from_index(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    folder = tmp_path_factory.mktemp("from index")
+def of_real_packages(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Built:
+    folder = tmp_path_factory.mktemp("real packages")
     file = folder / "requirements.txt"
-    file.write_text("tabulate\nnumpy\n")
+    file.write_text(f"--no-index\n--find-links {wheels}\ntabulate\nnumpy\n")
     return build_logged(Specification(file), folder / "environments" / "default.json")
 
 
 @pytest.fixture(scope="module")
-def unpacked(from_index: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return unpack(from_index.record_file, tmp_path_factory.mktemp("a node"))
+def unpacked(of_real_packages: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpack(of_real_packages.record_file, tmp_path_factory.mktemp("a node"))
 
 
 def test_the_packages_are_in_it_and_are_its_own(unpacked: Path) -> None:
@@ -125,24 +125,24 @@ def test_nothing_in_it_names_the_folder_that_it_was_built_in(unpacked: Path) -> 
     assert [file for file in files if b"runferry-environment-" in file.read_bytes()] == []
 
 
-def test_the_lock_names_every_package_with_its_version_sorted(from_index: Built) -> None:
-    lines = from_index.record_file.with_name(from_index.record.lock).read_text().splitlines()
+def test_the_lock_names_every_package_with_its_version_sorted(of_real_packages: Built) -> None:
+    lines = of_real_packages.record_file.with_name(of_real_packages.record.lock).read_text().splitlines()
     assert [line.partition("==")[0] for line in lines] == sorted(["numpy", "pip", "setuptools", "tabulate"])
     assert all(line.partition("==")[2] for line in lines)
-    assert from_index.record.packages == 4
+    assert of_real_packages.record.packages == 4
 
 
-def test_the_record_says_what_was_built(from_index: Built) -> None:
-    record = from_index.record
-    assert read_record(from_index.record_file) == record
+def test_the_record_says_what_was_built(of_real_packages: Built) -> None:
+    record = of_real_packages.record
+    assert read_record(of_real_packages.record_file) == record
     assert record.name == "default"
     assert record.python_version == ".".join(map(str, sys.version_info[:3]))
     assert record.wandb is None
     assert record.archive == f"{record.key}.tar.zst"
 
 
-def test_pip_s_output_is_seen(from_index: Built) -> None:
-    assert "Successfully installed" in from_index.log
+def test_pip_s_output_is_seen(of_real_packages: Built) -> None:
+    assert "Successfully installed" in of_real_packages.log
 
 
 def test_the_version_of_wandb_is_in_the_record(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_build_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.S
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {"default.json.lock"}
 
 
-def test_the_record_is_json_that_a_person_can_read(from_index: Built) -> None:
-    content = json.loads(from_index.record_file.read_text())
-    assert content["key"] == from_index.record.key
+def test_the_record_is_json_that_a_person_can_read(of_real_packages: Built) -> None:
+    content = json.loads(of_real_packages.record_file.read_text())
+    assert content["key"] == of_real_packages.record.key
     assert content["modules"] == []

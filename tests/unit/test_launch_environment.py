@@ -13,10 +13,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory):
+def record(tmp_path_factory, wheels):
     folder = tmp_path_factory.mktemp("environments")
     requirements = folder / "requirements.txt"
-    requirements.write_text("tabulate\n")
+    requirements.write_text(f"--no-index\n--find-links {wheels}\ntabulate\n")
     build(Specification(requirements), folder / "default.json")
     return folder / "default.json"
 

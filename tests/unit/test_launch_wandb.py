@@ -229,10 +229,25 @@ def test_a_home_folder_that_cannot_be_written_is_no_obstacle(tmp_path, python):
     assert not [line for line in lines(folder) if "INFO" in line or "ERROR" in line]
 
 
-RANKS = """
-import os, subprocess, sys, time
+# Two processes that call wandb.init at the same moment may take the same folder (seen with 0.27.2 on a busy machine):
+# that is wandb's, and not what the tests of ranks are about.
+WAIT_FOR_SEGMENTS = """
+import glob, os, time
+
+def wait_for_segments(number):
+    while len(glob.glob(os.environ["WANDB_DIR"] + "/wandb/offline-run-*/run-*.wandb")) < number:
+        time.sleep(0.02)
+"""
+
+RANKS = (
+    WAIT_FOR_SEGMENTS
+    + """
+import subprocess, sys
 if len(sys.argv) == 1:
-    ranks = [subprocess.Popen([sys.executable, __file__, str(rank)]) for rank in range(3)]
+    ranks = []
+    for rank in range(3):
+        ranks.append(subprocess.Popen([sys.executable, __file__, str(rank)]))
+        wait_for_segments(rank + 1)
     sys.exit(max(rank.wait() for rank in ranks))
 import wandb
 rank = int(sys.argv[1])
@@ -246,6 +261,7 @@ while not all(os.path.exists(f"up-{other}") for other in range(3)):
 run.log({"last": rank})
 run.finish()
 """
+)
 
 
 def test_ranks_that_each_call_init_do_not_get_in_each_others_way(tmp_path, python):
@@ -260,11 +276,13 @@ def test_ranks_that_each_call_init_do_not_get_in_each_others_way(tmp_path, pytho
     assert folder.attempts()[0]["segments"] == [segment.name for segment in segments]
 
 
-RANKS_WITHOUT_FINISH = """
-import subprocess, sys, time
+RANKS_WITHOUT_FINISH = WAIT_FOR_SEGMENTS + """
+import subprocess, sys
 ends = {"killed": "os.kill(os.getpid(), 9)", "failed": "sys.exit(3)", "well": ""}
-ranks = [subprocess.Popen([sys.executable, "-c", %r + f"run.log({{'rank': {name!r}}})\\n" + end])
-         for name, end in ends.items()]
+ranks = []
+for name, end in ends.items():
+    ranks.append(subprocess.Popen([sys.executable, "-c", %r + f"run.log({{'rank': {name!r}}})\\n" + end]))
+    wait_for_segments(len(ranks))
 while any(rank.poll() is None for rank in ranks):
     time.sleep(0.5)
 sys.exit(int(sys.argv[1]))

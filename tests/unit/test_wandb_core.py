@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from launching import WANDB_VERSIONS, process_name, wait_for
 
-from runferry.command import stat_fields
 from runferry.errors import LaunchError
+from runferry.processes import stat_fields
 from runferry.wandb_core import (
     Core,
     find_core,

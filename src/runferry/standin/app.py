@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from runferry.standin import artifacts, graphql, inspection, pages, storage
+from runferry.standin.context import Context
 from runferry.standin.faults import Faults
 from runferry.standin.filestream import MalformedError, receive
 from runferry.standin.front import LOSE, Front
@@ -109,7 +110,7 @@ class App:
             refused = graphql.not_logged_in(query)
             return JSONResponse(refused.body, refused.status)
         answer = graphql.answer(
-            graphql.Context(self.store, self.links(request)),
+            Context(self.store, self.links(request)),
             query,
             fields.get("variables"),
             # Some clients send an empty name for none (measured: 0.27).

@@ -15,7 +15,7 @@ from runferry.standin.store import number_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.standin.graphql import Context
+    from runferry.standin.context import Context
     from runferry.standin.store import Record
 
 

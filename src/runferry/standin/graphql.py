@@ -30,16 +30,7 @@ if TYPE_CHECKING:
 
     from graphql import DocumentNode, GraphQLSchema
 
-    from runferry.standin.links import Links
-    from runferry.standin.store import Store
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a field's resolver works with."""
-
-    store: Store
-    links: Links
+    from runferry.standin.context import Context
 
 
 @dataclass(frozen=True)
