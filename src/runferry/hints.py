@@ -55,7 +55,10 @@ HINTS = (
     ),
     Hint(
         (
-            r"CommError: (?:Run initialization has timed out|Failed to get resume status|.*upsertBucket)|giving up after \d+ attempt",
+            (
+                r"CommError: (?:Run initialization has timed out|Failed to get resume status|.*upsertBucket)"
+                r"|giving up after \d+ attempt"
+            ),
         ),
         "W&B's server could not be reached from this node: wandb.mode: offline in config.yaml works without it",
     ),

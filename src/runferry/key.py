@@ -19,7 +19,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from runferry.command import parent_of, stat_fields
+from runferry.processes import parent_of, stat_fields
 
 HOLDER_VARIABLE = "RUNFERRY_KEY_HOLDER"
 """Tells children where the key is: `<process id>-<start of the process>-<file descriptor>`."""

@@ -115,7 +115,7 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
 
 
 def _limits(run: dict[str, Any]) -> TimeLimits:
-    seconds = wandb_mode.finish_seconds(run["wandb"])
+    seconds = wandb_mode.core_seconds(run["wandb"])
     return TimeLimits() if seconds is None else TimeLimits(finish_seconds=seconds)
 
 

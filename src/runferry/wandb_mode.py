@@ -22,9 +22,9 @@ FINISH_SECONDS, FINISH_SECONDS_METRICS_ONLY = 900, 30
 """For a run to send the rest when it is finished. Rows that it has not sent by then are on disk, and `runferry sync`
 sends them; files that are large are the reason for the longer one."""
 
-CORE_SECONDS_METRICS_ONLY = 10.0
-"""For wandb-core to end after a command that did not finish its run: it writes to disk at once, and sends what it
-can."""
+CORE_SECONDS = 150.0
+"""For wandb-core to end after a command that did not finish its run. Up to 0.27 it writes its last rows to disk when it
+has given up on a server that does not answer, after two minutes with the settings below, and not before."""
 
 # `*` does not match a slash. Media lie at media/<kind>/<name>, or deeper where a metric's name has slashes.
 _EVERY_FILE = ",".join("/".join("*" * depth) for depth in range(1, 9))
@@ -56,7 +56,7 @@ def variables(wandb: Mapping[str, Any]) -> dict[str, str]:
         "WANDB_X_GRAPHQL_TIMEOUT_SECONDS": "6",
         # Should the server go away meanwhile. 0.22 does not know the first, and goes on for as long as it tries again.
         "WANDB_FINISH_TIMEOUT": str(FINISH_SECONDS),
-        "WANDB_X_FILE_STREAM_RETRY_MAX": "8",
+        "WANDB_X_FILE_STREAM_RETRY_MAX": "6",
         "WANDB_X_FILE_STREAM_RETRY_WAIT_MIN_SECONDS": "1",
         "WANDB_X_FILE_STREAM_RETRY_WAIT_MAX_SECONDS": "20",
         "WANDB_X_FILE_STREAM_TIMEOUT_SECONDS": "10",
@@ -75,9 +75,9 @@ def variables(wandb: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def finish_seconds(wandb: Mapping[str, Any]) -> float | None:
-    """Return how long wandb-core may take to end after the command (s); None where nothing is known against the usual.
+def core_seconds(wandb: Mapping[str, Any]) -> float | None:
+    """Return how long wandb-core may take to end after the command (s); None offline, where it is the launcher's usual.
 
     `wandb` is that of `variables`.
     """
-    return CORE_SECONDS_METRICS_ONLY if is_online(wandb) and wandb.get("metrics_only") else None
+    return CORE_SECONDS if is_online(wandb) else None
