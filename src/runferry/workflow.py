@@ -18,7 +18,10 @@ from runferry.account import given_account, known_accounts, resolve_account
 from runferry.cluster import Cluster, find_cluster
 from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
+from runferry.key import put_away
 from runferry.request import Request, make_request
+from runferry.server import job_finds_key
+from runferry.wandb_mode import is_online
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +95,11 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
             _say_retired(cluster)
         _name_no_partition(asked=controller and cluster.slurm)
         admission.check_mode(checked["wandb"], cluster)
-        made = experiments({**checked, "wandb": admission.wandb_of_runs(checked["wandb"], cluster)})
+        made = experiments_of(checked)
+        if controller and cluster.slurm:
+            # Before anything is submitted: a job gets a copy of this process's variables.
+            online = is_online(checked["wandb"])
+            put_away(needed_in_jobs=online and not job_finds_key(checked["wandb"]["base_url"]))
         requests = {name: make_request(experiment, cluster) for name, experiment in made.items()}
         if controller:
             admission.check_times(made.values(), cluster)
@@ -104,6 +111,18 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
         return Workflow(checked, cluster, made, requests)
     except RunferryError as error:
         _stop(error)
+
+
+def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
+    """Make the experiments of a checked config, with what the cluster asks of their jobs (see `experiments`).
+
+    Raises
+    ------
+    ConfigError
+        As `find_cluster` and `experiments` do.
+    """
+    cluster = find_cluster(configuration.cluster_name(config))
+    return experiments({**config, "wandb": admission.wandb_of_runs(config["wandb"], cluster)})
 
 
 def _paid(requests: Mapping[str, Request], config: Mapping[str, Any], cluster: Cluster) -> dict[str, Request]:

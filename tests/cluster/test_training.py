@@ -31,6 +31,13 @@ def reach(host, port):
         return str(error)
     return "reached"
 
+def environments_above():
+    found, pid = "", os.getppid()
+    while pid > 1:
+        found += open(f"/proc/{pid}/environ", errors="replace").read()
+        pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+    return found
+
 run = wandb.init()
 for step in range(10):
     run.log({"loss": 1 / (step + 1)})
@@ -41,6 +48,8 @@ seen = {
     "host": socket.gethostname(),
     "environment": dict(os.environ),
     "reach": {host: reach(host, int(port)) for host in (login, "127.0.0.1", "192.0.2.1")},
+    # What Snakemake's own processes in the job were started with: every process above this one.
+    "job script's environment": environments_above(),
     "local disk": os.path.isdir(os.environ["SLURM_TMPDIR"]) if "SLURM_TMPDIR" in os.environ else None,
     "job": os.environ.get("SLURM_JOB_ID"),
 }
@@ -138,6 +147,7 @@ def test_the_key_is_found_nowhere_but_with_the_person_who_gave_it(user, cluster,
     assert server.key not in done.stdout + done.stderr
     for one in user.seen("secret"):
         assert "WANDB_API_KEY" not in one["environment"]
+        assert server.key not in one["job script's environment"]
         assert server.key not in json.dumps(one)
         assert server.key not in cluster.run("scontrol", "show", "job", one["job"], check=False)
     for file in user.folder.rglob("*"):

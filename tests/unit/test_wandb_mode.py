@@ -15,6 +15,12 @@ from launching import KEY, make_run, run_to_end
 from runferry import wandb_mode
 
 SHOW = "import json, os; json.dump(dict(os.environ), open('seen.json', 'w'))"
+SETTINGS = """
+import os, sys, wandb
+settings = wandb.Settings()
+settings.update_from_env_vars(os.environ)
+print(settings.model_dump_json(include=set(sys.argv[1].split(","))))
+"""
 WANDB = {"project": "digits", "entity": None, "group": "digits", "tags": [], "base_url": None}
 
 
@@ -55,15 +61,13 @@ def test_every_file_is_ignored_however_deep_it_lies():
 def test_wandb_knows_every_setting_that_it_is_told(version, wandb_python):
     # An unknown one is ignored without a word, and with it what it is for.
     variables = wandb_mode.variables({"mode": "online", "metrics_only": True})
-    code = (
-        "import os, sys, wandb; settings = wandb.Settings(); settings.update_from_env_vars(os.environ); "
-        "print(settings.model_dump_json(include=set(sys.argv[1].split(','))))"
-    )
-    fields = ",".join(_field(name) for name in variables)
     done = subprocess.run(
-        [wandb_python(version), "-c", code, fields],
-        env=os.environ | variables, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [wandb_python(version), "-c", SETTINGS, ",".join(_field(name) for name in variables)],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     known = json.loads(done.stdout)
     missing = {_field(name) for name in variables} - set(known)
     assert missing == ({"finish_timeout"} if version == "0.22.3" else set())

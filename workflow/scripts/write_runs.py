@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from runferry.experiment import experiments
+from runferry.workflow import experiments_of
 
 with Path(snakemake.log[0]).open("w") as sys.stderr:  # noqa: F821 - Snakemake gives a script this name
-    experiment = experiments(snakemake.config)[snakemake.wildcards.experiment]  # noqa: F821
+    experiment = experiments_of(snakemake.config)[snakemake.wildcards.experiment]  # noqa: F821
     experiment.write(Path(snakemake.output.table))  # noqa: F821
