@@ -16,7 +16,7 @@ from runferry.receipt import differences, holds, write_receipt
 from runferry.server import Server, find_server, given_base_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -49,6 +49,14 @@ class Outcome:
     """The segments that this call sent."""
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A segment to be sent, and how many of its first rows are there already."""
+
+    segment: Segment
+    rows_there: int = 0
+
+
 @dataclass
 class _Job:
     """One run on its way: what is on disk, where it goes and what is there."""
@@ -58,6 +66,8 @@ class _Job:
     project: str
     entity: str
     there: RunOnServer | None = None
+    missing: list[_Part] = field(default_factory=list[_Part])
+    """What has to be sent."""
 
     @property
     def lines_there(self) -> int:
@@ -146,11 +156,13 @@ class _Ferry:
                 job.entity = job.entity or default
         self._ask(jobs)
         for job in jobs:
-            if _has_a_gap(job):
+            if not job.differences:
+                continue
+            job.missing = _missing(job)
+            if not job.missing and 0 < job.lines_there < job.disk.history_lines:
                 job.outcome.problem = "rows are missing before the last one that is there, and wandb sync only appends"
-        sending = {id(job): missing for job in jobs if job.differences and (missing := _missing(job))}
-        sent = [job for job in jobs if id(job) in sending]
-        self._send(sent, sending)
+        sent = [job for job in jobs if job.missing]
+        self._send(sent)
         self._wait_for_counts(sent)
         for job in jobs:
             self._conclude(job)
@@ -164,14 +176,13 @@ class _Ferry:
             for job in members:
                 job.there = answer.get(job.disk.run_id)
 
-    def _send(self, jobs: Sequence[_Job], sending: Mapping[int, Sequence[_Part]]) -> None:
+    def _send(self, jobs: Sequence[_Job]) -> None:
         if not jobs:
             return
         paths: list[Path] = []
         for job in jobs:
-            parts = sending[id(job)]
-            job.outcome.sent = [part.segment.name for part in parts]
-            paths += [folder_to_send(part.segment, job.outcome.folder, part.rows_there) for part in parts]
+            job.outcome.sent = [part.segment.name for part in job.missing]
+            paths += [folder_to_send(part.segment, job.outcome.folder, part.rows_there) for part in job.missing]
         self.say(f"sending {_count(len(jobs), 'run')} ({_count(len(paths), 'segment')}) to {self.server.base_url}")
         try:
             wandb_sync.send(paths, self.server, deadline=self.limits.deadline, log=self.log)
@@ -203,14 +214,6 @@ class _Ferry:
         write_receipt(job.outcome.folder, job.disk, job.there, self.server, (job.entity, job.project))
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A segment to be sent, and how many of its first rows are there already."""
-
-    segment: Segment
-    rows_there: int = 0
-
-
 def _missing(job: _Job) -> list[_Part]:
     """List what the server lacks; nothing where sending would double or shift rows.
 
@@ -226,10 +229,6 @@ def _missing(job: _Job) -> list[_Part]:
         left -= segment.history_count
     # Every line is there but not all that comes with them, such as how the run ended.
     return [_Part(segments[-1], segments[-1].history_count)] if left == 0 else []
-
-
-def _has_a_gap(job: _Job) -> bool:
-    return bool(job.differences) and 0 < job.lines_there < job.disk.history_lines and not _missing(job)
 
 
 def _has_beginning(job: _Job, rows: int) -> bool:
