@@ -7,25 +7,20 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from runferry import wandb_sync
 from runferry.disk import OnDisk, folder_to_send, read_disk, step_of_row
 from runferry.errors import RunferryError, ServerError
 from runferry.receipt import differences, holds, write_receipt
+from runferry.results_lock import results_lock
 from runferry.server import Server, find_server, given_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from runferry.run_folder import RunFolder
     from runferry.segment import Segment
     from runferry.server import RunOnServer
-
-LOCK_FILE = ".sync.lock"
-"""In the results folder: one `runferry sync` at a time works in it. Holds among the processes of one machine."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ def sync(
     for outcome in outcomes:
         by_results[outcome.folder.path.resolve().parent.parent].append(outcome)
     for results, members in by_results.items():
-        with _lock(results, say):
+        with results_lock(results, say):
             for base_url, jobs in _jobs(members).items():
                 _Ferry(find_server(base_url), limits or Limits(), log, say).carry(jobs)
     return outcomes
@@ -243,12 +238,3 @@ def _has_beginning(job: _Job, rows: int) -> bool:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def _lock(results: Path, say: Callable[[str], None]) -> AbstractContextManager[object]:
-    lock = FileLock(results / LOCK_FILE)
-    try:
-        return lock.acquire(timeout=2)
-    except Timeout:
-        say(f"waiting for another runferry sync of {results} to end")
-        return lock.acquire()
