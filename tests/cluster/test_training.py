@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from cluster_user import User
 from slurm_cluster import Cluster
 
 from runferry.segment import history
 from runferry.standin import running
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).resolve().parents[2]
-# The profile is the site's own; only its patience is not for tests.
-QUICK = ["--slurm-init-seconds-before-status-checks", "3", "--max-jobs-per-timespan", "20/1s", "--latency-wait", "5"]
 
 TRAIN = """
 import json, os, socket, sys, wandb
@@ -61,41 +56,6 @@ with open(folder + "/seen.json", "w") as file:
 """
 
 
-class User:
-    """A person in a folder on the login node of the cluster."""
-
-    def __init__(self, folder: Path, cluster: Cluster, **environment: str) -> None:
-        self.folder = folder
-        self.cluster = cluster
-        self.environment = {key: value for key, value in cluster.environment.items() if not key.startswith("WANDB_")}
-        self.environment |= {"WANDB_ERROR_REPORTING": "false", "SBATCH_ACCOUNT": "def-test", **environment}
-        (folder / "config").mkdir(parents=True)
-        (folder / "train.py").write_text(TRAIN)
-
-    def configure(self, experiments: dict, **rest) -> None:
-        config = {"wandb": {"project": "tests"}, "experiments": experiments, **rest}
-        (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-
-    def snakemake(self, profile: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["timeout", "--foreground", "240", sys.executable, "-m", "snakemake"]
-        command += ["--snakefile", str(ROOT / "workflow" / "Snakefile"), "--profile", str(ROOT / "profiles" / profile)]
-        return subprocess.run(
-            [*command, *QUICK, *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def runs(self, experiment: str) -> list[Path]:
-        return sorted(file.parent for file in (self.folder / "results" / experiment).glob("*/run.json"))
-
-    def seen(self, experiment: str) -> list[dict]:
-        return [json.loads((run / "seen.json").read_text()) for run in self.runs(experiment)]
-
-
 @pytest.fixture
 def server():
     with running(key="5ec2e7" * 7) as standin:
@@ -104,7 +64,7 @@ def server():
 
 @pytest.fixture
 def user(tmp_path, cluster, server) -> User:
-    return User(tmp_path / "scratch", cluster, **server.environment)
+    return User(tmp_path / "scratch", cluster, TRAIN, **server.environment)
 
 
 def _experiment(server, count: int, *options: str, cluster: Cluster, **resources) -> dict:
