@@ -61,7 +61,7 @@ def check_times(experiments: Iterable[Experiment], cluster: Cluster) -> None:
         return
     for experiment in experiments:
         kind = "GPU" if experiment.gpus else "CPU"
-        longest = cluster.jobs.longest_gpu if experiment.gpus else cluster.jobs.longest_cpu
+        longest = cluster.jobs.longest(experiment.gpus)
         where = f"config: experiments.{experiment.name}.resources.time: found {in_words(experiment.time)}"
         if experiment.time > longest:
             limit = f"expected {in_words(longest)} at most, the longest {kind} job of {cluster.title}"

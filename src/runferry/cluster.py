@@ -68,10 +68,16 @@ class Jobs:
     longest_cpu: int
     longest_gpu: int
     shortest: int | None
+    advised: int | None
+    """How long a job should last at least; a shorter one is taken all the same."""
     cap: int | None
     """Jobs of one user, queued and running."""
     memory_flag: bool
     """Whether sbatch accepts --mem."""
+
+    def longest(self, gpus: int) -> int:
+        """Return the longest job with that many GPUs, in minutes."""
+        return self.longest_gpu if gpus else self.longest_cpu
 
 
 @dataclass(frozen=True)
@@ -227,6 +233,7 @@ def _jobs(given: dict[str, Any]) -> Jobs:
         longest_cpu=minutes(given["longest"]["cpu"]),
         longest_gpu=minutes(given["longest"]["gpu"]),
         shortest=minutes(given["shortest"]) if given["shortest"] else None,
+        advised=minutes(given["advised"]) if given["advised"] else None,
         cap=given["cap"],
         memory_flag=given["memory_flag"],
     )

@@ -13,6 +13,7 @@ from runferry import sweep
 from runferry.config import load_yaml, mebibytes, minutes
 from runferry.errors import ConfigError
 from runferry.files import write_atomically, write_json
+from runferry.json_values import is_mapping
 from runferry.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -59,11 +60,17 @@ class Experiment:
     """The name of the environment, or None where commands run with the PATH as it is."""
     modules: tuple[str, ...] = ()
     """Environment modules that a job loads before the command, in this order."""
+    nodes: int = 1
+    """Of one run; the other resources are those of each."""
+    side_by_side: int | None = None
+    """How many runs a job has at a time; None leaves it to the cluster, as the next one."""
+    one_after_another: int | None = None
+    """How many runs a job has in turn."""
 
     @cached_property
     def digest(self) -> str:
         """A hash of all that `write` would write, so that Snakemake sees when it has to be written again."""
-        return _hash([self._record(run) for run in self.runs.values()], 16)
+        return short_hash([self._record(run) for run in self.runs.values()], 16)
 
     def write(self, runs_file: Path) -> None:
         """Write `run.json` for every run, then the list of them: `runs_file`, tab-separated with a header.
@@ -107,6 +114,7 @@ class Experiment:
             "environment": f"../../{ENVIRONMENTS}/{self.environment}.json" if self.environment else None,
             "modules": list(self.modules),
             "wandb": {**self.wandb, "group": self.name},
+            **({"nodes": self.nodes} if self.nodes > 1 else {}),
         }
 
 
@@ -150,6 +158,9 @@ def _experiment(name: str, section: Mapping[str, Any], config: Mapping[str, Any]
             raise ConfigError(message)
         runs[run.id] = run
     resources = section["resources"]
+    # `off` is YAML's false.
+    packing: Mapping[str, Any] = section["packing"] if is_mapping(section["packing"]) else {}
+    switched_off = 1 if section["packing"] is False else None
     try:
         time = minutes(resources["time"])
     except ConfigError as error:
@@ -166,6 +177,9 @@ def _experiment(name: str, section: Mapping[str, Any], config: Mapping[str, Any]
         wandb=config["wandb"],
         environment="default" if config["environment"]["requirements"] else None,
         modules=tuple(config["environment"]["modules"]),
+        nodes=resources["nodes"],
+        side_by_side=packing.get("side_by_side", switched_off),
+        one_after_another=packing.get("one_after_another", switched_off),
     )
 
 
@@ -198,10 +212,10 @@ def _run(experiment: str, name: str, parameters: sweep.Parameters, command: list
     identity = {"experiment": experiment, "command": command, "parameters": parameters}
     # W&B refuses control characters nowhere but shows them badly; 128 characters is its limit for a run's name.
     shown = "".join(character if character.isprintable() else "?" for character in name)[:128]
-    return Run(id=_hash(identity, 12), name=shown or experiment, parameters=parameters, command=tuple(command))
+    return Run(id=short_hash(identity, 12), name=shown or experiment, parameters=parameters, command=tuple(command))
 
 
-def _hash(value: Any, length: int) -> str:
+def short_hash(value: Any, length: int) -> str:
     """Hash a JSON value to `length` characters of 0-9 and a-v: lower case, which every filesystem keeps apart."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     number = int.from_bytes(hashlib.sha256(text.encode()).digest())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.config import suggest
 from runferry.errors import ConfigError
+from runferry.packing import Packing, make_packing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ OTHER_MEMORY = 4 * 1024
 
 @dataclass(frozen=True)
 class Request:
-    """What a job of an experiment asks for."""
+    """What a job of an experiment asks for; cores, memory and GPUs on each node."""
 
     cores: int
     memory: int | None
@@ -34,6 +35,9 @@ class Request:
     """In minutes."""
     gpu: Gpu | None
     gpus: int
+    """On each node."""
+    packing: Packing = Packing()
+    """How the experiment's runs share jobs."""
     resources: Mapping[str, int | str] = field(default_factory=dict[str, "int | str"])
     """For Snakemake; what is not in it is not asked for."""
 
@@ -42,7 +46,7 @@ class Request:
         return replace(self, resources={**self.resources, "slurm_account": account}) if account else self
 
 
-def make_request(experiment: Experiment, cluster: Cluster) -> Request:
+def make_request(experiment: Experiment, cluster: Cluster, runs: int = 1) -> Request:
     """Fill in what the user left to the site, and word it for the Slurm plugin.
 
     Parameters
@@ -51,39 +55,71 @@ def make_request(experiment: Experiment, cluster: Cluster) -> Request:
         Its `cores`, `memory` and `gpu` may be None.
     cluster
         Where it runs.
+    runs
+        How many of the experiment's runs share the job.
 
     Raises
     ------
     ConfigError
-        When it is something that the cluster does not have: a GPU model, a MIG instance, a number of GPUs.
+        When it is something that the cluster does not have: a GPU model, a MIG instance, a number of GPUs, nodes.
     """
+    if experiment.nodes > 1 and not cluster.slurm:
+        where = f"config: experiments.{experiment.name}.resources.nodes"
+        raise ConfigError(f"{where}: found {experiment.nodes}, expected 1 on {cluster.title}, which is one node")
     gpu = _gpu(experiment, cluster)
-    cores = experiment.cores or _times(gpu.cores if gpu else None, experiment.gpus) or LEAST_CORES
-    memory = experiment.memory or _memory_of(gpu, experiment.gpus) or OTHER_MEMORY
-    if cluster.slurm:
-        cores = max(LEAST_CORES, cores)
+    packing = make_packing(experiment, cluster, gpu)
+    if gpu:
+        _check_count(experiment, cluster, gpu, packing)
+    at_once = min(runs, packing.side_by_side)
+    gpus = gpu.counts[0] if gpu and gpu.whole_node and gpu.counts else experiment.gpus * at_once
+    cores, memory = _cores(experiment, cluster, gpu, gpus, at_once), _memory(experiment, gpu, gpus, at_once)
     said = memory if cluster.jobs is None or cluster.jobs.memory_flag else None
+    time = _time(experiment, cluster, packing.rounds(runs))
     # Snakemake wants a number for mem_mb; the plugin does not send 0.
-    resources: dict[str, Any] = {"mem_mb": said or 0, "runtime": experiment.time}
+    resources: dict[str, Any] = {"mem_mb": said or 0, "runtime": time}
     if cluster.slurm:
-        # One node: the launcher and the user's command are one process tree.
-        resources["nodes"] = 1
+        resources["nodes"] = experiment.nodes
         if gpu:
-            resources |= _gpu_resources(cluster, gpu, experiment.gpus)
-    return Request(
-        cores=cores,
-        memory=said,
-        time=experiment.time,
-        gpu=gpu,
-        gpus=experiment.gpus,
-        resources=resources,
-    )
+            resources |= _gpu_resources(cluster, gpu, gpus, experiment.nodes)
+        if experiment.nodes > 1 and not {"gpu", "gres"} & set(resources):
+            # Else the plugin asks for one task, and Slurm then gives one node.
+            resources["tasks"] = experiment.nodes
+    return Request(cores, said, time, gpu, gpus, packing, resources)
 
 
-def _gpu_resources(cluster: Cluster, gpu: Gpu, count: int) -> dict[str, int | str]:
+def _time(experiment: Experiment, cluster: Cluster, rounds: int) -> int:
+    """Return the time of a job, in minutes; between two runs there is one for the end of the first."""
+    time = experiment.time * rounds + rounds - 1
+    # A time over the longest, of one run, is refused elsewhere, with its reason.
+    return min(time, max(experiment.time, cluster.jobs.longest(experiment.gpus))) if cluster.jobs else time
+
+
+def _cores(experiment: Experiment, cluster: Cluster, gpu: Gpu | None, gpus: int, at_once: int) -> int:
+    """Return the cores of a job that has `gpus` GPUs and `at_once` runs at a time."""
+    recommended = gpu.cores if gpu else None
+    least = LEAST_CORES if cluster.slurm else 1
+    if experiment.cores is None:
+        return max(least * at_once, _times(recommended, gpus) or LEAST_CORES * at_once)
+    cores = max(least, experiment.cores) * at_once
+    # More than the node has would wait for ever, and it is divided in any case.
+    return min(cores, recommended * gpus) if recommended and gpu and gpu.whole_node and at_once > 1 else cores
+
+
+def _memory(experiment: Experiment, gpu: Gpu | None, gpus: int, at_once: int) -> int:
+    """Return the memory of a job, in MiB, that has `gpus` GPUs and `at_once` runs at a time."""
+    if experiment.memory is None:
+        return _memory_of(gpu, gpus) or OTHER_MEMORY * at_once
+    memory = experiment.memory * at_once
+    return min(memory, gpu.node_memory) if gpu and gpu.node_memory and at_once > 1 else memory
+
+
+def _gpu_resources(cluster: Cluster, gpu: Gpu, count: int, nodes: int) -> dict[str, int | str]:
     # tasks_per_gpu: plugin 2.5.3 adds --ntasks-per-gpu=1 to each request with `gpu` or `gres`, so that two GPUs are two
     # tasks with all the cores each; 0 keeps it from that in every version, and Slurm's own default is one task.
     match cluster.gpu_option:
+        case "gpus" if nodes > 1:
+            # --gpus is the number of all nodes together, which Slurm may divide as it likes.
+            return {"slurm_extra": f"--gpus-per-node={gpu.request}:{count}"}
         case "gpus":
             return {"gpu": count, "gpu_model": gpu.request, "tasks_per_gpu": 0}
         case "gres":
@@ -113,9 +149,25 @@ def _gpu(experiment: Experiment, cluster: Cluster) -> Gpu | None:
             hint = suggest(experiment.gpu, cluster.gpus)
             raise ConfigError(f"{where}.gpu: found {experiment.gpu!r}, {expected} on {cluster.title}{hint}")
         gpu = named
-    if gpu.counts is not None and experiment.gpus not in gpu.counts:
-        raise ConfigError(f"{where}.gpus: found {experiment.gpus} of {gpu.name}, expected {_counts(cluster, gpu)}")
     return gpu
+
+
+def _check_count(experiment: Experiment, cluster: Cluster, gpu: Gpu, packing: Packing) -> None:
+    """Refuse a number of GPUs that no job can have, nor a run beside others that fill the node with it."""
+    asked, counts = experiment.gpus, gpu.counts
+    if counts is None or asked in counts:
+        return
+    expected = _counts(cluster, gpu)
+    if gpu.whole_node and experiment.nodes == 1:
+        parts = [part for part in range(1, counts[0]) if counts[0] % part == 0]
+        if packing.side_by_side > 1 and asked in parts:
+            return
+        shared = " or ".join(map(str, parts))
+        switched_off = asked in parts
+        how = "where packing.side_by_side is not 1" if switched_off else "beside other runs"
+        expected = f"{expected}, or {shared} of {gpu.name} {how}"
+    where = f"config: experiments.{experiment.name}.resources.gpus"
+    raise ConfigError(f"{where}: found {asked} of {gpu.name}, expected {expected}")
 
 
 def _counts(cluster: Cluster, gpu: Gpu) -> str:

@@ -54,6 +54,14 @@ class RunFolder:
         return self.path / "trained.json"
 
     @property
+    def finished_file(self) -> Path:
+        """What a run that was trained in a pack has in place of `trained.json`, until rule `settle` renames it.
+
+        Snakemake removes a rule's output before the rule, and warns where it finds one that it did not expect.
+        """
+        return self.path / "finished.json"
+
+    @property
     def receipt_file(self) -> Path:
         """What says that the server holds every record of every segment.
 

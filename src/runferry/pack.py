@@ -1,0 +1,115 @@
+"""A pack, `results/<experiment>/packs/<pack>/`: runs of one experiment that share a Slurm job.
+
+    runs.json    which runs, and how they share it; written before the job is submitted
+    pack.log     what was started and ended, and when; what a run's command prints is in the run's own train.log
+    done.json    written when each of them has had its attempt, however that ended
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.continuation import should_continue
+from runferry.errors import ConfigError, LaunchError
+from runferry.files import read_json, write_json
+from runferry.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOLDER = "packs"
+"""In an experiment's folder."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """What `runs.json` says."""
+
+    side_by_side: int
+    """Runs at a time."""
+    gpus: int
+    """Of one run."""
+    seconds: int | None
+    """The longest one run may take; None leaves it to the end of the job."""
+    runs: Mapping[str, int]
+    """The ids of the runs, in their order, with the number of attempts that each had before this pack."""
+
+    def write(self, file: Path) -> None:
+        """Write `runs.json`."""
+        write_json(file, {**asdict(self), "runs": dict(self.runs)})
+
+
+def runs_file(folder: Path) -> Path:
+    """Where a pack says which runs it has."""
+    return folder / "runs.json"
+
+
+def read_pack(folder: Path) -> Pack:
+    """Read `runs.json`.
+
+    Raises
+    ------
+    ConfigError
+        When the folder is not a pack's.
+    """
+    file = runs_file(folder)
+    try:
+        return Pack(**read_json(file))
+    except (FileNotFoundError, TypeError) as error:
+        message = f"{folder}: no runs.json of a pack in it; expected results/<experiment>/{FOLDER}/<pack>"
+        raise ConfigError(message) from error
+
+
+def run_folders(folder: Path, pack: Pack) -> list[RunFolder]:
+    """Name the folders of a pack's runs."""
+    return [RunFolder(folder.parent.parent / run) for run in pack.runs]
+
+
+def runs_left(folder: Path, pack: Pack) -> list[RunFolder]:
+    """List the runs of a pack that a job of it has to run.
+
+    These are the ones that have had no attempt in it, and those that another attempt goes on with. One that failed
+    by itself is not run again by the same pack: Snakemake, called again, makes another.
+    """
+    return [run for run in run_folders(folder, pack) if _is_left(run, pack.runs[run.path.name])]
+
+
+def _is_left(run: RunFolder, attempts_before: int) -> bool:
+    if run.trained_file.exists() or run.finished_file.exists():
+        return False
+    attempts = run.attempts()[attempts_before:]
+    # Still "running": its job was killed, or its node is lost.
+    return not attempts or attempts[-1]["outcome"] == "running" or should_continue(run)
+
+
+def settle(run: RunFolder) -> None:
+    """Write the `trained.json` of a run that was trained in a pack, as a rule's output of its own.
+
+    Raises
+    ------
+    LaunchError
+        When it was not trained, with the reason.
+    """
+    if run.finished_file.exists():
+        run.finished_file.rename(run.trained_file)
+        return
+    attempts = run.attempts()
+    if not attempts:
+        message = f"run {run.path.name} was not started; see the pack's log in {run.path.parent / FOLDER}"
+        raise LaunchError(message)
+    last = attempts[-1]
+    if last["outcome"] == "finished":
+        # Where a filesystem still hides the file, or Snakemake removed what was there before the rule began.
+        write_json(run.trained_file, trained_record(run, last))
+        return
+    why = f": {last['message']}" if last.get("message") else ""
+    ended = f"ended by {last['signal']}" if last["signal"] else f"{last['outcome']}, exit code {last['exit_code']}"
+    raise LaunchError(f"run {run.path.name}: attempt {last['attempt']} {ended}{why.rstrip('.')}. Log: {run.log_file}")
+
+
+def trained_record(run: RunFolder, attempt: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `trained.json` says of the attempt that finished (see `runferry.attempt.Attempt.end`)."""
+    record = {key: attempt[key] for key in ("attempt", "segments", "end")}
+    return {"run": run.read_run()["id"], **record}

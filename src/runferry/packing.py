@@ -1,0 +1,113 @@
+"""How many runs share a job: side by side where a site gives whole nodes only, one after the other where they are short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runferry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from runferry.cluster import Cluster, Gpu
+    from runferry.experiment import Experiment
+
+MOST_RUNS = 1000
+"""Of one pack: Linux takes 128 KiB for one argument, and a rule's shell command, which names them all, is one."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How the runs of an experiment share jobs."""
+
+    side_by_side: int = 1
+    """Runs that a job has at a time."""
+    one_after_another: int = 1
+    """Runs that it has in turn."""
+    part_of_node: bool = False
+    """Whether a run has a part of what its job must ask for: then it needs a pack, be it alone in it."""
+
+    @property
+    def capacity(self) -> int:
+        """The most runs of one job."""
+        return min(self.side_by_side * self.one_after_another, MOST_RUNS)
+
+    def rounds(self, runs: int) -> int:
+        """Return how many of `runs` follow one another; each starts when one before it has ended."""
+        return -(-runs // self.side_by_side)
+
+
+def make_packing(experiment: Experiment, cluster: Cluster, gpu: Gpu | None) -> Packing:
+    """Say how the runs of an experiment share jobs: the user's word, else what follows from the cluster's facts.
+
+    Parameters
+    ----------
+    experiment
+        Its `side_by_side` and `one_after_another` may be None.
+    cluster
+        Where it runs.
+    gpu
+        The GPU model of its runs, or None.
+
+    Raises
+    ------
+    ConfigError
+        When the user's word does not fit a node, or the longest job.
+    """
+    where = f"config: experiments.{experiment.name}.packing"
+    if experiment.nodes > 1:
+        for key, given in _given(experiment).items():
+            if given is not None and given > 1:
+                message = f"found {given} with resources.nodes: {experiment.nodes}, expected 1"
+                raise ConfigError(f"{where}.{key}: {message}: a run of several nodes has a job of its own")
+        return Packing()
+    return Packing(
+        _side_by_side(experiment, cluster, gpu, f"{where}.side_by_side"),
+        _one_after_another(experiment, cluster, f"{where}.one_after_another"),
+        part_of_node=gpu is not None and gpu.whole_node and gpu.counts is not None and experiment.gpus < gpu.counts[0],
+    )
+
+
+def _given(experiment: Experiment) -> dict[str, int | None]:
+    return {"side_by_side": experiment.side_by_side, "one_after_another": experiment.one_after_another}
+
+
+def _side_by_side(experiment: Experiment, cluster: Cluster, gpu: Gpu | None, where: str) -> int:
+    given = experiment.side_by_side
+    if given is None:
+        if gpu is None or not gpu.whole_node or gpu.counts is None:
+            return 1
+        # Where they do not fill a node they are refused as a request for GPUs: see `runferry.request`.
+        return max(1, gpu.counts[0] // experiment.gpus)
+    if given > 1 and experiment.gpus:
+        if gpu is None:
+            raise ConfigError(f"{where}: found {given} with GPUs, expected 1 on {cluster.title}, which hands out none")
+        most = _most(experiment.gpus, gpu)
+        if most is not None and given not in most:
+            fitting = " or ".join(map(str, most))
+            what = "one MIG instance" if gpu.instance else f"a node of {gpu.name}"
+            found = f"found {given} with gpus: {experiment.gpus}, expected {fitting}"
+            raise ConfigError(f"{where}: {found}: a job on {cluster.title} has at most {what}")
+    return given
+
+
+def _most(gpus: int, gpu: Gpu) -> list[int] | None:
+    """Return the numbers of runs with `gpus` each that fit into one job; None where that is not established."""
+    if gpu.counts is None:
+        return None
+    if gpu.whole_node:
+        return list(range(1, max(1, gpu.counts[0] // gpus) + 1))
+    return [count // gpus for count in gpu.counts if count % gpus == 0] or [1]
+
+
+def _one_after_another(experiment: Experiment, cluster: Cluster, where: str) -> int:
+    jobs, given, time = cluster.jobs, experiment.one_after_another, experiment.time
+    if jobs is None:
+        return given or 1
+    # A minute between two of them: see `runferry.request`.
+    most = max(1, (jobs.longest(experiment.gpus) + 1) // (time + 1))
+    if given is None:
+        return min(-(-jobs.advised // time), most) if jobs.advised else 1
+    if given > most:
+        found = f"found {given} with resources.time of {time} minutes, expected {most} at most"
+        raise ConfigError(f"{where}: {found}, which the longest job of {cluster.title} has time for")
+    return given
