@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from runferry import __version__
 from runferry.errors import ConfigError, RunferryError
+from runferry.pack_commands import add_pack_commands
 from runferry.run_folder import RunFolder, find_run_folders
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sync(commands)
     _add_report(commands)
     _add_environment(commands)
+    add_pack_commands(commands)
     return parser
 
 

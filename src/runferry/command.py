@@ -161,7 +161,7 @@ class Command:
             start_new_session=True,
         )
         keeper.watch(process.pid)
-        passing = _PassingOn(process)
+        passing = PassingOn(process)
         sources: list[SignalWatch | Keeper] = [signals, keeper]
         # WNOWAIT: the process id stays taken, and may be signalled, until it is waited for below.
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -180,7 +180,7 @@ class Command:
         return Finished(process.wait(), tuple(passing.done), process.pid)
 
 
-class _PassingOn:
+class PassingOn:
     """Signals on their way to the command; each waits `_WINDOW_SECONDS` for word that it was sent to all."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -191,17 +191,21 @@ class _PassingOn:
         self._sent_to_all: list[tuple[float, int]] = []
 
     def received(self, number: int) -> None:
+        """Note a signal that this process got."""
         self._waiting.append((time.monotonic(), number))
 
     def was_sent_to_all(self, number: int) -> None:
+        """Note that somebody sent a signal to every process of the job."""
         self._sent_to_all.append((time.monotonic(), number))
 
     def seconds_to_next(self) -> float | None:
+        """Return how long the next one waits; None when there is none."""
         if not self._waiting:
             return None
         return max(0.0, self._waiting[0][0] + _WINDOW_SECONDS - time.monotonic())
 
     def pass_on_what_is_due(self) -> None:
+        """Send the process what has waited long enough, unless it was sent to all."""
         now = time.monotonic()
         self._sent_to_all = [(came, number) for came, number in self._sent_to_all if now - came <= _WINDOW_SECONDS]
         for came, number in list(self._waiting):

@@ -1,14 +1,13 @@
 """A pack, `results/<experiment>/packs/<pack>/`: runs of one experiment that share a Slurm job.
 
-    runs.json    which runs, and how they share it; written before the job is submitted
-    pack.log     what was started and ended, and when; what a run's command prints is in the run's own train.log
-    done.json    written when each of them has had its attempt, however that ended
+runs.json    which runs, and how they share it; written before the job is submitted
+pack.log     what was started and ended, and when; what a run's command prints is in the run's own train.log
+done.json    written when each of them has had its attempt, however that ended
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.continuation import should_continue
@@ -18,6 +17,7 @@ from runferry.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 FOLDER = "packs"
 """In an experiment's folder."""
@@ -30,11 +30,18 @@ class Pack:
     side_by_side: int
     """Runs at a time."""
     gpus: int
-    """Of one run."""
+    """Of the job's GPUs, those that one run has; 0 leaves it all that the job has."""
     seconds: int | None
     """The longest one run may take; None leaves it to the end of the job."""
     runs: Mapping[str, int]
     """The ids of the runs, in their order, with the number of attempts that each had before this pack."""
+
+    @property
+    def options(self) -> list[str]:
+        """The options of `runferry pack` that write the same."""
+        options = ["--side-by-side", str(self.side_by_side), "--gpus", str(self.gpus)]
+        options += ["--seconds", str(self.seconds)] if self.seconds is not None else []
+        return [*options, "--runs", *(f"{run}:{attempts}" for run, attempts in self.runs.items())]
 
     def write(self, file: Path) -> None:
         """Write `runs.json`."""

@@ -1,4 +1,4 @@
-"""How many runs share a job: side by side where a site gives whole nodes only, one after the other where they are short."""
+"""How many runs share a job: side by side on whole nodes, one after the other where a job should last longer."""
 
 from __future__ import annotations
 

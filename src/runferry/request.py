@@ -36,7 +36,7 @@ class Request:
     gpu: Gpu | None
     gpus: int
     """On each node."""
-    packing: Packing = Packing()
+    packing: Packing = field(default_factory=Packing)
     """How the experiment's runs share jobs."""
     resources: Mapping[str, int | str] = field(default_factory=dict[str, "int | str"])
     """For Snakemake; what is not in it is not asked for."""

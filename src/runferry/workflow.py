@@ -19,6 +19,7 @@ from runferry.cluster import Cluster, find_cluster
 from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
 from runferry.key import put_away
+from runferry.pack_plan import PackPlan, plan_packs
 from runferry.request import Request, make_request
 from runferry.server import job_finds_key
 from runferry.wandb_mode import is_online
@@ -54,6 +55,10 @@ class Workflow:
         for module in section["modules"]:
             options += ["--module", module]
         return [*options, "--no-index"] if self.cluster.wheelhouse else options
+
+    def packs(self, results: Path, *, controller: bool) -> PackPlan:
+        """Plan which runs share which jobs: see `runferry.pack_plan.plan_packs`."""
+        return plan_packs(results, self.cluster, self.experiments, self.requests, controller=controller)
 
     def targets(self, pattern: str) -> list[str]:
         """Fill `{experiment}` and `{run}` of `pattern` with every run of every experiment, in their order."""

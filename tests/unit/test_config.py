@@ -27,6 +27,7 @@ def test_defaults_are_filled_in_at_every_level():
     assert checked["wandb"] == wandb
     assert checked["environment"] == {"python": None, "modules": [], "requirements": None}
     assert checked["experiments"]["e"]["resources"] == {
+        "nodes": 1,
         "gpus": 0,
         "gpu": None,
         "cores": None,

@@ -19,17 +19,43 @@ plan = runferry_workflow.load(
 config.update(plan.config)
 
 RESULTS = Path(workflow.pathvars.apply("<results>"))
+packs = plan.packs(RESULTS, controller=workflow.is_main_process)
 EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]
 
 
 wildcard_constraints:
     experiment="[A-Za-z0-9][A-Za-z0-9_.-]*",
     run="[0-9a-v]{12}",
+    pack="[0-9a-v]{12}",
 
 
 def asked(resource):
     """A resource of a run's job, as its cluster wants it asked for; None, where it is not to be asked for, leaves it out."""
     return lambda wildcards: plan.requests[wildcards.experiment].resources.get(resource)
+
+
+def asked_by_pack(resource):
+    """The same of a pack's job."""
+    return lambda wildcards: packs.request(
+        wildcards.experiment, wildcards.pack
+    ).resources.get(resource)
+
+
+def pack_options(wildcards):
+    """What `runferry pack` is told; the attempts so far are in it, so that a pack that failed whole is made anew."""
+    return packs.pack(wildcards.experiment, wildcards.pack).options
+
+
+def done_of_pack(wildcards):
+    """What says that the pack of a run has been trained."""
+    folder = RESULTS / wildcards.experiment / "packs" / packs.pack_of[wildcards.run]
+    return str(folder / "done.json")
+
+
+def environment_of_pack(wildcards):
+    """The record of the environment that a pack's runs need, of which none is trained yet."""
+    name = plan.experiments[wildcards.experiment].environment
+    return [str(RESULTS / "environments" / f"{name}.json")] if name else []
 
 
 def settles(path, wildcards):

@@ -20,6 +20,8 @@ rule train:
         trained="<results>/{experiment}/{run}/trained.json",
     log:
         "<results>/{experiment}/{run}/train.log",
+    wildcard_constraints:
+        run=packs.alone,
     conda:
         "../envs/runferry.yaml"
     threads: lambda wildcards: plan.requests[wildcards.experiment].cores
@@ -27,6 +29,7 @@ rule train:
         mem_mb=asked("mem_mb"),
         runtime=asked("runtime"),
         nodes=asked("nodes"),
+        tasks=asked("tasks"),
         gpu=asked("gpu"),
         gpu_model=asked("gpu_model"),
         gres=asked("gres"),

@@ -1,0 +1,90 @@
+"""The commands that the rules of packs call: `pack`, `launch-pack` and `settle`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runferry.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    # argparse has no public name for what add_subparsers returns.
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+
+
+def add_pack_commands(commands: _Commands) -> None:
+    """Add them to the parser of the command line."""
+    _add_pack(commands)
+    _add_launch_pack(commands)
+    _add_settle(commands)
+
+
+def _add_pack(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "pack",
+        help="write down which runs share a job",
+        description="Write FILE, the runs.json of a pack: runs of one experiment that share a Slurm job.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="results/<experiment>/packs/<pack>/runs.json")
+    parser.add_argument("--side-by-side", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    parser.add_argument(
+        "--gpus", type=int, default=0, metavar="N", help="of the job's GPUs, for each run (default: all)"
+    )
+    parser.add_argument("--seconds", type=int, metavar="N", help="the longest that one run may take (default: the job)")
+    parser.add_argument(
+        "--runs", nargs="+", required=True, type=_run, metavar="RUN:ATTEMPTS", help="an id, and the attempts so far"
+    )
+    parser.set_defaults(command=_pack)
+
+
+def _run(text: str) -> tuple[str, int]:
+    name, _, attempts = text.partition(":")
+    if not name or not attempts.isdecimal():
+        message = f"found {text!r}, expected the id of a run and a number of attempts, as 3k9v0a1b2c4d:0"
+        raise argparse.ArgumentTypeError(message)
+    return name, int(attempts)
+
+
+def _pack(given: argparse.Namespace) -> int:
+    from runferry.pack import Pack
+
+    Pack(given.side_by_side, given.gpus, given.seconds, dict(given.runs)).write(given.file)
+    return 0
+
+
+def _add_launch_pack(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "launch-pack",
+        help="run the runs of a pack, as a job does",
+        description="Launch what is left of the runs that PACK_FOLDER/runs.json names, so many at a time, each with "
+        "its own GPUs, attempt and log; then write done.json. A run that fails leaves the others alone.",
+        epilog="Exit code: 0 each run has had its attempt; 1 some are to go on in another job; 128 + N signal N came "
+        "before.",
+    )
+    parser.add_argument("folder", type=Path, metavar="PACK_FOLDER", help="results/<experiment>/packs/<pack>")
+    parser.set_defaults(command=_launch_pack)
+
+
+def _launch_pack(given: argparse.Namespace) -> int:
+    from runferry.launch_pack import launch_pack
+
+    return launch_pack(given.folder.resolve())
+
+
+def _add_settle(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "settle",
+        help="say whether a run of a pack was trained",
+        description="Write the trained.json of a run that was trained in a pack; else say why there is none.",
+        epilog="Exit code: 0 it was trained; 1 it was not.",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="results/<experiment>/<run>")
+    parser.set_defaults(command=_settle)
+
+
+def _settle(given: argparse.Namespace) -> int:
+    from runferry.pack import settle
+
+    settle(RunFolder(given.folder.resolve()))
+    return 0

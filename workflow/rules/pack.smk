@@ -1,0 +1,65 @@
+# Runs that share a Slurm job: a pack is written down, trained, and each of its runs settled on its own, so that one that
+# failed keeps no other from being synced. Which runs, is planned when Snakemake starts (packs, in common.smk).
+
+
+rule pack:
+    input:
+        runs="<results>/{experiment}/runs.tsv",
+    output:
+        runs="<results>/{experiment}/packs/{pack}/runs.json",
+    log:
+        "<logs>/{experiment}/packs/{pack}/pack.log",
+    localrule: True
+    conda:
+        "../envs/runferry.yaml"
+    params:
+        options=pack_options,
+    shell:
+        "runferry pack {output.runs:q} {params.options:q} 2>{log:q}"
+
+
+rule train_pack:
+    input:
+        pack=rules.pack.output.runs,
+        environment=environment_of_pack,
+    output:
+        done="<results>/{experiment}/packs/{pack}/done.json",
+    log:
+        "<results>/{experiment}/packs/{pack}/pack.log",
+    conda:
+        "../envs/runferry.yaml"
+    threads: lambda wildcards: packs.request(wildcards.experiment, wildcards.pack).cores
+    resources:
+        mem_mb=asked_by_pack("mem_mb"),
+        runtime=asked_by_pack("runtime"),
+        nodes=asked_by_pack("nodes"),
+        gpu=asked_by_pack("gpu"),
+        gpu_model=asked_by_pack("gpu_model"),
+        gres=asked_by_pack("gres"),
+        tasks_per_gpu=asked_by_pack("tasks_per_gpu"),
+        slurm_account=asked_by_pack("slurm_account"),
+        slurm_extra=asked_by_pack("slurm_extra"),
+    params:
+        folder=subpath(output.done, parent=True),
+    shell:
+        # The launcher of the pack writes the log itself; each run has its own train.log.
+        "runferry launch-pack {params.folder:q}"
+
+
+rule settle:
+    input:
+        done=done_of_pack,
+    output:
+        trained="<results>/{experiment}/{run}/trained.json",
+    log:
+        "<logs>/{experiment}/{run}/settle.log",
+    wildcard_constraints:
+        run=packs.packed,
+    localrule: True
+    conda:
+        "../envs/runferry.yaml"
+    params:
+        folder=subpath(output.trained, parent=True),
+    shell:
+        # A rename, where the run was trained: a start of Python for each of a thousand runs is a minute of CPU.
+        "mv {params.folder:q}/finished.json {output.trained:q} 2>{log:q} || runferry settle {params.folder:q} 2>&1 | tee {log:q} >&2"
