@@ -71,7 +71,7 @@ def _experiment(server, count: int, *options: str, cluster: Cluster, **resources
     port = server.url.rsplit(":", 1)[1]
     command = [sys.executable, "train.py", cluster.address, port, "${args}", *options]
     sweep = {"method": "grid", "parameters": {"n": {"values": list(range(count))}}, "command": command}
-    return {"sweep": sweep, "resources": {"memory": "2G", "cores": 2, "time": "15m", **resources}}
+    return {"sweep": sweep, "resources": {"memory": "2G", "cores": 2, "time": "1h", **resources}}
 
 
 def _assert_every_row_arrived(user: User, server, experiment: str) -> None:

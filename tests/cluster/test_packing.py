@@ -1,0 +1,106 @@
+"""Runs that share a job on a real Slurm: side by side on a whole node, and short ones one after the other."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from cluster_user import User, attempts, rows_on_disk
+
+from runferry.standin import running
+
+pytestmark = pytest.mark.slow
+
+TRAIN = """
+import json, os, pathlib, sys, time, wandb
+
+meeting, together, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3].partition("=")[2])
+run = wandb.init()
+seen = {"n": n, "start": time.time(), "job": os.environ["SLURM_JOB_ID"], "environment": dict(os.environ)}
+for step in range(10):
+    run.log({"loss": n + step / 10})
+# Each waits for the others: they can only come if they run at the same time.
+place = pathlib.Path(meeting)
+place.mkdir(exist_ok=True)
+(place / str(n)).touch()
+until = time.time() + 60
+while len(list(place.iterdir())) < together and time.time() < until:
+    time.sleep(0.05)
+seen |= {"met": len(list(place.iterdir())), "end": time.time()}
+with open(os.environ["RUNFERRY_RUN_FOLDER"] + "/seen.json", "w") as file:
+    json.dump(seen, file)
+if n == 2 and not os.path.exists("mended"):
+    sys.exit(3)
+run.finish()
+"""
+
+
+@pytest.fixture
+def server():
+    with running(key="5ec2e7" * 7) as standin:
+        yield standin
+
+
+@pytest.fixture
+def user(tmp_path, cluster, server) -> User:
+    return User(tmp_path / "scratch", cluster, TRAIN, **server.environment)
+
+
+def _experiment(user: User, meeting: str, together: int, count: int, **resources) -> dict:
+    sweep = {
+        "method": "grid",
+        "parameters": {"n": {"values": list(range(count))}},
+        "command": [user.python, "train.py", meeting, str(together), "${args}"],
+    }
+    return {"sweep": sweep, "resources": {"memory": "2G", "cores": 2, **resources}}
+
+
+def test_a_whole_node_is_filled_and_short_runs_follow_one_another(user, cluster, server):
+    user.configure(
+        {
+            "wide": _experiment(user, "all-at-once", 4, 4, gpus=1),
+            "long": _experiment(user, "in-turn", 0, 2, time="30m"),
+        }
+    )
+    failed = user.snakemake("tamia")
+    assert failed.returncode != 0
+    wide, long = user.seen("wide"), user.seen("long")
+
+    # One job with the whole node, in which each run has a GPU of its own.
+    (job,) = {one["job"] for one in wide}
+    assert "gres:gpu:h100:4" in cluster.run("scontrol", "show", "job", job)
+    devices = [one["environment"]["CUDA_VISIBLE_DEVICES"] for one in wide]
+    assert len(set(devices)) == 4
+    assert all(device.isdigit() for device in devices)
+    assert [one["met"] for one in wide] == [4, 4, 4, 4]
+    assert len({one["environment"]["WANDB_RUN_ID"] for one in wide}) == 4
+
+    # The one that failed is named, with its reason, and the others are trained, synced and verified.
+    (loser,) = [run for run in user.runs("wide") if not (run / "trained.json").exists()]
+    assert json.loads((loser / "seen.json").read_text())["n"] == 2
+    assert f"runferry: run {loser.name}: attempt 1 failed, exit code 3" in failed.stderr
+    for run in user.runs("wide"):
+        n = json.loads((run / "seen.json").read_text())["n"]
+        held = server.run("demo", "tests", run.name)
+        assert [row["loss"] for row in held["history"]] == rows_on_disk(run, "loss") == [n + i / 10 for i in range(10)]
+        assert held["state"] == ("failed" if run == loser else "finished")
+        assert (run / "receipt.json").exists() == (run != loser)
+        assert [attempt["job"] for attempt in attempts(run)] == [job]
+
+    # The short ones have one job, too, and its time is that of both and a minute between them.
+    (job,) = {one["job"] for one in long}
+    assert "TimeLimit=01:01:00" in cluster.run("scontrol", "show", "job", job)
+    in_turn = sorted(long, key=lambda one: one["start"])
+    assert all(first["end"] < second["start"] for first, second in itertools.pairwise(in_turn))
+    assert all((run / "receipt.json").exists() for run in user.runs("long"))
+
+    # Called again, only the one that failed is trained, on a whole node by itself.
+    (user.folder / "mended").touch()
+    done = user.snakemake("tamia")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all((run / "receipt.json").exists() for run in user.runs("wide"))
+    assert {run.name: len(attempts(run)) for run in user.runs("wide")} == {
+        run.name: 2 if run == loser else 1 for run in user.runs("wide")
+    }
+    assert user.jobs() == []
