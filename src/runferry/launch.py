@@ -37,6 +37,7 @@ from runferry.hints import find_hint
 from runferry.keeper import Keeper, TimeLimits
 from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
 from runferry.modules import variables_after_loading
+from runferry.nodes import node_folder, registered
 from runferry.processes import end_session
 from runferry.wandb_core import find_core
 
@@ -114,6 +115,40 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         return ending.status
 
 
+def launch_on_node(folder: RunFolder, node: int) -> int:
+    """Run the command of a run on one of its several nodes, as `launch` does, for a launcher that writes the attempt.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    node
+        Its number, from 0.
+
+    Returns
+    -------
+    int
+        As `launch`; what is printed goes to stdout.
+
+    Raises
+    ------
+    RunferryError
+        As `launch`.
+    """
+    run = folder.read_run()
+    with SignalWatch() as signals:
+        try:
+            with registered(folder, node), _scratch_folder() as scratch:
+                launching = _Launching(folder, run, None, sys.stdout.fileno(), scratch, _limits(run), node)
+                ending, written = launching.run(signals, None)
+        except StoppedBeforeStartError as stop:
+            ending, written = Ending(None, stop.number, message="stopped before the command was started"), True
+    if ending.outcome != "finished" or not written:
+        lost = "" if written else "; wandb-core has not written everything, so that rows may be missing"
+        _note(sys.stdout.fileno(), f"on node {node} run {run['id']} {ending}{lost}")
+    return ending.status
+
+
 def _limits(run: dict[str, Any]) -> TimeLimits:
     seconds = wandb_mode.core_seconds(run["wandb"])
     return TimeLimits() if seconds is None else TimeLimits(finish_seconds=seconds)
@@ -133,10 +168,13 @@ class _Launching:
 
     folder: RunFolder
     run_record: dict[str, Any]
-    attempt: Attempt
+    attempt: Attempt | None
+    """None where another process, of another node, writes it."""
     log: int
     scratch: _Scratch
     limits: TimeLimits
+    node: int | None = None
+    """Number of the node, from 0, where this is the part of one of several."""
 
     def run(self, signals: SignalWatch, follow_from: int | None) -> tuple[Ending, bool]:
         """Return how the command ended, and whether all that it logged was written."""
@@ -145,9 +183,15 @@ class _Launching:
         if not workdir.is_dir():
             message = f"{workdir}: no such folder; expected the experiment's workdir, where the command is to run"
             raise LaunchError(message)
-        environment, key = self._unpack()
-        core = find_core(command, environment.get("PATH", os.defpath))
-        self.attempt.runs_in(key, core.version if core else None)
+        if self.node is None and self.run_record.get("nodes", 1) > 1:
+            # It starts this same on every node, there with the run's command.
+            command = [sys.executable, "-m", "runferry", "launch-nodes", str(self.folder.path)]
+            environment, core = dict(os.environ), None
+        else:
+            environment, key = self._unpack()
+            core = find_core(command, environment.get("PATH", os.defpath))
+            if self.attempt:
+                self.attempt.runs_in(key, core.version if core else None)
         # From here on there is a command to pass a signal on to, or will be in a moment.
         signals.preparing = False
         keeper = Keeper.start(core, environment, self.log, self.limits, self._launcher_died)
@@ -173,6 +217,9 @@ class _Launching:
     def _unpack(self) -> tuple[dict[str, str], str | None]:
         """Unpack the environment and return the command's variables and the environment's key."""
         variables = _variables(self.folder, self.run_record, _with_modules(self.run_record))
+        if self.node:
+            # What the first node's wandb writes is the run; what another's does is kept beside it.
+            variables["WANDB_DIR"] = str(node_folder(self.folder, self.node).resolve())
         if self.run_record.get("environment") is None:
             return variables, None
         # Only here: a run without an environment needs neither it nor zstandard.
@@ -186,7 +233,8 @@ class _Launching:
         return variables, record.key
 
     def _launcher_died(self) -> None:
-        self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
+        if self.attempt:
+            self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
         if self.scratch.temporary:
             shutil.rmtree(self.scratch.folder, ignore_errors=True)
 

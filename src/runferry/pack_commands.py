@@ -1,4 +1,4 @@
-"""The commands that the rules of packs call: `pack`, `launch-pack` and `settle`."""
+"""The commands that packs and runs of several nodes are made of: `pack`, `launch-pack`, `settle`, `launch-nodes`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def add_pack_commands(commands: _Commands) -> None:
     _add_pack(commands)
     _add_launch_pack(commands)
     _add_settle(commands)
+    _add_launch_nodes(commands)
 
 
 def _add_pack(commands: _Commands) -> None:
@@ -88,3 +89,26 @@ def _settle(given: argparse.Namespace) -> int:
 
     settle(RunFolder(given.folder.resolve()))
     return 0
+
+
+def _add_launch_nodes(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "launch-nodes",
+        help="run one run's command on every node of its job",
+        description="What `runferry launch` starts for a run of several nodes, and with --node what runs on each.",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="results/<experiment>/<run>")
+    parser.add_argument("--node", action="store_true", help="run the command on this node, as srun starts it")
+    parser.set_defaults(command=_launch_nodes)
+
+
+def _launch_nodes(given: argparse.Namespace) -> int:
+    folder = RunFolder(given.folder.resolve())
+    if given.node:
+        from runferry.launch import launch_on_node
+        from runferry.nodes import this_node
+
+        return launch_on_node(folder, this_node())
+    from runferry.nodes import launch_on_nodes
+
+    return launch_on_nodes(folder)

@@ -1,4 +1,4 @@
-"""Makes wandb-core deaf to the signals that are meant for the training."""
+"""Makes a process deaf to the signals that are meant for the training: wandb-core, and a step's srun."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import ctypes
 import os
 import signal
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Signals that reach a job before it is killed, and that are meant for the training alone.
 JOB_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 
-# The audit number of the architecture and its number of rt_sigaction (linux/audit.h, asm/unistd.h).
-_ARCHITECTURES = {"x86_64": (0xC000003E, 13), "aarch64": (0xC00000B7, 134), "ppc64le": (0xC0000015, 173)}
+# The audit number of the architecture and its numbers of rt_sigaction and rt_sigprocmask (linux/audit.h, asm/unistd.h).
+_ARCHITECTURES = {"x86_64": (0xC000003E, 13, 14), "aarch64": (0xC00000B7, 134, 135), "ppc64le": (0xC0000015, 173, 174)}
 
 
-def shield() -> bool:
+def shield(waits_for: Sequence[signal.Signals] = ()) -> bool:
     """Make this thread, and all that it starts from now on, deaf to `JOB_SIGNALS` for ever; False if it cannot be.
 
     A signal that is sent to every process of a job would end wandb-core before it has written what it holds. To start
@@ -22,13 +26,24 @@ def shield() -> bool:
     wandb 0.22.3, 0.27.2 and 0.31.0 ended at SIGINT and SIGTERM. So they are ignored, and a seccomp filter answers
     "done" to the attempt to change that without doing it. It needs no privilege and cannot be undone: call it only in
     a process that never becomes the training.
+
+    Parameters
+    ----------
+    waits_for
+        The signals that a program needs that blocks signals and waits for them: to such a one they come although they
+        are ignored. These are blocked here, and neither they nor any other can be blocked or unblocked later.
     """
-    for number in JOB_SIGNALS:
+    deaf_to = [number for number in JOB_SIGNALS if number not in waits_for]
+    for number in deaf_to:
         signal.signal(number, signal.SIG_IGN)
+    if waits_for:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, deaf_to)
+        signal.pthread_sigmask(signal.SIG_BLOCK, waits_for)
     architecture = _ARCHITECTURES.get(os.uname().machine)
     if architecture is None:
         return False
-    program = _ignore_sigaction(*architecture)
+    audit_number, rt_sigaction, rt_sigprocmask = architecture
+    program = _ignore_sigaction(deaf_to, audit_number, rt_sigaction, rt_sigprocmask if waits_for else None)
     instructions = ctypes.create_string_buffer(program, len(program))
 
     class FilterProgram(ctypes.Structure):
@@ -43,20 +58,27 @@ def shield() -> bool:
     )
 
 
-def _ignore_sigaction(audit_number: int, rt_sigaction: int) -> bytes:
-    """Classic BPF: rt_sigaction for one of `JOB_SIGNALS` returns 0 and does nothing; all else is allowed."""
+def _ignore_sigaction(
+    signals: Sequence[signal.Signals], audit_number: int, rt_sigaction: int, rt_sigprocmask: int | None
+) -> bytes:
+    """Classic BPF: rt_sigaction for one of `signals` returns 0 and does nothing; all else is allowed.
+
+    A number of rt_sigprocmask that is given returns 0 and does nothing, too.
+    """
     load, equal, give = 0x20, 0x15, 0x06  # BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K
     allow, answer_success = 0x7FFF0000, 0x00050000  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO with errno 0
-    count = len(JOB_SIGNALS)
+    count = len(signals)
     # Offsets into struct seccomp_data: 4 the architecture, 0 the call's number, 16 its first argument. The two
     # middle numbers of an instruction say how many instructions to skip when equal and when not.
+    ignored = [] if rt_sigprocmask is None else [(equal, count + 3, 0, rt_sigprocmask)]
     instructions = [
         (load, 0, 0, 4),
-        (equal, 0, count + 3, audit_number),
+        (equal, 0, count + 3 + len(ignored), audit_number),
         (load, 0, 0, 0),
+        *ignored,
         (equal, 0, count + 1, rt_sigaction),
         (load, 0, 0, 16),
-        *((equal, count - position, 0, int(number)) for position, number in enumerate(JOB_SIGNALS)),
+        *((equal, count - position, 0, int(number)) for position, number in enumerate(signals)),
         (give, 0, 0, allow),
         (give, 0, 0, answer_success),
     ]
