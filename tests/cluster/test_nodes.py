@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 
@@ -106,7 +105,8 @@ def test_a_signal_to_the_launcher_comes_to_the_command_on_each_node_once(user, c
     try:
         run = _wait_for(lambda: user.runs("stopped"), "run.json")[0]
         _wait_for(lambda: (run / "ready-0").exists() and (run / "ready-1").exists(), "both nodes")
-        os.kill(attempts(run)[0]["pid"], signal.SIGTERM)
+        (attempt,) = attempts(run)
+        cluster.on_node(attempt["host"], "kill", "-TERM", str(attempt["pid"]))
         assert controller.wait(60) == 0
     finally:
         controller.kill()
@@ -122,12 +122,14 @@ def test_a_signal_that_slurm_sends_to_all_of_the_job_ends_no_node_before_its_row
     try:
         run = _wait_for(lambda: user.runs("stopped"), "run.json")[0]
         _wait_for(lambda: (run / "ready-0").exists() and (run / "ready-1").exists(), "both nodes")
-        cluster.run("scancel", "--signal=USR1", attempts(run)[0]["job"])
-        assert controller.wait(60) == 0
+        (attempt,) = attempts(run)
+        cluster.run("scancel", "--signal=TERM", attempt["job"])
+        cluster.wait_for_job(attempt["job"])
     finally:
         controller.kill()
-    assert [one["got"] for one in _nodes(run)] == [[signal.SIGUSR1], [signal.SIGUSR1]]
+    assert [one["got"] for one in _nodes(run)] == [[signal.SIGTERM], [signal.SIGTERM]]
     assert rows_on_disk(run, "loss") == list(range(10))
+    assert [attempt["outcome"] for attempt in attempts(run)] == ["finished"]
 
 
 def _wait_for(condition, what: str):
