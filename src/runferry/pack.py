@@ -111,9 +111,17 @@ def settle(run: RunFolder) -> None:
         # Where a filesystem still hides the file, or Snakemake removed what was there before the rule began.
         write_json(run.trained_file, trained_record(run, last))
         return
-    why = f": {last['message']}" if last.get("message") else ""
-    ended = f"ended by {last['signal']}" if last["signal"] else f"{last['outcome']}, exit code {last['exit_code']}"
-    raise LaunchError(f"run {run.path.name}: attempt {last['attempt']} {ended}{why.rstrip('.')}. Log: {run.log_file}")
+    message = last.get("message")
+    why = f": {message.rstrip('.')}" if message else ""
+    raise LaunchError(f"run {run.path.name}: attempt {last['attempt']} {_ending(last)}{why}. Log: {run.log_file}")
+
+
+def _ending(attempt: Mapping[str, Any]) -> str:
+    if attempt["outcome"] == "running":
+        return "has not said how it ended"
+    if attempt["signal"]:
+        return f"ended by {attempt['signal']}"
+    return f"{attempt['outcome']}, exit code {attempt['exit_code']}"
 
 
 def trained_record(run: RunFolder, attempt: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,8 +124,8 @@ def test_a_signal_to_every_process_of_the_run_comes_to_each_command_once_and_no_
         run = _wait_for(lambda: user.runs("stopped"), "run.json")[0]
         _wait_for(lambda: (run / "ready-0").exists() and (run / "ready-1").exists(), "both nodes")
         (attempt,) = attempts(run)
-        # The launcher, its keeper, srun and all that it started, as a site's Slurm may do it; here Slurm signals the first
-        # process of a step only.
+        # The launcher, its keeper, srun and all that it started, as a site's Slurm may do it; here Slurm signals the
+        # first process of a step only.
         for node in {json.loads((run / f"host-{number}").read_text()) for number in (0, 1)}:
             processes = cluster.on_node(node, "ps", "-eo", "pid=,args=").splitlines()
             ours = [line.split()[0] for line in processes if "runferry launch" in line or "train.py" in line]

@@ -27,6 +27,22 @@ GPUS = {
     "trillium": ({"gpus": 1}, {"gpus": 4}),
 }
 
+# One job each: how many runs, and what each asks for.
+PACKS = {
+    "tamia": {
+        "four_h100": (4, {"gpus": 1}),
+        "one_h100": (1, {"gpus": 1}),
+        "two_h200": (2, {"gpus": 4, "gpu": "h200", "cores": 8, "memory": "100G"}),
+        "short": (6, {"gpus": 2, "time": "20m"}),
+        "two_nodes": (1, {"gpus": 4, "nodes": 2}),
+    },
+    "narval": {
+        "short": (3, {"gpus": 1, "time": "20m"}),
+        "two_nodes": (1, {"gpus": 4, "nodes": 2}),
+        "two_nodes_cpu": (1, {"nodes": 2}),
+    },
+}
+
 
 @pytest.fixture
 def slurm(tmp_path):
@@ -104,13 +120,24 @@ def test_what_sbatch_is_given(project, slurm, cluster):
     if instance := next((gpu.name for gpu in find_cluster(cluster).gpus.values() if gpu.instance), None):
         asked["mig"] = {"gpus": 1, "gpu": instance}
     project.configure({name: {"command": ["true"], "resources": resources} for name, resources in asked.items()})
+    _assert_golden(project, slurm, cluster, asked, GOLDEN / f"{cluster}.txt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", PACKS)
+def test_what_sbatch_is_given_for_runs_that_share_a_job_and_runs_of_several_nodes(project, slurm, grid, cluster):
+    asked = PACKS[cluster]
+    project.configure({name: {"sweep": grid(count), "resources": given} for name, (count, given) in asked.items()})
+    _assert_golden(project, slurm, cluster, asked, GOLDEN / f"{cluster}_packs.txt")
+
+
+def _assert_golden(project, slurm, cluster: str, asked: dict, file: Path) -> None:
     calls = _submissions(project, slurm, cluster, len(asked), "--max-jobs-per-timespan", "100/1s")
     lines = [_normalised(arguments, project.folder) for _, arguments in calls]
     text = "".join(
-        f"{name}: {resources}\n{next(line for line in lines if f'wildcards_{name}_RUN' in line)}\n"
-        for name, resources in asked.items()
+        f"{name}: {given}\n{next(line for line in lines if f'wildcards_{name}_RUN' in line)}\n"
+        for name, given in asked.items()
     )
-    file = GOLDEN / f"{cluster}.txt"
     if os.environ.get("RUNFERRY_WRITE_GOLDEN"):
         file.write_text(text)
     assert text == file.read_text(), "RUNFERRY_WRITE_GOLDEN=1 writes it anew"

@@ -1,0 +1,258 @@
+"""Runs that share a job: each with its part of it, none at the mercy of another."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from launching import is_running, make_run, running_descendants, wait_for
+
+from runferry.errors import LaunchError
+from runferry.launch_pack import launch_pack
+from runferry.pack import Pack, run_folders, runs_left, settle
+from runferry.run_folder import RunFolder
+
+# Waits for a SIGTERM, notes each that comes, and ends a moment after the first.
+WAITING = """
+trap 'echo term >>"$RUNFERRY_RUN_FOLDER/got"; sleep 0.6; exit 0' TERM
+touch "$RUNFERRY_RUN_FOLDER/ready"
+while :; do sleep 0.05; done
+"""
+# Ends at the second SIGTERM only: the first is its launcher's, the other one its launcher's keeper's.
+STUBBORN = """
+n=0
+trap 'n=$((n + 1)); [ $n -lt 2 ] || exit 0' TERM
+while :; do sleep 0.05; done
+"""
+
+
+class PackOf:
+    """A pack of runs in a folder, with a shell script for each."""
+
+    def __init__(self, folder: Path, *scripts: str, **pack) -> None:
+        names = [f"run{number}" for number in range(len(scripts))]
+        self.runs = [
+            make_run(folder / "a" / name, ["sh", "-c", script], id=name)
+            for name, script in zip(names, scripts, strict=True)
+        ]
+        self.folder = folder / "a" / "packs" / "p"
+        given = {"side_by_side": 1, "gpus": 0, "seconds": None, "runs": dict.fromkeys(names, 0), **pack}
+        Pack(**given).write(self.folder / "runs.json")
+
+    def start(self, **variables: str) -> subprocess.Popen[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "CUDA"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "runferry", "launch-pack", str(self.folder)],
+            env=environment | variables,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, **variables: str) -> tuple[int, str]:
+        pack = self.start(**variables)
+        _, errors = pack.communicate(timeout=60)
+        return pack.returncode, errors
+
+    @property
+    def outcomes(self) -> list[list[str]]:
+        return [[attempt["outcome"] for attempt in run.attempts()] for run in self.runs]
+
+    @property
+    def done(self) -> dict[str, int] | None:
+        file = self.folder / "done.json"
+        return json.loads(file.read_text())["runs"] if file.exists() else None
+
+    def wait_until_ready(self, *runs: int) -> None:
+        for number in runs:
+            wait_for((self.runs[number].path / "ready").exists, f"run {number}")
+
+
+def test_each_run_has_its_own_gpus_and_its_part_of_the_threads(tmp_path):
+    script = 'echo "$CUDA_VISIBLE_DEVICES $OMP_NUM_THREADS" >"$RUNFERRY_RUN_FOLDER/seen"; sleep 0.5'
+    pack = PackOf(tmp_path, script, script, side_by_side=2, gpus=2)
+    assert pack.run(CUDA_VISIBLE_DEVICES="0,1,GPU-5,GPU-6", OMP_NUM_THREADS="9")[0] == 0
+    assert sorted((run.path / "seen").read_text() for run in pack.runs) == ["0,1 4\n", "GPU-5,GPU-6 4\n"]
+
+
+def test_a_job_with_too_few_gpus_starts_nothing(tmp_path):
+    pack = PackOf(tmp_path, "true", "true", side_by_side=2, gpus=2)
+    code, errors = pack.run(CUDA_VISIBLE_DEVICES="0,1,2")
+    assert code == 1
+    assert errors.startswith("runferry: found 3 GPUs in CUDA_VISIBLE_DEVICES, expected 4: 2 for each of 2 runs")
+    assert pack.outcomes == [[], []]
+    assert pack.done is None
+
+
+def test_one_that_fails_leaves_the_others_alone_and_nothing_is_run_twice(tmp_path):
+    pack = PackOf(tmp_path, "true", "exit 3", "true", side_by_side=2)
+    for _ in range(2):
+        assert pack.run()[0] == 0
+        assert pack.outcomes == [["finished"], ["failed"], ["finished"]]
+    # The rule that settles a run has it in place of trained.json.
+    assert [run.finished_file.exists() for run in pack.runs] == [True, False, True]
+    assert not any(run.trained_file.exists() for run in pack.runs)
+
+
+def test_what_was_done_is_written_when_each_has_had_its_attempt(tmp_path):
+    pack = PackOf(tmp_path, "exit 3", "kill -KILL $$")
+    assert pack.run()[0] == 0
+    assert pack.done == {"run0": 3, "run1": 137}
+    log = (pack.folder / "pack.log").read_text()
+    assert "run run0: failed, exit code 3" in log
+    assert "all runs have had their attempt; 2 failed" in log
+
+
+def test_a_second_job_of_a_pack_runs_what_the_first_one_lost(tmp_path):
+    pack = PackOf(tmp_path, "true", "true", "true", "true")
+    lost = pack.runs[1].attempts_folder / "1.json"
+    lost.parent.mkdir()
+    lost.write_text(json.dumps({"attempt": 1, "outcome": "running"}))
+    for finished in (pack.runs[2].trained_file, pack.runs[3].finished_file):
+        finished.write_text("{}")
+    assert pack.run()[0] == 0
+    assert pack.outcomes == [["finished"], ["running", "finished"], [], []]
+
+
+def test_a_run_that_failed_before_the_pack_was_made_is_run_by_it(tmp_path):
+    pack = PackOf(tmp_path, "true", runs={"run0": 1})
+    earlier = pack.runs[0].attempts_folder / "1.json"
+    earlier.parent.mkdir()
+    earlier.write_text(json.dumps({"attempt": 1, "outcome": "failed"}))
+    assert pack.run()[0] == 0
+    assert pack.outcomes == [["failed", "finished"]]
+
+
+def test_a_run_that_is_to_go_on_leaves_the_pack_undone(tmp_path, monkeypatch):
+    pack = PackOf(tmp_path, "exit 3", "true")
+    for module in ("runferry.launch_pack", "runferry.pack"):
+        monkeypatch.setattr(f"{module}.should_continue", lambda run: run.path.name == "run0")
+    assert launch_pack(pack.folder) == 1
+    assert pack.done is None
+    made = Pack(**json.loads((pack.folder / "runs.json").read_text()))
+    assert [run.path.name for run in runs_left(pack.folder, made)] == ["run0"]
+
+
+@pytest.mark.parametrize("to_all", [False, True])
+def test_a_signal_comes_to_each_command_once_and_nothing_is_started_after_it(tmp_path, to_all):
+    pack = PackOf(tmp_path, WAITING, WAITING, "true", side_by_side=2)
+    job = pack.start()
+    pack.wait_until_ready(0, 1)
+    processes = [job.pid, *running_descendants(job.pid)] if to_all else [job.pid]
+    for pid in processes:
+        os.kill(pid, signal.SIGTERM)
+    job.communicate(timeout=30)
+    assert job.returncode == 143
+    assert [(run.path / "got").read_text() for run in pack.runs[:2]] == ["term\n", "term\n"]
+    assert pack.outcomes == [["finished"], ["finished"], []]
+    assert pack.done is None
+    assert "got SIGTERM; no other run is started" in (pack.folder / "pack.log").read_text()
+    # The next job has the rest.
+    assert pack.run()[0] == 0
+    assert pack.outcomes == [["finished"], ["finished"], ["finished"]]
+
+
+def test_a_launcher_that_is_killed_is_seen_and_the_others_go_on(tmp_path):
+    pack = PackOf(tmp_path, WAITING, "true")
+    job = pack.start()
+    pack.wait_until_ready(0)
+    os.kill(pack.runs[0].attempts()[0]["pid"], signal.SIGKILL)
+    job.communicate(timeout=40)
+    assert job.returncode == 0
+    assert pack.done == {"run0": 137, "run1": 0}
+    assert pack.outcomes == [["killed"], ["finished"]]
+
+
+def test_a_run_takes_no_time_of_the_next(tmp_path):
+    pack = PackOf(tmp_path, WAITING, 'echo "$RUNFERRY_RUN_END" >"$RUNFERRY_RUN_FOLDER/end"', seconds=1)
+    before = time.time()
+    assert pack.run()[0] == 0
+    assert (pack.runs[0].path / "got").read_text() == "term\n"
+    assert "run run0: its time is over" in (pack.folder / "pack.log").read_text()
+    assert pack.outcomes == [["finished"], ["finished"]]
+    assert before + 1 < float((pack.runs[1].path / "end").read_text()) < time.time() + 2
+
+
+def test_a_run_that_does_not_end_when_its_time_is_over_is_killed(tmp_path):
+    pack = PackOf(tmp_path, STUBBORN, "true", seconds=1)
+    assert launch_pack(pack.folder, overtime_seconds=0.5) == 0
+    assert pack.done == {"run0": 137, "run1": 0}
+    assert pack.outcomes == [["killed"], ["finished"]]
+
+
+def test_when_the_packs_process_is_killed_its_runs_end(tmp_path):
+    pack = PackOf(tmp_path, WAITING)
+    job = pack.start()
+    pack.wait_until_ready(0)
+    launcher = pack.runs[0].attempts()[0]["pid"]
+    job.kill()
+    job.communicate()
+    wait_for(lambda: not is_running(launcher), "the end of the launcher")
+    assert pack.outcomes == [["finished"]]
+
+
+def test_a_run_that_was_trained_is_settled(tmp_path):
+    folder = make_run(tmp_path / "a" / "run0", ["true"], id="run0")
+    folder.finished_file.write_text('{"run": "run0"}')
+    settle(folder)
+    assert folder.trained_file.read_text() == '{"run": "run0"}'
+    # Where Snakemake has removed it before the rule.
+    folder.trained_file.unlink()
+    _attempt(folder, outcome="finished", exit_code=0, segments=["offline-run-1"])
+    settle(folder)
+    assert json.loads(folder.trained_file.read_text()) == {
+        "run": "run0",
+        "attempt": 1,
+        "segments": ["offline-run-1"],
+        "end": "2026-03-01",
+    }
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (
+            {"outcome": "failed", "exit_code": 3, "message": "out of memory."},
+            "failed, exit code 3: out of memory. Log: ",
+        ),
+        ({"outcome": "killed", "signal": "SIGKILL"}, "attempt 1 ended by SIGKILL. Log: "),
+        ({"outcome": "running"}, "attempt 1 has not said how it ended. Log: "),
+    ],
+)
+def test_a_run_that_was_not_trained_is_not_settled_and_the_reason_is_one_line(tmp_path, record, said):
+    folder = make_run(tmp_path / "a" / "run0", ["true"], id="run0")
+    with pytest.raises(LaunchError, match="run run0 was not started"):
+        settle(folder)
+    _attempt(folder, **record)
+    with pytest.raises(LaunchError) as caught:
+        settle(folder)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not folder.trained_file.exists()
+
+
+def _attempt(folder: RunFolder, **record) -> None:
+    file = folder.attempts_folder / "1.json"
+    file.parent.mkdir(exist_ok=True)
+    nothing = {"exit_code": None, "signal": None, "message": None, "segments": [], "end": "2026-03-01"}
+    file.write_text(json.dumps({"attempt": 1, **nothing, **record}))
+
+
+def test_a_folder_that_is_no_packs_is_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "runferry", "launch-pack", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"runferry: {tmp_path}: no runs.json of a pack in it; expected results/")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_pack_names_its_runs_folders(tmp_path):
+    pack = PackOf(tmp_path, "true", "true")
+    made = Pack(**json.loads((pack.folder / "runs.json").read_text()))
+    assert run_folders(pack.folder, made) == pack.runs
