@@ -25,7 +25,7 @@ from runferry.command import PassingOn, SignalWatch
 from runferry.continuation import should_continue
 from runferry.errors import LaunchError
 from runferry.files import write_json
-from runferry.pack import read_pack, runs_left
+from runferry.pack import done_file, read_pack, runs_left
 from runferry.shield import JOB_SIGNALS
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def launch_pack(folder: Path, *, overtime_seconds: float = OVERTIME_SECONDS) -> 
             why = f", ended by {signal_name(job.stopped)}" if job.stopped else ""
             job.say(f"{len(again)} runs are left for another attempt{why}")
             return 128 + job.stopped if job.stopped else 1
-        write_json(folder / "done.json", {"end": _now(), "runs": job.ended})
+        write_json(done_file(folder), {"end": _now(), "runs": job.ended})
         failed = sum(status != 0 for status in job.ended.values())
         job.say(f"all runs have had their attempt; {failed} failed")
     return 0

@@ -53,6 +53,11 @@ def runs_file(folder: Path) -> Path:
     return folder / "runs.json"
 
 
+def done_file(folder: Path) -> Path:
+    """Where a job of a pack says that each of the runs has had its attempt."""
+    return folder / "done.json"
+
+
 def read_pack(folder: Path) -> Pack:
     """Read `runs.json`.
 

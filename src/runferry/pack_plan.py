@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError
 from runferry.experiment import short_hash
-from runferry.pack import FOLDER, Pack, read_pack
+from runferry.pack import FOLDER, Pack, done_file, read_pack
 from runferry.request import Request, make_request
 from runferry.run_folder import RunFolder
 
@@ -37,30 +37,28 @@ class PackPlan:
     experiments: Mapping[str, Experiment]
     requests: Mapping[str, Request]
     """What a job with one run asks for, by the experiment's name."""
-    packs: Mapping[str, Pack]
+    packs: dict[str, Pack] = field(default_factory=dict[str, Pack])
     """By their ids."""
-    settled: frozenset[str]
-    """Ids of the runs that were trained in a pack before."""
+    pack_of: dict[str, str] = field(default_factory=dict[str, str])
+    """The pack of each run that is to be trained in one."""
+    finished: set[str] = field(default_factory=set[str])
+    """Ids of the runs that were trained in a pack, and not settled."""
+    settled: set[str] = field(default_factory=set[str])
+    """Ids of the runs that were trained in a pack, and settled."""
 
     @cached_property
-    def pack_of(self) -> Mapping[str, str]:
-        """The pack of each run that is in one."""
-        return {run: name for name, pack in self.packs.items() for run in pack.runs}
-
-    @property
     def packed(self) -> str:
-        """A regular expression for the runs that are to be trained in a pack."""
-        return _one_of(self.pack_of) if self.pack_of else "(?!)"
+        """A regular expression for the runs that rule `settle` may settle."""
+        return _one_of([*self.pack_of, *sorted(self.finished)])
 
-    @property
+    @cached_property
     def alone(self) -> str:
         """A regular expression for the runs that rule `train` may train.
 
         Those that were trained in a pack are none of them: Snakemake would find that another rule had made their
         `trained.json`, and make it again.
         """
-        others = [*self.pack_of, *sorted(self.settled)]
-        return f"(?!{_one_of(others)}){RUN}" if others else RUN
+        return f"(?!{_one_of([*self.pack_of, *sorted(self.finished | self.settled)])}){RUN}"
 
     def pack(self, experiment: str, name: str) -> Pack:
         """Return a pack by its id: one that was planned, else the one on disk.
@@ -79,6 +77,47 @@ class PackPlan:
         account = alone.resources.get("slurm_account")
         return request.paid_by(account if isinstance(account, str) else None)
 
+    def plan(self, name: str) -> None:
+        """Divide the runs of an experiment that are not trained yet into packs, in their order."""
+        begun = _packs_on_disk(self.results / name)
+        before = {run for pack, _ in begun.values() for run in pack.runs}
+        folders = {run: RunFolder(self.results / name / run) for run in self.experiments[name].runs}
+        self.settled.update(run for run in before if RunFolder(self.results / name / run).trained_file.exists())
+        packing = self.requests[name].packing
+        if not before and packing.capacity == 1 and not packing.part_of_node:
+            return
+        waiting = {run: folder for run, folder in folders.items() if not folder.trained_file.exists()}
+        self.finished.update(run for run in waiting if run in before and folders[run].finished_file.exists())
+        waiting = {run: folder for run, folder in waiting.items() if run not in self.finished}
+        for pack_id, (pack, done) in begun.items():
+            # One that was submitted, and has not ended, as far as is known: its job may be running.
+            left = [run for run in pack.runs if run in waiting]
+            fits = len(pack.runs) <= packing.capacity and self._pack(name, pack.runs) == pack
+            if left and not done and fits:
+                self._take(pack_id, pack, left)
+                waiting = {run: folder for run, folder in waiting.items() if run not in self.pack_of}
+        runs = list(waiting)
+        for first in range(0, len(runs), packing.capacity):
+            members = runs[first : first + packing.capacity]
+            # One run that has all that its job asks for needs no pack.
+            if len(members) > 1 or packing.part_of_node:
+                pack = self._pack(name, {run: _count_attempts(waiting[run]) for run in members})
+                self._take(short_hash([name, members], 12), pack, members)
+
+    def _pack(self, name: str, runs: Mapping[str, int]) -> Pack:
+        experiment, packing = self.experiments[name], self.requests[name].packing
+        return Pack(
+            packing.side_by_side,
+            experiment.gpus if packing.side_by_side > 1 else 0,
+            # A run in its turn may not take the time of the next.
+            experiment.time * 60 if packing.rounds(len(runs)) > 1 else None,
+            dict(runs),
+        )
+
+    def _take(self, pack_id: str, pack: Pack, runs: list[str]) -> None:
+        self.packs[pack_id] = pack
+        self.pack_of.update(dict.fromkeys(runs, pack_id))
+
 
 def plan_packs(
     results: Path,
@@ -88,7 +127,7 @@ def plan_packs(
     *,
     controller: bool,
 ) -> PackPlan:
-    """Divide the runs that are not trained yet into packs, in their order.
+    """Plan the packs of all experiments.
 
     Parameters
     ----------
@@ -99,39 +138,21 @@ def plan_packs(
     controller
         Whether this is the Snakemake that a person started; else nothing is planned.
     """
-    packs: dict[str, Pack] = {}
-    settled: set[str] = set()
-    for name, experiment in experiments.items() if controller else ():
-        settled |= _packed_before(results / name)
-        packing = requests[name].packing
-        if packing.capacity == 1 and not packing.part_of_node:
-            continue
-        folders = [RunFolder(results / name / run) for run in experiment.runs]
-        waiting = [folder for folder in folders if not folder.trained_file.exists()]
-        for first in range(0, len(waiting), packing.capacity):
-            members = waiting[first : first + packing.capacity]
-            # One run that has all that its job asks for needs no pack.
-            if len(members) == 1 and not packing.part_of_node:
-                continue
-            runs = {folder.path.name: _count_attempts(folder) for folder in members}
-            # A run in its turn may not take the time of the next.
-            seconds = experiment.time * 60 if packing.rounds(len(runs)) > 1 else None
-            gpus = experiment.gpus if packing.side_by_side > 1 else 0
-            pack = Pack(packing.side_by_side, gpus, seconds, runs)
-            packs[short_hash([name, list(runs)], 12)] = pack
-    settled -= {run for pack in packs.values() for run in pack.runs}
-    return PackPlan(results, cluster, experiments, requests, packs, frozenset(settled))
+    planned = PackPlan(results, cluster, experiments, requests)
+    for name in experiments if controller else ():
+        planned.plan(name)
+    return planned
 
 
-def _packed_before(experiment: Path) -> set[str]:
-    """Name the runs that are trained and have been in a pack."""
-    runs: set[str] = set()
+def _packs_on_disk(experiment: Path) -> dict[str, tuple[Pack, bool]]:
+    """Read the packs that were written down, by their ids, and whether each is done."""
+    found: dict[str, tuple[Pack, bool]] = {}
     with suppress(FileNotFoundError):
-        for folder in (experiment / FOLDER).iterdir():
+        for folder in sorted((experiment / FOLDER).iterdir()):
             # Of one that was never written whole nothing has run.
             with suppress(ConfigError, ValueError):
-                runs |= read_pack(folder).runs.keys()
-    return {run for run in runs if RunFolder(experiment / run).trained_file.exists()}
+                found[folder.name] = read_pack(folder), done_file(folder).exists()
+    return found
 
 
 def _count_attempts(folder: RunFolder) -> int:
@@ -143,5 +164,6 @@ def _count_attempts(folder: RunFolder) -> int:
     return sum(name.removesuffix(".json").isdigit() for name in names)
 
 
-def _one_of(ids: Mapping[str, str] | list[str]) -> str:
-    return f"(?:{'|'.join(ids)})"
+def _one_of(ids: list[str]) -> str:
+    # (?!): no run at all.
+    return f"(?:{'|'.join(ids)})" if ids else "(?!)"

@@ -163,6 +163,7 @@ def test_runs_that_were_trained_in_a_pack_are_no_rules(tmp_path):
     first = _plan(tmp_path, "narval", side_by_side=5)
     name, pack = next(iter(first.packs.items()))
     pack.write(tmp_path / "e" / "packs" / name / "runs.json")
+    _write(tmp_path / "e" / "packs" / name / "done.json")
     for run in list(pack.runs)[:4]:
         _write(tmp_path / "e" / run / "trained.json")
     plan = _plan(tmp_path, "narval", side_by_side=5)
@@ -179,6 +180,32 @@ def test_a_pack_that_failed_whole_has_its_id_and_is_told_of_the_attempts(tmp_pat
     (name,) = after.packs
     assert after.packs[name].runs["000000000002"] == 1
     assert before.pack("e", name).options != after.pack("e", name).options
+
+
+def test_a_pack_whose_job_may_be_running_is_planned_as_it_is(tmp_path):
+    before = _plan(tmp_path, "narval", side_by_side=4)
+    names = list(before.packs)
+    for name in names[:2]:
+        before.packs[name].write(tmp_path / "e" / "packs" / name / "runs.json")
+    _write(tmp_path / "e" / "packs" / names[0] / "done.json")
+    # One of the second pack has been trained, and one is being trained.
+    _write(tmp_path / "e" / "000000000004" / "finished.json")
+    _write(tmp_path / "e" / "000000000005" / "attempts" / "1.json")
+    plan = _plan(tmp_path, "narval", side_by_side=4)
+    assert plan.packs[names[1]] == before.packs[names[1]]
+    assert [run for run, pack in plan.pack_of.items() if pack == names[1]] == [f"{n:012d}" for n in (5, 6, 7)]
+    assert plan.finished == {"000000000004"}
+    assert _matching(plan.packed) == list(range(10))
+    # With another number of runs at a time it would not fit its job.
+    other = _plan(tmp_path, "narval", side_by_side=2)
+    assert names[1] not in other.packs
+
+
+def test_a_pack_whose_job_may_be_running_is_not_kept_where_packing_is_switched_off(tmp_path):
+    (name, pack), *_ = _plan(tmp_path, "narval", time=20).packs.items()
+    pack.write(tmp_path / "e" / "packs" / name / "runs.json")
+    assert name in _plan(tmp_path, "narval", time=20).packs
+    assert _plan(tmp_path, "narval", time=20, one_after_another=1).packs == {}
 
 
 def test_a_jobs_own_snakemake_reads_its_pack_from_the_disk(tmp_path):

@@ -147,6 +147,7 @@ def test_what_was_trained_when_the_controller_died_is_not_trained_again(project,
         trained.rename(trained.with_name("finished.json"))
     for done in project.folder.glob("results/a/packs/*/done.json"):
         done.unlink()
+    assert project.planned("train_all") == {"settle": 3, "train_all": 1}
     assert project.snakemake("train_all").returncode == 0
     assert _attempts(project) == [1, 1, 1]
     assert len(list(project.folder.glob("results/a/*/trained.json"))) == 3

@@ -47,9 +47,10 @@ def pack_options(wildcards):
 
 
 def done_of_pack(wildcards):
-    """What says that the pack of a run has been trained."""
-    folder = RESULTS / wildcards.experiment / "packs" / packs.pack_of[wildcards.run]
-    return str(folder / "done.json")
+    """What says that the pack of a run has been trained; nothing is waited for where the run itself is known to be."""
+    pack = packs.pack_of.get(wildcards.run)
+    folder = RESULTS / wildcards.experiment / "packs"
+    return [str(folder / pack / "done.json")] if pack else []
 
 
 def environment_of_pack(wildcards):
