@@ -193,8 +193,10 @@ class _Job:
             self._clear_away_what_has_ended()
 
     def say(self, text: str) -> None:
-        """Write a line into the pack's log."""
+        """Write a line into the pack's log, and show it to a person who waits."""
         self.log.write(f"{_now()} {text}\n")
+        if sys.stderr.isatty():
+            sys.stderr.write(f"runferry: {text}\n")
 
     def _start(self, run: RunFolder, lane: _Lane) -> None:
         variables = {**os.environ, **lane.variables}

@@ -95,7 +95,8 @@ class PackPlan:
             fits = len(pack.runs) <= packing.capacity and self._pack(name, pack.runs) == pack
             if left and not done and fits:
                 self._take(pack_id, pack, left)
-                waiting = {run: folder for run, folder in waiting.items() if run not in self.pack_of}
+                for run in left:
+                    del waiting[run]
         runs = list(waiting)
         for first in range(0, len(runs), packing.capacity):
             members = runs[first : first + packing.capacity]

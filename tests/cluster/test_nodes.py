@@ -108,11 +108,12 @@ def test_a_signal_to_the_launcher_comes_to_the_command_on_each_node_once(user, c
         _wait_for(lambda: (run / "ready-0").exists() and (run / "ready-1").exists(), "both nodes")
         (attempt,) = attempts(run)
         cluster.on_node(attempt["host"], "kill", "-TERM", str(attempt["pid"]))
-        assert controller.wait(60) == 0
+        assert cluster.wait_for_job(attempt["job"]) == "COMPLETED"
     finally:
         controller.kill()
     assert [one["got"] for one in _nodes(run)] == [[signal.SIGTERM], [signal.SIGTERM]]
     assert rows_on_disk(run, "loss") == list(range(10))
+    assert (run / "trained.json").exists()
     assert [attempt["passed_on"] for attempt in attempts(run)] == [["SIGTERM"]]
     assert not list(run.glob("nodes/*/pid"))
 

@@ -66,6 +66,22 @@ def test_the_given_config_is_not_changed():
         ({"experiments": {"a b": {"command": ["true"]}}}, ["experiments", '"a b"', "letters, digits"]),
         ({"experiments": {"e": {"command": []}}}, ["experiments.e.command", "list of arguments"]),
         ({"experiments": {"e": {"command": "true"}}}, ["experiments.e.command", '"true"', "list of arguments"]),
+        (
+            {"experiments": {"e": {"command": ["true"], "packing": "sometimes"}}},
+            ["experiments.e.packing", '"sometimes"', "expected off, or a mapping with side_by_side"],
+        ),
+        (
+            {"experiments": {"e": {"command": ["true"], "packing": {"sidebyside": 2}}}},
+            ["experiments.e.packing.sidebyside", "unknown key", "side_by_side, one_after_another"],
+        ),
+        (
+            {"experiments": {"e": {"command": ["true"], "packing": {"side_by_side": 0}}}},
+            ["experiments.e.packing.side_by_side", "found 0", "a number of runs, 1 to 64"],
+        ),
+        (
+            {"experiments": {"e": {"command": ["true"], "resources": {"nodes": 0}}}},
+            ["experiments.e.resources.nodes", "found 0", "a number of nodes, 1 or more"],
+        ),
         ({"environment": {"python": 3.11}}, ["environment.python", "3.11", "in quotes"]),
         ({"environment": {"modules": ["a;b"]}}, ["environment.modules.0", "module name"]),
         ({"surplus": 1}, ["surplus", "unknown key"]),

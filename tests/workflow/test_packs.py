@@ -57,7 +57,7 @@ def test_a_pack_is_one_job_and_each_of_its_runs_is_settled_and_synced(project, g
     }
 
 
-@pytest.mark.parametrize("packing", [False, {"side_by_side": 1}, {}])
+@pytest.mark.parametrize("packing", [False, {}])
 def test_where_packing_is_off_each_run_has_a_job_of_its_own(project, grid, packing):
     project.configure({"a": {"sweep": grid(3), "packing": packing}})
     assert project.planned("train_all") == {"runs": 1, "train": 3, "train_all": 1}
@@ -67,9 +67,7 @@ def test_where_packing_is_off_each_run_has_a_job_of_its_own(project, grid, packi
     ("cluster", "resources", "jobs"),
     [
         ("tamia", {"gpus": 1}, {"train_pack": 2}),
-        ("narval", {"gpus": 1}, {"train": 5}),
         ("narval", {"gpus": 1, "time": "12m"}, {"train_pack": 1}),
-        ("mila", {"gpus": 1, "time": "12m"}, {"train": 5}),
     ],
 )
 def test_a_clusters_facts_say_what_is_packed(project, tmp_path, grid, cluster, resources, jobs):
@@ -153,7 +151,7 @@ def test_what_was_trained_when_the_controller_died_is_not_trained_again(project,
     assert len(list(project.folder.glob("results/a/*/trained.json"))) == 3
 
 
-@pytest.mark.parametrize("arguments", [("--lint",), ("--dag", "dot"), ("--rulegraph", "dot")])
+@pytest.mark.parametrize("arguments", [("--lint",), ("--dag", "dot")])
 def test_packs_are_drawn_and_linted(project, grid, arguments):
     project.configure({"a": _packed(grid, 3)})
     done = project.snakemake(*arguments)
@@ -177,21 +175,3 @@ def test_packs_in_a_module(project, grid):
     assert done.returncode == 0, done.stderr
     assert len(list((project.folder / "out" / "runs" / "a").glob("*/trained.json"))) == 3
     assert project.planned(snakefile=snakefile) == {}
-
-
-@pytest.mark.parametrize(
-    ("packing", "said"),
-    [
-        ("sometimes", 'experiments.a.packing: found "sometimes", expected off, or a mapping with side_by_side'),
-        (
-            {"sidebyside": 2},
-            "packing.sidebyside: found an unknown key, expected one of side_by_side, one_after_another",
-        ),
-        ({"side_by_side": 0}, "packing.side_by_side: found 0, expected a number of runs, 1 to 64, or null"),
-    ],
-)
-def test_a_bad_word_on_packing_is_one_line(project, grid, packing, said):
-    project.configure({"a": {"sweep": grid(2), "packing": packing}})
-    done = project.snakemake("-n")
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("runferry:")]
-    assert said in line
