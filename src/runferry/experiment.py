@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry import sweep
-from runferry.config import load_yaml, mebibytes, minutes
+from runferry.config import load_yaml, mebibytes, minutes, seconds
 from runferry.errors import ConfigError
 from runferry.files import write_atomically, write_json
 from runferry.run_folder import RunFolder
@@ -59,6 +59,12 @@ class Experiment:
     """The name of the environment, or None where commands run with the PATH as it is."""
     modules: tuple[str, ...] = ()
     """Environment modules that a job loads before the command, in this order."""
+    attempts: int = 1
+    """Jobs that a run may have."""
+    warning_signal: str = "SIGTERM"
+    """What the command is sent before its job's time limit."""
+    warning_seconds: int | None = None
+    """How long before; None leaves it to the launcher."""
 
     @cached_property
     def digest(self) -> str:
@@ -106,6 +112,7 @@ class Experiment:
             # Relative to the run's folder, so that results/ can be moved.
             "environment": f"../../{ENVIRONMENTS}/{self.environment}.json" if self.environment else None,
             "modules": list(self.modules),
+            "warning": {"signal": self.warning_signal, "seconds": self.warning_seconds},
             "wandb": {**self.wandb, "group": self.name},
         }
 
@@ -149,7 +156,7 @@ def _experiment(name: str, section: Mapping[str, Any], config: Mapping[str, Any]
             message = f"{where}: found two runs with the id {run.id} (both {run.name!r}), expected each value once"
             raise ConfigError(message)
         runs[run.id] = run
-    resources = section["resources"]
+    resources, warning = section["resources"], section["warning"]
     try:
         time = minutes(resources["time"])
     except ConfigError as error:
@@ -166,6 +173,9 @@ def _experiment(name: str, section: Mapping[str, Any], config: Mapping[str, Any]
         wandb=config["wandb"],
         environment="default" if config["environment"]["requirements"] else None,
         modules=tuple(config["environment"]["modules"]),
+        attempts=section["attempts"],
+        warning_signal=warning["signal"],
+        warning_seconds=seconds(warning["before"]) if warning["before"] else None,
     )
 
 

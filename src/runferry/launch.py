@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -29,15 +30,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry import wandb_mode
+from runferry import reasons, wandb_mode
 from runferry.attempt import Attempt, Ending
-from runferry.command import Command, SignalWatch, StoppedBeforeStartError
-from runferry.errors import LaunchError, RunferryError
+from runferry.command import Command, SignalWatch, StoppedBeforeStartError, Watches
+from runferry.errors import AnotherAttemptError, LaunchError, RunferryError
+from runferry.fence import FenceWatch, take_turn
 from runferry.hints import find_hint
 from runferry.keeper import Keeper, TimeLimits
 from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
 from runferry.modules import variables_after_loading
 from runferry.processes import end_session
+from runferry.time_limit import JobClock, job_end, warning_of
 from runferry.wandb_core import find_core
 
 if TYPE_CHECKING:
@@ -96,13 +99,16 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         begin = os.fstat(log).st_size
         _note(log, _header(run, attempt))
         try:
+            take_turn(attempt, lambda line: _note(log, line))
             with _scratch_folder() as scratch:
                 launching = _Launching(folder, run, attempt, log, scratch, limits or _limits(run))
                 ending, written = launching.run(signals, begin if follow else None)
         except StoppedBeforeStartError as stop:
-            ending, written = Ending(None, stop.number, message="stopped before the command was started"), True
+            message = "stopped before the command was started"
+            ending, written = Ending(None, stop.number, message=message, reason=reasons.STOPPED), True
         except RunferryError as error:
-            attempt.end(Ending(None, message=str(error)))
+            reason = reasons.NOT_STARTED if isinstance(error, AnotherAttemptError) else None
+            attempt.end(Ending(None, message=str(error), reason=reason))
             _note(log, str(error))
             raise
         ending = _explain(ending, attempt, begin, written=written)
@@ -150,29 +156,53 @@ class _Launching:
         self.attempt.runs_in(key, core.version if core else None)
         # From here on there is a command to pass a signal on to, or will be in a moment.
         signals.preparing = False
-        keeper = Keeper.start(core, environment, self.log, self.limits, self._launcher_died)
+        keeper = Keeper.start(
+            core,
+            environment,
+            self.log,
+            limits=self.limits,
+            launcher_died=self._launcher_died,
+            first_free_step=self.attempt.first_free_step,
+        )
         if keeper.warning:
             _note(self.log, keeper.warning)
         if keeper.token:
             environment["WANDB_SERVICE"] = keeper.token
+        watches = self._watches()
         exit_code = 1
         try:
             with _shown(self.folder.log_file, follow_from):
                 try:
-                    finished = Command(command, workdir, environment, self.log).run(signals, keeper)
+                    finished = Command(command, workdir, environment, self.log).run(signals, keeper, watches)
                 except (OSError, ValueError) as error:
                     ending = _not_started(command, environment.get("PATH", os.defpath), error)
                 else:
                     end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
                     ending = Ending.from_return_code(finished.return_code, finished.passed_on)
+                    ending = replace(ending, reason=_reason(ending, watches))
             exit_code = ending.status
         finally:
-            written = keeper.finish(exit_code, self.limits.finish_seconds)
+            written = self._finish(keeper, exit_code, watches)
         return ending, written
+
+    def _watches(self) -> Watches:
+        clock = JobClock(warning_of(self.run_record), job_end())
+        return Watches(clock, FenceWatch(self.attempt), job_end, lambda line: _note(self.log, line))
+
+    def _finish(self, keeper: Keeper, exit_code: int, watches: Watches) -> bool:
+        if watches.fence.superseded:
+            # The run is another attempt's: what this one has not written stays unwritten.
+            keeper.abandon()
+            return True
+        seconds = self.limits.finish_seconds
+        if watches.clock.warned:
+            seconds = max(1.0, min(seconds, watches.clock.seconds_left - 1))
+        return keeper.finish(exit_code, seconds)
 
     def _unpack(self) -> tuple[dict[str, str], str | None]:
         """Unpack the environment and return the command's variables and the environment's key."""
         variables = _variables(self.folder, self.run_record, _with_modules(self.run_record))
+        variables["RUNFERRY_ATTEMPT"] = str(self.attempt.number)
         if self.run_record.get("environment") is None:
             return variables, None
         # Only here: a run without an environment needs neither it nor zstandard.
@@ -189,6 +219,17 @@ class _Launching:
         self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
         if self.scratch.temporary:
             shutil.rmtree(self.scratch.folder, ignore_errors=True)
+
+
+def _reason(ending: Ending, watches: Watches) -> str | None:
+    """Say why the command ended, where that is not plain from how it ended."""
+    if watches.fence.superseded:
+        return reasons.SUPERSEDED
+    if watches.clock.warned:
+        # Also with exit code 0: who was told to save and end has more to do.
+        return reasons.TIME_LIMIT
+    asked = {signal.SIGTERM, signal.SIGINT}.intersection(ending.passed_on)
+    return reasons.STOPPED if asked or ending.signal in {signal.SIGTERM, signal.SIGINT} else None
 
 
 def _with_modules(run: dict[str, Any]) -> dict[str, str]:

@@ -20,6 +20,8 @@ rule train:
         trained="<results>/{experiment}/{run}/trained.json",
     log:
         "<results>/{experiment}/{run}/train.log",
+    # Which runs are started again, and how often, is decided for each: see runferry.executor_guard.
+    retries: plan.retries
     conda:
         "../envs/runferry.yaml"
     threads: lambda wildcards: plan.requests[wildcards.experiment].cores
