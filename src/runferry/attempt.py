@@ -106,7 +106,6 @@ class Attempt:
         attempt         its number
         host            the node
         job             SLURM_JOB_ID, or null
-        restart         how often Slurm had requeued the job
         pid, pid_start  of the launcher, and when that started (clock ticks since the machine did)
         command         the list of arguments
         environment     key of the packed environment, or null
@@ -146,7 +145,6 @@ class Attempt:
             "attempt": number,
             "host": os.uname().nodename,
             "job": os.environ.get("SLURM_JOB_ID"),
-            "restart": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
             "pid": os.getpid(),
             "pid_start": start_of(os.getpid()),
             "command": command,
@@ -219,16 +217,33 @@ class Attempt:
         }
         self._write()
         if ending.outcome == "finished":
-            trained = {
-                "run": self.folder.read_run()["id"],
-                "attempt": self.number,
-                "segments": self.record["segments"],
-                "end": self.record["end"],
-            }
-            write_json(self.folder.trained_file, trained)
+            write_trained(self.folder, self.record)
 
     def _write(self) -> None:
         write_json(self.folder.attempts_folder / f"{self.number}.json", self.record)
+
+
+def write_trained(folder: RunFolder, record: dict[str, Any]) -> None:
+    """Write a run's `trained.json`, as the record of the attempt that finished has it."""
+    trained = {
+        "run": folder.read_run()["id"],
+        "attempt": record["attempt"],
+        "segments": record["segments"],
+        "end": record["end"],
+    }
+    write_json(folder.trained_file, trained)
+
+
+def finished_in_this_job(folder: RunFolder) -> dict[str, Any] | None:
+    """Return the record of the run's last attempt, where it finished in the Slurm job that this process is in.
+
+    Slurm may run a job again whose training ended while it was being requeued.
+    """
+    attempts = folder.attempts()
+    job = os.environ.get("SLURM_JOB_ID")
+    if job and attempts and attempts[-1].get("job") == job and attempts[-1].get("outcome") == "finished":
+        return attempts[-1]
+    return None
 
 
 _REASONS = {"failed": reasons.FAILED, "killed": reasons.KILLED}

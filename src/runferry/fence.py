@@ -98,10 +98,7 @@ def _wait_for(record: dict[str, Any], attempt: Attempt, note: Callable[[str], No
             raise AnotherAttemptError(f"{message}; this one leaves it to that")
         if state not in {"ending", "no answer"}:
             end_record(attempt.folder, record, state)
-            # The processes of a job that ended on a node that answers are gone; of the others nobody knows.
-            return state in {reasons.NODE_FAILURE, reasons.LOST, reasons.PREEMPTED, reasons.REQUEUED} and (
-                record.get("host") != socket.gethostname()
-            )
+            return _may_still_run(record, state)
         if time.monotonic() > deadline:
             end_record(attempt.folder, record, reasons.LOST)
             return True
@@ -114,13 +111,13 @@ def _wait_for(record: dict[str, Any], attempt: Attempt, note: Callable[[str], No
 def _state_of(record: dict[str, Any], attempt: Attempt) -> str:
     """Say "at work", "ending", "no answer", or the reason for which it is over."""
     job, here = record.get("job"), record.get("host") == socket.gethostname()
-    if here and is_alive(int(record["pid"]), record.get("pid_start")):
-        # The same job's: Slurm has requeued it and not ended its processes yet.
-        return "ending" if job and job == attempt.record["job"] else "at work"
+    if job and job == attempt.record["job"]:
+        # Slurm has begun the job again.
+        return reasons.of_state(slurm.earlier_state(job)) or reasons.REQUEUED
+    if here and _alive(record):
+        return "at work"
     if not job:
         return reasons.LOST
-    if job == attempt.record["job"]:
-        return reasons.of_state(slurm.earlier_state(job)) or reasons.REQUEUED
     queued = slurm.queued_jobs()
     if queued is None:
         return "no answer"
@@ -129,3 +126,14 @@ def _state_of(record: dict[str, Any], attempt: Attempt) -> str:
         return "ending" if found.state == "COMPLETING" or here else "at work"
     states = slurm.ended_jobs([job]) or {}
     return reasons.of_state(found.state if found else states.get(job)) or reasons.LOST
+
+
+def _may_still_run(record: dict[str, Any], reason: str) -> bool:
+    """Tell whether an attempt that Slurm calls over may go on all the same: its node was lost, or left it behind."""
+    if record.get("host") == socket.gethostname():
+        return _alive(record)
+    return reason in {reasons.NODE_FAILURE, reasons.LOST, reasons.PREEMPTED, reasons.REQUEUED}
+
+
+def _alive(record: dict[str, Any]) -> bool:
+    return is_alive(int(record["pid"]), record.get("pid_start"))

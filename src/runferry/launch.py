@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry import reasons, wandb_mode
-from runferry.attempt import Attempt, Ending
+from runferry.attempt import Attempt, Ending, finished_in_this_job, write_trained
 from runferry.command import Command, SignalWatch, StoppedBeforeStartError, Watches
 from runferry.errors import AnotherAttemptError, LaunchError, RunferryError
 from runferry.fence import FenceWatch, take_turn
@@ -93,6 +93,10 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
     """
     run = folder.read_run()
     _make_folders(folder)
+    if record := finished_in_this_job(folder):
+        # Snakemake has removed the file before it started this.
+        write_trained(folder, record)
+        return 0
     follow = sys.stdout.isatty() if follow is None else follow
     with SignalWatch() as signals, _open_log(folder) as log:
         attempt = Attempt.begin(folder, run["command"])
