@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 from runferry.errors import AccountError
+from runferry.slurm import ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 VARIABLES = ("SBATCH_ACCOUNT", "SLURM_ACCOUNT")
 """Where the Alliance's users set a default (its page on running jobs)."""
-_SECONDS = 30
-"""To wait for Slurm's accounting, which the plugin will ask the same."""
 
 
 def given_account(config: Mapping[str, object]) -> str | None:
@@ -37,9 +34,10 @@ def known_accounts() -> list[str]:
     """
     user = getpass.getuser()
     # `sacctmgr` first, `sshare` where it says nothing: in this order the plugin looks whether the account is there.
-    return _ask("sacctmgr", "-n", "-s", "list", "user", user, "format=account%256") or _ask(
+    lines = ask("sacctmgr", "-n", "-s", "list", "user", user, "format=account%256") or ask(
         "sshare", "-U", "--format", "Account%256", "--noheader"
     )
+    return sorted(set(lines or ()))
 
 
 def resolve_account(given: str | None, cluster: Cluster, known: Sequence[str], *, gpu: bool) -> str | None:
@@ -93,13 +91,3 @@ def _kinds(cluster: Cluster) -> str:
 
 def _yours(known: Sequence[str]) -> str:
     return f"; yours are {', '.join(known)}" if known else ""
-
-
-def _ask(*command: str) -> list[str]:
-    if shutil.which(command[0]) is None:
-        return []
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return sorted({line.strip() for line in done.stdout.splitlines() if line.strip()}) if done.returncode == 0 else []

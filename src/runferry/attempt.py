@@ -1,4 +1,4 @@
-"""The record of one attempt, `attempts/<n>.json`: where, when and how it ended."""
+"""The record of one attempt, `attempts/<n>.json`: where, when, how it ended and why."""
 
 from __future__ import annotations
 
@@ -11,10 +11,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runferry import reasons
+from runferry.errors import SegmentError
 from runferry.files import fsync_folder, write_json
+from runferry.processes import start_of
 
 if TYPE_CHECKING:
     from runferry.run_folder import RunFolder
+
+
+#: sysexits.h has it for "try again later": the run is not finished, though its command ended with exit code 0.
+EXIT_STOPPED = 75
+
+#: Tells the command, and the launchers of several nodes, the number of the attempt.
+ATTEMPT_VARIABLE = "RUNFERRY_ATTEMPT"
+
+#: Outcomes of an attempt that has not ended.
+UNDER_WAY = ("waiting", "taking over", "running")
 
 
 @dataclass(frozen=True)
@@ -31,12 +44,15 @@ class Ending:
         The signals that it was sent before it ended, in order.
     message
         One line for a person, or None.
+    reason
+        Why it ended, where that is no matter of how it ended: one of `runferry.reasons`; else None.
     """
 
     exit_code: int | None
     signal: int | None = None
     passed_on: tuple[int, ...] = ()
     message: str | None = None
+    reason: str | None = None
 
     @classmethod
     def from_return_code(cls, return_code: int, passed_on: tuple[int, ...] = ()) -> Ending:
@@ -47,14 +63,20 @@ class Ending:
 
     @property
     def outcome(self) -> str:
-        """Say "finished" (exit code 0), "killed" (by a signal, or failed after it was sent one) or "failed"."""
+        """Say how it ended in one word.
+
+        "finished" (exit code 0), "stopped" (exit code 0 after it was asked to stop: there is more to do), "killed" (by
+        a signal, or failed after it was sent one) or "failed".
+        """
         if self.exit_code == 0:
-            return "finished"
+            return "stopped" if self.reason else "finished"
         return "killed" if self.signal is not None or self.passed_on else "failed"
 
     @property
     def status(self) -> int:
-        """The exit code as a shell gives it: 128 + N for signal N."""
+        """The exit code as a shell gives it: 128 + N for signal N; `EXIT_STOPPED` for a command that was stopped."""
+        if self.outcome == "stopped":
+            return EXIT_STOPPED
         if self.signal is not None:
             return 128 + self.signal
         return 1 if self.exit_code is None else self.exit_code
@@ -65,12 +87,14 @@ class Ending:
             return f"was killed by {signal_name(self.signal)}"
         if self.exit_code is None:
             return "could not be started"
-        return f"failed with exit code {self.exit_code}" if self.exit_code else "finished"
+        if self.exit_code:
+            return f"failed with exit code {self.exit_code}"
+        return "finished" if self.reason is None else "stopped"
 
 
 @dataclass
 class Attempt:
-    """An attempt that has begun; its record says "running" until `end`.
+    """An attempt that has begun; its record says "waiting", then "running", until `end`.
 
     Attributes
     ----------
@@ -85,13 +109,15 @@ class Attempt:
         attempt         its number
         host            the node
         job             SLURM_JOB_ID, or null
-        pid             of the launcher
+        pid, pid_start  of the launcher, and when that started (clock ticks since the machine did)
         command         the list of arguments
         environment     key of the packed environment, or null
         wandb           version of wandb in the training environment, or null
         start, end      ISO 8601, UTC; `end` is null while it runs
         seconds         between the two, by a clock that never jumps
-        outcome         "running", "finished", "failed" or "killed" (see `Ending.outcome`)
+        outcome         "waiting" and "taking over" (see `runferry.fence`), "running"; "finished", "stopped", "failed",
+                        "killed" (see `Ending.outcome`), "lost" where the attempt itself could not say how it ended
+        reason          why it ended, one of `runferry.reasons`; null while it runs, and when it finished
         exit_code       of the command, or null when a signal ended it
         signal          name of the signal that ended it, or null
         passed_on       names of the signals that it was sent before
@@ -105,6 +131,13 @@ class Attempt:
     record: dict[str, Any]
     _clock: float = field(default_factory=time.monotonic)
     _segments_before: frozenset[str] = frozenset()
+    _written_here: bool = True
+
+    @classmethod
+    def of_another_process(cls, folder: RunFolder, number: int) -> Attempt:
+        """Return an attempt whose record the launcher of another node writes: here nothing is written."""
+        before = frozenset(_segment_names(folder))
+        return cls(folder, number, {"attempt": number}, _segments_before=before, _written_here=False)
 
     @classmethod
     def begin(cls, folder: RunFolder, command: list[str]) -> Attempt:
@@ -123,13 +156,15 @@ class Attempt:
             "host": os.uname().nodename,
             "job": os.environ.get("SLURM_JOB_ID"),
             "pid": os.getpid(),
+            "pid_start": start_of(os.getpid()),
             "command": command,
             "environment": None,
             "wandb": None,
             "start": _now(),
             "end": None,
             "seconds": None,
-            "outcome": "running",
+            "outcome": "waiting",
+            "reason": None,
             "exit_code": None,
             "signal": None,
             "passed_on": [],
@@ -141,25 +176,52 @@ class Attempt:
             record["attempt"] = number
         return cls(folder, number, record, _segments_before=frozenset(_segment_names(folder)))
 
+    def set_outcome(self, outcome: str) -> None:
+        """Write one of `UNDER_WAY`."""
+        self.record["outcome"] = outcome
+        self._write()
+
     def runs_in(self, environment: str | None, wandb: str | None) -> None:
         """Add to the record which environment the command runs in."""
         self.record |= {"environment": environment, "wandb": wandb}
-        self._write()
+        if self._written_here:
+            self._write()
 
     def segments(self) -> list[str]:
         """List the names of the segments that this attempt has begun, in order."""
         return [name for name in _segment_names(self.folder) if name not in self._segments_before]
 
-    def end(self, ending: Ending) -> None:
-        """Write how it ended; for an exit code 0 write `trained.json` too, after it.
+    def first_free_step(self) -> int:
+        """Return the step at which the run goes on: after the last one on disk, of all segments that have ended.
 
-        A command that ended with 0 and wrote no segment has `trained.json` as well: it did what it was asked to do.
+        Those of earlier attempts have, however they ended; of this attempt's own those that their process has finished.
+        """
+        # Only here: a run's first attempt needs neither it nor protobuf.
+        from runferry.segment import read_segment
+
+        last = -1
+        for path in self.folder.segments():
+            try:
+                segment = read_segment(path)
+            except SegmentError:
+                continue
+            if path.name in self._segments_before or segment.exit_code is not None:
+                last = max(last, -1 if segment.last_step is None else segment.last_step)
+        return last + 1
+
+    def end(self, ending: Ending) -> None:
+        """Write how it ended; where it finished write `trained.json` too, after it.
+
+        A command that finished and wrote no segment has `trained.json` as well: it did what it was asked to do.
         That there is nothing to sync is said in `message`.
         """
+        if not self._written_here:
+            return
         self.record |= {
             "end": _now(),
             "seconds": round(time.monotonic() - self._clock, 3),
             "outcome": ending.outcome,
+            "reason": ending.reason or _REASONS.get(ending.outcome),
             "exit_code": ending.exit_code,
             "signal": None if ending.signal is None else signal_name(ending.signal),
             "passed_on": [signal_name(number) for number in ending.passed_on],
@@ -167,17 +229,37 @@ class Attempt:
             "message": ending.message,
         }
         self._write()
-        if ending.exit_code == 0:
-            trained = {
-                "run": self.folder.read_run()["id"],
-                "attempt": self.number,
-                "segments": self.record["segments"],
-                "end": self.record["end"],
-            }
-            write_json(self.folder.trained_file, trained)
+        if ending.outcome == "finished":
+            write_trained(self.folder, self.record)
 
     def _write(self) -> None:
         write_json(self.folder.attempts_folder / f"{self.number}.json", self.record)
+
+
+def write_trained(folder: RunFolder, record: dict[str, Any]) -> None:
+    """Write a run's `trained.json`, as the record of the attempt that finished has it."""
+    trained = {
+        "run": folder.read_run()["id"],
+        "attempt": record["attempt"],
+        "segments": record["segments"],
+        "end": record["end"],
+    }
+    write_json(folder.trained_file, trained)
+
+
+def finished_in_this_job(folder: RunFolder) -> dict[str, Any] | None:
+    """Return the record of the run's last attempt, where it finished in the Slurm job that this process is in.
+
+    Slurm may run a job again whose training ended while it was being requeued.
+    """
+    attempts = folder.attempts()
+    job = os.environ.get("SLURM_JOB_ID")
+    if job and attempts and attempts[-1].get("job") == job and attempts[-1].get("outcome") == "finished":
+        return attempts[-1]
+    return None
+
+
+_REASONS = {"failed": reasons.FAILED, "killed": reasons.KILLED}
 
 
 def signal_name(number: int) -> str:

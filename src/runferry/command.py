@@ -11,14 +11,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from runferry.processes import end_session
 from runferry.shield import JOB_SIGNALS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import FrameType, TracebackType
 
+    from runferry.fence import FenceWatch
     from runferry.keeper import Keeper
+    from runferry.time_limit import JobClock
 
 #: Seconds that a signal waits before it is passed on, in which the keeper may report that it got the same.
 _WINDOW_SECONDS = 0.25
@@ -107,6 +110,28 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Watches:
+    """What else the launcher looks at while the command runs.
+
+    Attributes
+    ----------
+    clock
+        Of the job's time limit.
+    fence
+        Of newer attempts.
+    job_end
+        Asks again when the job has to end (seconds since 1970), just before the warning.
+    note
+        Takes a line for the log.
+    """
+
+    clock: JobClock
+    fence: FenceWatch
+    job_end: Callable[[], float | None]
+    note: Callable[[str], None]
+
+
+@dataclass(frozen=True)
 class Command:
     """What is to be run.
 
@@ -125,7 +150,7 @@ class Command:
     environment: Mapping[str, str]
     log: int
 
-    def run(self, signals: SignalWatch, keeper: Keeper) -> Finished:
+    def run(self, signals: SignalWatch, keeper: Keeper, watches: Watches) -> Finished:
         """Run it in a session of its own and wait for its end.
 
         Each of `JOB_SIGNALS` that the launcher gets is passed on to the command's own process, and to none of its
@@ -142,6 +167,9 @@ class Command:
             Entered; `preparing` is set to False here.
         keeper
             Told of the process, and asked whether a signal was sent to all.
+        watches
+            The time limit, before which the command is warned and then ended, and the newer attempts, for which it is
+            killed.
 
         Raises
         ------
@@ -165,7 +193,8 @@ class Command:
         sources: list[SignalWatch | Keeper] = [signals, keeper]
         # WNOWAIT: the process id stays taken, and may be signalled, until it is waited for below.
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            ready = select.select(sources, [], [], passing.seconds_to_next())[0]
+            pauses = [passing.seconds_to_next(), watches.clock.seconds_to_next(), watches.fence.seconds_to_next()]
+            ready = select.select(sources, [], [], min(pause for pause in pauses if pause is not None))[0]
             if signals in ready:
                 for number in signals.read():
                     if number != signal.SIGCHLD:
@@ -177,7 +206,24 @@ class Command:
                 else:
                     passing.was_sent_to_all(sent_to_all)
             passing.pass_on_what_is_due()
+            if watches.clock.due():
+                _keep_time(process, watches)
+            if watches.fence.look():
+                end_session(process.pid, 0.0, 0.0)
         return Finished(process.wait(), tuple(passing.done), process.pid)
+
+
+def _keep_time(process: subprocess.Popen[bytes], watches: Watches) -> None:
+    """Warn the command of the time limit, or end it when it was warned."""
+    clock = watches.clock
+    if clock.warned:
+        watches.note("the command goes on after its warning, and is ended so that its rows can be written in time")
+        end_session(process.pid, 0.0, clock.last_seconds / 3)
+    elif not clock.extend(watches.job_end()):
+        clock.warned = True
+        name = signal.Signals(clock.settings.signal).name
+        watches.note(f"the job's time limit is {clock.seconds_left:.0f} s away: {name} to the command")
+        os.kill(process.pid, clock.settings.signal)
 
 
 class PassingOn:

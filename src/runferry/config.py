@@ -115,6 +115,11 @@ def minutes(time: str) -> int:
     return total
 
 
+def seconds(time: str) -> int:
+    """Convert a short time that the schema let through (`30s`, `5m`, `1h`) to seconds."""
+    return int(time[:-1]) * {"s": 1, "m": 60, "h": 3600}[time[-1]]
+
+
 def mebibytes(memory: str) -> int:
     """Convert an amount of memory that the schema let through (`500M`, `1.5G`, `1T`) to MiB, as Slurm counts."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([MGT])B?", memory)

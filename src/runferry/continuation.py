@@ -1,13 +1,95 @@
-"""Whether a run whose attempt has ended goes on in another one."""
+"""What became of attempts that could not say it themselves, and whether a run goes on in another one.
+
+An attempt that was killed together with its launcher leaves a record that says "running". Slurm knows what became of
+its job; what it says is written into the record by whoever comes next: the controller when the job has ended, the
+next attempt, a `runferry sync` typed by hand.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from runferry import reasons, slurm
+from runferry.attempt import UNDER_WAY
+from runferry.files import write_json
+from runferry.processes import is_alive
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runferry.run_folder import RunFolder
 
+# Slurm's word counts more than what the processes of the job saw of their end: a signal, and that something failed.
+_UNSURE = frozenset({reasons.STOPPED, reasons.KILLED, reasons.FAILED, reasons.LOST, reasons.REQUEUED})
 
-def should_continue(folder: RunFolder) -> bool:  # noqa: ARG001 - no ending is a reason yet
-    """Say whether the run's last attempt ended for a reason that another one goes on from."""
-    return False
+
+def should_continue(folder: RunFolder) -> bool:
+    """Tell whether a run is not trained, and its last attempt ended for no fault of the training's own."""
+    attempts = folder.attempts()
+    return bool(attempts) and not folder.trained_file.exists() and attempts[-1].get("reason") in reasons.CONTINUED
+
+
+def settle(folder: RunFolder, states: dict[str, str]) -> None:
+    """Write into the records of a run's attempts what Slurm says of their jobs.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    states
+        Job id -> last state, as sacct names it, of jobs that have ended.
+    """
+    for record in folder.attempts():
+        state = states.get(record.get("job") or "")
+        if state is None:
+            continue
+        reason = reasons.of_state(state)
+        if record.get("outcome") in UNDER_WAY:
+            # A job that ended as any other, and not the attempt: something killed all processes of that at once.
+            end_record(folder, record, reason or (reasons.KILLED if state in {"FAILED", "COMPLETED"} else reasons.LOST))
+        elif reason and record.get("reason") in _UNSURE:
+            _write(folder, record | {"reason": reason})
+
+
+def settle_lost(folders: Iterable[RunFolder]) -> None:
+    """Settle the attempts of runs whose records say that they are under way and that are over, asking Slurm once.
+
+    An attempt of which that cannot be known is left as it is.
+    """
+    under_way = [
+        (folder, record)
+        for folder in folders
+        for record in folder.attempts()[-1:]
+        if record.get("outcome") in UNDER_WAY
+    ]
+    jobs = {record["job"] for _, record in under_way if record.get("job")}
+    queued = slurm.queued_jobs() if jobs else []
+    ended: dict[str, str] = {}
+    if queued is not None:
+        gone = jobs - {job.id for job in queued if job.active}
+        ended = {job.id: job.state for job in queued if job.id in gone} | (slurm.ended_jobs(sorted(gone)) or {})
+    for folder, record in under_way:
+        if record.get("job"):
+            settle(folder, ended)
+        elif record.get("host") == socket.gethostname() and not is_alive(int(record["pid"]), record.get("pid_start")):
+            end_record(folder, record, reasons.LOST)
+
+
+def end_record(folder: RunFolder, record: dict[str, Any], reason: str) -> None:
+    """Write into an attempt's record that it is over, and why; how long it took nobody knows."""
+    changes = {
+        "outcome": "lost",
+        "reason": reason,
+        "end": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "message": f"ended without a word ({reason}); found by process {os.getpid()} on {socket.gethostname()}",
+    }
+    begun = {name.name for name in folder.segments()}
+    known = {name for other in folder.attempts() if other["attempt"] != record["attempt"] for name in other["segments"]}
+    _write(folder, record | changes | {"segments": sorted(begun - known)})
+
+
+def _write(folder: RunFolder, record: dict[str, Any]) -> None:
+    write_json(folder.attempts_folder / f"{record['attempt']}.json", record)

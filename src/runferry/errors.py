@@ -26,6 +26,12 @@ class LaunchError(RunferryError):
     """An attempt could not be started: the run folder, its environment or its disk is not as it must be."""
 
 
+class AnotherAttemptError(LaunchError):
+    """Another attempt is at work on the run, and this one has to leave it alone."""
+
+    exit_code = 75  # sysexits.h: try again later
+
+
 class SegmentError(RunferryError):
     """A segment's file is not a W&B transaction log, or cannot be read."""
 

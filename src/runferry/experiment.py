@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry import sweep
-from runferry.config import load_yaml, mebibytes, minutes
+from runferry.config import load_yaml, mebibytes, minutes, seconds
 from runferry.errors import ConfigError
 from runferry.files import write_atomically, write_json
 from runferry.json_values import is_mapping
@@ -66,6 +66,12 @@ class Experiment:
     """How many runs a job has at a time; None leaves it to the cluster, as the next one."""
     one_after_another: int | None = None
     """How many runs a job has in turn."""
+    attempts: int = 1
+    """Jobs that a run may have."""
+    warning_signal: str = "SIGTERM"
+    """What the command is sent before its job's time limit."""
+    warning_seconds: int | None = None
+    """How long before; None leaves it to the launcher."""
 
     @cached_property
     def digest(self) -> str:
@@ -113,6 +119,7 @@ class Experiment:
             # Relative to the run's folder, so that results/ can be moved.
             "environment": f"../../{ENVIRONMENTS}/{self.environment}.json" if self.environment else None,
             "modules": list(self.modules),
+            "warning": {"signal": self.warning_signal, "seconds": self.warning_seconds},
             "wandb": {**self.wandb, "group": self.name},
             **({"nodes": self.nodes} if self.nodes > 1 else {}),
         }
@@ -157,7 +164,7 @@ def _experiment(name: str, section: Mapping[str, Any], config: Mapping[str, Any]
             message = f"{where}: found two runs with the id {run.id} (both {run.name!r}), expected each value once"
             raise ConfigError(message)
         runs[run.id] = run
-    resources = section["resources"]
+    resources, warning = section["resources"], section["warning"]
     # `off` is YAML's false.
     packing: Mapping[str, Any] = section["packing"] if is_mapping(section["packing"]) else {}
     switched_off = 1 if section["packing"] is False else None
@@ -180,6 +187,9 @@ def _experiment(name: str, section: Mapping[str, Any], config: Mapping[str, Any]
         nodes=resources["nodes"],
         side_by_side=packing.get("side_by_side", switched_off),
         one_after_another=packing.get("one_after_another", switched_off),
+        attempts=section["attempts"],
+        warning_signal=warning["signal"],
+        warning_seconds=seconds(warning["before"]) if warning["before"] else None,
     )
 
 

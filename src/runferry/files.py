@@ -62,7 +62,8 @@ def read_json(path: Path) -> Any:
         When it is not JSON; the message names the file.
     """
     try:
-        return json.loads(path.read_text())
+        # Bytes are UTF-8 to it, whatever the locale says.
+        return json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
         message = f"{path}: expected JSON, found {error}"
         raise ValueError(message) from error

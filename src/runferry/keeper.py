@@ -63,13 +63,15 @@ class Keeper:
         self.warning: str | None = answer["warning"]
 
     @classmethod
-    def start(
+    def start(  # noqa: PLR0913 - each is a keyword at its call
         cls,
         installed: InstalledCore | None,
         environment: Mapping[str, str],
         log: int,
+        *,
         limits: TimeLimits,
         launcher_died: Callable[[], None],
+        first_free_step: Callable[[], int] = lambda: 0,
     ) -> Keeper:
         """Fork the keeper and wait until its first wandb-core can be reached. There must be one thread only.
 
@@ -85,6 +87,8 @@ class Keeper:
             How long to wait for what, when the launcher has died.
         launcher_died
             Called in the keeper, last, in that case.
+        first_free_step
+            Called in the keeper at each wandb.init: gives the step at which the run goes on.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # So that no handler of the launcher's runs in the child.
@@ -95,7 +99,7 @@ class Keeper:
             try:
                 ours.close()
                 _leave_the_launcher(log)
-                _keep(theirs, installed, environment, log, limits)
+                _keep(theirs, installed, environment, log, limits=limits, first_free_step=first_free_step)
                 launcher_died()
                 status = 0
             finally:
@@ -139,6 +143,12 @@ class Keeper:
         os.waitpid(self._pid, 0)
         return received is not None and received["finished"]
 
+    def abandon(self) -> None:
+        """Kill the keeper; its wandb-cores end with it."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        self._channel.close()
+
 
 def _leave_the_launcher(log: int) -> None:
     """Undo what a fork inherits and the keeper must not have: the terminal, the pipes, the session, the handlers."""
@@ -150,12 +160,14 @@ def _leave_the_launcher(log: int) -> None:
         os.dup2(replacement, standard)
 
 
-def _keep(
+def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
     channel: socket.socket,
     installed: InstalledCore | None,
     environment: Mapping[str, str],
     log: int,
+    *,
     limits: TimeLimits,
+    first_free_step: Callable[[], int],
 ) -> None:
     """Do the keeper's work; return when the launcher has died, else end the process."""
     service: Service | None = None
@@ -166,7 +178,7 @@ def _keep(
         if not shielded:
             warning = "wandb-core cannot be shielded on this machine from a signal to all processes of the job"
         try:
-            service = Service(installed, environment, log, limits.finish_seconds)
+            service = Service(installed, environment, log, limits.finish_seconds, first_free_step)
         except (LaunchError, OSError) as error:
             warning = f"{error}; if the command is killed, rows that wandb has not written by then are lost"
     threading.Thread(target=_report_signals, args=(channel,), daemon=True).start()

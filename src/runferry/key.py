@@ -19,7 +19,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from runferry.processes import parent_of, stat_fields
+from runferry.processes import parent_of, start_of
 
 HOLDER_VARIABLE = "RUNFERRY_KEY_HOLDER"
 """Tells children where the key is: `<process id>-<start of the process>-<file descriptor>`."""
@@ -40,7 +40,7 @@ def put_away(*, needed_in_jobs: bool = False) -> None:
     # Elsewhere there is neither /proc nor a Slurm to submit to.
     if not key or needed_in_jobs or not hasattr(os, "memfd_create"):
         return
-    started = _start_of(os.getpid())
+    started = start_of(os.getpid())
     if started is None:
         return
     # Close-on-exec, as Python opens everything: only this process, and a fork of it, has it.
@@ -56,7 +56,7 @@ def held_key() -> str | None:
         holder, started, file = map(int, os.environ.get(HOLDER_VARIABLE, "").split("-"))
     except ValueError:
         return None
-    if _start_of(holder) != started or not _is_above(holder):
+    if start_of(holder) != started or not _is_above(holder):
         # Another machine's, or another process has got its number.
         return None
     with suppress(OSError):
@@ -71,11 +71,3 @@ def _is_above(pid: int) -> bool:
             return True
         candidate = parent_of(candidate)
     return False
-
-
-def _start_of(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since the machine did."""
-    try:
-        return int(stat_fields(Path(f"/proc/{pid}/stat").read_text(errors="replace"))[19])
-    except OSError:
-        return None

@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -29,16 +30,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry import wandb_mode
-from runferry.attempt import Attempt, Ending
-from runferry.command import Command, SignalWatch, StoppedBeforeStartError
-from runferry.errors import LaunchError, RunferryError
+from runferry import reasons, wandb_mode
+from runferry.attempt import ATTEMPT_VARIABLE, Attempt, Ending, finished_in_this_job, write_trained
+from runferry.command import Command, SignalWatch, StoppedBeforeStartError, Watches
+from runferry.errors import AnotherAttemptError, LaunchError, RunferryError
+from runferry.fence import FenceWatch, take_turn
 from runferry.hints import find_hint
 from runferry.keeper import Keeper, TimeLimits
 from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
 from runferry.modules import variables_after_loading
 from runferry.nodes import node_folder, registered
 from runferry.processes import end_session
+from runferry.time_limit import JobClock, job_end, warning_of
 from runferry.wandb_core import find_core
 
 if TYPE_CHECKING:
@@ -91,19 +94,26 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
     """
     run = folder.read_run()
     _make_folders(folder)
+    if record := finished_in_this_job(folder):
+        # Snakemake has removed the file before it started this.
+        write_trained(folder, record)
+        return 0
     follow = sys.stdout.isatty() if follow is None else follow
     with SignalWatch() as signals, _open_log(folder) as log:
         attempt = Attempt.begin(folder, run["command"])
         begin = os.fstat(log).st_size
         _note(log, _header(run, attempt))
         try:
+            take_turn(attempt, lambda line: _note(log, line))
             with _scratch_folder() as scratch:
                 launching = _Launching(folder, run, attempt, log, scratch, limits or _limits(run))
                 ending, written = launching.run(signals, begin if follow else None)
         except StoppedBeforeStartError as stop:
-            ending, written = Ending(None, stop.number, message="stopped before the command was started"), True
+            message = "stopped before the command was started"
+            ending, written = Ending(None, stop.number, message=message, reason=reasons.STOPPED), True
         except RunferryError as error:
-            attempt.end(Ending(None, message=str(error)))
+            reason = reasons.NOT_STARTED if isinstance(error, AnotherAttemptError) else None
+            attempt.end(Ending(None, message=str(error), reason=reason))
             _note(log, str(error))
             raise
         ending = _explain(ending, attempt, begin, written=written)
@@ -139,14 +149,16 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
     with SignalWatch() as signals:
         try:
             with registered(folder, node), _scratch_folder() as scratch:
-                launching = _Launching(folder, run, None, sys.stdout.fileno(), scratch, _limits(run), node)
+                attempt = Attempt.of_another_process(folder, int(os.environ[ATTEMPT_VARIABLE]))
+                launching = _Launching(folder, run, attempt, sys.stdout.fileno(), scratch, _limits(run), node)
                 ending, written = launching.run(signals, None)
         except StoppedBeforeStartError as stop:
             ending, written = Ending(None, stop.number, message="stopped before the command was started"), True
     if ending.outcome != "finished" or not written:
         lost = "" if written else "; wandb-core has not written everything, so that rows may be missing"
         _note(sys.stdout.fileno(), f"on node {node} run {run['id']} {ending}{lost}")
-    return ending.status
+    # What a signal means is the first node's launcher's to say, which has sent it.
+    return 0 if ending.exit_code == 0 else ending.status
 
 
 def _limits(run: dict[str, Any]) -> TimeLimits:
@@ -168,8 +180,7 @@ class _Launching:
 
     folder: RunFolder
     run_record: dict[str, Any]
-    attempt: Attempt | None
-    """None where another process, of another node, writes it."""
+    attempt: Attempt
     log: int
     scratch: _Scratch
     limits: TimeLimits
@@ -186,33 +197,57 @@ class _Launching:
         if self.node is None and self.run_record.get("nodes", 1) > 1:
             # It starts this same on every node, there with the run's command.
             command = [sys.executable, "-m", "runferry", "launch-nodes", str(self.folder.path)]
-            environment, core = dict(os.environ), None
+            environment, core = {**os.environ, ATTEMPT_VARIABLE: str(self.attempt.number)}, None
         else:
             environment, key = self._unpack()
             core = find_core(command, environment.get("PATH", os.defpath))
-            if self.attempt:
-                self.attempt.runs_in(key, core.version if core else None)
+            self.attempt.runs_in(key, core.version if core else None)
         # From here on there is a command to pass a signal on to, or will be in a moment.
         signals.preparing = False
-        keeper = Keeper.start(core, environment, self.log, self.limits, self._launcher_died)
+        keeper = Keeper.start(
+            core,
+            environment,
+            self.log,
+            limits=self.limits,
+            launcher_died=self._launcher_died,
+            first_free_step=self.attempt.first_free_step,
+        )
         if keeper.warning:
             _note(self.log, keeper.warning)
         if keeper.token:
             environment["WANDB_SERVICE"] = keeper.token
+        watches = self._watches()
         exit_code = 1
         try:
             with _shown(self.folder.log_file, follow_from):
                 try:
-                    finished = Command(command, workdir, environment, self.log).run(signals, keeper)
+                    finished = Command(command, workdir, environment, self.log).run(signals, keeper, watches)
                 except (OSError, ValueError) as error:
                     ending = _not_started(command, environment.get("PATH", os.defpath), error)
                 else:
                     end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
                     ending = Ending.from_return_code(finished.return_code, finished.passed_on)
+                    ending = replace(ending, reason=_reason(ending, watches))
             exit_code = ending.status
         finally:
-            written = keeper.finish(exit_code, self.limits.finish_seconds)
+            written = self._finish(keeper, exit_code, watches)
         return ending, written
+
+    def _watches(self) -> Watches:
+        clock = JobClock(warning_of(self.run_record), job_end())
+        # The warning comes from the first node's launcher, as a signal; what is left to each is the end by force.
+        clock.warned = self.node is not None
+        return Watches(clock, FenceWatch(self.attempt), job_end, lambda line: _note(self.log, line))
+
+    def _finish(self, keeper: Keeper, exit_code: int, watches: Watches) -> bool:
+        if watches.fence.superseded:
+            # The run is another attempt's: what this one has not written stays unwritten.
+            keeper.abandon()
+            return True
+        seconds = self.limits.finish_seconds
+        if watches.clock.warned:
+            seconds = max(1.0, min(seconds, watches.clock.seconds_left - 1))
+        return keeper.finish(exit_code, seconds)
 
     def _unpack(self) -> tuple[dict[str, str], str | None]:
         """Unpack the environment and return the command's variables and the environment's key."""
@@ -220,6 +255,7 @@ class _Launching:
         if self.node:
             # What the first node's wandb writes is the run; what another's does is kept beside it.
             variables["WANDB_DIR"] = str(node_folder(self.folder, self.node).resolve())
+        variables[ATTEMPT_VARIABLE] = str(self.attempt.number)
         if self.run_record.get("environment") is None:
             return variables, None
         # Only here: a run without an environment needs neither it nor zstandard.
@@ -233,10 +269,20 @@ class _Launching:
         return variables, record.key
 
     def _launcher_died(self) -> None:
-        if self.attempt:
-            self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
+        self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
         if self.scratch.temporary:
             shutil.rmtree(self.scratch.folder, ignore_errors=True)
+
+
+def _reason(ending: Ending, watches: Watches) -> str | None:
+    """Say why the command ended, where that is not plain from how it ended."""
+    if watches.fence.superseded:
+        return reasons.SUPERSEDED
+    if watches.clock.warned:
+        # Also with exit code 0: who was told to save and end has more to do.
+        return reasons.TIME_LIMIT
+    asked = {signal.SIGTERM, signal.SIGINT}.intersection(ending.passed_on)
+    return reasons.STOPPED if asked or ending.signal in {signal.SIGTERM, signal.SIGINT} else None
 
 
 def _with_modules(run: dict[str, Any]) -> dict[str, str]:

@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 
-from runferry.attempt import signal_name
+from runferry.attempt import UNDER_WAY, signal_name
 from runferry.command import PassingOn, SignalWatch
-from runferry.continuation import should_continue
 from runferry.errors import LaunchError
 from runferry.files import write_json
 from runferry.pack import done_file, read_pack, runs_left
 from runferry.shield import JOB_SIGNALS
+from runferry.time_limit import RUN_END_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
     from runferry.pack import Pack
     from runferry.run_folder import RunFolder
-
-END_VARIABLE = "RUNFERRY_RUN_END"
-"""Tells a launcher when its run's time is over, in seconds since the epoch; not set where that is the job's end."""
 
 #: Seconds from the signal that ends a run whose time is over to the SIGKILL of its launcher, whose keeper then ends it.
 OVERTIME_SECONDS = 60.0
@@ -88,7 +85,7 @@ def launch_pack(folder: Path, *, overtime_seconds: float = OVERTIME_SECONDS) -> 
         job.say(f"{len(left)} of {len(pack.runs)} runs to train, {pack.side_by_side} at a time")
         job.run(deque(left), signals, witness)
         _wait_for_records(job.killed)
-        again = [run for run in runs_left(folder, pack) if run.path.name not in job.ended or should_continue(run)]
+        again = [run for run in runs_left(folder, pack) if not job.could_not_start(run)]
         if again:
             why = f", ended by {signal_name(job.stopped)}" if job.stopped else ""
             job.say(f"{len(again)} runs are left for another attempt{why}")
@@ -192,6 +189,11 @@ class _Job:
             self._act_on_what_is_due()
             self._clear_away_what_has_ended()
 
+    def could_not_start(self, run: RunFolder) -> bool:
+        """Whether a run's launcher has ended before there was an attempt: it would not start in another job either."""
+        name = run.path.name
+        return name in self.ended and len(run.attempts()) == self.pack.runs[name]
+
     def say(self, text: str) -> None:
         """Write a line into the pack's log, and show it to a person who waits."""
         self.log.write(f"{_now()} {text}\n")
@@ -203,7 +205,7 @@ class _Job:
         over = None
         if self.pack.seconds is not None:
             over = time.monotonic() + self.pack.seconds
-            variables[END_VARIABLE] = f"{time.time() + self.pack.seconds:.0f}"
+            variables[RUN_END_VARIABLE] = f"{time.time() + self.pack.seconds:.0f}"
         process = subprocess.Popen(
             [sys.executable, "-m", "runferry", "launch", str(run.path)],
             env=variables,
@@ -306,7 +308,7 @@ def _wait_for_records(runs: list[RunFolder]) -> None:
     deadline = time.monotonic() + _RECORD_SECONDS
     while time.monotonic() < deadline:
         attempts = [run.attempts() for run in runs]
-        if not any(records and records[-1]["outcome"] == "running" for records in attempts):
+        if not any(records and records[-1]["outcome"] in UNDER_WAY for records in attempts):
             return
         time.sleep(0.1)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from runferry import reasons
+from runferry.attempt import UNDER_WAY, write_trained
 from runferry.continuation import should_continue
 from runferry.errors import ConfigError, LaunchError
 from runferry.files import read_json, write_json
@@ -92,8 +94,10 @@ def _is_left(run: RunFolder, attempts_before: int) -> bool:
     if run.trained_file.exists() or run.finished_file.exists():
         return False
     attempts = run.attempts()[attempts_before:]
-    # Still "running": its job was killed, or its node is lost.
-    return not attempts or attempts[-1]["outcome"] == "running" or should_continue(run)
+    if not attempts or should_continue(run):
+        return True
+    # Still under way: its job was killed, or its node is lost. Not started: another job was at work on it.
+    return attempts[-1]["outcome"] in UNDER_WAY or attempts[-1].get("reason") == reasons.NOT_STARTED
 
 
 def settle(run: RunFolder) -> None:
@@ -114,7 +118,7 @@ def settle(run: RunFolder) -> None:
     last = attempts[-1]
     if last["outcome"] == "finished":
         # Where a filesystem still hides the file, or Snakemake removed what was there before the rule began.
-        write_json(run.trained_file, trained_record(run, last))
+        write_trained(run, last)
         return
     message = last.get("message")
     why = f": {message.rstrip('.')}" if message else ""
@@ -122,14 +126,10 @@ def settle(run: RunFolder) -> None:
 
 
 def _ending(attempt: Mapping[str, Any]) -> str:
-    if attempt["outcome"] == "running":
+    if attempt["outcome"] in UNDER_WAY:
         return "has not said how it ended"
     if attempt["signal"]:
         return f"ended by {attempt['signal']}"
-    return f"{attempt['outcome']}, exit code {attempt['exit_code']}"
-
-
-def trained_record(run: RunFolder, attempt: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `trained.json` says of the attempt that finished (see `runferry.attempt.Attempt.end`)."""
-    record = {key: attempt[key] for key in ("attempt", "segments", "end")}
-    return {"run": run.read_run()["id"], **record}
+    reason = attempt.get("reason")
+    why = f" ({reason})" if reason and reason != attempt["outcome"] else ""
+    return f"{attempt['outcome']}, exit code {attempt['exit_code']}{why}"

@@ -34,6 +34,25 @@ def end_session(session: int, patience_seconds: float, grace_seconds: float) -> 
             return
 
 
+def is_alive(pid: int, start: int | None = None) -> bool:
+    """Tell whether a process of this machine runs, whoever's it is.
+
+    Parameters
+    ----------
+    pid
+        Its id.
+    start
+        What `start_of` gave for it, where that is known: another process may have got its id.
+    """
+    return _process_fields(pid) is not None and (start is None or start_of(pid) == start)
+
+
+def start_of(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since the machine did; None when it has ended."""
+    fields = _process_fields(pid)
+    return int(fields[19]) if fields else None
+
+
 def parent_of(pid: int) -> int:
     """Return the parent of a process; 0 when it has ended."""
     fields = _process_fields(pid)

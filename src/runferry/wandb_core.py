@@ -34,6 +34,7 @@ START_SECONDS = 30.0
 # A message on the socket: "W", its length as u32, and a ServerRequest (wandb/proto/wandb_server.proto).
 _HEADER = struct.Struct("<BI")
 _MAGIC = ord("W")
+HEADER_BYTES = _HEADER.size
 # Fields of ServerRequest.
 _REQUEST_ID = 10
 _INFORM_ATTACH = 5
@@ -214,7 +215,7 @@ def framed(request: bytes) -> bytes:
 
 def teardown_request(exit_code: int) -> bytes:
     """Encode ServerRequest(inform_teardown=ServerInformTeardownRequest(exit_code=exit_code)), 0 <= exit_code < 256."""
-    teardown = b"" if exit_code == 0 else bytes([_EXIT_CODE << 3]) + _encode_varint(exit_code)
+    teardown = b"" if exit_code == 0 else bytes([_EXIT_CODE << 3]) + encode_varint(exit_code)
     return bytes([_INFORM_TEARDOWN << 3 | 2, len(teardown)]) + teardown
 
 
@@ -255,10 +256,10 @@ def joins_a_run(message: bytes) -> bool:
     request = message[_HEADER.size :]
     position = 0
     while position < len(request):
-        tag, position = _decode_varint(request, position)
+        tag, position = decode_varint(request, position)
         if tag >> 3 != _REQUEST_ID:
             return tag >> 3 == _INFORM_ATTACH
-        length, position = _decode_varint(request, position)
+        length, position = decode_varint(request, position)
         position += length
     return False
 
@@ -273,7 +274,8 @@ def _read_exactly(connection: socket.socket, length: int) -> bytes | None:
     return bytes(parts)
 
 
-def _encode_varint(value: int) -> bytes:
+def encode_varint(value: int) -> bytes:
+    """Encode a number that is not negative as protobuf does."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -282,7 +284,8 @@ def _encode_varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _decode_varint(data: bytes, position: int) -> tuple[int, int]:
+def decode_varint(data: bytes, position: int) -> tuple[int, int]:
+    """Return the number that stands at `position`, and the position after it."""
     value = shift = 0
     while position < len(data):
         byte = data[position]

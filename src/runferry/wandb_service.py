@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 from runferry.errors import LaunchError
 from runferry.processes import parent_of, stat_fields
 from runferry.wandb_core import Core, joins_a_run, length_of_whole_messages, read_message, service_token
+from runferry.wandb_steps import ContinuedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runferry.wandb_core import InstalledCore
 
@@ -84,7 +85,12 @@ class Service:
     """
 
     def __init__(
-        self, installed: InstalledCore, environment: Mapping[str, str], log: int, finish_seconds: float
+        self,
+        installed: InstalledCore,
+        environment: Mapping[str, str],
+        log: int,
+        finish_seconds: float,
+        first_free_step: Callable[[], int] = lambda: 0,
     ) -> None:
         """Start to listen, and the first wandb-core: if it cannot, the command can still start one by itself.
 
@@ -98,6 +104,8 @@ class Service:
             The file descriptor of train.log.
         finish_seconds
             How long a wandb-core may take to write what it holds, when its process has gone before the command.
+        first_free_step
+            Gives the step at which a run that is opened now goes on; 0 for one that begins.
 
         Raises
         ------
@@ -109,6 +117,7 @@ class Service:
         self._environment = environment
         self._log = log
         self._finish_seconds = finish_seconds
+        self._first_free_step = first_free_step
         # Guards the four below it.
         self._changed = threading.Condition()
         self._owned: list[_Owned] = []
@@ -173,7 +182,7 @@ class Service:
                 if first is not None:
                     owned = self._core_for(pid, joins=joins_a_run(first))
                     upstream = owned.core.connect()
-                    threading.Thread(target=_carry_back, args=(upstream, client), daemon=True).start()
+                    threading.Thread(target=self._carry_back, args=(upstream, client), daemon=True).start()
                     upstream.sendall(first)
                     _carry(client, upstream)
         except (OSError, LaunchError) as error:
@@ -196,6 +205,17 @@ class Service:
                     upstream.shutdown(socket.SHUT_WR)
         if owned and exit_code is not None:
             self._end_before_the_command(owned, exit_code)
+
+    def _carry_back(self, upstream: socket.socket, client: socket.socket) -> None:
+        """Carry what a wandb-core answers, until it closes; a client that has gone does not stop it from answering."""
+        run = ContinuedRun(self._first_free_step)
+        with suppress(OSError), upstream:
+            while (message := read_message(upstream)) is not None:
+                with suppress(OSError):
+                    client.sendall(run.amended(message))
+        # The client must not go on writing.
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
 
     def _core_for(self, pid: int, *, joins: bool) -> _Owned:
         """Give a process its wandb-core, or that of the nearest process above it when it joins a run."""
@@ -240,18 +260,6 @@ def _carry(client: socket.socket, upstream: socket.socket) -> None:
             whole = length_of_whole_messages(waiting)
             upstream.sendall(waiting[:whole])
             del waiting[:whole]
-
-
-def _carry_back(upstream: socket.socket, client: socket.socket) -> None:
-    """Carry what a wandb-core answers, until it closes; a client that has gone does not stop it from answering."""
-    buffer = memoryview(bytearray(1 << 16))
-    with suppress(OSError), upstream:
-        while count := upstream.recv_into(buffer):
-            with suppress(OSError):
-                client.sendall(buffer[:count])
-    # The client must not go on writing.
-    with suppress(OSError):
-        client.shutdown(socket.SHUT_RDWR)
 
 
 def _with_ancestors(pid: int) -> list[int]:

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from runferry import admission
+from runferry import admission, executor_guard
 from runferry import config as configuration
 from runferry.account import given_account, known_accounts, resolve_account
 from runferry.cluster import Cluster, find_cluster
+from runferry.controller import note_start, remove_stale_lock
 from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
 from runferry.key import put_away
 from runferry.pack_plan import PackPlan, plan_packs
 from runferry.request import Request, make_request
 from runferry.server import job_finds_key
+from runferry.training_job import training_job
 from runferry.wandb_mode import is_online
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Workflow:
     experiments: Mapping[str, Experiment]
     requests: Mapping[str, Request]
     """What a job of each experiment asks for, by the experiment's name."""
+    retries: int = 0
+    """How often Snakemake may start a training again: 0 where nothing decides whether it should."""
 
     @property
     def requirements(self) -> list[str]:
@@ -106,16 +110,24 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
             online = is_online(checked["wandb"])
             put_away(needed_in_jobs=online and not job_finds_key(checked["wandb"]["base_url"]))
         requests = {name: make_request(experiment, cluster) for name, experiment in made.items()}
+        retries = 0
         if controller:
+            remove_stale_lock(_say)
+            retries = _guard(made, cluster)
             admission.check_times(made.values(), cluster)
             admission.check_cap(jobs, cluster)
             # Elsewhere, as for a dry run on a laptop, this folder is not the one that jobs will be submitted from.
             if shutil.which("sbatch"):
                 admission.check_folder(Path.cwd(), cluster)
             requests = _paid(requests, checked, cluster)
-        return Workflow(checked, cluster, made, requests)
+        return Workflow(checked, cluster, made, requests, retries)
     except RunferryError as error:
         _stop(error)
+
+
+def started() -> None:
+    """Do what is to be done once Snakemake has the folder's lock and is about to run jobs."""
+    note_start()
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
@@ -128,6 +140,14 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
     """
     cluster = find_cluster(configuration.cluster_name(config))
     return experiments({**config, "wandb": admission.wandb_of_runs(config["wandb"], cluster)})
+
+
+def _guard(made: Mapping[str, Experiment], cluster: Cluster) -> int:
+    """Have runferry decide what becomes of training jobs; return how often one may be started again at most."""
+    attempts = {name: experiment.attempts for name, experiment in made.items()}
+    if not cluster.slurm or not executor_guard.install(lambda job: training_job(job.output, attempts), _say):
+        return 0
+    return max(attempts.values()) - 1
 
 
 def _paid(requests: Mapping[str, Request], config: Mapping[str, Any], cluster: Cluster) -> dict[str, Request]:
@@ -146,7 +166,11 @@ def _say_retired(cluster: Cluster) -> None:
     if retired:
         data = f" (its data: {retired.data})" if retired.data else ""
         line = f"{cluster.title} is gone since {retired.since}{data}; use --profile profiles/{retired.successor}"
-        print(f"runferry: {line}", file=sys.stderr, flush=True)  # noqa: T201
+        _say(line)
+
+
+def _say(line: str) -> None:
+    print(f"runferry: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _name_no_partition(*, asked: bool) -> None:

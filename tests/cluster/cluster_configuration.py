@@ -33,6 +33,9 @@ PARTITIONS = {
     "base_b5": "7-00:00:00",
 }
 
+URGENT_PARTITION = "urgent"
+"""Its jobs preempt those of the others, which Slurm runs again unless they were submitted with --no-requeue."""
+
 PROLOG = f"""#!/bin/sh
 # Runs on the node as root before a job: the job's own folder on the node's disk.
 folder={LOCALSCRATCH}/$SLURM_JOB_USER.$SLURM_JOB_ID.0
@@ -122,6 +125,9 @@ def slurm_conf(folder: Path, nodes: Sequence[Node], *, cgroups: bool) -> str:
         MailProg=/bin/true
         EnforcePartLimits=ALL
         MinJobAge=300
+        KillWait=10
+        PreemptType=preempt/partition_prio
+        PreemptMode=REQUEUE
         MpiDefault=none
         Prolog={folder}/etc/prolog
         TaskProlog={folder}/etc/task_prolog
@@ -147,6 +153,7 @@ def slurm_conf(folder: Path, nodes: Sequence[Node], *, cgroups: bool) -> str:
     for name, limit in PARTITIONS.items():
         default = "YES" if name == DEFAULT_PARTITION else "NO"
         text += f"PartitionName={name} Nodes={names} Default={default} MaxTime={limit} DefaultTime=01:00:00\n"
+    text += f"PartitionName={URGENT_PARTITION} Nodes={names} PriorityTier=10 PreemptMode=OFF MaxTime=01:00:00\n"
     return text
 
 

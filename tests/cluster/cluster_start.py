@@ -135,7 +135,7 @@ def _start(cluster: Cluster) -> None:
     login = open_namespaces(folder, LOGIN_SIDE)
     database = _install_database(folder, login)
     _open_nodes(cluster)
-    _start_accounting(folder, login, database)
+    _start_accounting(cluster, login, database)
     cluster.start_slurmctld()
     for node in cluster.nodes:
         cluster.start_slurmd(node)
@@ -177,7 +177,8 @@ def _open_nodes(cluster: Cluster) -> None:
     cluster.set_firewall(cluster.firewall)
 
 
-def _start_accounting(folder: Path, login: int, database: subprocess.Popen[bytes]) -> None:
+def _start_accounting(cluster: Cluster, login: int, database: subprocess.Popen[bytes]) -> None:
+    folder = cluster.folder
     volatile, log, etc = (folder / name for name in ("volatile", "log", "etc"))
     if database.wait():
         msg = f"found no database, expected mariadb-install-db to make it: {_last_line(log / 'mariadb-install.out')}"
@@ -188,8 +189,7 @@ def _start_accounting(folder: Path, login: int, database: subprocess.Popen[bytes
     mariadb += ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M"]
     start_daemon(login, log / "mariadb.out", *mariadb)
     _wait(folder, "MariaDB", lambda: network.listening(configuration.MARIADB))
-    # slurmdbd has no option for it: its configuration is beside what this variable names.
-    start_daemon(login, log / "slurmdbd.out", "env", f"SLURM_CONF={etc / 'slurm.conf'}", "slurmdbd", "-D")
+    cluster.start_slurmdbd()
     _wait(folder, "slurmdbd", lambda: network.listening(network.SLURMDBD))
     manage = ["sacctmgr", "--immediate", "--quiet"]
     call(*manage, "add", "cluster", "runferry")

@@ -94,6 +94,13 @@ class User:
             job for job, place in (line.split(maxsplit=1) for line in queue.splitlines()) if place == str(self.folder)
         ]
 
+    def job_of(self, experiment: str) -> str:
+        """The id of the job in the queue that trains an experiment's only run."""
+        queue = self.cluster.run("squeue", "--noheader", "--format=%i|%k|%Z")
+        fields = [line.split("|") for line in queue.splitlines()]
+        (job,) = [job for job, comment, place in fields if place == str(self.folder) and f"_{experiment}_" in comment]
+        return job
+
 
 def attempts(run: Path) -> list[dict[str, Any]]:
     """The records of a run's attempts, first to last."""

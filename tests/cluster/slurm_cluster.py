@@ -68,6 +68,10 @@ class Cluster:
         """Run a command on a node, outside any job, as its administrator would."""
         return self.run(*inside(self._keeper(node)), *command, check=check)
 
+    def daemons(self) -> list[str]:
+        """Name the programs that run on the login side, Slurm's own among them."""
+        return self.programs(LOGIN_SIDE)
+
     def programs(self, node: str) -> list[str]:
         """Name the programs that run on a node."""
         return self.on_node(node, "ps", "-eo", "comm=").split()
@@ -141,6 +145,17 @@ class Cluster:
         """Start the scheduler; it remembers its jobs."""
         log, conf = self.folder / "log" / "slurmctld.out", self.folder / "etc" / "slurm.conf"
         start_daemon(self._keeper(LOGIN_SIDE), log, "slurmctld", "-D", "-f", conf)
+
+    def stop_slurmdbd(self) -> None:
+        """Stop the accounting."""
+        self.on_node(LOGIN_SIDE, "pkill", "-TERM", "-x", "slurmdbd")
+        wait_for(lambda: "slurmdbd" not in self.programs(LOGIN_SIDE), "the end of slurmdbd")
+
+    def start_slurmdbd(self) -> None:
+        """Start the accounting."""
+        log, conf = self.folder / "log" / "slurmdbd.out", self.folder / "etc" / "slurm.conf"
+        # It has no option for it: its configuration is beside what this variable names.
+        start_daemon(self._keeper(LOGIN_SIDE), log, "env", f"SLURM_CONF={conf}", "slurmdbd", "-D")
 
     def set_cable(self, node: str, state: str) -> None:
         """Unplug a node (`down`) or plug it in again (`up`)."""

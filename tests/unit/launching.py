@@ -27,7 +27,7 @@ try:
     sys.exit(launch(RunFolder(Path(sys.argv[1])), limits=TimeLimits(**json.loads(sys.argv[2]))))
 except RunferryError as error:
     print(error, file=sys.stderr)
-    sys.exit(1)
+    sys.exit(error.exit_code)
 """
 
 KEY = "0123456789" * 4

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from launching import KEY, is_running, lines, make_run, run_to_end, start, wait_for, wait_for_line
+from launching import KEY, is_running, lines, make_run, run_to_end, start, wait_for_line
 
 from runferry.attempt import Attempt, Ending
-from runferry.errors import ConfigError
+from runferry.errors import AnotherAttemptError, ConfigError
+from runferry.files import write_json
 from runferry.launch import launch
 from runferry.run_folder import RunFolder
 
@@ -458,14 +459,47 @@ def test_a_signal_while_the_environment_is_unpacked_ends_the_attempt(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_two_runs_of_one_folder_at_once_do_not_disturb_each_other(tmp_path):
+def test_of_two_launchers_of_one_run_the_second_leaves(tmp_path):
     folder = make_run(tmp_path / "run", python("import time; print('up'); time.sleep(600)"))
-    first, second = start(folder), start(folder)
+    first = start(folder)
     try:
-        wait_for(lambda: folder.log_file.exists() and lines(folder).count("up") == 2, "two commands")
-        assert {attempt["pid"] for attempt in folder.attempts()} == {first.pid, second.pid}
+        wait_for_line(folder, "up")
+        code, errors = run_to_end(folder)
+        assert code == AnotherAttemptError.exit_code
+        assert f"attempt 1 (process {first.pid} on {os.uname().nodename}) is at work on this run" in errors
+        assert first.poll() is None
     finally:
-        for launcher in (first, second):
-            launcher.terminate()
-            launcher.communicate()
-    assert [attempt["outcome"] for attempt in folder.attempts()] == ["killed", "killed"]
+        first.terminate()
+        first.communicate()
+    assert [attempt["reason"] for attempt in folder.attempts()] == ["stopped", "not started"]
+
+
+def test_a_launcher_ends_its_command_when_a_newer_attempt_has_taken_over(tmp_path):
+    folder = make_run(tmp_path / "run", python("import time; print('up'); time.sleep(600)"))
+    launcher = start(folder)
+    wait_for_line(folder, "up")
+    write_json(folder.attempts_folder / "2.json", {"attempt": 2, "outcome": "taking over", "segments": []})
+    launcher.communicate(timeout=60)
+    first, _ = folder.attempts()
+    assert first["reason"] == "superseded"
+    assert not folder.trained_file.exists()
+
+
+def test_an_attempt_that_left_no_word_is_ended_by_the_next_one(tmp_path):
+    folder = make_run(tmp_path / "run", python("print('done')"))
+    gone = {"attempt": 1, "outcome": "running", "host": os.uname().nodename, "pid": 2**22, "job": None, "segments": []}
+    write_json(folder.attempts_folder / "1.json", gone)
+    assert run_to_end(folder)[0] == 0
+    first, second = folder.attempts()
+    assert (first["outcome"], first["reason"]) == ("lost", "lost")
+    assert second["outcome"] == "finished"
+
+
+def test_a_job_that_slurm_runs_again_after_its_training_ended_does_not_train_again(tmp_path):
+    folder = make_run(tmp_path / "run", python("print('trained')"))
+    assert run_to_end(folder, {"SLURM_JOB_ID": "7"})[0] == 0
+    # As Snakemake does before it starts a job.
+    folder.trained_file.unlink()
+    assert run_to_end(folder, {"SLURM_JOB_ID": "7"})[0] == 0
+    assert folder.trained_file.exists()
+    assert lines(folder).count("trained") == 1

@@ -24,12 +24,6 @@ trap 'echo term >>"$RUNFERRY_RUN_FOLDER/got"; sleep 0.6; exit 0' TERM
 touch "$RUNFERRY_RUN_FOLDER/ready"
 while :; do sleep 0.05; done
 """
-# Ends at the second SIGTERM only: the first is its launcher's, the other one its launcher's keeper's.
-STUBBORN = """
-n=0
-trap 'n=$((n + 1)); [ $n -lt 2 ] || exit 0' TERM
-while :; do sleep 0.05; done
-"""
 
 
 class PackOf:
@@ -112,11 +106,13 @@ def test_a_second_job_of_a_pack_runs_what_the_first_one_lost(tmp_path):
     pack = PackOf(tmp_path, "true", "true", "true", "true")
     lost = pack.runs[1].attempts_folder / "1.json"
     lost.parent.mkdir()
-    lost.write_text(json.dumps({"attempt": 1, "outcome": "running"}))
+    # Of a process that is there no more: a number that Linux gives to none.
+    record = {"attempt": 1, "outcome": "running", "host": os.uname().nodename, "pid": 2**22 + 1, "segments": []}
+    lost.write_text(json.dumps(record))
     for finished in (pack.runs[2].trained_file, pack.runs[3].finished_file):
         finished.write_text("{}")
     assert pack.run()[0] == 0
-    assert pack.outcomes == [["finished"], ["running", "finished"], [], []]
+    assert pack.outcomes == [["finished"], ["lost", "finished"], [], []]
 
 
 def test_a_run_that_failed_before_the_pack_was_made_is_run_by_it(tmp_path):
@@ -130,8 +126,7 @@ def test_a_run_that_failed_before_the_pack_was_made_is_run_by_it(tmp_path):
 
 def test_a_run_that_is_to_go_on_leaves_the_pack_undone(tmp_path, monkeypatch):
     pack = PackOf(tmp_path, "exit 3", "true")
-    for module in ("runferry.launch_pack", "runferry.pack"):
-        monkeypatch.setattr(f"{module}.should_continue", lambda run: run.path.name == "run0")
+    monkeypatch.setattr("runferry.pack.should_continue", lambda run: run.path.name == "run0")
     assert launch_pack(pack.folder) == 1
     assert pack.done is None
     made = Pack(**json.loads((pack.folder / "runs.json").read_text()))
@@ -149,12 +144,19 @@ def test_a_signal_comes_to_each_command_once_and_nothing_is_started_after_it(tmp
     job.communicate(timeout=30)
     assert job.returncode == 143
     assert [(run.path / "got").read_text() for run in pack.runs[:2]] == ["term\n", "term\n"]
-    assert pack.outcomes == [["finished"], ["finished"], []]
+    assert pack.outcomes == [["stopped"], ["stopped"], []]
     assert pack.done is None
     assert "got SIGTERM; no other run is started" in (pack.folder / "pack.log").read_text()
     # The next job has the rest.
     assert pack.run()[0] == 0
-    assert pack.outcomes == [["finished"], ["finished"], ["finished"]]
+    assert pack.outcomes == [["stopped"], ["stopped"], ["finished"]]
+
+
+def test_a_run_that_cannot_be_started_keeps_no_other_from_being_settled(tmp_path):
+    pack = PackOf(tmp_path, "true", "true")
+    pack.runs[0].run_file.unlink()
+    assert pack.run()[0] == 0
+    assert pack.done == {"run0": 2, "run1": 0}
 
 
 def test_a_launcher_that_is_killed_is_seen_and_the_others_go_on(tmp_path):
@@ -171,18 +173,21 @@ def test_a_launcher_that_is_killed_is_seen_and_the_others_go_on(tmp_path):
 def test_a_run_takes_no_time_of_the_next(tmp_path):
     pack = PackOf(tmp_path, WAITING, 'echo "$RUNFERRY_RUN_END" >"$RUNFERRY_RUN_FOLDER/end"', seconds=1)
     before = time.time()
-    assert pack.run()[0] == 0
-    assert (pack.runs[0].path / "got").read_text() == "term\n"
-    assert "run run0: its time is over" in (pack.folder / "pack.log").read_text()
-    assert pack.outcomes == [["finished"], ["finished"]]
+    # Its launcher warns it, as before the time limit of a job, and so it is to go on in another.
+    assert pack.run()[0] == 1
+    assert [run.attempts()[0]["reason"] for run in pack.runs] == ["time limit", None]
+    assert (pack.runs[0].path / "got").read_text().startswith("term\n")
     assert before + 1 < float((pack.runs[1].path / "end").read_text()) < time.time() + 2
+    assert pack.done is None
 
 
-def test_a_run_that_does_not_end_when_its_time_is_over_is_killed(tmp_path):
-    pack = PackOf(tmp_path, STUBBORN, "true", seconds=1)
+def test_a_launcher_that_does_not_end_when_its_runs_time_is_over_is_killed(tmp_path):
+    # As one does that waits for a filesystem.
+    pack = PackOf(tmp_path, "kill -STOP $PPID; while :; do sleep 0.05; done", "true", seconds=1)
     assert launch_pack(pack.folder, overtime_seconds=0.5) == 0
     assert pack.done == {"run0": 137, "run1": 0}
     assert pack.outcomes == [["killed"], ["finished"]]
+    assert "run run0: its time is over" in (pack.folder / "pack.log").read_text()
 
 
 def test_when_the_packs_process_is_killed_its_runs_end(tmp_path):
@@ -193,7 +198,7 @@ def test_when_the_packs_process_is_killed_its_runs_end(tmp_path):
     job.kill()
     job.communicate()
     wait_for(lambda: not is_running(launcher), "the end of the launcher")
-    assert pack.outcomes == [["finished"]]
+    assert pack.outcomes == [["stopped"]]
 
 
 def test_a_run_that_was_trained_is_settled(tmp_path):

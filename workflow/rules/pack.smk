@@ -26,6 +26,8 @@ rule train_pack:
         done="<results>/{experiment}/packs/{pack}/done.json",
     log:
         "<results>/{experiment}/packs/{pack}/pack.log",
+    # As of rule `train`.
+    retries: plan.retries
     conda:
         "../envs/runferry.yaml"
     threads: lambda wildcards: packs.request(wildcards.experiment, wildcards.pack).cores

@@ -22,6 +22,8 @@ rule train:
         "<results>/{experiment}/{run}/train.log",
     wildcard_constraints:
         run=packs.alone,
+    # Which runs are started again, and how often, is decided for each: see runferry.executor_guard.
+    retries: plan.retries
     conda:
         "../envs/runferry.yaml"
     threads: lambda wildcards: plan.requests[wildcards.experiment].cores

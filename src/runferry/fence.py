@@ -1,0 +1,139 @@
+"""Keeps two attempts from writing to one run at once.
+
+An attempt takes its number, which no other can have, and looks at those before it that have not ended. One that is at
+work makes it leave. One whose job Slurm calls over is over; but a node that Slurm has lost may go on computing, and
+where nobody can say whether an attempt still runs it is told to stop: each running attempt looks every
+`LOOK_SECONDS` whether a newer one has taken over, and ends its command then. The newer one waits for longer than that
+before it starts its own.
+
+What it rests on: the shared filesystem shows a file that was made on one node to another within `WAIT_SECONDS` less
+`LOOK_SECONDS`. A node that cannot reach the shared filesystem cannot write to the run either.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from runferry import reasons, slurm
+from runferry.attempt import UNDER_WAY
+from runferry.continuation import end_record
+from runferry.errors import AnotherAttemptError
+from runferry.processes import is_alive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runferry.attempt import Attempt
+
+LOOK_SECONDS = 10.0
+WAIT_SECONDS = 30.0
+
+_PATIENCE_SECONDS = 600.0
+"""For Slurm to answer, and for a job that is ending to end."""
+
+
+def take_turn(attempt: Attempt, note: Callable[[str], None]) -> None:
+    """Return when this attempt alone may work on the run; end the records of earlier ones that are over.
+
+    Parameters
+    ----------
+    attempt
+        Has just begun; its record says "waiting", and "running" afterwards.
+    note
+        Takes a line that says what is waited for.
+
+    Raises
+    ------
+    AnotherAttemptError
+        When another one is at work. The record says so.
+    """
+    others = [record for record in attempt.folder.attempts() if record["attempt"] < attempt.number]
+    unsure = False
+    for record in others:
+        if record.get("outcome") in UNDER_WAY:
+            unsure |= _wait_for(record, attempt, note)
+    if unsure:
+        attempt.set_outcome("taking over")
+        note(
+            f"an earlier attempt may still run where nobody sees it; in {WAIT_SECONDS:.0f} s it will have seen this one"
+        )
+        time.sleep(WAIT_SECONDS)
+    attempt.set_outcome("running")
+
+
+class FenceWatch:
+    """Says when a newer attempt has taken over."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._next = time.monotonic() + LOOK_SECONDS
+        self.superseded = False
+
+    def seconds_to_next(self) -> float:
+        """Give the seconds to the next look."""
+        return max(0.0, self._next - time.monotonic())
+
+    def look(self) -> bool:
+        """Look, if it is time to; True when a newer attempt has taken over."""
+        if not self.superseded and time.monotonic() >= self._next:
+            self._next = time.monotonic() + LOOK_SECONDS
+            self.superseded = any(
+                record["attempt"] > self._attempt.number and record.get("outcome") in {"taking over", "running"}
+                for record in self._attempt.folder.attempts()
+            )
+        return self.superseded
+
+
+def _wait_for(record: dict[str, Any], attempt: Attempt, note: Callable[[str], None]) -> bool:
+    """Wait until an earlier attempt is over; True where that cannot be known."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    said = False
+    while True:
+        state = _state_of(record, attempt)
+        if state == "at work":
+            where = f"job {record['job']}" if record.get("job") else f"process {record.get('pid')}"
+            message = f"attempt {record['attempt']} ({where} on {record.get('host')}) is at work on this run"
+            raise AnotherAttemptError(f"{message}; this one leaves it to that")
+        if state not in {"ending", "no answer"}:
+            end_record(attempt.folder, record, state)
+            return _may_still_run(record, state)
+        if time.monotonic() > deadline:
+            end_record(attempt.folder, record, reasons.LOST)
+            return True
+        if not said:
+            note(f"waiting for attempt {record['attempt']} (job {record.get('job')}) to end")
+            said = True
+        time.sleep(5)
+
+
+def _state_of(record: dict[str, Any], attempt: Attempt) -> str:
+    """Say "at work", "ending", "no answer", or the reason for which it is over."""
+    job, here = record.get("job"), record.get("host") == socket.gethostname()
+    if job and job == attempt.record["job"]:
+        # Slurm has begun the job again.
+        return reasons.of_state(slurm.earlier_state(job)) or reasons.REQUEUED
+    if here and _alive(record):
+        return "at work"
+    if not job:
+        return reasons.LOST
+    queued = slurm.queued_jobs()
+    if queued is None:
+        return "no answer"
+    found = next((one for one in queued if one.id == job), None)
+    if found and found.active:
+        return "ending" if found.state == "COMPLETING" or here else "at work"
+    states = slurm.ended_jobs([job]) or {}
+    return reasons.of_state(found.state if found else states.get(job)) or reasons.LOST
+
+
+def _may_still_run(record: dict[str, Any], reason: str) -> bool:
+    """Tell whether an attempt that Slurm calls over may go on all the same: its node was lost, or left it behind."""
+    if record.get("host") == socket.gethostname():
+        return _alive(record)
+    return reason in {reasons.NODE_FAILURE, reasons.LOST, reasons.PREEMPTED, reasons.REQUEUED}
+
+
+def _alive(record: dict[str, Any]) -> bool:
+    return is_alive(int(record["pid"]), record.get("pid_start"))

@@ -1,0 +1,130 @@
+"""What Slurm says of jobs: of those in the queue, of those that have ended, and when one has to end.
+
+Slurm that does not answer is not a job that is gone: every function here tells the two apart.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SECONDS = 30
+"""To wait for an answer."""
+
+ACTIVE = frozenset(
+    {
+        "PENDING",
+        "CONFIGURING",
+        "RUNNING",
+        "SUSPENDED",
+        "STOPPED",
+        "RESIZING",
+        "SIGNALING",
+        "STAGE_OUT",
+        "COMPLETING",
+        "REQUEUED",
+        "REQUEUE_HOLD",
+        "REQUEUE_FED",
+        "SPECIAL_EXIT",
+        "REVOKED",
+    }
+)
+"""States of a job that has not ended, or that will run again (squeue(1), JOB STATE CODES)."""
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job as squeue has it."""
+
+    id: str
+    state: str
+    """As `RUNNING`. A job that has ended stays in the queue for MinJobAge seconds (300 by default)."""
+    comment: str
+    """What was given to sbatch; the executor plugin writes the rule and its wildcards into it."""
+    folder: str
+    """The working directory that it was submitted from."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not ended, or will run again."""
+        return self.state in ACTIVE
+
+
+def queued_jobs() -> list[QueuedJob] | None:
+    """List the user's jobs in the queue; None when Slurm does not answer."""
+    lines = ask("squeue", "--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%k|%Z")
+    if lines is None:
+        return None
+    fields = [line.split("|", 3) for line in lines]
+    return [QueuedJob(*four) for four in fields if len(four) == 4]
+
+
+def ended_jobs(jobs: Iterable[str]) -> dict[str, str] | None:
+    """Give the last state of jobs as Slurm's accounting has it.
+
+    Parameters
+    ----------
+    jobs
+        Their ids.
+
+    Returns
+    -------
+    dict
+        Id -> state, such as `NODE_FAIL`; of a job of which a step ran out of memory `OUT_OF_MEMORY`, where the job
+        itself is only `FAILED`. A job that is not known is not in it. None when accounting does not answer.
+    """
+    named = ",".join(jobs)
+    if not named:
+        return {}
+    lines = ask("sacct", "--noheader", "--parsable2", f"--jobs={named}", "--format=JobID,State")
+    if lines is None:
+        return None
+    states: dict[str, str] = {}
+    for line in lines:
+        name, _, state = line.partition("|")
+        # "CANCELLED by 1000"
+        word = state.partition(" ")[0]
+        job, dot, _ = name.partition(".")
+        if not dot or (word == "OUT_OF_MEMORY" and states.get(job) in {"FAILED", "COMPLETED"}):
+            states[job] = word
+    return states
+
+
+def earlier_state(job: str) -> str | None:
+    """Give the state in which the run of a job before its present one ended, where it was requeued; None if unknown."""
+    lines = ask(
+        "sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--jobs={job}", "--format=State"
+    )
+    return lines[-2].partition(" ")[0] if lines and len(lines) > 1 else None
+
+
+def end_time(job: str) -> float | None:
+    """Give when a job has to end by its time limit, in seconds since 1970; None where Slurm does not say."""
+    lines = ask("scontrol", "--oneliner", "show", "job", job)
+    for field in (lines or [""])[0].split():
+        name, _, value = field.partition("=")
+        if name == "EndTime":
+            try:
+                return time.mktime(time.strptime(value, "%Y-%m-%dT%H:%M:%S"))
+            except ValueError:
+                # "Unknown"
+                return None
+    return None
+
+
+def ask(*command: str) -> list[str] | None:
+    """Run one of Slurm's programs; return the lines that it printed, or None where there is none or it failed."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else None

@@ -1,0 +1,111 @@
+"""The launcher's own clock: a job that Slurm ends at its time limit hears nothing of it before SIGKILL.
+
+The signal that Slurm sends at the limit, and those that `sbatch --signal` can send before it, reach the processes that
+the executor plugin starts and never the command (measured, plugin 2.8.0). So the launcher finds out when the job has
+to end, warns the command in time, and ends it in time to have its rows written.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runferry import slurm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RUN_END_VARIABLE = "RUNFERRY_RUN_END"
+"""Tells a launcher when its run has to end because others follow it in the job, in seconds since 1970."""
+
+LEAST_SECONDS, MOST_SECONDS = 10.0, 90.0
+"""Before the end, in which a command that has not ended is ended and what wandb holds is written."""
+
+
+@dataclass(frozen=True)
+class WarningSettings:
+    """What the command is sent before its job's time limit.
+
+    Attributes
+    ----------
+    signal
+        Its number.
+    seconds
+        How long before the end; None is 5 minutes, or a tenth of the job's time where that is less.
+    """
+
+    signal: int
+    seconds: float | None
+
+
+class JobClock:
+    """Says when the command is to be warned, and when it is to be ended.
+
+    Attributes
+    ----------
+    warned
+        Whether the time for the warning has come.
+    """
+
+    def __init__(self, settings: WarningSettings, end: float | None) -> None:
+        """Take when the job has to end (seconds since 1970), or None where nothing limits it."""
+        self.warned = False
+        self.settings = settings
+        self._end = end
+        left = 0.0 if end is None else max(0.0, end - time.time())
+        self._before = min(300.0, left / 10) if settings.seconds is None else settings.seconds
+        self._last = min(MOST_SECONDS, max(LEAST_SECONDS, self._before / 3))
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the job's end; nothing where nothing limits it."""
+        return 0.0 if self._end is None else self._end - time.time()
+
+    @property
+    def last_seconds(self) -> float:
+        """For everything after the command has been told to end by force."""
+        return self._last
+
+    def seconds_to_next(self) -> float | None:
+        """Give the seconds to the next thing to do."""
+        if self._end is None:
+            return None
+        return max(0.0, self._end - (self._last if self.warned else self._before) - time.time())
+
+    def due(self) -> bool:
+        """Tell whether there is something to do: the warning, or, once `warned`, the end by force."""
+        seconds = self.seconds_to_next()
+        return seconds is not None and seconds <= 0
+
+    def extend(self, end: float | None) -> bool:
+        """Take over a new end of the job, which an administrator may have moved; True when it is later."""
+        if self._end is None or end is None or end <= self._end + 1:
+            return False
+        self._end = end
+        return True
+
+
+def job_end() -> float | None:
+    """Return when the job that this process belongs to has to end, in seconds since 1970; None where nothing limits it.
+
+    Newer versions of Slurm say it in the job's variables, the others when they are asked.
+    """
+    ends = [
+        float(given)
+        for name in (RUN_END_VARIABLE, "SLURM_JOB_END_TIME")
+        if (given := os.environ.get(name, "")).isdigit()
+    ]
+    job = os.environ.get("SLURM_JOB_ID")
+    if job and "SLURM_JOB_END_TIME" not in os.environ:
+        asked = slurm.end_time(job)
+        ends += [] if asked is None else [asked]
+    return min(ends, default=None)
+
+
+def warning_of(run: Mapping[str, Any]) -> WarningSettings:
+    """Read the settings from a run's record; one that was written without them has the defaults."""
+    given: dict[str, Any] = run.get("warning") or {}
+    return WarningSettings(int(signal.Signals[given.get("signal", "SIGTERM")]), given.get("seconds"))

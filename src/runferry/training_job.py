@@ -1,0 +1,61 @@
+"""Which runs a job of Snakemake's trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runferry.errors import ConfigError
+from runferry.pack import done_file, read_pack, run_folders
+from runferry.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """A job that trains.
+
+    Attributes
+    ----------
+    done_file
+        Its output, which says that nothing is left to do.
+    folders
+        The runs that it brings further.
+    attempts
+        Jobs that may be submitted for it, one after the other.
+    """
+
+    done_file: Path
+    folders: tuple[RunFolder, ...]
+    attempts: int
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.done_file.exists()
+
+
+def training_job(outputs: Iterable[str], attempts: Mapping[str, int]) -> TrainingJob | None:
+    """Say what the job with these outputs trains; None for one that does not train.
+
+    Parameters
+    ----------
+    outputs
+        As Snakemake has them: by these a job is known, whatever another workflow calls its rule.
+    attempts
+        How many jobs a run may have, by experiment.
+    """
+    for output in map(Path, outputs):
+        run = RunFolder(output.parent)
+        if output == run.path / "trained.json" and run.run_file.exists():
+            return TrainingJob(output, (run,), attempts.get(run.path.parent.name, 1))
+        if output == done_file(output.parent):
+            try:
+                pack = read_pack(output.parent)
+            except ConfigError:
+                continue
+            return TrainingJob(output, tuple(run_folders(output.parent, pack)), attempts.get(output.parents[2].name, 1))
+    return None

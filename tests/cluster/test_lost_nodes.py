@@ -1,0 +1,147 @@
+"""Nodes that are lost, preempted or left without their scheduler: no run is trained twice at once, no row is lost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from cluster_configuration import URGENT_PARTITION
+from cluster_user import User, attempts, rows_on_disk
+from ending_early import (
+    TRAIN,
+    assert_held_once,
+    experiment,
+    has_logged,
+    logged,
+    reasons,
+    run_of,
+    wait_until,
+)
+from slurm_cluster import Cluster
+
+from runferry.standin import running
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+
+LOST_AT_MOST = 8
+"""Rows, at two a second: wandb's buffer (runferry.launch.FLUSH_SECONDS) and the moment in which it is written."""
+WHOLE_NODE = {"cores": 48}
+
+
+@pytest.fixture
+def server():
+    with running(key="5ec2e7" * 7) as standin:
+        yield standin
+
+
+@pytest.fixture
+def user(tmp_path, cluster_alone: Cluster, server) -> User:
+    return User(tmp_path / "scratch", cluster_alone, TRAIN, **server.environment)
+
+
+def _node_of(user: User, name: str) -> str:
+    return attempts(run_of(user, name))[-1]["host"]
+
+
+def _wait_until_idle(cluster: Cluster) -> None:
+    wait_until(lambda: {*cluster.states().values()} == {"idle"}, f"idle nodes, found {cluster.states()}")
+
+
+def _assert_all_but_a_moment(server, run) -> None:
+    written = sorted(set(rows_on_disk(run, "loss")))
+    assert len(logged(run)) - len(written) <= LOST_AT_MOST
+    assert assert_held_once(server, run, written)["state"] == "finished"
+
+
+def test_a_run_goes_on_elsewhere_when_its_node_is_lost_though_the_lost_node_goes_on(user, cluster_alone, server):
+    user.configure(
+        {
+            "slurmd": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
+            "cable": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
+        }
+    )
+    controller = user.start("narval")
+    try:
+        for name in ("slurmd", "cable"):
+            wait_until(has_logged(user, name, 6), f"six steps of {name}")
+        dead, cut = _node_of(user, "slurmd"), _node_of(user, "cable")
+        assert dead != cut
+        cluster_alone.kill_slurmd(dead)
+        cluster_alone.set_cable(cut, "down")
+        assert controller.wait(400) == 0, (user.folder / "controller.log").read_text()
+    finally:
+        cluster_alone.set_cable(cut, "up")
+        cluster_alone.start_slurmd(dead)
+        controller.kill()
+        _wait_until_idle(cluster_alone)
+    for name in ("slurmd", "cable"):
+        run = run_of(user, name)
+        first, second = attempts(run)
+        assert second["outcome"] == "finished"
+        assert second["host"] not in {dead, cut}
+        # The first one saw that it had been given up, and ended before the second one began to log.
+        assert first["reason"] in {"superseded", "node failure"}
+        lines = [line.split() for line in (run / "logged").read_text().splitlines()]
+        assert [attempt for attempt, _ in lines] == sorted(attempt for attempt, _ in lines)
+        _assert_all_but_a_moment(server, run)
+
+
+def test_a_preempted_run_goes_on_whether_or_not_slurm_runs_it_again(user, cluster_alone, server):
+    user.configure(
+        {
+            "again": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
+            "gone": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
+        }
+    )
+    controller = user.start("narval")
+    try:
+        for name in ("again", "gone"):
+            wait_until(has_logged(user, name, 6), f"six steps of {name}")
+        cluster_alone.run("scontrol", "update", f"job={(run_of(user, 'gone') / 'job').read_text()}", "requeue=0")
+        urgent = ["--account=def-test_cpu", f"--partition={URGENT_PARTITION}", "--exclusive", "--wrap=sleep 5"]
+        for name in ("again", "gone"):
+            cluster_alone.submit(*urgent, f"--nodelist={_node_of(user, name)}", cwd=user.folder)
+        assert controller.wait(400) == 0, (user.folder / "controller.log").read_text()
+    finally:
+        controller.kill()
+    for name in ("again", "gone"):
+        run = run_of(user, name)
+        assert reasons(run) == ["preempted", None]
+        _assert_all_but_a_moment(server, run)
+    assert len({record["job"] for record in attempts(run_of(user, "again"))}) == 1
+    assert len({record["job"] for record in attempts(run_of(user, "gone"))}) == 2
+
+
+def test_an_outage_of_slurm_is_waited_out(user, cluster_alone, server):
+    user.configure(
+        {
+            # Ends while the scheduler is away.
+            "short": experiment(user, 40, 0.5),
+            "long": experiment(user, 170, 0.5),
+        }
+    )
+    cluster_alone.stop_slurmctld()
+    controller = user.start("narval")
+    log = user.folder / "controller.log"
+    try:
+        wait_until(lambda: "Slurm does not answer; trying to submit" in log.read_text(), "word of the outage")
+        cluster_alone.start_slurmctld()
+        for name in ("short", "long"):
+            wait_until(has_logged(user, name, 6), f"six steps of {name}")
+        cluster_alone.stop_slurmdbd()
+        cluster_alone.stop_slurmctld()
+        time.sleep(60)
+        assert controller.poll() is None, log.read_text()
+        cluster_alone.start_slurmctld()
+        assert controller.wait(300) == 0, log.read_text()
+    finally:
+        controller.kill()
+        if "slurmdbd" not in cluster_alone.daemons():
+            cluster_alone.start_slurmdbd()
+        if "slurmctld" not in cluster_alone.daemons():
+            cluster_alone.start_slurmctld()
+        _wait_until_idle(cluster_alone)
+    for name in ("short", "long"):
+        run = run_of(user, name)
+        assert reasons(run) == [None]
+        assert assert_held_once(server, run)["state"] == "finished"
