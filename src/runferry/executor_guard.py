@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Any
 from runferry import slurm
 from runferry.continuation import settle, should_continue
 from runferry.errors import ConfigError
+from runferry.reasons import CONTINUED, LOST, of_state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
+    from runferry.run_folder import RunFolder
     from runferry.training_job import TrainingJob
 
 PLUGIN = "snakemake_executor_plugin_slurm"
@@ -187,13 +189,19 @@ class Guard:
             self.say(f"{training.done_file.parent}: job {found} is at work on it, and is waited for")
             _report_submission(executor, info.job, found)
             return
-        if not self._goes_on(training, info.job):
+        if not self._goes_on(training, info, state):
             _last_attempt(info.job)
         words = f"SLURM-job '{info.external_jobid}' ended as {state or 'one that Slurm no longer knows'}. "
         executor.report_job_error(info, msg=f"{words}{_last_words(training)}")
 
-    def _goes_on(self, training: TrainingJob, job: Any) -> bool:
-        names = [folder.path.name for folder in training.folders if should_continue(folder)]
+    def _goes_on(self, training: TrainingJob, info: Any, state: str) -> bool:
+        job = info.job
+        lost = (of_state(state) if state else LOST) in CONTINUED
+        names = [
+            folder.path.name
+            for folder in training.folders
+            if should_continue(folder) or (lost and not _has_begun(folder, info.external_jobid))
+        ]
         if not names:
             return False
         if job.attempt >= training.attempts:
@@ -246,12 +254,28 @@ def install(find: Callable[[Any], TrainingJob | None], say: Callable[[str], None
         message = f"{PLUGIN}: found no {', '.join(missing)} in its Executor, expected those of versions 2.5.3 to 2.8"
         raise ConfigError(f"{message}; type: pip install 'snakemake-executor-plugin-slurm<3'")
     plain: Mapping[str, Any] = getattr(executor, "_runferry_plain", None) or {
-        name: getattr(executor, name) for name in _WRAPPED
+        name: getattr(executor, name) for name in (*_WRAPPED, "run_array_jobs") if hasattr(executor, name)
     }
-    guard = Guard(find, say)
+    for name, wrapper in _wrappers(Guard(find, say), plain).items():
+        setattr(executor, name, wrapper)
+    executor._runferry_plain = plain
+    return True
+
+
+def _wrappers(guard: Guard, plain: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
+    """Make the methods that take the place of the plugin's own, which are in `plain`."""
 
     def run_job(self: Any, job: Any) -> None:
         guard.run_job(lambda job: plain["run_job"](self, job), self, job)
+
+    def run_array_jobs(self: Any, jobs: list[Any]) -> None:
+        # In an array, the first task's end is taken for that of all (plugin 2.8.0): trainings are submitted one by one.
+        trainings = [job for job in jobs if guard.find(job)]
+        others = [job for job in jobs if job not in trainings]
+        for job in trainings:
+            run_job(self, job)
+        if others:
+            plain["run_array_jobs"](self, others)
 
     async def check_active_jobs(self: Any, active_jobs: list[Any]) -> AsyncGenerator[Any]:
         async for info in guard.check(lambda infos: plain["check_active_jobs"](self, infos), self, active_jobs):
@@ -266,10 +290,9 @@ def install(find: Callable[[Any], TrainingJob | None], say: Callable[[str], None
 
         guard.report_error(report, self, job_info, msg=msg, **words)
 
-    executor._runferry_plain = plain
-    for wrapper in (run_job, check_active_jobs, cancel_jobs, report_job_error):
-        setattr(executor, wrapper.__name__, wrapper)
-    return True
+    made = (run_job, run_array_jobs, check_active_jobs, cancel_jobs, report_job_error)
+    # 2.5.3 has no arrays.
+    return {wrapper.__name__: wrapper for wrapper in made if wrapper.__name__ in plain}
 
 
 def _report_submission(executor: Any, job: Any, slurm_job: str) -> None:
@@ -281,6 +304,11 @@ def _report_submission(executor: Any, job: Any, slurm_job: str) -> None:
     # 2.8.0 submits in threads of its own.
     report = getattr(executor, "_report_job_submission_threadsafe", executor.report_job_submission)
     report(info)
+
+
+def _has_begun(folder: RunFolder, job: str) -> bool:
+    """Tell whether a run has had an attempt in a job."""
+    return any(record.get("job") == job for record in folder.attempts())
 
 
 def _last_attempt(job: Any) -> None:

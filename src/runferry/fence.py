@@ -136,4 +136,4 @@ def _may_still_run(record: dict[str, Any], reason: str) -> bool:
 
 
 def _alive(record: dict[str, Any]) -> bool:
-    return is_alive(int(record["pid"]), record.get("pid_start"))
+    return bool(record.get("pid")) and is_alive(int(record["pid"]), record.get("pid_start"))

@@ -57,7 +57,7 @@ class JobClock:
         self._end = end
         left = 0.0 if end is None else max(0.0, end - time.time())
         self._before = min(300.0, left / 10) if settings.seconds is None else settings.seconds
-        self._last = min(MOST_SECONDS, max(LEAST_SECONDS, self._before / 3))
+        self._last = min(MOST_SECONDS, max(LEAST_SECONDS, self._before / 3), self._before / 2)
 
     @property
     def seconds_left(self) -> float:

@@ -98,7 +98,8 @@ def slurm_conf(folder: Path, nodes: Sequence[Node], *, cgroups: bool) -> str:
         SlurmdPort={network.SLURMD}
         SrunPortRange={network.SRUN[0]}-{network.SRUN[1]}
         AuthType=auth/munge
-        AuthInfo=socket={folder}/munge/socket
+        # A job that is requeued waits for its old credentials to end: two minutes, unless these end sooner.
+        AuthInfo=socket={folder}/munge/socket,cred_expire=20
         SlurmUser=root
         SlurmdUser=root
         StateSaveLocation={folder}/volatile/slurmctld
@@ -118,7 +119,7 @@ def slurm_conf(folder: Path, nodes: Sequence[Node], *, cgroups: bool) -> str:
         # Time enough for a busy machine to answer.
         MessageTimeout=30
         TCPTimeout=10
-        SlurmdTimeout=60
+        SlurmdTimeout=40
         ReturnToService=2
         # Often, so that a test need not wait for it: microseconds, and seconds.
         SchedulerParameters=sched_min_interval=100000,bf_interval=5
