@@ -106,25 +106,43 @@ def _add_sync(commands: _Commands) -> None:
         type=float,
         default=600.0,
         metavar="SECONDS",
-        help="how long one wandb sync may take (default: %(default).0f)",
+        help="how long one wandb sync may take, and a second more for each megabyte; how long a server that answers "
+        "429 or 5xx is asked again (default: %(default).0f)",
     )
+    parser.add_argument(
+        "--parallel", type=int, default=20, metavar="RUNS", help="runs that are sent at once (default: %(default)d)"
+    )
+    parser.add_argument(
+        "--accept-missing",
+        action="store_true",
+        help="write a receipt also where files or artifacts are gone from disk and server both; it lists them",
+    )
+    parser.add_argument(
+        "--with-trained",
+        action="store_true",
+        help="sync the other runs of the same results that are trained and have no receipt, too (the rule says this)",
+    )
+    parser.add_argument("--json", action="store_true", help="print progress and results as JSON lines on stdout")
     parser.set_defaults(command=_sync)
 
 
 def _sync(given: argparse.Namespace) -> int:
+    from runferry.progress import progress_for
     from runferry.sync import Limits, sync
 
     folders = _folders(given)
+    progress = progress_for(as_json=given.json)
+    limits = Limits(given.patience, given.deadline, given.parallel, given.accept_missing)
     with _log(given.log) as log:
-        outcomes = sync(folders, Limits(given.patience, given.deadline), log=log, say=_say)
+        outcomes = sync(folders, limits, log=log, progress=progress, with_trained=given.with_trained)
         problems = [outcome for outcome in outcomes if outcome.problem]
         for outcome in problems:
             line = f"{outcome.folder.path}: {outcome.problem}"
-            _say(line)
+            progress.say(line)
             log.write(f"{line}\n")
     verified = len(outcomes) - len(problems)
     if outcomes:
-        _say(
+        progress.say(
             f"{verified} of {len(outcomes)} runs verified"
             + (f"; for the rest see {given.log}" if problems and given.log else "")
         )

@@ -34,6 +34,17 @@ def end_session(session: int, patience_seconds: float, grace_seconds: float) -> 
             return
 
 
+def is_alive(pid: int) -> bool:
+    """Tell whether a process of this machine runs, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def parent_of(pid: int) -> int:
     """Return the parent of a process; 0 when it has ended."""
     fields = _process_fields(pid)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runferry.disk import OnDisk
-from runferry.receipt import differences
+from runferry.verification import differences
 from runferry.segment import Segment
 from runferry.server import RunOnServer
 

@@ -1,0 +1,47 @@
+"""Where `runferry` starts: what the `sync` rule asks for is looked up before anything heavy is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from runferry.receipt_stamp import is_for, unchanged
+
+HAS_RECEIPT = "the receipt is there already: it was written together with those of other runs\n"
+
+
+def main() -> int:
+    """Run one command and return its exit code (see `runferry.cli.main`)."""
+    arguments = sys.argv[1:]
+    if arguments[:2] == ["sync", "--with-trained"] and _is_settled(arguments[2:]):
+        return 0
+    from runferry.cli import main as run_command
+
+    return run_command()
+
+
+def _is_settled(arguments: list[str]) -> bool:
+    """Tell whether the arguments are just the rule's, `--log FILE RUN_FOLDER`, and the run's receipt holds."""
+    if len(arguments) != 3 or arguments[0] != "--log" or arguments[2].startswith("-"):
+        return False
+    log, folder = arguments[1:]
+    try:
+        run, receipt = _read(f"{folder}/run.json"), _read(f"{folder}/receipt.json")
+        base_url = run["wandb"].get("base_url") or os.environ.get("WANDB_BASE_URL") or ""
+        if not os.path.exists(f"{folder}/trained.json") or not is_for(receipt, base_url.rstrip("/") or None):  # noqa: PTH110 - see receipt_stamp
+            return False
+        if not unchanged(receipt, folder):
+            return False
+        with open(log, "w") as file:  # noqa: PTH123
+            file.write(HAS_RECEIPT)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # Whatever it is: the whole command says it better.
+        return False
+    return True
+
+
+def _read(file: str) -> Any:
+    with open(file) as stream:  # noqa: PTH123
+        return json.load(stream)
