@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import traceback
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from runferry import __version__
 from runferry.errors import ConfigError, RunferryError
 from runferry.run_folder import RunFolder, find_run_folders
+from runferry.start import SYNC_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     `launch` returns the exit code of the user's command instead.
     """
     parser = _parser()
-    given = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["sync"]:
+        words[1:1] = shlex.split(os.environ.get(SYNC_OPTIONS, ""))
+    given = parser.parse_args(words)
     try:
         return given.command(given)
     except RunferryError as error:

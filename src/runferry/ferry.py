@@ -271,7 +271,7 @@ class Ferry:
             return
         outcome.problem = None
         try:
-            write_receipt(outcome.folder, job.disk, job.there, self.server, job.place, job.gone)
+            write_receipt(outcome.folder, job.disk, job.there, self.server, job.place, missing=job.gone)
         except OSError as error:
             outcome.problem = f"verified, but the receipt could not be written ({error.strerror}); run the same again"
 

@@ -28,6 +28,7 @@ def write_receipt(  # noqa: PLR0913 - what it is written of
     there: RunOnServer,
     server: Server,
     place: tuple[str, str],
+    *,
     missing: Sequence[str] = (),
 ) -> None:
     """Write the run's receipt: what was compared, on both sides, and with which versions.

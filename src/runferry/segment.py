@@ -269,7 +269,7 @@ class _Collected:
         # A run that has just begun already has these two.
         return all(path[0] in {"_wandb", "_runtime"} for path in self.summary)
 
-    def add(self, payload: bytes) -> None:  # noqa: C901 - one branch for each kind of record
+    def add(self, payload: bytes) -> None:
         try:
             record = self._parse(payload)
         except DecodeError:

@@ -9,6 +9,8 @@ from typing import Any
 
 from runferry.receipt_stamp import is_for, unchanged
 
+SYNC_OPTIONS = "RUNFERRY_SYNC_OPTIONS"
+"""A variable with options of `runferry sync` that hold where the command line does not say otherwise."""
 HAS_RECEIPT = "the receipt is there already: it was written together with those of other runs\n"
 
 

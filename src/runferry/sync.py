@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from runferry.batching import batches
 from runferry.errors import RunferryError, ServerError
 from runferry.ferry import Ferry, Limits, Outcome, jobs_of
 from runferry.progress import Progress
@@ -148,28 +149,48 @@ class _Group:
                 yield folder
 
     def _carry(self, outcomes: Sequence[Outcome], hold: Hold) -> None:
-        trouble = Trouble(self.results)
-        by_server: dict[str | None, list[Outcome]] = defaultdict(list)
-        for outcome in outcomes:
-            try:
-                base_url = given_base_url(outcome.folder.read_run()["wandb"].get("base_url"))
-            except (RunferryError, ValueError, KeyError, TypeError) as error:
-                outcome.problem = f"run.json cannot be used: {error}" if isinstance(error, ValueError) else str(error)
-                continue
-            if not holds(outcome.folder, base_url):
-                by_server[base_url].append(outcome)
-        for base_url, members in by_server.items():
+        for base_url, members in _unsettled(outcomes).items():
+            trouble = Trouble(self.results)
             if self.with_trained and (line := trouble.recent(base_url)):
                 # Another rule has just found out; a thousand rules need not.
                 raise ServerError(line)
-            server = find_server(base_url, deadline=self.limits.deadline, say=self.progress.say)
-            ferry = Ferry(server, self.limits, self.results, self.log, self.progress)
             try:
-                for start in range(0, len(members), RUNS_PER_BATCH):
-                    hold.check()
-                    if line := ferry.carry(jobs_of(members[start : start + RUNS_PER_BATCH])):
-                        raise ServerError(line)
+                line = self._carry_to(base_url, members, hold)
             except ServerError as error:
                 trouble.remember(base_url, str(error))
                 raise
-            trouble.forget()
+            if line:
+                trouble.remember(base_url, line)
+            else:
+                trouble.forget()
+
+    def _carry_to(self, base_url: str | None, outcomes: Sequence[Outcome], hold: Hold) -> str | None:
+        """Carry runs to one server; returns what was wrong with it after something was sent, if anything was."""
+        server = find_server(base_url, deadline=self.limits.deadline, say=self.progress.say)
+        ferry = Ferry(server, self.limits, self.results, self.log, self.progress)
+        line: str | None = None
+        for batch in batches(outcomes, RUNS_PER_BATCH):
+            if line:
+                # What the first of them found out, the others need not.
+                for outcome in batch:
+                    outcome.problem = line
+                continue
+            hold.check()
+            line = ferry.carry(jobs_of(batch))
+        return line
+
+
+def _unsettled(outcomes: Iterable[Outcome]) -> dict[str | None, list[Outcome]]:
+    """Sort runs by their server; leave out those whose receipt speaks of what is on disk."""
+    by_server: dict[str | None, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        try:
+            base_url = given_base_url(outcome.folder.read_run()["wandb"].get("base_url"))
+        except RunferryError as error:
+            outcome.problem = str(error)
+        except (ValueError, KeyError, TypeError) as error:
+            outcome.problem = f"{outcome.folder.run_file}: cannot be used ({error})"
+        else:
+            if not holds(outcome.folder, base_url):
+                by_server[base_url].append(outcome)
+    return by_server

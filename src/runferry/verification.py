@@ -51,14 +51,14 @@ def count_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
 def end_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
     """Compare what a run is at its end: summary, config and state."""
     found: list[str] = []
+    if not (there.state == disk.state or (disk.state == "failed" and there.state in _ENDED_BADLY)):
+        found.append(f"the server says {there.state}, the disk {disk.state}")
     for name, value in disk.summary.items():
         if name not in NOT_COMPARED and not same(value, there.summary.get(name)):
             found.append(f"the server's last value of {name} is {there.summary.get(name)!r}, the disk's {value!r}")
     for name, value in disk.config.items():
         if not same(value, there.config.get(name)):
             found.append(f"the server's config has {name}: {there.config.get(name)!r}, the disk's {value!r}")
-    if not (there.state == disk.state or (disk.state == "failed" and there.state in _ENDED_BADLY)):
-        found.append(f"the server says {there.state}, the disk {disk.state}")
     return found
 
 

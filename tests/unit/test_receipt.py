@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from runferry.disk import OnDisk
-from runferry.verification import differences
 from runferry.segment import Segment
 from runferry.server import RunOnServer
+from runferry.verification import differences
 
 SEGMENT = Segment(
     name="offline-run-1",
