@@ -69,6 +69,7 @@ def write_run(
     done = subprocess.run(
         [python, "-c", SCRIPT, *words],
         cwd=folder.path / "work",
+        check=False,
         env=environment,
         capture_output=True,
         text=True,
@@ -130,10 +131,10 @@ def wrong(server: StandIn, folder: RunFolder) -> list[str]:
     if held["summary"].get("loss") != 0.0 or held["summary"].get("nested") != {"a": 19}:
         found.append(f"summary {held['summary']}")
     files = {file["name"]: file["size_bytes"] for file in held["files"]}
-    page = next(folder.path.glob("wandb/*/files/media/html/*.html"), None)
+    page = next(folder.path.glob("wandb/offline-run-*/files/media/html/*.html"), None)
     for name, size in {
         "notes.txt": len("saved by 0.22.3"),
-        "requirements.txt": next(folder.path.glob("wandb/*/files/requirements.txt")).stat().st_size,
+        "requirements.txt": next(folder.path.glob("wandb/offline-run-*/files/requirements.txt")).stat().st_size,
         **({f"media/html/{page.name}": page.stat().st_size} if page else {}),
     }.items():
         if files.get(name) != size:
