@@ -115,7 +115,7 @@ def _add_sync(commands: _Commands) -> None:
         "429 or 5xx is asked again (default: %(default).0f)",
     )
     parser.add_argument(
-        "--parallel", type=int, default=20, metavar="RUNS", help="runs that are sent at once (default: %(default)d)"
+        "--parallel", type=int, default=34, metavar="RUNS", help="runs that are sent at once (default: %(default)d)"
     )
     parser.add_argument(
         "--accept-missing",

@@ -30,6 +30,7 @@ def write_receipt(  # noqa: PLR0913 - what it is written of
     place: tuple[str, str],
     *,
     missing: Sequence[str] = (),
+    asked: bool = True,
 ) -> None:
     """Write the run's receipt: what was compared, on both sides, and with which versions.
 
@@ -39,6 +40,9 @@ def write_receipt(  # noqa: PLR0913 - what it is written of
         The run's entity and project on the server.
     missing
         Files and artifacts that are gone and that the person has said may be missing.
+    asked
+        False where the run was synced along with others: then it is the interim receipt, which `promote` makes the
+        receipt when the run's own rule asks. (Snakemake removes a rule's output before it runs the rule.)
 
     Raises
     ------
@@ -47,8 +51,9 @@ def write_receipt(  # noqa: PLR0913 - what it is written of
     """
     entity, project = place
     run = disk.run_id
+    file = folder.receipt_file if asked else folder.interim_receipt_file
     write_json(
-        folder.receipt_file,
+        file,
         {
             "run": run,
             "url": server.run_url(entity, project, run),
@@ -71,7 +76,7 @@ def write_receipt(  # noqa: PLR0913 - what it is written of
             "runferry": __version__,
         },
     )
-    if folder.receipt_file != folder.interim_receipt_file:
+    if file != folder.interim_receipt_file:
         folder.interim_receipt_file.unlink(missing_ok=True)
 
 
@@ -99,13 +104,19 @@ def fingerprints(disk: OnDisk) -> list[dict[str, Any]]:
     return sorted([*read, *rest], key=lambda segment: str(segment["name"]).removeprefix("offline-"))
 
 
-def holds(folder: RunFolder, base_url: str | None) -> bool:
+def promote(folder: RunFolder, base_url: str | None) -> None:
+    """Make the interim receipt of a run that is trained by now its receipt, where it holds and there is no other."""
+    if not folder.receipt_file.exists() and holds(folder, base_url, interim=True):
+        folder.interim_receipt_file.rename(folder.receipt_file)
+
+
+def holds(folder: RunFolder, base_url: str | None, *, interim: bool = False) -> bool:
     """Tell whether the receipt speaks of just the segments on disk as they are now, and of the server that is meant.
 
     `base_url` is the server's address where one is set; None is W&B's own, which is never on this machine.
     """
     try:
-        receipt = read_json(folder.receipt_file)
+        receipt = read_json(folder.interim_receipt_file if interim else folder.receipt_file)
         if not is_for(receipt, base_url):
             return False
         if unchanged(receipt, str(folder.path)):

@@ -47,8 +47,8 @@ class RunOnServer:
     """Name and digest of each artifact that this run has logged and that is complete."""
 
 
-def runs_query(*, with_files: bool) -> str:
-    """Return the question for runs, `$first` of those that `$filters` name."""
+def runs_query(*, with_files: bool = False, with_viewer: bool = False) -> str:
+    """Return the question for runs, `$first` of those that `$filters` name; for the key's default entity too."""
     fields = "name state config historyLineCount eventsLineCount logLineCount historyKeys summaryMetrics"
     if with_files:
         fields += f"""
@@ -57,7 +57,8 @@ def runs_query(*, with_files: bool) -> str:
           edges {{ node {{ state digest artifactSequence {{ name }} }} }}
         }}"""
     return f"""
-query RunferryRuns($entity: String!, $project: String!, $filters: JSONString!, $first: Int!) {{
+query RunferryRuns($entity: String, $project: String!, $filters: JSONString!, $first: Int!) {{
+  {"viewer { entity }" if with_viewer else ""}
   project(name: $project, entityName: $entity) {{
     runs(filters: $filters, first: $first) {{ edges {{ node {{ {fields} }} }} }}
   }}

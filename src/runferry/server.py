@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from runferry.batching import batches
 from runferry.errors import ServerError
 from runferry.json_values import is_mapping
 from runferry.key import KEY_VARIABLE, held_key
@@ -49,8 +50,11 @@ _Parsed = TypeVar("_Parsed")
 
 REQUEST_TIMEOUT = 30.0
 """Seconds that one request may take."""
-RUNS_PER_REQUEST = 50
-"""W&B's own page size."""
+RUNS_PER_LOOK = 250
+"""Without their files."""
+RUNS_PER_REQUEST = 100
+"""With their files. W&B's own page has 50; that a larger one is answered is what users of its API rely on (assumed for
+files in it)."""
 LONGEST_PAUSE = 8.0
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds before a request is made again when the server answers 429 or 5xx or the connection breaks."""
@@ -100,7 +104,10 @@ class Server:
         ServerError
             When the server cannot be asked or does not know the key.
         """
-        viewer = self.ask("query RunferryViewer { viewer { entity } }", {}).get("viewer")
+        return self._default_entity(self.ask("query RunferryViewer { viewer { entity } }", {}))
+
+    def _default_entity(self, data: dict[str, Any]) -> str:
+        viewer = data.get("viewer")
         if not viewer or not viewer.get("entity"):
             message = f"{self.base_url}: found no default entity for the key from {self.key_source}"
             raise ServerError(f"{message}; expected wandb.entity in the config")
@@ -119,16 +126,25 @@ class Server:
             When the server cannot be asked or its answer is not what was asked for.
         """
         found: dict[str, RunOnServer] = {}
-        for start in range(0, len(names), RUNS_PER_REQUEST):
-            page = list(names[start : start + RUNS_PER_REQUEST])
-            variables = {
-                "entity": entity,
-                "project": project,
-                "filters": json.dumps({"name": {"$in": page}}),
-                "first": len(page),
-            }
-            found.update(self._parsed(parse_runs, self.ask(runs_query(with_files=with_files), variables)))
+        for page in batches(names, RUNS_PER_REQUEST):
+            data = self.ask(runs_query(with_files=with_files), _variables(entity, project, page))
+            found.update(self._parsed(parse_runs, data))
         return found
+
+    def look(self, entity: str, project: str, names: Sequence[str]) -> tuple[str, dict[str, RunOnServer]]:
+        """Ask for runs without their files, and for the entity where it is "": the default one of the key.
+
+        Raises
+        ------
+        ServerError
+            As `runs` does, and when there is no default entity.
+        """
+        found: dict[str, RunOnServer] = {}
+        for page in batches(names, RUNS_PER_LOOK):
+            data = self.ask(runs_query(with_viewer=not entity), _variables(entity, project, page))
+            entity = entity or self._default_entity(data)
+            found.update(self._parsed(parse_runs, data))
+        return entity, found
 
     def files(self, entity: str, project: str, run: str) -> dict[str, FileOnServer]:
         """Ask for every file of one run: the answer of `runs` holds `FILES_PER_RUN` at most.
@@ -254,6 +270,12 @@ class Server:
             message = f"{self.base_url}: answered something that is not JSON (a login page, a proxy?)"
             raise ServerError(f"{message}, expected W&B's")
         return answer
+
+
+def _variables(entity: str, project: str, names: Sequence[str]) -> dict[str, Any]:
+    # No entity is the default one, as wandb's own client asks for a run that it resumes.
+    filters = json.dumps({"name": {"$in": names}})
+    return {"entity": entity or None, "project": project, "filters": filters, "first": len(names)}
 
 
 def given_base_url(base_url: str | None) -> str | None:

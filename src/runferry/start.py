@@ -30,12 +30,17 @@ def _is_settled(arguments: list[str]) -> bool:
         return False
     log, folder = arguments[1:]
     try:
-        run, receipt = _read(f"{folder}/run.json"), _read(f"{folder}/receipt.json")
+        run = _read(f"{folder}/run.json")
+        final, interim = f"{folder}/receipt.json", f"{folder}/interim-receipt.json"
+        # Snakemake removes the receipt before it runs the rule; so who synced this run too left an interim one.
+        receipt = _read(final if os.path.exists(final) else interim)  # noqa: PTH110 - see receipt_stamp
         base_url = run["wandb"].get("base_url") or os.environ.get("WANDB_BASE_URL") or ""
         if not os.path.exists(f"{folder}/trained.json") or not is_for(receipt, base_url.rstrip("/") or None):  # noqa: PTH110 - see receipt_stamp
             return False
         if not unchanged(receipt, folder):
             return False
+        if not os.path.exists(final):  # noqa: PTH110
+            os.rename(interim, final)  # noqa: PTH104
         with open(log, "w") as file:  # noqa: PTH123
             file.write(HAS_RECEIPT)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

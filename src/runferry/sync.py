@@ -12,12 +12,13 @@ from typing import IO, TYPE_CHECKING
 
 from runferry.batching import batches
 from runferry.errors import RunferryError, ServerError
-from runferry.ferry import Ferry, Limits, Outcome, jobs_of
+from runferry.ferry import Ferry
 from runferry.progress import Progress
-from runferry.receipt import holds
+from runferry.receipt import holds, promote
 from runferry.results_lock import results_lock
 from runferry.run_folder import RunFolder
 from runferry.server import find_server, given_base_url
+from runferry.sync_jobs import Limits, Outcome, jobs_of
 from runferry.sync_queue import Queue
 from runferry.trouble import Trouble
 
@@ -126,7 +127,7 @@ class _Group:
         asked_for = len(wanted)
         if self.with_trained:
             for folder in self._trained():
-                wanted.setdefault(queue.key(folder), Outcome(folder))
+                wanted.setdefault(queue.key(folder), Outcome(folder, asked=False))
         if len(wanted) > asked_for:
             self.progress.say(f"{len(wanted) - asked_for} other runs are trained and have no receipt: syncing them too")
         error: RunferryError | None = None
@@ -191,6 +192,8 @@ def _unsettled(outcomes: Iterable[Outcome]) -> dict[str | None, list[Outcome]]:
         except (ValueError, KeyError, TypeError) as error:
             outcome.problem = f"{outcome.folder.run_file}: cannot be used ({error})"
         else:
-            if not holds(outcome.folder, base_url):
+            if outcome.asked:
+                promote(outcome.folder, base_url)
+            if not holds(outcome.folder, base_url, interim=not outcome.asked):
                 by_server[base_url].append(outcome)
     return by_server

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from runferry.server import Server
 
-PARALLEL_RUNS = 20
-"""Runs that one `wandb sync` sends at once: with 100 ms of latency 20 are three times faster than the default of 5."""
+PARALLEL_RUNS = 34
+"""Runs that one `wandb sync` sends at once: with 100 ms of latency 100 runs take 4 s; with its default of 5, 13 s."""
 
 # What a person has set for training says nothing about syncing, and some of it would change what is sent where.
 _KEPT = ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_HTTP_TIMEOUT", "WANDB_APP_URL", "WANDB_ERROR_REPORTING")
@@ -47,6 +47,9 @@ class Call:
     deadline: float
     """Seconds after which the process is ended; wandb itself would try for days."""
     parallel: int = PARALLEL_RUNS
+    resume: bool = True
+    """Whether the server may have something of one of the runs, or there are several segments of one: then a segment
+    goes on at the server's last step. From 0.31 on segments say so themselves."""
     log: IO[str] | None = None
     """Where its output goes; None is nowhere."""
     look: Callable[[], None] = lambda: None
@@ -69,8 +72,9 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> None:
         When the deadline passed. How much was sent is not known then.
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_") or key in _KEPT}
-    # resume: a second segment goes on at the server's last step. From 0.31 on the segments say so themselves.
-    environment |= {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.key, "WANDB_RESUME": "allow"}
+    environment |= {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.key}
+    if call.resume:
+        environment["WANDB_RESUME"] = "allow"
     environment[_MARK] = str(call.results.resolve())
     end_orphans(call.results)
     for segment in segments:
