@@ -1,7 +1,7 @@
-"""`python -m runferry`."""
+"""`python -m runferry` is the same as `runferry`."""
 
 import sys
 
-from runferry.cli import main
+from runferry.start import main
 
 sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import traceback
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from runferry import __version__
 from runferry.errors import ConfigError, RunferryError
 from runferry.pack_commands import add_pack_commands
 from runferry.run_folder import RunFolder, find_run_folders
+from runferry.start import SYNC_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     `launch` returns the exit code of the user's command instead.
     """
     parser = _parser()
-    given = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["sync"]:
+        words[1:1] = shlex.split(os.environ.get(SYNC_OPTIONS, ""))
+    given = parser.parse_args(words)
     try:
         return given.command(given)
     except RunferryError as error:
@@ -108,25 +113,43 @@ def _add_sync(commands: _Commands) -> None:
         type=float,
         default=600.0,
         metavar="SECONDS",
-        help="how long one wandb sync may take (default: %(default).0f)",
+        help="how long one wandb sync may take, and a second more for each megabyte; how long a server that answers "
+        "429 or 5xx is asked again (default: %(default).0f)",
     )
+    parser.add_argument(
+        "--parallel", type=int, default=34, metavar="RUNS", help="runs that are sent at once (default: %(default)d)"
+    )
+    parser.add_argument(
+        "--accept-missing",
+        action="store_true",
+        help="write a receipt also where files or artifacts are gone from disk and server both; it lists them",
+    )
+    parser.add_argument(
+        "--with-trained",
+        action="store_true",
+        help="sync the other runs of the same results that are trained and have no receipt, too (the rule says this)",
+    )
+    parser.add_argument("--json", action="store_true", help="print progress and results as JSON lines on stdout")
     parser.set_defaults(command=_sync)
 
 
 def _sync(given: argparse.Namespace) -> int:
+    from runferry.progress import progress_for
     from runferry.sync import Limits, sync
 
     folders = _folders(given)
+    progress = progress_for(as_json=given.json)
+    limits = Limits(given.patience, given.deadline, given.parallel, given.accept_missing)
     with _log(given.log) as log:
-        outcomes = sync(folders, Limits(given.patience, given.deadline), log=log, say=_say)
+        outcomes = sync(folders, limits, log=log, progress=progress, with_trained=given.with_trained)
         problems = [outcome for outcome in outcomes if outcome.problem]
         for outcome in problems:
             line = f"{outcome.folder.path}: {outcome.problem}"
-            _say(line)
+            progress.say(line)
             log.write(f"{line}\n")
     verified = len(outcomes) - len(problems)
     if outcomes:
-        _say(
+        progress.say(
             f"{verified} of {len(outcomes)} runs verified"
             + (f"; for the rest see {given.log}" if problems and given.log else "")
         )

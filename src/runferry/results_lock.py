@@ -1,22 +1,129 @@
-"""One process at a time brings runs of a results folder to the server, checks them there or deletes what is there."""
+"""One process at a time brings runs of a results folder to the server, checks them there or deletes what is there.
+
+What is guaranteed:
+
+- **On one machine**: one holder at a time, by the kernel (`flock`). It ends with the process, however that ends.
+- **Across machines**: where the file system carries `flock` from node to node (NFS, Lustre mounted with `flock`), the
+  same. Where it does not (Lustre with `localflock` or without), the file `.sync/holder.json` decides: it is made in one
+  step that only one of several can do (a hard link, which is atomic on NFS and Lustre too), names host and process,
+  and its time is set anew every few seconds. A holder of which nothing was heard for a minute is taken for gone. The
+  times compared are both the file server's, so that clocks of nodes that differ do no harm.
+- A holder that was only stopped for longer than a minute and goes on finds that it is not the holder any more before
+  it sends the next batch (`Hold.check`). What both sent in between is found afterwards: the server has more rows than
+  the disk then, and no receipt is written.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from runferry.errors import RunferryError
+from runferry.processes import is_alive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 LOCK_FILE = ".sync.lock"
-"""In the results folder. Holds among the processes of one machine."""
+"""In the results folder. Holds among the processes of one machine at least."""
+FOLDER = ".sync"
+"""In the results folder: who holds the lock, and what waits to be synced."""
+BEAT_SECONDS = 10.0
+SILENT_SECONDS = 60.0
+"""After which a holder on another machine is taken for gone."""
+_NOT_SUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
-def results_lock(results: Path, say: Callable[[str], None]) -> AbstractContextManager[object]:
-    """Take the lock of a results folder; when another process has it, say so and wait.
+class LockLostError(RunferryError):
+    """Another machine took the lock, because this process was stopped for too long."""
+
+
+class Hold:
+    """The lock while it is held."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self._file = results / FOLDER / "holder.json"
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+        self._ended = Event()
+        self._beats: Thread | None = None
+
+    def check(self) -> None:
+        """Make sure that the lock is still held.
+
+        Raises
+        ------
+        LockLostError
+            When another machine has taken it.
+        """
+        holder = _read(self._file)
+        if holder is None or holder.get("name") != self._name:
+            by = holder["host"] if holder else "another process, which has ended"
+            message = f"{self.results}: the lock was taken by {by}, since this process had been stopped for too long"
+            raise LockLostError(f"{message}; run the same again")
+
+    def take(self, say: Callable[[str], None], *, flock: bool) -> None:
+        """Become the holder, once there is no other; `flock` tells whether this machine's processes are excluded."""
+        mine = self._file.with_name(f".{self._name}")
+        said = False
+        while True:
+            mine.write_text(json.dumps({"name": self._name, "host": socket.gethostname(), "pid": os.getpid()}))
+            try:
+                os.link(mine, self._file)
+                break
+            except FileExistsError:
+                holder, silent_for = _read(self._file), _age(mine, self._file)
+                if _is_gone(holder, silent_for, flock=flock):
+                    self._remove(holder)
+                    continue
+            finally:
+                mine.unlink()
+            if not said and holder:
+                said = True
+                say(f"waiting for runferry on {holder['host']} (process {holder['pid']}), which syncs {self.results}")
+            time.sleep(1.0)
+        self._beats = Thread(target=self._beat, daemon=True)
+        self._beats.start()
+
+    def release(self) -> None:
+        """Be the holder no longer."""
+        self._ended.set()
+        if self._beats:
+            self._beats.join()
+        holder = _read(self._file)
+        if holder and holder.get("name") == self._name:
+            self._file.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            holder = _read(self._file)
+            if holder and holder.get("name") == self._name:
+                with suppress(OSError):
+                    os.utime(self._file)
+
+    def _remove(self, holder: dict[str, Any] | None) -> None:
+        """Remove what a holder that is gone left; two that do so at once do not remove each other's."""
+        aside = self._file.with_name(f".gone-{self._name}")
+        with suppress(FileNotFoundError):
+            self._file.rename(aside)
+            if _read(aside) != holder:
+                # Somebody was quicker and is the holder now.
+                with suppress(FileExistsError):
+                    os.link(aside, self._file)
+            aside.unlink()
+
+
+@contextmanager
+def results_lock(results: Path, say: Callable[[str], None]) -> Generator[Hold]:
+    """Hold the lock of a results folder; when another process has it, say so after two seconds and wait.
 
     Parameters
     ----------
@@ -25,9 +132,54 @@ def results_lock(results: Path, say: Callable[[str], None]) -> AbstractContextMa
     say
         Takes a line for a person.
     """
-    lock = FileLock(results / LOCK_FILE)
+    (results / FOLDER).mkdir(exist_ok=True)
+    descriptor = os.open(results / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        return lock.acquire(timeout=2)
-    except Timeout:
+        flock = _take_flock(descriptor, results, say)
+        hold = Hold(results)
+        hold.take(say, flock=flock)
+        try:
+            yield hold
+        finally:
+            hold.release()
+    finally:
+        os.close(descriptor)
+
+
+def _take_flock(descriptor: int, results: Path, say: Callable[[str], None]) -> bool:
+    """Wait for the kernel's lock; False where the file system has none."""
+    try:
+        for _ in range(20):
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            time.sleep(0.1)
         say(f"waiting for another runferry sync of {results} to end")
-        return lock.acquire()
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        return False
+    return True
+
+
+def _is_gone(holder: dict[str, Any] | None, silent_for: float, *, flock: bool) -> bool:
+    if holder and holder.get("host") == socket.gethostname():
+        # With the kernel's lock in our hands, no other process of this machine is the holder.
+        return flock or not is_alive(int(holder["pid"]))
+    return silent_for > SILENT_SECONDS
+
+
+def _age(now: Path, file: Path) -> float:
+    """Seconds since a file's time was set, by the clock that has just stamped another one."""
+    try:
+        return now.stat().st_mtime - file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None

@@ -25,6 +25,17 @@ _KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True)
+class LoggedArtifact:
+    """A version of an artifact that a run logged; `digest` is W&B's own, over its files."""
+
+    type: str
+    name: str
+    digest: str
+    staged: tuple[str, ...] = field(default=(), compare=False)
+    """Where its files lay when it was logged, until they are sent."""
+
+
+@dataclass(frozen=True)
 class Segment:
     """One segment, as far as it can be read.
 
@@ -50,8 +61,8 @@ class Segment:
         writes this from 0.31 on; in an older one's segment it is False whatever was asked for.
     history_count : int
         Number of history rows that can be read.
-    last_step : int or None
-        Step of the last row; None without rows.
+    first_step, last_step : int or None
+        Steps of the first and the last row; None without rows.
     summary : dict
         As W&B has it, with wandb's own keys (`_step`, `_runtime`, `_timestamp`, `_wandb`); the last value of
         each metric where the file has no summary.
@@ -61,6 +72,8 @@ class Segment:
         None when there is no exit record: the run goes on, or was killed together with wandb-core.
     files : tuple of str
         Paths (or globs) below the segment's `files` folder that the run wants uploaded.
+    artifacts : tuple of LoggedArtifact
+        What the run logged with `log_artifact`, and wandb by itself for a `wandb.Table`.
     record_count : int
         Number of records of all kinds that can be read.
     lost_records : int
@@ -83,11 +96,13 @@ class Segment:
     wandb_version: str | None = None
     resume: bool = False
     history_count: int = 0
+    first_step: int | None = None
     last_step: int | None = None
     summary: dict[str, Any] = field(default_factory=dict[str, Any])
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     exit_code: int | None = None
     files: tuple[str, ...] = ()
+    artifacts: tuple[LoggedArtifact, ...] = ()
     record_count: int = 0
     lost_records: int = 0
     damage: str | None = None
@@ -162,11 +177,13 @@ def read_segment(path: Path) -> Segment:
         wandb_version=collected.wandb_version,
         resume=bool(run.get("resume") or run.get("resumed")),
         history_count=collected.history_count,
+        first_step=collected.first_step,
         last_step=collected.last_step,
         summary=summary,
         config=_tree({path: text for path, text in collected.config.items() if path[0] != "_wandb"}),
         exit_code=collected.exit_code,
         files=tuple(collected.files),
+        artifacts=tuple(collected.artifacts),
         record_count=collected.record_count,
         lost_records=collected.lost_records,
         damage="; ".join(damage) or None,
@@ -236,6 +253,8 @@ class _Collected:
         self.exit_code: int | None = None
         self.wandb_version: str | None = None
         self.history_count = 0
+        self.artifacts: dict[LoggedArtifact, None] = {}
+        self.first_step: int | None = None
         self.last_step: int | None = None
         self.record_count = 0
         self.undecodable = 0
@@ -259,8 +278,7 @@ class _Collected:
         self.record_count += 1
         self._last_number = record.num or self._last_number
         if record.HasField("history"):
-            self.history_count += 1
-            self.last_step = _step(record.history)
+            self._add_row(record.history)
         elif record.HasField("summary"):
             _update(self.summary, record.summary)
         elif record.HasField("config"):
@@ -269,11 +287,25 @@ class _Collected:
             self._add_run(record.run)
         elif record.HasField("files"):
             self.files.update((item.path, None) for item in record.files.files)
+        elif record.HasField("artifact"):
+            self._add_artifact(record.artifact)
         elif record.HasField("header"):
             # As in 0.27.2+<commit>.
             self.wandb_version = record.header.version_info.producer.partition("+")[0] or None
         elif record.HasField("exit"):
             self.exit_code = None if record.exit.not_complete else record.exit.exit_code
+
+    def _add_row(self, row: Any) -> None:
+        self.history_count += 1
+        self.last_step = _step(row)
+        if self.first_step is None:
+            self.first_step = self.last_step
+
+    def _add_artifact(self, artifact: Any) -> None:
+        # One that is not final is a part that other processes of the run go on with.
+        if artifact.finalize:
+            staged = tuple(entry.local_path for entry in artifact.manifest.contents if entry.local_path)
+            self.artifacts[LoggedArtifact(artifact.type, artifact.name, artifact.digest, staged)] = None
 
     def _add_run(self, run: Any) -> None:
         # Written again when a setting of the run changes later, as with `run.name = "..."`.

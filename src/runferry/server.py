@@ -12,26 +12,50 @@ import ipaddress
 import json
 import netrc
 import os
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from runferry.batching import batches
 from runferry.errors import ServerError
+from runferry.json_values import is_mapping
 from runferry.key import KEY_VARIABLE, held_key
+from runferry.run_on_server import (
+    ARTIFACTS,
+    FILES,
+    FILES_PER_RUN,
+    ROWS,
+    FileOnServer,
+    RunOnServer,
+    parse_artifacts,
+    parse_files,
+    parse_rows,
+    parse_runs,
+    runs_query,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from runferry.segment import LoggedArtifact
+
+_Parsed = TypeVar("_Parsed")
 
 REQUEST_TIMEOUT = 30.0
 """Seconds that one request may take."""
-RUNS_PER_REQUEST = 50
-"""W&B's own page size."""
+RUNS_PER_LOOK = 250
+"""Without their files."""
+RUNS_PER_REQUEST = 100
+"""With their files. W&B's own page has 50; that a larger one is answered is what users of its API rely on (assumed for
+files in it)."""
+LONGEST_PAUSE = 8.0
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds before a request is made again when the server answers 429 or 5xx or the connection breaks."""
 
@@ -42,18 +66,6 @@ _PAGES = "https://forge.coreweave.com/wandb"
 
 
 @dataclass(frozen=True)
-class RunOnServer:
-    """What the server says of one run."""
-
-    state: str
-    """`running`, `finished`, `failed`, `crashed`, ..."""
-    history_lines: int
-    last_step: int | None
-    """None where the server names none, as for a run without history."""
-    summary: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Server:
     """A W&B server and the key for it."""
 
@@ -61,6 +73,10 @@ class Server:
     key: str
     key_source: str
     """Where the key was found, for messages; the key itself is in none."""
+    deadline: float | None = None
+    """Seconds for which a server in trouble is asked the same again; None is for the `PAUSES`."""
+    say: Callable[[str], None] = field(default=lambda _line: None, compare=False)
+    """Takes a line for a person who waits."""
 
     @property
     def app_url(self) -> str:
@@ -88,14 +104,21 @@ class Server:
         ServerError
             When the server cannot be asked or does not know the key.
         """
-        viewer = self._ask("query RunferryViewer { viewer { entity } }", {}).get("viewer")
+        return self._default_entity(self.ask("query RunferryViewer { viewer { entity } }", {}))
+
+    def _default_entity(self, data: dict[str, Any]) -> str:
+        viewer = data.get("viewer")
         if not viewer or not viewer.get("entity"):
             message = f"{self.base_url}: found no default entity for the key from {self.key_source}"
             raise ServerError(f"{message}; expected wandb.entity in the config")
         return str(viewer["entity"])
 
-    def runs(self, entity: str, project: str, names: Sequence[str]) -> dict[str, RunOnServer]:
+    def runs(
+        self, entity: str, project: str, names: Sequence[str], *, with_files: bool = False
+    ) -> dict[str, RunOnServer]:
         """Ask for runs by their ids, `RUNS_PER_REQUEST` at once; a run that is not there is not in the answer.
+
+        With `with_files` the runs' files and artifacts are in the answer too.
 
         Raises
         ------
@@ -103,41 +126,114 @@ class Server:
             When the server cannot be asked or its answer is not what was asked for.
         """
         found: dict[str, RunOnServer] = {}
-        for start in range(0, len(names), RUNS_PER_REQUEST):
-            page = list(names[start : start + RUNS_PER_REQUEST])
-            variables = {
-                "entity": entity,
-                "project": project,
-                "filters": json.dumps({"name": {"$in": page}}),
-                "first": len(page),
-            }
-            found.update(self._parse_runs(self._ask(_RUNS, variables)))
+        for page in batches(names, RUNS_PER_REQUEST):
+            data = self.ask(runs_query(with_files=with_files), _variables(entity, project, page))
+            found.update(self._parsed(parse_runs, data))
         return found
 
-    def _parse_runs(self, data: dict[str, Any]) -> dict[str, RunOnServer]:
-        if data.get("project") is None:
-            # No run was ever sent to this project.
-            return {}
+    def look(self, entity: str, project: str, names: Sequence[str]) -> tuple[str, dict[str, RunOnServer]]:
+        """Ask for runs without their files, and for the entity where it is "": the default one of the key.
+
+        Raises
+        ------
+        ServerError
+            As `runs` does, and when there is no default entity.
+        """
+        found: dict[str, RunOnServer] = {}
+        for page in batches(names, RUNS_PER_LOOK):
+            data = self.ask(runs_query(with_viewer=not entity), _variables(entity, project, page))
+            entity = entity or self._default_entity(data)
+            found.update(self._parsed(parse_runs, data))
+        return entity, found
+
+    def files(self, entity: str, project: str, run: str) -> dict[str, FileOnServer]:
+        """Ask for every file of one run: the answer of `runs` holds `FILES_PER_RUN` at most.
+
+        Raises
+        ------
+        ServerError
+            As `runs` does.
+        """
+        found: dict[str, FileOnServer] = {}
+        after: str | None = None
+        while True:
+            variables = {"entity": entity, "project": project, "run": run, "after": after, "first": FILES_PER_RUN}
+            files, after = self._parsed(parse_files, self.ask(FILES, variables))
+            found |= files
+            if not files or after is None:
+                return found
+
+    def artifact_digests(self, entity: str, project: str, artifact: LoggedArtifact) -> set[str]:
+        """Ask for the digests of the versions of an artifact that are complete, whichever run logged them.
+
+        A version with a content that is there already is not made again, and then belongs to the run that was first.
+
+        Raises
+        ------
+        ServerError
+            As `runs` does.
+        """
+        variables = {"entity": entity, "project": project, "type": artifact.type, "collection": artifact.name}
+        return self._parsed(parse_artifacts, self.ask(ARTIFACTS, variables))
+
+    def rows(self, entity: str, project: str, run: str, steps: tuple[int, int], count: int) -> list[dict[str, Any]]:
+        """Ask for the rows of a run's history from the first to the last of two steps, not sampled up to `count` rows.
+
+        Raises
+        ------
+        ServerError
+            As `runs` does.
+        """
+        variables = {"entity": entity, "project": project, "run": run, "first": steps[0], "end": steps[1] + 1}
+        return self._parsed(parse_rows, self.ask(ROWS, {**variables, "count": count}))
+
+    def stream(self, entity: str, project: str, run: str, content: dict[str, Any]) -> None:
+        """Send a file stream request, as wandb's client does while a run goes on.
+
+        Raises
+        ------
+        ServerError
+            When the server cannot be reached or refuses it.
+        """
+        path = "/".join(quote(part, safe="") for part in (entity, project, run))
+        self._request(f"/files/{path}/file_stream", content)
+
+    def _parsed(self, parse: Callable[[dict[str, Any]], _Parsed], data: dict[str, Any]) -> _Parsed:
         try:
-            nodes = [edge["node"] for edge in data["project"]["runs"]["edges"]]
-            return {str(node["name"]): _run_on_server(node) for node in nodes}
+            return parse(data)
         except (KeyError, TypeError, ValueError) as error:
             message = f"{self.base_url}: found an answer without {error}, expected W&B's description of runs"
             raise ServerError(message) from error
 
-    def _ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        body = json.dumps({"query": query, "variables": variables}).encode()
+    def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Send a GraphQL query and return its data.
+
+        Raises
+        ------
+        ServerError
+            When the server cannot be asked, refuses, or answers something else.
+        """
+        answer = self._request("/graphql", {"query": query, "variables": variables})
+        data: dict[str, Any] | None = answer.get("data")
+        errors = answer.get("errors")
+        if errors or data is None:
+            what = "; ".join(str(item.get("message", item)) for item in errors or [{"message": "no data"}])
+            raise ServerError(f"{self.base_url}: answered with an error: {what}")
+        return data
+
+    def _request(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
         credentials = base64.b64encode(f"api:{self.key}".encode()).decode()
         request = urllib.request.Request(
-            f"{self.base_url}/graphql",
-            body,
+            f"{self.base_url}{path}",
+            json.dumps(content).encode(),
             {
                 "Content-Type": "application/json",
                 "Authorization": f"Basic {credentials}",
                 "User-Agent": "runferry",
             },
         )
-        for pause in (*PAUSES, None):
+        until = None if self.deadline is None else time.monotonic() + self.deadline
+        for pause in _pauses(until):
             try:
                 with _opener(self.base_url).open(request, timeout=REQUEST_TIMEOUT) as answer:
                     return self._parse(answer.read())
@@ -148,9 +244,13 @@ class Server:
             except (OSError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", None) or error
                 problem, asked_pause = f"{self.base_url}: could not be reached ({reason})", ""
-                if pause is None or isinstance(reason, ConnectionRefusedError):
+                if pause is None or isinstance(reason, ConnectionRefusedError | socket.gaierror):
                     raise ServerError(f"{problem}; nothing was sent, try again when it can be") from error
-            time.sleep(min(float(asked_pause), 60.0) if asked_pause.isdigit() else pause)
+            wait = float(asked_pause) if asked_pause.isdigit() else pause
+            if until is not None and time.monotonic() + wait > until:
+                raise ServerError(f"{problem}; it asked to wait for {wait:.0f} s, which is beyond sync.deadline")
+            self.say(f"{problem}; trying again in {wait:.0f} s")
+            time.sleep(wait)
         raise AssertionError  # the last turn of the loop returns or raises
 
     def _describe(self, error: urllib.error.HTTPError) -> str:
@@ -163,16 +263,19 @@ class Server:
 
     def _parse(self, text: bytes) -> dict[str, Any]:
         try:
-            answer = json.loads(text)
-            data: dict[str, Any] | None = answer.get("data")
-            errors = answer.get("errors")
-        except (ValueError, AttributeError) as error:
+            answer: Any = json.loads(text)
+        except ValueError:
+            answer = None
+        if not is_mapping(answer):
             message = f"{self.base_url}: answered something that is not JSON (a login page, a proxy?)"
-            raise ServerError(f"{message}, expected W&B's GraphQL") from error
-        if errors or data is None:
-            what = "; ".join(str(item.get("message", item)) for item in errors or [{"message": "no data"}])
-            raise ServerError(f"{self.base_url}: answered with an error: {what}")
-        return data
+            raise ServerError(f"{message}, expected W&B's")
+        return answer
+
+
+def _variables(entity: str, project: str, names: Sequence[str]) -> dict[str, Any]:
+    # No entity is the default one, as wandb's own client asks for a run that it resumes.
+    filters = json.dumps({"name": {"$in": names}})
+    return {"entity": entity or None, "project": project, "filters": filters, "first": len(names)}
 
 
 def given_base_url(base_url: str | None) -> str | None:
@@ -180,7 +283,9 @@ def given_base_url(base_url: str | None) -> str | None:
     return (base_url or os.environ.get("WANDB_BASE_URL") or "").rstrip("/") or None
 
 
-def find_server(base_url: str | None = None) -> Server:
+def find_server(
+    base_url: str | None = None, *, deadline: float | None = None, say: Callable[[str], None] = lambda _line: None
+) -> Server:
     """Find the server and the key for it, as wandb itself does: environment, then netrc.
 
     Between the two, the key that the Snakemake which called this has put away (see `runferry.key`).
@@ -189,6 +294,8 @@ def find_server(base_url: str | None = None) -> Server:
     ----------
     base_url
         The config's `wandb.base_url`; None is `$WANDB_BASE_URL`, else what the installed wandb would use.
+    deadline, say
+        Those of `Server`.
 
     Raises
     ------
@@ -199,11 +306,11 @@ def find_server(base_url: str | None = None) -> Server:
     if not url.startswith(("http://", "https://")):
         raise ServerError(f"WANDB_BASE_URL: found {url!r}, expected a URL such as https://api.wandb.ai")
     if key := os.environ.get(KEY_VARIABLE) or held_key():
-        return Server(url, key, KEY_VARIABLE)
+        return Server(url, key, KEY_VARIABLE, deadline, say)
     file = _netrc_file()
     host = urlsplit(url).netloc
     if key := _key_in_netrc(file, host):
-        return Server(url, key, str(file))
+        return Server(url, key, str(file), deadline, say)
     message = f"{url}: found no key ({KEY_VARIABLE} is not set, {file} has none for {host}); type: wandb login"
     raise ServerError(message)
 
@@ -221,6 +328,14 @@ def job_finds_key(base_url: str | None = None) -> bool:
         return _key_in_netrc(_netrc_file(), urlsplit(url).netloc) == key
     except ServerError:
         return False
+
+
+def _pauses(until: float | None) -> Iterator[float | None]:
+    """Yield how long to wait before each further try, in seconds; None where there is none any more."""
+    yield from PAUSES
+    while until is not None and time.monotonic() + LONGEST_PAUSE < until:
+        yield LONGEST_PAUSE
+    yield None
 
 
 def _key_in_netrc(file: Path, host: str) -> str | None:
@@ -264,33 +379,3 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _run_on_server(node: dict[str, Any]) -> RunOnServer:
-    keys: dict[str, Any] = _json_field(node["historyKeys"])
-    last = keys.get("lastStep")
-    return RunOnServer(
-        state=str(node["state"]),
-        history_lines=int(node["historyLineCount"] or 0),
-        # The public API gives -1 for none.
-        last_step=None if last is None or int(last) < 0 else int(last),
-        summary=_json_field(node["summaryMetrics"]),
-    )
-
-
-def _json_field(value: Any) -> dict[str, Any]:
-    # Some fields are JSON in a string, some are JSON as they are; servers differ.
-    if isinstance(value, str):
-        value = json.loads(value)
-    return value or {}
-
-
-_RUNS = """
-query RunferryRuns($entity: String!, $project: String!, $filters: JSONString!, $first: Int!) {
-  project(name: $project, entityName: $entity) {
-    runs(filters: $filters, first: $first) {
-      edges { node { name state historyLineCount historyKeys summaryMetrics } }
-    }
-  }
-}
-"""

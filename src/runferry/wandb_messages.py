@@ -23,6 +23,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
         "summary": (3, "SummaryRecord"),
         "config": (5, "ConfigRecord"),
         "files": (6, "FilesRecord"),
+        "artifact": (8, "ArtifactRecord"),
         "run": (17, "RunRecord"),
         "exit": (18, "RunExitRecord"),
         "header": (21, "HeaderRecord"),
@@ -53,10 +54,22 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "Item": {"key": (1, "string"), "nested_key": (2, "string*"), "value_json": (16, "string")},
     "FilesRecord": {"files": (1, "FilesItem*")},
     "FilesItem": {"path": (1, "string")},
+    "ArtifactRecord": {
+        "type": (4, "string"),
+        "name": (5, "string"),
+        "digest": (6, "string"),
+        "manifest": (12, "ArtifactManifest"),
+        "finalize": (14, "bool"),
+    },
+    "ArtifactManifest": {"contents": (4, "ArtifactManifestEntry*")},
+    "ArtifactManifestEntry": {"local_path": (6, "string")},
+    "OutputRawRecord": {"line": (3, "string")},
     # A record of which only the history is looked at, or not even that: the rest costs nothing then.
     "HistoryOnly": {"history": (2, "HistoryRecord")},
     "HistoryUnread": {"history": (2, "Unread")},
     "Unread": {},
+    # What is streamed line by line.
+    "Streamed": {"history": (2, "Unread"), "stats": (7, "Unread"), "output_raw": (13, "OutputRawRecord")},
 }
 
 

@@ -6,6 +6,7 @@ The only module that knows that it is called by Snakemake; it does not import it
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from runferry.key import put_away
 from runferry.pack_plan import PackPlan, plan_packs
 from runferry.request import Request, make_request
 from runferry.server import job_finds_key
+from runferry.start import SYNC_OPTIONS
 from runferry.training_job import training_job
 from runferry.wandb_mode import is_online
 
@@ -104,6 +106,7 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
             _say_retired(cluster)
         _name_no_partition(asked=controller and cluster.slurm)
         admission.check_mode(checked["wandb"], cluster)
+        _set_sync_options(checked["sync"])
         made = experiments_of(checked)
         if controller and cluster.slurm:
             # Before anything is submitted: a job gets a copy of this process's variables.
@@ -187,6 +190,17 @@ def _name_no_partition(*, asked: bool) -> None:
     elif os.environ.get("SINFO_PARTITION") == _NO_PARTITION:
         # A job inherits the controller's environment; the user's command may well ask sinfo.
         del os.environ["SINFO_PARTITION"]
+
+
+def _set_sync_options(section: Mapping[str, Any]) -> None:
+    """Tell the rules' `runferry sync` what the config says, by a variable.
+
+    As a rule's param, a changed deadline would make Snakemake remove every receipt and sync again.
+    """
+    options = [f"--deadline={60 * configuration.minutes(section['deadline'])}", f"--parallel={section['parallel']}"]
+    if section["accept_missing"]:
+        options.append("--accept-missing")
+    os.environ[SYNC_OPTIONS] = shlex.join(options)
 
 
 def _put_on_path() -> None:

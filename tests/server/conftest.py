@@ -9,7 +9,9 @@ from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING
 
 import pytest
+from written_runs import Written, name_of, write_run
 
+from runferry.run_folder import RunFolder
 from runferry.standin import running
 
 if TYPE_CHECKING:
@@ -89,3 +91,21 @@ def wandb(
 def newest_wandb(wandb_python: Callable[[str], Path], server: StandIn, tmp_path: Path) -> Wandb:
     """The controller's own version."""
     return Wandb(wandb_python(NEWEST), tmp_path, server)
+
+
+@pytest.fixture(scope="session")
+def written(wandb_python: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """One finished run of each supported version, written once."""
+    written = Written(tmp_path_factory.mktemp("written") / "results", {each: wandb_python(each) for each in VERSIONS})
+    for version, python in written.pythons.items():
+        write_run(python, RunFolder(written.results / "experiment" / name_of(version)))
+    return written
+
+
+@pytest.fixture
+def connected(server: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The process that syncs finds the stand-in and nothing of the person's who runs the tests."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**server.environment, "WANDB_ERROR_REPORTING": "false", "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from runferry.disk import OnDisk
-from runferry.receipt import differences
 from runferry.segment import Segment
 from runferry.server import RunOnServer
+from runferry.verification import differences
 
 SEGMENT = Segment(
     name="offline-run-1",
@@ -84,8 +84,9 @@ def test_infinity_is_not_minus_infinity():
 
 
 def test_several_segments_count_together_and_the_last_one_says_how_it_ended():
-    disk = OnDisk((replace(SEGMENT, exit_code=1), replace(SEGMENT, history_count=5, summary={"loss": 0.1})))
+    second = replace(SEGMENT, history_count=5, first_step=20, last_step=24, summary={"loss": 0.1})
+    disk = OnDisk((replace(SEGMENT, exit_code=1), second))
     assert disk.history_lines == 15
     assert disk.state == "finished"
     assert disk.summary["loss"] == 0.1
-    assert disk.last_step is None
+    assert disk.last_step == 24

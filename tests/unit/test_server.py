@@ -100,7 +100,11 @@ def test_a_project_that_is_not_there_has_no_runs():
 def test_many_runs_are_asked_for_in_few_requests():
     with running() as standin:
         _server(standin).runs("demo", "nothing", [f"run{number}" for number in range(120)])
-        assert standin.requests()["counts"] == {"graphql:RunferryRuns": 3}
+        assert standin.requests()["counts"] == {"graphql:RunferryRuns": 2}
+        standin.clear_requests()
+        entity, found = _server(standin).look("", "nothing", [f"run{number}" for number in range(260)])
+        assert (entity, found) == ("demo", {})
+        assert standin.requests()["counts"] == {"graphql:RunferryRuns": 2}
 
 
 def test_a_wrong_key_is_refused_at_once():

@@ -11,7 +11,8 @@ rule sync:
     params:
         folder=subpath(output.receipt, parent=True),
     shell:
-        "runferry sync --log {log:q} {params.folder:q}"
+        # What else is trained goes with it, so that many of these rules cost one `wandb sync`. How, see `sync` in the config.
+        "runferry sync --with-trained --log {log:q} {params.folder:q}"
 
 
 rule sync_all:

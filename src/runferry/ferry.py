@@ -1,0 +1,229 @@
+"""Carries runs to one server: finds out what it lacks, sends that, and compares."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING
+
+from runferry import wandb_sync
+from runferry.errors import ServerError
+from runferry.file_stream import complete_summary, fill
+from runferry.progress import Amount
+from runferry.promised_files import NOR_ON_DISK
+from runferry.receipt import write_receipt
+from runferry.resending import There, folder_to_send, pass_over
+from runferry.sync_jobs import by_place, has_beginning, only_summary, promises, segments_to_send
+from runferry.verification import differences, missing_rows, row_differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from runferry.progress import Progress
+    from runferry.run_on_server import RunOnServer
+    from runferry.server import Server
+    from runferry.sync_jobs import Job, Limits
+
+BYTES_PER_SECOND = 1e6
+"""What a slow network carries at least: for each megabyte a `wandb sync` gets a second more."""
+
+
+@dataclass(frozen=True)
+class Ferry:
+    """Carries runs to one server; `results` is the folder whose lock is held."""
+
+    server: Server
+    limits: Limits
+    results: Path
+    log: IO[str] | None
+    progress: Progress
+
+    def carry(self, jobs: Sequence[Job]) -> str | None:
+        """Sync and verify runs; returns what was wrong with the server after something was sent, if anything was.
+
+        Raises
+        ------
+        ServerError
+            When the server cannot be asked before anything is sent.
+        """
+        self._look(jobs)
+        for job in jobs:
+            job.had_rows = job.lines_there > 0
+        trouble: str | None = None
+        try:
+            self._fill([job for job in jobs if job.differences and 0 < job.lines_there < job.disk.history_lines])
+            for job in jobs:
+                job.to_send = segments_to_send(job)
+            sent = [job for job in jobs if job.to_send]
+            trouble = self._send(sent)
+            self._wait_for_counts(sent, self.limits.patience if trouble is None else 0.0)
+            self._complete_summaries(jobs)
+            self._compare_rows(job for job in jobs if job.had_rows and not job.differences)
+        except ServerError as error:
+            # Something was sent perhaps: what cannot be asked is not verified.
+            trouble = trouble or str(error)
+            for job in jobs:
+                if job.differences or job.had_rows or job.to_send:
+                    job.there = None
+                    job.outcome.problem = job.outcome.problem or trouble
+        for job in jobs:
+            self._conclude(job)
+        return trouble
+
+    def _look(self, jobs: Sequence[Job]) -> None:
+        """Ask what is there before anything is sent; for files only where nothing else is missing."""
+        for (entity, project), members in by_place(jobs).items():
+            found, answer = self.server.look(entity, project, [job.disk.run_id for job in members])
+            for job in members:
+                job.entity = found
+                job.there = answer.get(job.disk.run_id)
+                self._compare(job)
+        self._ask([job for job in jobs if not job.differences and promises(job)])
+
+    def _ask(self, jobs: Iterable[Job]) -> None:
+        """Ask what is there now, with files and artifacts where the runs promised any."""
+        for (entity, project), members in by_place(jobs).items():
+            names = [job.disk.run_id for job in members]
+            answer = self.server.runs(entity, project, names, with_files=any(map(promises, members)))
+            for job in members:
+                job.there = answer.get(job.disk.run_id)
+                if job.there:
+                    job.there = self._with_the_rest(job, job.there)
+                self._compare(job)
+
+    def _with_the_rest(self, job: Job, there: RunOnServer) -> RunOnServer:
+        """Ask for what one answer for many runs does not hold: many files, artifacts that another run logged first."""
+        if there.files is not None and not there.all_files:
+            there = replace(there, all_files=True, files=self.server.files(*job.place, job.disk.run_id))
+        for artifact in job.disk.artifacts:
+            # A version with a content that the project has already is not made again.
+            key = (artifact.name, artifact.digest)
+            if key not in there.artifacts and artifact.digest in self.server.artifact_digests(*job.place, artifact):
+                there = replace(there, artifacts=there.artifacts | {key})
+        return there
+
+    def _compare(self, job: Job) -> None:
+        job.differences = differences(job.disk, job.there)
+        if self.limits.accept_missing:
+            job.gone = [line for line in job.differences if NOR_ON_DISK in line]
+            job.differences = [line for line in job.differences if line not in job.gone]
+
+    def _fill(self, jobs: Sequence[Job]) -> None:
+        """Send rows that are missing before the last one that is there, which `wandb sync` cannot."""
+        for job in jobs:
+            if has_beginning(job, job.lines_there):
+                continue
+            first = missing_rows(job.disk, self.server, job.place)
+            if first is not None:
+                self.progress.say(f"{job.outcome.folder.path.name}: rows are missing from row {first} on; sending them")
+                fill(job.disk, self.server, job.place, first)
+                job.outcome.sent = [segment.name for segment in job.disk.segments]
+                self._ask([job])
+
+    def _send(self, jobs: Sequence[Job]) -> str | None:
+        """Give what is missing to one `wandb sync`; returns what went wrong."""
+        if not jobs:
+            return None
+        paths: dict[Path, Job] = {}
+        for job in jobs:
+            there = There(job.lines_there, *((job.there.event_lines, job.there.output_lines) if job.there else ()))
+            job.outcome.sent = [segment.name for segment in job.to_send]
+            try:
+                for segment in job.disk.segments:
+                    if segment in job.to_send:
+                        paths[folder_to_send(segment, job.outcome.folder, there)] = job
+                    else:
+                        pass_over(segment, there)
+            except OSError as error:
+                job.outcome.problem = f"{error.filename}: {error.strerror}"
+        total = sum((job.amount for job in jobs), Amount())
+        watch = _Watch(self.progress, paths, total)
+        segments = f"{len(jobs)} run{_s(jobs)} ({len(paths)} segment{_s(paths)}, {total.records:,} records)"
+        self.progress.say(f"sending {segments} to {self.server.base_url}")
+        deadline = self.limits.deadline + total.bytes / BYTES_PER_SECOND
+        try:
+            wandb_sync.send(
+                list(paths),
+                self.server,
+                wandb_sync.Call(
+                    self.results,
+                    deadline,
+                    parallel=self.limits.parallel,
+                    # What is new to the server need not be asked for: that costs a request a run.
+                    resume=any(job.there or len(job.disk.segments) > 1 for job in jobs),
+                    log=self.log,
+                    look=watch.look,
+                ),
+            )
+        except ServerError as error:
+            for job in jobs:
+                job.outcome.problem = str(error)
+            return str(error)
+        finally:
+            self.progress.end()
+        return None
+
+    def _wait_for_counts(self, jobs: Sequence[Job], patience: float) -> None:
+        end = time.monotonic() + patience
+        pause = 0.2
+        left = jobs
+        while left:
+            self._ask(left)
+            left = [job for job in left if job.differences and not only_summary(job)]
+            if not left or time.monotonic() + pause > end:
+                return
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+    def _complete_summaries(self, jobs: Iterable[Job]) -> None:
+        done = [job for job in jobs if job.there and only_summary(job)]
+        for job in done:
+            if job.there:
+                complete_summary(job.disk, self.server, job.place, job.there)
+        if done:
+            self._ask(done)
+
+    def _compare_rows(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            job.differences = row_differences(job.disk, self.server, job.place)
+
+    def _conclude(self, job: Job) -> None:
+        outcome = job.outcome
+        if job.there is None or job.differences:
+            for segment in job.disk.segments:
+                wandb_sync.unmark(segment.folder)
+            because = f" ({outcome.problem})" if outcome.problem else ""
+            what = "; ".join(job.differences[:5]) or "the server could not be asked"
+            more = f"; and {len(job.differences) - 5} more" if len(job.differences) > 5 else ""
+            outcome.problem = f"not verified: {what}{more}{because}"
+            return
+        outcome.problem = None
+        try:
+            write_receipt(
+                outcome.folder, job.disk, job.there, self.server, job.place, missing=job.gone, asked=outcome.asked
+            )
+        except OSError as error:
+            outcome.problem = f"verified, but the receipt could not be written ({error.strerror}); run the same again"
+
+
+class _Watch:
+    """Tells the progress how far a `wandb sync` says that it is."""
+
+    def __init__(self, progress: Progress, paths: dict[Path, Job], total: Amount) -> None:
+        self._progress = progress
+        self._left = dict(paths)
+        self._total = total
+        self._done = Amount()
+
+    def look(self) -> None:
+        """Look for segments that have been sent since the last look."""
+        for path in [path for path in self._left if wandb_sync.is_marked(path)]:
+            job = self._left.pop(path)
+            if job not in self._left.values():
+                self._done += job.amount
+        self._progress.sent(self._done, self._total)
+
+
+def _s(items: Sequence[object] | dict[Path, Job]) -> str:
+    return "" if len(items) == 1 else "s"

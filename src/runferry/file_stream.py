@@ -1,0 +1,75 @@
+"""Sends lines of a run at the place where they belong, which `wandb sync` cannot: it only appends.
+
+It is W&B's own way, the file stream: a request names a file, an offset and lines, and the line at `offset + i` becomes
+the i-th of them. That a line which is sent again at its offset replaces itself is what wandb's client relies on when it
+sends a request again whose answer was lost. Of W&B's own server nothing more is known (assumed: it is so for lines
+that were sent long ago, too). So this is done only where a run has a gap that nothing else fills, and all rows are read
+back and compared afterwards.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from runferry.batching import batches
+from runferry.history_lines import as_json, history_lines
+from runferry.verification import NOT_COMPARED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runferry.disk import OnDisk
+    from runferry.run_on_server import RunOnServer
+    from runferry.server import Server
+
+HISTORY_FILE = "wandb-history.jsonl"
+SUMMARY_FILE = "wandb-summary.json"
+LINES_PER_REQUEST = 1000
+
+
+def fill(disk: OnDisk, server: Server, place: tuple[str, str], first: int) -> None:
+    """Send every row from the `first` one on, counted from 0, each at its own place; the run has ended then.
+
+    Raises
+    ------
+    ServerError
+        When the server cannot be reached or refuses it.
+    """
+    offset = first
+    for lines in batches(islice(_lines(disk), first, None), LINES_PER_REQUEST):
+        chunk = {"offset": offset, "content": lines}
+        server.stream(*place, disk.run_id, {"files": {HISTORY_FILE: chunk}})
+        offset += len(lines)
+    server.stream(*place, disk.run_id, _end(disk))
+
+
+def complete_summary(disk: OnDisk, server: Server, place: tuple[str, str], there: RunOnServer) -> None:
+    """Send the last values of all segments: of a resumed run `wandb sync` leaves only those of the last one.
+
+    Raises
+    ------
+    ServerError
+        When the server cannot be reached or refuses it.
+    """
+    ours = {name: value for name, value in disk.summary.items() if name not in NOT_COMPARED}
+    summary = as_json(there.summary | ours)
+    chunk = {"offset": 0, "content": [summary]}
+    server.stream(*place, disk.run_id, {"files": {SUMMARY_FILE: chunk}, **_end(disk)})
+
+
+def _end(disk: OnDisk) -> dict[str, Any]:
+    exit_code = disk.segments[-1].exit_code
+    return {"complete": True, "exitcode": 1 if exit_code is None else exit_code}
+
+
+def _lines(disk: OnDisk) -> Iterator[str]:
+    last, seconds_before = -1, 0.0
+    for segment in disk.segments:
+        runtime = 0.0
+        for row in history_lines(segment.file):
+            last = max(int(row["_step"]), last + 1)
+            runtime = float(row.get("_runtime", runtime))
+            yield as_json(row | {"_step": last, "_runtime": seconds_before + runtime})
+        # wandb lets a resumed run go on at the whole second at which it had stopped.
+        seconds_before += int(runtime)

@@ -1,0 +1,67 @@
+"""The rows of a segment as lines of `wandb-history.jsonl`, as wandb's client sends them."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from runferry.json_values import is_list, is_mapping
+from runferry.transaction_log import TransactionLog
+from runferry.wandb_messages import parser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def history_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a transaction log that can be read, nested metrics nested, with `_step`.
+
+    Raises
+    ------
+    SegmentError, OSError
+        As reading a `TransactionLog` does.
+    """
+    parse = parser("HistoryOnly")
+    for payload in TransactionLog(file):
+        try:
+            record = parse(payload)
+        except DecodeError:
+            continue
+        if record.HasField("history"):
+            yield _row(record.history)
+
+
+def as_json(row: dict[str, Any]) -> str:
+    """Write a row as wandb's client does: what JSON does not have is a text."""
+    return json.dumps(_plain(row))
+
+
+def _row(record: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for item in record.item:
+        *above, key = tuple(item.nested_key) or (item.key,)
+        node = row
+        for name in above:
+            if not is_mapping(node.get(name)):
+                node[name] = {}
+            node = node[name]
+        try:
+            node[key] = json.loads(item.value_json)
+        except ValueError:
+            node[key] = item.value_json
+    row.setdefault("_step", record.step.num)
+    return row
+
+
+def _plain(value: Any) -> Any:
+    if is_mapping(value):
+        return {key: _plain(each) for key, each in value.items()}
+    if is_list(value):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value

@@ -1,0 +1,66 @@
+"""Tells cheaply whether a receipt still speaks of what is on disk: the first thing that every `runferry sync` does.
+
+A workflow of a thousand runs starts `runferry sync` a thousand times, and nearly each finds that the receipt is there
+already. So this module imports next to nothing: an interpreter that does only this takes 0.02 s of CPU.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+STAMP_KEYS = ("size_bytes", "mtime_ns", "ctime_ns")
+"""The kernel sets the change time (ctime) at each write and nobody can set it back, so that a file with the same three
+is the same file, unwritten since. Where the folder was copied it differs, and the content is hashed instead."""
+
+Stamp = dict[str, int]
+
+
+def stamp(file: str | os.PathLike[str]) -> Stamp:
+    """Return a file's size in bytes and the two times, in nanoseconds, that a write changes."""
+    status = os.stat(file)  # noqa: PTH116 - pathlib's import costs as much as all the rest
+    return {"size_bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
+
+
+def logs_on_disk(run_folder: str) -> dict[str, str]:
+    """Return the path of the transaction log of each segment of a run, by the segment's name."""
+    wandb = os.path.join(run_folder, "wandb")  # noqa: PTH118 - see above
+    found: dict[str, str] = {}
+    try:
+        segments = [entry for entry in os.scandir(wandb) if entry.name.startswith(("offline-run-", "run-"))]
+    except FileNotFoundError:
+        return {}
+    for segment in segments:
+        logs = [
+            entry.path
+            for entry in os.scandir(segment.path)
+            if entry.name.startswith("run-") and entry.name.endswith(".wandb")
+        ]
+        # More than one, or none, is a segment that cannot be read: known by its folder's name.
+        found[segment.name] = logs[0] if len(logs) == 1 else ""
+    return found
+
+
+def unchanged(receipt: Any, run_folder: str) -> bool:
+    """Tell whether every segment on disk is in the receipt with the stamp it has now, and no other is in it."""
+    try:
+        known = {segment["name"]: segment for segment in receipt["segments"]}
+        logs = logs_on_disk(run_folder)
+        return known.keys() == logs.keys() and all(
+            _same(known[name], stamp(file) if file else None) for name, file in logs.items()
+        )
+    except (KeyError, TypeError, OSError):
+        return False
+
+
+def is_for(receipt: Any, base_url: str | None) -> bool:
+    """Tell whether a receipt is of the server that is meant; None is W&B's own, which is never on this machine."""
+    server = str(receipt.get("base_url", ""))
+    if base_url:
+        return server == base_url
+    host = server.partition("://")[2]
+    return not host.startswith(("127.", "localhost", "[::1]"))
+
+
+def _same(known: dict[str, Any], now: Stamp | None) -> bool:
+    return all(known.get(key) == (now[key] if now else None) for key in STAMP_KEYS)

@@ -1,0 +1,166 @@
+"""Runs on their way to the server: what each has on disk, what is there of it, and what is to be sent."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from runferry import wandb_sync
+from runferry.disk import OnDisk, read_disk
+from runferry.errors import RunferryError
+from runferry.progress import Amount
+from runferry.promised_files import segments_with, total_bytes
+from runferry.verification import count_differences, differences, end_differences, file_differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from runferry.run_folder import RunFolder
+    from runferry.run_on_server import RunOnServer
+    from runferry.segment import Segment
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long things may take, in seconds, and how much at once."""
+
+    patience: float = 20.0
+    """For which a server that took everything may go on counting before it is not believed."""
+    deadline: float = 600.0
+    """For one `wandb sync` (and a second more for each megabyte), and for asking a server in trouble again."""
+    parallel: int = wandb_sync.PARALLEL_RUNS
+    """Runs that are sent at once."""
+    accept_missing: bool = False
+    """Whether a run gets a receipt though files or artifacts are gone from disk and server; it lists them then."""
+
+
+@dataclass
+class Outcome:
+    """What became of one run."""
+
+    folder: RunFolder
+    problem: str | None = None
+    """One line that says why there is no receipt; None where there is one."""
+    sent: list[str] = field(default_factory=list[str])
+    """The segments that this call sent."""
+    asked: bool = True
+    """Whether somebody waits for it; False for a run that goes along with others."""
+
+
+@dataclass
+class Job:
+    """One run on its way: what is on disk, where it goes and what is there."""
+
+    outcome: Outcome
+    disk: OnDisk
+    project: str
+    entity: str
+    there: RunOnServer | None = None
+    to_send: list[Segment] = field(default_factory=list["Segment"])
+    had_rows: bool = False
+    """Whether the server had rows before this call: then they are compared one by one."""
+    gone: list[str] = field(default_factory=list[str])
+    """Files and artifacts that are neither on the server nor on the disk."""
+    differences: list[str] = field(default_factory=list[str])
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Entity and project."""
+        return self.entity, self.project
+
+    @property
+    def lines_there(self) -> int:
+        """Rows that the server has."""
+        return self.there.history_lines if self.there else 0
+
+    @property
+    def amount(self) -> Amount:
+        """How much all of it is."""
+        size = sum(segment.size_bytes for segment in self.disk.segments) + total_bytes(self.disk)
+        return Amount(1, self.disk.history_lines, size)
+
+
+def jobs_of(outcomes: Iterable[Outcome]) -> list[Job]:
+    """Read what the runs have on disk; a run that has nothing to sync gets its problem."""
+    jobs: list[Job] = []
+    for outcome in outcomes:
+        try:
+            wandb = outcome.folder.read_run()["wandb"]
+            disk = read_disk(outcome.folder)
+            if outcome.asked:
+                outcome.folder.receipt_file.unlink(missing_ok=True)
+        except (RunferryError, OSError, ValueError) as error:
+            outcome.problem = str(error)
+            continue
+        # What the script says to wandb.init wins over the config, as everywhere in W&B; the segment has it.
+        first = disk.segments[0]
+        jobs.append(Job(outcome, disk, first.project or wandb["project"], first.entity or wandb.get("entity") or ""))
+    return jobs
+
+
+def by_place(jobs: Iterable[Job]) -> dict[tuple[str, str], list[Job]]:
+    """Sort jobs by entity and project."""
+    places: dict[tuple[str, str], list[Job]] = defaultdict(list)
+    for job in jobs:
+        places[job.place].append(job)
+    return places
+
+
+def promises(job: Job) -> bool:
+    """Tell whether the run promised files or artifacts."""
+    return any(segment.files or segment.artifacts for segment in job.disk.segments)
+
+
+def only_summary(job: Job) -> bool:
+    """Tell whether all that differs is the summary of a run with several segments, of which it has the last one's."""
+    if len(job.disk.segments) == 1 or not job.there or not job.differences:
+        return False
+    of_last = replace(job.disk, segments=job.disk.segments[-1:]).summary
+    complete = replace(job.there, summary={**job.disk.summary, **{key: job.there.summary.get(key) for key in of_last}})
+    return not differences(job.disk, complete)
+
+
+def segments_to_send(job: Job) -> list[Segment]:
+    """List the segments of which the server lacks something; none where sending would double or shift rows.
+
+    The server appends what it gets. So what it has must be just the beginning of what the disk has.
+    """
+    if not job.differences or only_summary(job):
+        return []
+    segments, rows = job.disk.segments, job.lines_there
+    if not job.there or not rows:
+        return list(segments)
+    if rows > job.disk.history_lines or not has_beginning(job, rows):
+        return []
+    needed = {segments[-1].name} if end_differences(job.disk, job.there) else set[str]()
+    if count_differences(job.disk, job.there):
+        needed |= _from_row(segments, rows)
+    if file_differences(job.disk, job.there):
+        # What comes with the rows of a run that stopped half way is not known, so all that promise something.
+        names = {name for segment in segments for name in segment.files}
+        needed |= segments_with(job.disk, names) | {segment.name for segment in segments if segment.artifacts}
+        needed.add(segments[-1].name)
+    return [segment for segment in segments if segment.name in needed]
+
+
+def _from_row(segments: Sequence[Segment], rows: int) -> set[str]:
+    """Name the segment that a row is in, counted from 0, and those after it."""
+    for number, segment in enumerate(segments):
+        if rows < segment.history_count:
+            return {later.name for later in segments[number:]}
+        rows -= segment.history_count
+    return set()
+
+
+def has_beginning(job: Job, rows: int) -> bool:
+    """Tell whether the server's rows can be the first ones of the run: the last of them has the step that it must have.
+
+    Steps only go up. So a row that is missing before it would have to be made up for by one that is no row of the disk.
+    """
+    if not job.there:
+        return False
+    if rows == job.disk.history_lines:
+        return job.there.last_step == job.disk.last_step
+    step = next((step for number, step in enumerate(job.disk.steps()) if number == rows - 1), None)
+    return job.there.last_step == step

@@ -1,0 +1,88 @@
+"""Who waits for a sync of which runs: so that whoever holds the lock of a results folder syncs for all of them.
+
+Each `runferry sync` first leaves a request, a file of its own in `.sync/requests/`, and then takes the lock. The one
+that gets it answers every request that is there; the others, when they get the lock in their turn, find their answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from runferry.files import read_json, write_json
+from runferry.results_lock import FOLDER
+from runferry.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+Answer = dict[str, str | None]
+"""For each run, by its path below the results folder: why it has no receipt; None where it has one."""
+
+KEPT_SECONDS = 24 * 3600.0
+"""After which an answer is removed that nobody came for."""
+
+
+class Queue:
+    """The requests and answers of one results folder."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self._requests = results / FOLDER / "requests"
+        self._answers = results / FOLDER / "answers"
+
+    def ask(self, folders: Iterable[RunFolder]) -> str:
+        """Leave a request and return its name."""
+        name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.json"
+        write_json(self._requests / name, [self.key(folder) for folder in folders])
+        return name
+
+    def take_answer(self, request: str) -> Answer | None:
+        """Return the answer to a request and remove it; None when there is none yet."""
+        try:
+            answer: Answer = read_json(self._answers / request)
+        except (FileNotFoundError, ValueError):
+            return None
+        (self._answers / request).unlink(missing_ok=True)
+        return answer
+
+    def withdraw(self, request: str) -> None:
+        """Remove a request: the one who made it gives up."""
+        (self._requests / request).unlink(missing_ok=True)
+
+    def waiting(self) -> dict[str, list[RunFolder]]:
+        """Return the runs that every request there is asks for, by the request's name."""
+        found: dict[str, list[RunFolder]] = {}
+        for file in sorted(self._requests.glob("*.json")):
+            with suppress(FileNotFoundError, ValueError):
+                runs: list[str] = json.loads(file.read_text())
+                found[file.name] = [RunFolder(self.results / run) for run in runs]
+        return found
+
+    def answer(self, requests: Iterable[str], problems: Mapping[str, str | None]) -> None:
+        """Answer requests, as far as their runs are in `problems`; a request that asks for others too is left."""
+        for request in requests:
+            file = self._requests / request
+            with suppress(FileNotFoundError, ValueError):
+                runs: list[str] = json.loads(file.read_text())
+                if all(run in problems for run in runs):
+                    write_json(self._answers / request, {run: problems[run] for run in runs})
+                    file.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove old answers: those who asked were killed before they came for them."""
+        oldest = time.time() - KEPT_SECONDS
+        for file in self._answers.glob("*.json"):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < oldest:
+                    file.unlink()
+
+    def key(self, folder: RunFolder) -> str:
+        """Name a run of this results folder."""
+        path = folder.path.resolve()
+        return f"{path.parent.name}/{path.name}"

@@ -1,0 +1,147 @@
+"""What the server does not hold as the disk does: nothing of it may differ, or there is no receipt.
+
+Counts, the last step, summary, config, state, files and artifacts come with the answer for many runs at once. That is
+proof where the run was sent in one go to a server that had nothing of it: rows that were lost make the count smaller.
+Where something was there before, rows may be missing and others doubled, which a count does not show: there every row
+is compared (`row_differences`).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.batching import batches
+from runferry.history_lines import history_lines
+from runferry.json_values import is_list, is_mapping
+from runferry.promised_files import NOR_ON_DISK, missing_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runferry.disk import OnDisk
+    from runferry.run_on_server import RunOnServer
+    from runferry.server import Server
+
+ROWS_PER_REQUEST = 1000
+"""As many as wandb's own scan of a history asks for."""
+_ENDED_BADLY = ("failed", "crashed", "killed")
+# wandb's own: written by the client at other times than the run's records, or by the server.
+NOT_COMPARED = ("_wandb", "_runtime", "_timestamp", "_step")
+
+
+def differences(disk: OnDisk, there: RunOnServer | None) -> list[str]:
+    """Name what the server does not hold as the disk does; nothing means that a receipt may be written."""
+    if there is None:
+        return ["the server has no such run"]
+    return [*count_differences(disk, there), *end_differences(disk, there), *file_differences(disk, there)]
+
+
+def count_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
+    """Compare number of rows and last step."""
+    found: list[str] = []
+    if there.history_lines != disk.history_lines:
+        found.append(f"the server has {there.history_lines} history lines, the disk {disk.history_lines}")
+    if disk.history_lines and there.last_step != disk.last_step:
+        found.append(f"the server's last step is {there.last_step}, the disk's {disk.last_step}")
+    return found
+
+
+def end_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
+    """Compare what a run is at its end: summary, config and state."""
+    found: list[str] = []
+    if not (there.state == disk.state or (disk.state == "failed" and there.state in _ENDED_BADLY)):
+        found.append(f"the server says {there.state}, the disk {disk.state}")
+    for name, value in disk.summary.items():
+        if name not in NOT_COMPARED and not same(value, there.summary.get(name)):
+            found.append(f"the server's last value of {name} is {there.summary.get(name)!r}, the disk's {value!r}")
+    for name, value in disk.config.items():
+        if not same(value, there.config.get(name)):
+            found.append(f"the server's config has {name}: {there.config.get(name)!r}, the disk's {value!r}")
+    return found
+
+
+def file_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
+    """Compare files and artifacts, where the server was asked for them."""
+    if there.files is None:
+        return []
+    found = missing_files(disk, there.files)
+    for artifact in sorted(disk.artifacts, key=lambda artifact: artifact.name):
+        if (artifact.name, artifact.digest) not in there.artifacts:
+            gone = [file for file in artifact.staged if not Path(file).exists()]
+            # Staged files are removed once they are sent.
+            rest = f", {NOR_ON_DISK} ({gone[0]})" if gone else ""
+            found.append(f"the artifact {artifact.name} ({artifact.digest[:8]}) is not complete on the server{rest}")
+    return found
+
+
+def row_differences(disk: OnDisk, server: Server, place: tuple[str, str]) -> list[str]:
+    """Compare every row, step by step; names the first place where server and disk differ.
+
+    Parameters
+    ----------
+    place
+        The run's entity and project.
+
+    Raises
+    ------
+    ServerError
+        When the server cannot be asked.
+    """
+    after = -1
+    for page in batches(_steps_and_rows(disk), ROWS_PER_REQUEST):
+        steps = [step for step, _ in page]
+        # From where the last page ended, so that a row between two pages is seen; twice as many, so that doubled are.
+        held = server.rows(*place, disk.run_id, (after + 1, steps[-1]), 2 * len(page) + 1)
+        there = [row.get("_step") for row in held]
+        if there != steps:
+            wrong = next((step for step, other in zip(steps, there, strict=False) if step != other), steps[-1])
+            return [f"the server's rows are not the disk's from step {wrong} on"]
+        for (step, row), other in zip(page, held, strict=True):
+            if not all(same(value, other.get(name)) for name, value in row.items() if name not in NOT_COMPARED):
+                return [f"the server's row of step {step} is not the disk's"]
+        after = steps[-1]
+    return []
+
+
+def missing_rows(disk: OnDisk, server: Server, place: tuple[str, str]) -> int | None:
+    """Find the first row that the server lacks, counted from 0; None where it has rows that are not the disk's.
+
+    Raises
+    ------
+    ServerError
+        When the server cannot be asked.
+    """
+    ours = list(disk.steps())
+    held: list[Any] = []
+    after = -1
+    for page in batches(ours, ROWS_PER_REQUEST):
+        rows = server.rows(*place, disk.run_id, (after + 1, page[-1]), 2 * len(page) + 1)
+        held += [row.get("_step") for row in rows]
+        after = page[-1]
+    if len(set(held)) != len(held) or not set(held) <= set(ours):
+        return None
+    return next((number for number, step in enumerate(ours) if number >= len(held) or held[number] != step), None)
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Tell whether the server's value is the disk's, which may hold floats that JSON does not have."""
+    if is_mapping(ours) and is_mapping(theirs):
+        return all(same(value, theirs.get(key)) for key, value in ours.items())
+    if is_list(ours) and is_list(theirs):
+        return len(ours) == len(theirs) and all(map(same, ours, theirs))
+    if isinstance(ours, float) and math.isnan(ours):
+        # JSON has no NaN: W&B sends it as a text.
+        return theirs == "NaN" or (isinstance(theirs, float) and math.isnan(theirs))
+    if isinstance(ours, float) and math.isinf(ours):
+        return theirs in (ours, "Infinity" if ours > 0 else "-Infinity")
+    return ours == theirs
+
+
+def _steps_and_rows(disk: OnDisk) -> Iterator[tuple[int, dict[str, Any]]]:
+    last = -1
+    for segment in disk.segments:
+        for row in history_lines(segment.file):
+            last = max(int(row["_step"]), last + 1)
+            yield last, row
