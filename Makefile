@@ -113,11 +113,12 @@ demo: $(VENV)/.ready-demo
 	fi
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
-	$(VENV)/oldest/bin/python -m pytest -n 2 --dist loadgroup tests/unit tests/workflow
+	@# Two for the two cores, and one for the tests on the cluster, which wait most of the time.
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(VENV)/oldest/bin/python -m pytest -n 2 tests/unit tests/workflow
 
 quick: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 check: $(VENV)/.ready-test
 	$(BIN)/ruff format --check .

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from slurm_cluster import Cluster
 
 # One workflow trains them all, side by side, and each meets its own end; the first test waits for it.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("early ends")]
+pytestmark = pytest.mark.slow
 
 LOST_AT_MOST = 8
 """Rows, at two a second: wandb's buffer (runferry.launch.FLUSH_SECONDS) and the moment in which it is written."""
