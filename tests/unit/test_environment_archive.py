@@ -233,9 +233,9 @@ def test_a_record_reads_back_as_it_was_written(record_file: Path) -> None:
     [
         (None, "no such environment record"),
         ("{", "expected JSON"),
-        ("[]", "not an environment record of format 1"),
-        ('{"format": 0}', "not an environment record of format 1"),
-        ('{"format": 1}', "missing or unknown keys"),
+        ("[]", "not an environment record of format 2"),
+        ('{"format": 0}', "not an environment record of format 2"),
+        ('{"format": 2}', "missing or unknown keys"),
     ],
 )
 def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path, content: str | None, said: str) -> None:
