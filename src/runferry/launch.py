@@ -1,7 +1,8 @@
 """Runs one attempt of a run, on the node that computes.
 
-The way of an attempt: unpack the environment onto the node, give the command what wandb needs to write its segments
-into the run's folder, run it, pass signals on to it, have everything that it logged written, and say how it ended.
+The way of an attempt: put the environment and the data onto the node, give the command what wandb needs to write its
+segments into the run's folder, run it, pass signals on to it, have everything that it logged written, bring back what
+it left on the node, and say how it ended.
 
 What is kept of the rows that a process has logged (measured with wandb 0.22.3, 0.27.2 and 0.31.0; alone, each loses
 all rows of a short run in the first two cases):
@@ -31,12 +32,14 @@ from typing import TYPE_CHECKING, Any
 
 from runferry import wandb_mode
 from runferry.attempt import Attempt, Ending
+from runferry.collect import collect
 from runferry.command import Command, SignalWatch, StoppedBeforeStartError
 from runferry.errors import LaunchError, RunferryError
 from runferry.hints import find_hint
 from runferry.keeper import Keeper, TimeLimits
 from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
 from runferry.modules import variables_after_loading
+from runferry.preparation import Prepared, prepare
 from runferry.processes import end_session
 from runferry.wandb_core import find_core
 
@@ -140,14 +143,15 @@ class _Launching:
 
     def run(self, signals: SignalWatch, follow_from: int | None) -> tuple[Ending, bool]:
         """Return how the command ended, and whether all that it logged was written."""
-        command: list[str] = self.run_record["command"]
         workdir = Path(self.run_record["workdir"])
         if not workdir.is_dir():
             message = f"{workdir}: no such folder; expected the experiment's workdir, where the command is to run"
             raise LaunchError(message)
-        environment, key = self._unpack()
-        core = find_core(command, environment.get("PATH", os.defpath))
-        self.attempt.runs_in(key, core.version if core else None)
+        prepared = self._prepare()
+        command, environment = prepared.command, prepared.variables
+        # In a container wandb starts its own wandb-core: the one out here is not of its version.
+        core = None if prepared.contained else find_core(command, environment.get("PATH", os.defpath))
+        self.attempt.runs_in(prepared.environment, core.version if core else None)
         # From here on there is a command to pass a signal on to, or will be in a moment.
         signals.preparing = False
         keeper = Keeper.start(core, environment, self.log, self.limits, self._launcher_died)
@@ -165,25 +169,33 @@ class _Launching:
                 else:
                     end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
                     ending = Ending.from_return_code(finished.return_code, finished.passed_on)
+                if prepared.data:
+                    ending = self._collect(prepared.data, ending)
             exit_code = ending.status
         finally:
             written = keeper.finish(exit_code, self.limits.finish_seconds)
         return ending, written
 
-    def _unpack(self) -> tuple[dict[str, str], str | None]:
-        """Unpack the environment and return the command's variables and the environment's key."""
+    def _prepare(self) -> Prepared:
+        """Put the environment and the data onto the node."""
         variables = _variables(self.folder, self.run_record, _with_modules(self.run_record))
-        if self.run_record.get("environment") is None:
-            return variables, None
-        # Only here: a run without an environment needs neither it nor zstandard.
-        from runferry.environment import read_record, unpack
+        return prepare(
+            self.run_record, self.folder.path, variables, self.scratch.folder, lambda text: _note(self.log, text)
+        )
 
-        record_file = (self.folder.path / self.run_record["environment"]).resolve()
-        record = read_record(record_file)
-        unpacked = unpack(record_file, self.scratch.folder)
-        variables["VIRTUAL_ENV"] = str(unpacked)
-        variables["PATH"] = os.pathsep.join([str(unpacked / "bin"), variables.get("PATH", os.defpath)])
-        return variables, record.key
+    def _collect(self, data: Path, ending: Ending) -> Ending:
+        """Bring back what the command left on the node, whatever its ending; then remove the run's own folder there."""
+        patterns = self.run_record.get("collect", ())
+        target = self.folder.collected_folder
+        problems = collect(patterns, data, target, lambda text: _note(self.log, text))
+        if not problems:
+            shutil.rmtree(data, ignore_errors=True)
+            return ending
+        message = f"not collected: {problems[0]}" + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
+        if ending.outcome == "finished":
+            # What is not brought back is lost with the node, so the run is not done.
+            ending = replace(ending, exit_code=1)
+        return replace(ending, message=f"{ending.message}; {message}" if ending.message else message)
 
     def _launcher_died(self) -> None:
         self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,6 +17,7 @@ from runferry import admission
 from runferry import config as configuration
 from runferry.account import given_account, known_accounts, resolve_account
 from runferry.cluster import Cluster, find_cluster
+from runferry.environment_plan import PlannedEnvironment, plan_environments
 from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
 from runferry.key import put_away
@@ -40,20 +42,22 @@ class Workflow:
     requests: Mapping[str, Request]
     """What a job of each experiment asks for, by the experiment's name."""
 
-    @property
-    def requirements(self) -> list[str]:
-        """The files that the environment is built from."""
-        requirements = self.config["environment"]["requirements"]
-        return [requirements] if requirements else []
+    @cached_property
+    def environments(self) -> Mapping[str, PlannedEnvironment]:
+        """The environments that experiments run in, by name."""
+        return plan_environments(self.config).environments
 
-    @property
-    def environment_options(self) -> list[str]:
-        """The options of `runferry environment` that follow from the config and the cluster."""
-        section = self.config["environment"]
-        options = ["--python", section["python"]] if section["python"] else []
-        for module in section["modules"]:
-            options += ["--module", module]
-        return [*options, "--no-index"] if self.cluster.wheelhouse else options
+    def environment_files(self, name: str) -> list[str]:
+        """List the files that an environment is built from."""
+        return self.environments[name].files()
+
+    def environment_options(self, name: str) -> list[str]:
+        """Return the options of `runferry environment` that follow from the config and the cluster."""
+        return self.environments[name].options(wheelhouse=self.cluster.wheelhouse)
+
+    def environment_digest(self, name: str) -> str:
+        """Hash what an environment is built from, so that Snakemake sees when it has to be built again."""
+        return self.environments[name].specification(wheelhouse=self.cluster.wheelhouse).digest()
 
     def targets(self, pattern: str) -> list[str]:
         """Fill `{experiment}` and `{run}` of `pattern` with every run of every experiment, in their order."""

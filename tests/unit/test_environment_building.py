@@ -213,7 +213,7 @@ def test_no_index_keeps_pip_from_the_index(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_missing_requirements_are_refused_before_anything_is_done(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"environment\.requirements: no such file: .*missing\.txt"):
+    with pytest.raises(ConfigError, match=r"environment\.requirements: found no file .*missing\.txt"):
         build(Specification(tmp_path / "missing.txt"), tmp_path / "out" / "default.json")
     assert not (tmp_path / "out").exists()
 

@@ -25,6 +25,7 @@ EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]
 wildcard_constraints:
     experiment="[A-Za-z0-9][A-Za-z0-9_.-]*",
     run="[0-9a-v]{12}",
+    environment="[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
 def asked(resource):

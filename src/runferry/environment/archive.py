@@ -25,15 +25,14 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
 import zstandard
 
 from runferry.environment.record import Record, read_record
+from runferry.environment.room import check_room
 from runferry.errors import PackingError
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
+from runferry.turn import turn
 
 SEEK_TABLE_MAGIC = 0x184D2A5E
 SEEK_TABLE_ENTRY = struct.Struct("<II")  # compressed and uncompressed size of a frame, bytes
@@ -84,7 +83,7 @@ def unpack(record_file: Path, destination: Path) -> Path:
         return folder
     try:
         destination.mkdir(parents=True, exist_ok=True)
-        with _turn(destination / f".environment-{record.key}.lock"):
+        with turn(destination / f".environment-{record.key}.lock"):
             if not folder.is_dir():
                 _unpack_anew(record, record_file.parent / record.archive, folder)
     except OSError as error:
@@ -128,20 +127,10 @@ def read_frames(archive: Path) -> list[Frame]:
     return frames
 
 
-@contextlib.contextmanager
-def _turn(lock: Path) -> Generator[None]:
-    """Wait until no other process on this machine unpacks the same; the lock ends with the process."""
-    with lock.open("ab") as file:
-        # A filesystem without locks: two may unpack at once, each under its own name, and one of them is kept.
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _unpack_anew(record: Record, archive: Path, folder: Path) -> None:
     for leftover in folder.parent.glob(f".{folder.name}.*.partial"):
         shutil.rmtree(leftover, ignore_errors=True)
-    _check_room(record, folder.parent)
+    check_room(folder.parent, record.unpacked_bytes, "the environment", inodes=record.files)
     partial = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.partial")
     partial.mkdir()
     try:
@@ -154,28 +143,6 @@ def _unpack_anew(record: Record, archive: Path, folder: Path) -> None:
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check_room(record: Record, destination: Path) -> None:
-    disk = os.statvfs(destination)
-    free = disk.f_bavail * disk.f_frsize
-    if free < record.unpacked_bytes:
-        message = (
-            f"{destination}: {_megabytes(record.unpacked_bytes - free)} too little room for the environment: it takes "
-            f"{_megabytes(record.unpacked_bytes)} and {_megabytes(free)} are free; ask for more local disk"
-        )
-        raise PackingError(message)
-    # Some filesystems have no fixed number of inodes and say 0.
-    if disk.f_files and disk.f_favail < record.files:
-        message = (
-            f"{destination}: {record.files - disk.f_favail} too few inodes for the environment: it has "
-            f"{record.files} files and {disk.f_favail} inodes are free"
-        )
-        raise PackingError(message)
-
-
-def _megabytes(count: int) -> str:
-    return f"{-(-count // 10**6)} MB"
 
 
 class _Extraction:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 FORMAT = 2
 """The version of the archive's layout and of the record; part of every key, so that a change of either packs anew."""
 
-KINDS = ("requirements", "lock", "pyproject", "venv", "container")
-"""What an environment can be made of: the keys of the config of which a section has one."""
-
 Kind = Literal["requirements", "lock", "pyproject", "venv", "container"]
+
+KINDS: tuple[Kind, ...] = ("requirements", "lock", "pyproject", "venv", "container")
+"""What an environment can be made of: the keys of the config of which a section has one."""
 
 
 @dataclass(frozen=True)
