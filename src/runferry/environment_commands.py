@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
+    from runferry.environment.record import Kind
+
     # argparse has no public name for what add_subparsers returns.
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
@@ -86,7 +88,7 @@ def _environment(given: argparse.Namespace) -> int:
     from runferry.environment import Specification, build
     from runferry.environment.record import KINDS
 
-    kind = next(kind for kind in KINDS if getattr(given, kind))
+    kind: Kind = next(kind for kind in KINDS if getattr(given, kind))
     specification = Specification(
         getattr(given, kind),
         given.python,

@@ -136,7 +136,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _planned(name: str, section: Mapping[str, Any], where: str, *, needed: bool = False) -> PlannedEnvironment | None:
-    kinds = [kind for kind in KINDS if section[kind] is not None]
+    kinds: list[Kind] = [kind for kind in KINDS if section[kind] is not None]
     if len(kinds) > 1 or (needed and not kinds):
         found = " and ".join(kinds) or "none"
         raise ConfigError(f"config: {where}: found {found}, expected exactly one of {', '.join(KINDS)}")
