@@ -55,7 +55,8 @@ class Staging:
     _places: dict[str, Path] = field(default_factory=dict[str, Path])
     _failure: BaseException | None = None
     _cancelled: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    # Not the thread's join: interrupted by a signal's exception, it takes the thread for ended (CPython 3.11).
+    _ended: threading.Event = field(default_factory=threading.Event)
 
     def missing_bytes(self) -> int:
         """Return how many bytes are not there yet, as far as that can be known without reading an archive.
@@ -70,8 +71,9 @@ class Staging:
     def start(self) -> None:
         """Begin."""
         if self.items:
-            self._thread = threading.Thread(target=self._stage_all, daemon=True)
-            self._thread.start()
+            threading.Thread(target=self._stage_all, daemon=True).start()
+        else:
+            self._ended.set()
 
     def finish(self) -> dict[str, Path]:
         """Wait for the end and return where each item is, by its `to`.
@@ -81,17 +83,15 @@ class Staging:
         LaunchError
             When something could not be staged.
         """
-        if self._thread:
-            self._thread.join()
+        self._ended.wait()
         if self._failure:
             raise self._failure
         return self._places
 
     def cancel(self) -> None:
-        """End early: what is half done is removed."""
+        """End early, once `start` was called: what is half done is removed."""
         self._cancelled.set()
-        if self._thread:
-            self._thread.join()
+        self._ended.wait()
 
     def _place(self, item: Item) -> Path:
         try:
@@ -111,6 +111,8 @@ class Staging:
             self._failure = LaunchError(f"{error.filename or self.destination}: cannot be staged: {error.strerror}")
         except (LaunchError, PackingError) as error:
             self._failure = error
+        finally:
+            self._ended.set()
 
     def _stage(self, item: Item, place: Path) -> None:
         folder = place.parent
@@ -206,7 +208,7 @@ def _untar(source: Path, target: Path, progress: _Progress) -> None:
                     progress.add(position - before)
                     before = position
             tar.stdin.close()
-            code, reason = tar.wait(), ""
+            code, reason = progress.wait_for(tar), ""
         except CancelledError:
             tar.kill()
             tar.wait()
@@ -265,6 +267,14 @@ class _Progress:
             share = f"{100 * self.count // self.total} % of " if self.total else ""
             rate = self.count / (now - self.begin) / 1e6
             self.note(f"staging {self.name}: {share}{self.total / 1e6:.0f} MB, {rate:.0f} MB/s")
+
+    def wait_for(self, process: subprocess.Popen[bytes]) -> int:
+        while True:
+            self.add(0)
+            try:
+                return process.wait(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                pass
 
     def done(self) -> None:
         seconds = time.monotonic() - self.begin
