@@ -26,7 +26,11 @@ def test_defaults_are_filled_in_at_every_level():
     wandb = {"project": "p", "entity": None, "tags": [], "mode": "offline", "eligible": False, "base_url": None}
     assert checked["wandb"] == wandb
     assert checked["environment"] == {
-        "python": None, "modules": [], "extras": [], "state": "working-tree", "index": None,
+        "python": None,
+        "modules": [],
+        "extras": [],
+        "state": "working-tree",
+        "index": None,
         **dict.fromkeys(["requirements", "lock", "pyproject", "venv", "container"]),
     }
     assert checked["experiments"]["e"]["resources"] == {

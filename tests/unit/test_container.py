@@ -1,4 +1,4 @@
-"""Commands in an Apptainer image. Apptainer itself is not on the test machines: a program of its name says how it is called."""
+"""Commands in an Apptainer image: how it is called, seen by a program of its name. Apptainer itself was never run."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_the_index_is_for_what_a_wheelhouse_lacks() -> None:
         ),
         (
             {"environment": {"container": "docker://python:3.11"}},
-            r"environment\.container: found docker:.*, expected an image that is a file: make one with `apptainer pull`",
+            r"environment\.container: found docker:.*, expected an image that is a file: .* `apptainer pull`",
         ),
         (
             {"environment": {"requirements": "a.txt", "extras": ["x"]}},
