@@ -5,14 +5,14 @@ Prints JSON lines, times in seconds, each the median of the repetitions:
     {"name": ..., "ours": ..., "other": ..., "ratio": ours / other, "limit": what the ratio may be at most, or null}
 
 The environment holds numpy, pandas, scikit-learn and wandb, and with --torch PyTorch for the CPU too, which pip
-downloads once (200 MB). "start" is from the start of `runferry launch` to the first line of the user's command, with the
-launcher, the wandb-core that it starts and the attempt's record in it. The others are what a job's script would do
-before it starts the same command: the recipe is `virtualenv --no-download` and `pip install --no-index` of the same
-wheels; `uv` the same with a warm cache on the same disk (left out, and said, where there is no uv on PATH); `tar -x`
-extracts the same tree from an uncompressed tar. They take turns, each time in another order, so that what else the
-machine does, and what the one before left in its caches, disturbs all of them alike. Each waits until the processors
-are idle, 20 s at most: unpacking uses two of them, and where only one is free it takes twice as long as `tar -x`, which
-uses one.
+downloads once (200 MB). "start" is from the start of `runferry launch` to the first line of the user's command, the
+wandb-core that it starts and the attempt's record included; "unpacking" is that part of it alone, in a process that has
+Python loaded. The others are what a job's script would do before it starts the same command: the recipe is `virtualenv
+--no-download` and `pip install --no-index` of the same wheels; `uv` the same with a warm cache on the same disk (left
+out, and said, where there is no uv on PATH); `tar -x` extracts the same tree from an uncompressed tar. They take turns,
+each time in another order, so that what else the machine does, and what the one before left in its caches, disturbs all
+of them alike. Each waits until the processors are idle, 20 s at most: unpacking uses two of them, and where only one is
+free it takes twice as long as `tar -x`, which uses one.
 
 Lines that are not times have the same form: calls on the shared filesystem are what strace (Debian: `apt-get install
 strace`; left out, and said, without it) sees with a path below the folder of the results, those of the launcher's own
@@ -110,6 +110,7 @@ def compare(prepared: Prepared, repeat: int, with_what: str) -> Iterator[dict[st
             say(f"{number + 1}/{repeat} {name}: start {seconds:.2f} s, first import {imported:.2f} s")
     yield line(f"environment start against virtualenv and pip{with_what}", start, "recipe", 1 / 15)
     yield line(f"environment start against a bare tar -x{with_what}", start, "tar", 1.3)
+    yield line(f"unpacking alone against a bare tar -x{with_what}", start, "tar", 1.3, ours="unpacking")
     if "uv" in start:
         yield line(f"environment start against uv with a warm cache{with_what}", start, "uv", None)
     # The recipe's environment was made where it is used.
@@ -158,14 +159,17 @@ def prepare(folder: Path, wheels: list[Path], packages: list[str]) -> Prepared:
 
     def uv(place: Path) -> list[str | Path]:
         variables = {**os.environ, "UV_CACHE_DIR": str(folder / "uv-cache")}
-        quiet = {"check": True, "env": variables, "stderr": subprocess.DEVNULL}
-        subprocess.run(["uv", "venv", "--clear", "--offline", "--python", base_python(), place], **quiet)
-        install = ["uv", "pip", "install", "--offline", "--no-index", "--python", place / "bin" / "python", *links]
-        subprocess.run([*install, *packages], **quiet)
+        make = ["uv", "venv", "--quiet", "--clear", "--offline", "--python", base_python(), place]
+        subprocess.run(make, env=variables, check=True)
+        install = ["uv", "pip", "install", "--quiet", "--offline", "--no-index", *links]
+        subprocess.run([*install, "--python", place / "bin" / "python", *packages], env=variables, check=True)
         return [place / "bin" / "python"]
 
+    def unpacking(place: Path) -> list[str | Path]:
+        return [unpack(record_file, place) / "bin" / "python"]
+
     # `ours` is the launcher itself: see `start_one`.
-    ways: dict[str, Way] = {"ours": lambda _place: [], "recipe": recipe, "tar": tar}
+    ways: dict[str, Way] = {"ours": lambda _place: [], "recipe": recipe, "tar": tar, "unpacking": unpacking}
     if shutil.which("uv"):
         ways["uv"] = uv
         uv(folder / "warming")
@@ -218,7 +222,11 @@ def run_folder(prepared: Prepared, name: str, arguments: list[str]) -> Path:
     folder = prepared.folder / "shared" / "digits" / name
     folder.mkdir(parents=True, exist_ok=True)
     run = {
-        **{"id": name, "name": name, "experiment": "digits", "command": ["python", *arguments], "parameters": {}},
+        "id": name,
+        "name": name,
+        "experiment": "digits",
+        "command": ["python", *arguments],
+        "parameters": {},
         "workdir": str(prepared.folder),
         "environment": "../../environments/default.json",
         "wandb": {"project": "p", "entity": None, "group": "digits", "tags": [], "mode": "offline", "base_url": None},
@@ -299,14 +307,16 @@ def base_python() -> str:
     return getattr(sys, "_base_executable", sys.executable)
 
 
-def line(name: str, seconds: dict[str, list[float]], other: str, limit: float | None) -> dict[str, object]:
+def line(
+    name: str, seconds: dict[str, list[float]], other: str, limit: float | None, *, ours: str = "ours"
+) -> dict[str, object]:
     """Return one comparison, medians in seconds."""
-    ours, theirs = statistics.median(seconds["ours"]), statistics.median(seconds[other])
+    mine, theirs = statistics.median(seconds[ours]), statistics.median(seconds[other])
     return {
         "name": name,
-        "ours": round(ours, 3),
+        "ours": round(mine, 3),
         "other": round(theirs, 3),
-        "ratio": round(ours / theirs, 4),
+        "ratio": round(mine / theirs, 4),
         "limit": limit and round(limit, 4),
     }
 

@@ -103,10 +103,10 @@ def _in_environment(
         return replace(
             given, command=whole, variables=contained.variables(variables), environment=container.key, contained=True
         )
-    from runferry.environment import read_record, unpack
+    from runferry.environment import unpack
 
-    key = read_record(record_file).key
     unpacked = unpack(record_file, scratch)
+    key = unpacked.name.removeprefix("environment-")
     path = os.pathsep.join([str(unpacked / "bin"), variables.get("PATH", os.defpath)])
     return replace(given, variables={**variables, "VIRTUAL_ENV": str(unpacked), "PATH": path}, environment=key)
 

@@ -156,6 +156,7 @@ class _Extraction:
         self.failures: list[str] = []
         self.interrupted = threading.Event()
         self.found = ""
+        self.descriptor = -1
 
     def run(self, sha256: str) -> None:
         """Extract everything and compare the archive's sha256 with the one given.
@@ -166,6 +167,22 @@ class _Extraction:
             When they differ or something could not be extracted.
         """
         frames = read_frames(self.archive)
+        # Opened once for all threads: on a parallel filesystem each open is a question to its metadata server.
+        with self.archive.open("rb", buffering=0) as file:
+            self.descriptor = file.fileno()
+            self._run(frames)
+        # A damaged archive fails in many ways, and in none of them is the disk or tar to blame.
+        if self.found and self.found != sha256:
+            message = (
+                f"{self.archive}: damaged: its sha256 is {self.found[:12]}..., the record says {sha256[:12]}...; "
+                "build the environment again"
+            )
+            raise PackingError(message)
+        if self.failures:
+            message = f"{self.archive}: cannot be extracted in {self.folder.parent}: {self.failures[0]}"
+            raise PackingError(message)
+
+    def _run(self, frames: list[Frame]) -> None:
         verification = threading.Thread(target=self._verify, daemon=True)
         count = min(_MOST_PROCESSES, len(os.sched_getaffinity(0)))
         workers = [threading.Thread(target=self._extract, daemon=True) for _ in range(count)]
@@ -187,24 +204,15 @@ class _Extraction:
             for thread in running:
                 thread.join()
             raise
-        # A damaged archive fails in many ways, and in none of them is the disk or tar to blame.
-        if self.found and self.found != sha256:
-            message = (
-                f"{self.archive}: damaged: its sha256 is {self.found[:12]}..., the record says {sha256[:12]}...; "
-                "build the environment again"
-            )
-            raise PackingError(message)
-        if self.failures:
-            message = f"{self.archive}: cannot be extracted in {self.folder.parent}: {self.failures[0]}"
-            raise PackingError(message)
 
     def _verify(self) -> None:
         digest = hashlib.sha256()
         buffer = memoryview(bytearray(_BUFFER))
+        position = 0
         try:
-            with self.archive.open("rb", buffering=0) as file:
-                while not self.interrupted.is_set() and (count := file.readinto(buffer)):
-                    digest.update(buffer[:count])
+            while not self.interrupted.is_set() and (count := os.preadv(self.descriptor, [buffer], position)):
+                digest.update(buffer[:count])
+                position += count
         except OSError as error:
             self.failures.append(str(error))
         else:
@@ -213,12 +221,12 @@ class _Extraction:
     def _extract(self) -> None:
         """Feed one `tar` with frames until none is waiting or something failed."""
         try:
-            with self.archive.open("rb", buffering=0) as file, _Tar(self.folder) as tar:
+            with _Tar(self.folder) as tar:
                 self.processes.append(tar.process)
                 while self.waiting and not self.failures and not self.interrupted.is_set():
                     # Between the look and this line another thread may have taken the last one.
                     with contextlib.suppress(IndexError):
-                        tar.feed(file.fileno(), self.waiting.popleft())
+                        tar.feed(self.descriptor, self.waiting.popleft())
         except (OSError, zstandard.ZstdError, PackingError) as error:
             self.failures.append(str(error))
 
