@@ -1,15 +1,22 @@
-"""How long a job waits for its environment: runferry's archive, the usual recipe, and a bare `tar -x`.
+"""How long a job waits for its environment, and what that asks of the shared filesystem.
 
 Prints JSON lines, times in seconds, each the median of the repetitions:
 
     {"name": ..., "ours": ..., "other": ..., "ratio": ours / other, "limit": what the ratio may be at most, or null}
 
-The environment holds numpy, pandas, scikit-learn and wandb. "start" is to have it in a folder and to have run
-`python -c pass` in it; "start with imports" is to have imported all four in it, which costs the same each way. The
-recipe is `virtualenv --no-download` and `pip install --no-index` of the same wheels; `tar -x` extracts the same tree
-from an uncompressed tar. The three take turns, each time in another order, so that what else the machine does, and
-what the one before left in its caches, disturbs all of them alike. Each waits until the processors are idle, 20 s at
-most: unpacking uses two of them, and where only one is free it takes twice as long as `tar -x`, which uses one.
+The environment holds numpy, pandas, scikit-learn and wandb, and with --torch PyTorch for the CPU too, which pip
+downloads once (200 MB). "start" is from the start of `runferry launch` to the first line of the user's command, the
+wandb-core that it starts and the attempt's record included; "unpacking" is that part of it alone, in a process that has
+Python loaded. The others are what a job's script would do before it starts the same command: the recipe is `virtualenv
+--no-download` and `pip install --no-index` of the same wheels; `uv` the same with a warm cache on the same disk (left
+out, and said, where there is no uv on PATH); `tar -x` extracts the same tree from an uncompressed tar. They take turns,
+each time in another order, so that what else the machine does, and what the one before left in its caches, disturbs all
+of them alike. Each waits until the processors are idle, 20 s at most: unpacking uses two of them, and where only one is
+free it takes twice as long as `tar -x`, which uses one.
+
+Lines that are not times have the same form: calls on the shared filesystem are what strace (Debian: `apt-get install
+strace`; left out, and said, without it) sees with a path below the folder of the results, those of the launcher's own
+Python left out, as it is on the login node's disk for any job; files are those of one environment.
 """
 
 from __future__ import annotations
@@ -23,115 +30,257 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from runferry.environment import Specification, build, unpack
 
 PACKAGES = ["numpy", "pandas", "scikit-learn", "wandb"]
+TORCH = "torch==2.13.0"
 IMPORTS = "import numpy, pandas, sklearn, wandb"
 ROOT = Path(__file__).resolve().parent.parent
+FIRST_LINE = "import sys, time; open(sys.argv[1], 'w').write(repr(time.time()))"
 
-Way = Callable[[Path], Path]
-"""Puts the environment into an empty folder and returns its `bin/python`."""
+Way = Callable[[Path], list["str | Path"]]
+"""Puts the environment into an empty folder and returns a command's first words: what runs Python in it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One environment, ready to be had in several ways."""
+
+    folder: Path
+    """In place of both filesystems: the shared one is `shared` in it, a node's is `node`."""
+    record_file: Path
+    packages: list[str]
+    ways: dict[str, Way]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=5, help="repetitions of each way (default: %(default)s)")
+    parser.add_argument("--torch", action="store_true", help="with PyTorch in it; downloads it the first time")
     parser.add_argument(
         "--wheels",
         type=Path,
         default=ROOT / ".venv" / "wheels",
-        help="where the wheels are kept (default: .venv/wheels)",
+        help="where the wheels are kept (default: .venv/wheels; with --torch .venv/wheels-torch)",
     )
     parser.add_argument(
         "--folder",
         type=Path,
         default=Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None,
-        help="in place of a node's local disk; needs 3 GB (default: %(default)s)",
+        help="in place of a node's local disk; needs 4 GB, with --torch 8 (default: %(default)s)",
     )
     given = parser.parse_args()
-    download(given.wheels.resolve())
+    packages = [*PACKAGES, TORCH] if given.torch else PACKAGES
+    wheels = given.wheels.resolve()
+    extra = ROOT / ".venv" / "wheels-torch"
+    sources = [wheels, extra] if given.torch else [wheels]
+    download(sources[-1], sources, packages)
     with tempfile.TemporaryDirectory(prefix="runferry-benchmark-", dir=given.folder) as folder:
-        for line in compare(Path(folder), given.wheels.resolve(), given.repeat):
+        prepared = prepare(Path(folder), sources, packages)
+        for line in compare(prepared, given.repeat, ", with PyTorch" if given.torch else ""):
             print(json.dumps(line), flush=True)
 
 
-def download(wheels: Path) -> None:
-    """Have the wheels in `wheels`, without asking an index if they are there."""
-    wheels.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(wheels), "--find-links", str(wheels)]
-    if subprocess.run([*command, "--no-index", *PACKAGES], capture_output=True, check=False).returncode != 0:
-        say(f"downloading wheels to {wheels}")
-        subprocess.run([*command, *PACKAGES], stdout=sys.stderr, check=True)
+def download(target: Path, sources: list[Path], packages: list[str]) -> None:
+    """Have the wheels in one of `sources`, without asking an index if they are there."""
+    target.mkdir(parents=True, exist_ok=True)
+    links = [word for source in sources for word in ("--find-links", str(source))]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(target), *links]
+    if subprocess.run([*command, "--no-index", *packages], capture_output=True, check=False).returncode != 0:
+        say(f"downloading wheels to {target}")
+        # Another index than PyPI's has the build without CUDA, a tenth of the size.
+        index = ["--extra-index-url", "https://download.pytorch.org/whl/cpu"] if TORCH in packages else []
+        subprocess.run([*command, *index, *packages], stdout=sys.stderr, check=True)
 
 
-def compare(folder: Path, wheels: Path, repeat: int) -> list[dict[str, object]]:
-    """Measure the three ways in `folder`, `repeat` times each, and return the lines to print."""
-    ways = prepare(folder, wheels)
-    start: dict[str, list[float]] = {name: [] for name in ways}
-    imports: dict[str, list[float]] = {name: [] for name in ways}
+def compare(prepared: Prepared, repeat: int, with_what: str) -> Iterator[dict[str, object]]:
+    """Measure all ways, `repeat` times each, and give the lines to print."""
+    start: dict[str, list[float]] = {name: [] for name in prepared.ways}
+    imports: dict[str, list[float]] = {name: [] for name in prepared.ways}
     for number in range(repeat):
-        names = list(ways)
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            place = folder / "node"
-            place.mkdir()
-            wait_until_idle()
-            ready, first, imported = measure(ways[name], place)
-            shutil.rmtree(place)
-            start[name].append(ready + first)
-            imports[name].append(ready + imported)
-            say(f"{number + 1}/{repeat} {name}: ready {ready:.2f} s, start {first:.2f} s, imports {imported:.2f} s")
-    return [
-        line("environment start against virtualenv and pip", start, "recipe", 1 / 15),
-        line("environment start against a bare tar -x", start, "tar", 1.3),
-        line("environment start with imports against virtualenv and pip", imports, "recipe", None),
-        line("environment start with imports against a bare tar -x", imports, "tar", None),
-    ]
+        for name in in_turn(list(prepared.ways), number):
+            (seconds,), (imported,) = measure(prepared, name, 1)
+            start[name].append(seconds)
+            imports[name].append(imported)
+            say(f"{number + 1}/{repeat} {name}: start {seconds:.2f} s, first import {imported:.2f} s")
+    yield line(f"environment start against virtualenv and pip{with_what}", start, "recipe", 1 / 15)
+    yield line(f"environment start against a bare tar -x{with_what}", start, "tar", 1.3)
+    yield line(f"unpacking alone against a bare tar -x{with_what}", start, "tar", 1.3, ours="unpacking")
+    if "uv" in start:
+        yield line(f"environment start against uv with a warm cache{with_what}", start, "uv", None)
+    # The recipe's environment was made where it is used.
+    yield line(f"first import against an environment that was never moved{with_what}", imports, "recipe", 1.05)
+    together: dict[str, list[float]] = {name: [] for name in prepared.ways}
+    for number in range(repeat):
+        for name in in_turn(list(prepared.ways), number):
+            together[name].append(max(measure(prepared, name, 4)[0]))
+            say(f"{number + 1}/{repeat} {name}: four at once {together[name][-1]:.2f} s")
+    yield line(f"four at once against virtualenv and pip{with_what}", together, "recipe", 1 / 20)
+    yield line(f"four at once against a bare tar -x{with_what}", together, "tar", None)
+    if "uv" in together:
+        yield line(f"four at once against uv with a warm cache{with_what}", together, "uv", None)
+    yield from on_the_shared_filesystem(prepared, with_what)
 
 
-def prepare(folder: Path, wheels: Path) -> dict[str, Way]:
+def in_turn(names: list[str], number: int) -> list[str]:
+    """Return the names, beginning with another one each time."""
+    return names[number % len(names) :] + names[: number % len(names)]
+
+
+def prepare(folder: Path, wheels: list[Path], packages: list[str]) -> Prepared:
     """Build the environment, unmeasured, and return the ways to have it elsewhere."""
     say("building and packing the environment")
     requirements = folder / "requirements.txt"
-    requirements.write_text("\n".join([f'--find-links "{wheels}"', *PACKAGES]) + "\n")
-    record_file = folder / "environments" / "default.json"
-    log_file = folder / "build.log"
-    with log_file.open("w") as log:
+    requirements.write_text("\n".join([*(f'--find-links "{source}"' for source in wheels), *packages]) + "\n")
+    record_file = folder / "shared" / "environments" / "default.json"
+    with (folder / "build.log").open("w") as log:
         build(Specification(requirements, no_index=True), record_file, log=log)
     tree = unpack(record_file, folder / "tree")
     uncompressed = folder / "environment.tar"
     subprocess.run(["tar", "--create", f"--file={uncompressed}", f"--directory={tree}", "."], check=True)
     shutil.rmtree(tree)
+    links = [word for source in wheels for word in ("--find-links", str(source))]
 
-    def ours(place: Path) -> Path:
-        return unpack(record_file, place) / "bin" / "python"
-
-    def recipe(place: Path) -> Path:
+    def recipe(place: Path) -> list[str | Path]:
         command = [sys.executable, "-m", "virtualenv", "--quiet", "--no-download", "-p", base_python(), str(place)]
         subprocess.run(command, check=True)
-        pip = [place / "bin" / "pip", "install", "--quiet", "--no-index", "--find-links", wheels]
-        subprocess.run([*pip, *PACKAGES], check=True, stdout=sys.stderr)
-        return place / "bin" / "python"
+        pip = [place / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", *links]
+        subprocess.run([*pip, *packages], check=True, stdout=sys.stderr)
+        return [place / "bin" / "python"]
 
-    def tar(place: Path) -> Path:
+    def tar(place: Path) -> list[str | Path]:
         subprocess.run(["tar", "--extract", f"--file={uncompressed}", f"--directory={place}"], check=True)
-        return place / "bin" / "python"
+        return [place / "bin" / "python"]
 
-    return {"ours": ours, "recipe": recipe, "tar": tar}
+    def uv(place: Path) -> list[str | Path]:
+        variables = {**os.environ, "UV_CACHE_DIR": str(folder / "uv-cache")}
+        make = ["uv", "venv", "--quiet", "--clear", "--offline", "--python", base_python(), place]
+        subprocess.run(make, env=variables, check=True)
+        install = ["uv", "pip", "install", "--quiet", "--offline", "--no-index", *links]
+        subprocess.run([*install, "--python", place / "bin" / "python", *packages], env=variables, check=True)
+        return [place / "bin" / "python"]
+
+    def unpacking(place: Path) -> list[str | Path]:
+        return [unpack(record_file, place) / "bin" / "python"]
+
+    # `ours` is the launcher itself: see `start_one`.
+    ways: dict[str, Way] = {"ours": lambda _place: [], "recipe": recipe, "tar": tar, "unpacking": unpacking}
+    if shutil.which("uv"):
+        ways["uv"] = uv
+        uv(folder / "warming")
+        shutil.rmtree(folder / "warming")
+    else:
+        say("no uv on PATH: it is left out")
+    return Prepared(folder, record_file, packages, ways)
 
 
-def measure(way: Way, place: Path) -> tuple[float, float, float]:
-    """Return the seconds until the environment is there, of the first start in it, and of the first imports."""
-    begin = time.perf_counter()
-    python = way(place)
-    ready = time.perf_counter()
-    subprocess.run([python, "-c", "pass"], check=True)
-    started = time.perf_counter()
-    subprocess.run([python, "-c", IMPORTS], check=True)
-    return ready - begin, started - ready, time.perf_counter() - started
+def measure(prepared: Prepared, name: str, count: int) -> tuple[list[float], list[float]]:
+    """Start `count` jobs at once; return the seconds to the first line of each, and of a first import after it."""
+    places = [prepared.folder / "node" / f"job{number}" for number in range(count)]
+    for place in places:
+        place.mkdir(parents=True)
+    wait_until_idle()
+    begin = time.time()
+    # Each a process of its own, as jobs are; the parent only waits.
+    children = [os.fork() or start_one(prepared, name, place) for place in places]
+    if any(os.waitpid(child, 0)[1] for child in children):
+        sys.exit(f"{name}: a job failed; see above")
+    seconds = [float((place / "first-line").read_text()) - begin for place in places]
+    imported: list[float] = []
+    if count == 1:
+        python = next(places[0].glob("**/bin/python"))
+        start = time.perf_counter()
+        subprocess.run([python, "-c", IMPORTS], check=True)
+        imported.append(time.perf_counter() - start)
+    shutil.rmtree(prepared.folder / "node")
+    return seconds, imported
+
+
+def start_one(prepared: Prepared, name: str, place: Path) -> int:
+    """Be one job, in a child process, and end it."""
+    code = 1
+    try:
+        environment = place / "environment"
+        environment.mkdir()
+        first_line = ["-c", FIRST_LINE, str(place / "first-line")]
+        if name == "ours":
+            command = [sys.executable, "-m", "runferry", "launch", str(run_folder(prepared, place.name, first_line))]
+        else:
+            command = [*prepared.ways[name](environment), *first_line]
+        code = subprocess.run(command, env=job_variables(place), stdout=sys.stderr, check=False).returncode
+    finally:
+        os._exit(code)
+
+
+def run_folder(prepared: Prepared, name: str, arguments: list[str]) -> Path:
+    """Write what the workflow would have written for a run."""
+    folder = prepared.folder / "shared" / "digits" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    run = {
+        "id": name,
+        "name": name,
+        "experiment": "digits",
+        "command": ["python", *arguments],
+        "parameters": {},
+        "workdir": str(prepared.folder),
+        "environment": "../../environments/default.json",
+        "wandb": {"project": "p", "entity": None, "group": "digits", "tags": [], "mode": "offline", "base_url": None},
+    }
+    (folder / "run.json").write_text(json.dumps(run))
+    return folder
+
+
+def job_variables(place: Path) -> dict[str, str]:
+    """Return the variables of a job whose node-local folder is `place`."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("WANDB", "SLURM"))}
+    return {**kept, "SLURM_TMPDIR": str(place)}
+
+
+def on_the_shared_filesystem(prepared: Prepared, with_what: str) -> Iterator[dict[str, object]]:
+    """Count files and calls."""
+    shared = prepared.folder / "shared"
+    in_place = unpack(prepared.record_file, shared / "unpacked")
+    files = sum(1 for file in (shared / "environments").iterdir() if file.is_file())
+    own = sum(1 for _ in in_place.rglob("*"))
+    yield counts(f"files on the shared filesystem per environment{with_what}", files, own, 3)
+    if not shutil.which("strace"):
+        say("no strace on PATH (Debian: apt-get install strace): calls are left out")
+        return
+    node = prepared.folder / "node"
+    node.mkdir()
+    folder = run_folder(prepared, "traced", ["-c", "pass"])
+    ours = calls([sys.executable, "-m", "runferry", "launch", str(folder)], shared, job_variables(node))
+    environments = [call for call in ours if "/environments" in call]
+    running = calls([in_place / "bin" / "python", "-c", IMPORTS], shared, dict(os.environ))
+    copying = calls(["cp", "-a", in_place, node / "copy"], shared, dict(os.environ))
+    what = "calls on the shared filesystem per job start"
+    yield counts(
+        f"{what}, for the environment, against running from it{with_what}", len(environments), len(running), 20
+    )
+    yield counts(f"{what}, for the environment, against cp -a{with_what}", len(environments), len(copying), 20)
+    yield counts(f"{what}, with the run's folder, log and record{with_what}", len(ours), len(running), None)
+    shutil.rmtree(node)
+    shutil.rmtree(in_place.parent)
+
+
+def calls(command: list[str | Path], shared: Path, variables: dict[str, str]) -> list[str]:
+    """Run a command and return its system calls, and its children's, that name a path below `shared`."""
+    with tempfile.NamedTemporaryFile("r", errors="replace") as trace:
+        strace = ["strace", "-f", "-qq", "-y", "-s", "4096", "-e", "trace=%file", "-o", trace.name]
+        subprocess.run([*strace, *command], env=variables, stdout=subprocess.DEVNULL, check=True)
+        # The command's own start names the folder as an argument.
+        return [call for call in trace if f"{shared}" in call and "execve(" not in call]
+
+
+def counts(name: str, ours: int, other: int, most: int | None) -> dict[str, object]:
+    """Return one comparison of numbers; the limit is on ours."""
+    limit = most and round(most / other, 6)
+    return {"name": name, "ours": ours, "other": other, "ratio": round(ours / other, 6), "limit": limit}
 
 
 def wait_until_idle() -> None:
@@ -158,14 +307,16 @@ def base_python() -> str:
     return getattr(sys, "_base_executable", sys.executable)
 
 
-def line(name: str, seconds: dict[str, list[float]], other: str, limit: float | None) -> dict[str, object]:
+def line(
+    name: str, seconds: dict[str, list[float]], other: str, limit: float | None, *, ours: str = "ours"
+) -> dict[str, object]:
     """Return one comparison, medians in seconds."""
-    ours, theirs = statistics.median(seconds["ours"]), statistics.median(seconds[other])
+    mine, theirs = statistics.median(seconds[ours]), statistics.median(seconds[other])
     return {
         "name": name,
-        "ours": round(ours, 3),
+        "ours": round(mine, 3),
         "other": round(theirs, 3),
-        "ratio": round(ours / theirs, 4),
+        "ratio": round(mine / theirs, 4),
         "limit": limit and round(limit, 4),
     }
 

@@ -7,11 +7,11 @@ import os
 import shlex
 import sys
 import traceback
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry import __version__
+from runferry.environment_commands import add_environment_commands, add_unused_environments, clean_environments
 from runferry.errors import ConfigError, RunferryError
 from runferry.pack_commands import add_pack_commands
 from runferry.run_folder import RunFolder, find_run_folders
@@ -69,8 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_launch(commands)
     _add_sync(commands)
     _add_report(commands)
-    _add_environment(commands)
     add_pack_commands(commands)
+    add_environment_commands(commands)
+    _add_clean(commands)
     return parser
 
 
@@ -179,33 +180,24 @@ def _report(given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_environment(commands: _Commands) -> None:
+def _add_clean(commands: _Commands) -> None:
     parser = commands.add_parser(
-        "environment",
-        help="build and pack an environment",
-        description="Build a virtual environment from a requirements file, pack it into one archive beside RECORD and "
-        "write RECORD. An archive that is there already is not packed again.",
+        "clean",
+        help="remove what nothing needs any more",
+        description="List and remove what nothing needs any more below RESULTS.",
     )
-    parser.add_argument("record", type=Path, metavar="RECORD", help="results/environments/<name>.json")
-    parser.add_argument("--requirements", type=Path, required=True, help="a pip requirements file")
-    parser.add_argument("--python", metavar="VERSION", help="such as 3.11 (default: the Python that runs this)")
-    parser.add_argument(
-        "--module", action="append", default=[], dest="modules", help="load this module first (repeatable)"
-    )
-    parser.add_argument("--no-index", action="store_true", help="take wheels only from the site's wheelhouse")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="pip's output goes here (default: stderr)")
-    parser.set_defaults(command=_environment)
+    parser.add_argument("results", type=Path, metavar="RESULTS", help="the folder of results")
+    add_unused_environments(parser)
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only list it")
+    parser.set_defaults(command=_clean)
 
 
-def _environment(given: argparse.Namespace) -> int:
-    from runferry.environment import Specification, build
-
-    specification = Specification(given.requirements, given.python, tuple(given.modules), given.no_index)
-    # Without a log, pip's output is for the person who waits.
-    with _log(given.log) if given.log else nullcontext() as log:
-        record = build(specification, given.record, log=log)
-    _say(f"environment {record.key} ({record.files} files, {record.archive_bytes / 1e6:.0f} MB packed)")
-    return 0
+def _clean(given: argparse.Namespace) -> int:
+    if not given.environments:
+        raise ConfigError("clean: found nothing to remove, expected --environments")
+    if not given.results.is_dir():
+        raise ConfigError(f"{given.results}: no such folder, expected the folder of results")
+    return clean_environments(given.results, dry_run=given.dry_run)
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:

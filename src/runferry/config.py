@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from runferry.errors import ConfigError
-from runferry.json_values import is_mapping
+from runferry.json_values import is_list, is_mapping
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,6 +136,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
+    if is_list(value) and is_mapping(schema.get("items")):
+        return [_with_defaults(item, schema["items"]) for item in value]
     if not is_mapping(value):
         return value
     named: Mapping[str, Any] = schema.get("properties", {})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry import sweep
 from runferry.config import load_yaml, mebibytes, minutes, seconds
+from runferry.data import Item, check_inside, items_of
+from runferry.environment_plan import plan_environments
 from runferry.errors import ConfigError
 from runferry.files import write_atomically, write_json
 from runferry.json_values import is_mapping
@@ -72,6 +74,10 @@ class Experiment:
     """What the command is sent before its job's time limit."""
     warning_seconds: int | None = None
     """How long before; None leaves it to the launcher."""
+    stage: tuple[Item, ...] = ()
+    """What is put onto the node before the command starts."""
+    collect: tuple[str, ...] = ()
+    """Patterns of what is brought back from it."""
 
     @cached_property
     def digest(self) -> str:
@@ -122,6 +128,9 @@ class Experiment:
             "warning": {"signal": self.warning_signal, "seconds": self.warning_seconds},
             "wandb": {**self.wandb, "group": self.name},
             **({"nodes": self.nodes} if self.nodes > 1 else {}),
+            **({"gpus": self.gpus} if self.gpus else {}),
+            **({"stage": [item.as_record() for item in self.stage]} if self.stage else {}),
+            **({"collect": list(self.collect)} if self.collect else {}),
         }
 
 
@@ -136,10 +145,7 @@ def experiments(config: Mapping[str, Any]) -> dict[str, Experiment]:
         When a sweep cannot be read or has no runs, a file that is named is missing, two runs have one id, or two
         experiments would share a folder.
     """
-    requirements = config["environment"]["requirements"]
-    if requirements is not None and not Path(requirements).is_file():
-        message = f"config: environment.requirements: found no file {requirements}, expected a pip requirements file"
-        raise ConfigError(message)
+    plan = plan_environments(config)
     made: dict[str, Experiment] = {}
     owners: dict[str, str] = {}
     for name, section in config["experiments"].items():
@@ -149,7 +155,9 @@ def experiments(config: Mapping[str, Any]) -> dict[str, Experiment]:
             taken = f"another experiment's ({owners[key]})" if key in owners else "the folder of the environments"
             raise ConfigError(f"config: experiments.{name}: found a name that is {taken}, expected one of its own")
         owners[key] = name
-        made[name] = _experiment(name, section, config)
+        made[name] = replace(
+            _experiment(name, section, config), environment=plan.of_experiment[name], modules=plan.modules[name]
+        )
     return made
 
 
@@ -182,14 +190,17 @@ def _experiment(name: str, section: Mapping[str, Any], config: Mapping[str, Any]
         memory=mebibytes(resources["memory"]) if resources["memory"] else None,
         time=time,
         wandb=config["wandb"],
-        environment="default" if config["environment"]["requirements"] else None,
-        modules=tuple(config["environment"]["modules"]),
         nodes=resources["nodes"],
         side_by_side=packing.get("side_by_side", switched_off),
         one_after_another=packing.get("one_after_another", switched_off),
         attempts=section["attempts"],
         warning_signal=warning["signal"],
         warning_seconds=seconds(warning["before"]) if warning["before"] else None,
+        environment=None,
+        stage=items_of(section["stage"], f"{where}.stage"),
+        collect=tuple(
+            check_inside(pattern, f"{where}.collect.{number}") for number, pattern in enumerate(section["collect"])
+        ),
     )
 
 

@@ -1,7 +1,8 @@
 """Runs one attempt of a run, on the node that computes.
 
-The way of an attempt: unpack the environment onto the node, give the command what wandb needs to write its segments
-into the run's folder, run it, pass signals on to it, have everything that it logged written, and say how it ended.
+The way of an attempt: put the environment and the data onto the node, give the command what wandb needs to write its
+segments into the run's folder, run it, pass signals on to it, have everything that it logged written, bring back what
+it left on the node, and say how it ended.
 
 What is kept of the rows that a process has logged (measured with wandb 0.22.3, 0.27.2 and 0.31.0; alone, each loses
 all rows of a short run in the first two cases):
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry import reasons, wandb_mode
 from runferry.attempt import ATTEMPT_VARIABLE, Attempt, Ending, finished_in_this_job, write_trained
+from runferry.collect import collect
 from runferry.command import Command, SignalWatch, StoppedBeforeStartError, Watches
 from runferry.errors import AnotherAttemptError, LaunchError, RunferryError
 from runferry.fence import FenceWatch, take_turn
@@ -40,6 +42,7 @@ from runferry.keeper import Keeper, TimeLimits
 from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
 from runferry.modules import variables_after_loading
 from runferry.nodes import node_folder, registered
+from runferry.preparation import Prepared, prepare
 from runferry.processes import end_session
 from runferry.time_limit import JobClock, job_end, warning_of
 from runferry.wandb_core import find_core
@@ -189,19 +192,21 @@ class _Launching:
 
     def run(self, signals: SignalWatch, follow_from: int | None) -> tuple[Ending, bool]:
         """Return how the command ended, and whether all that it logged was written."""
-        command: list[str] = self.run_record["command"]
         workdir = Path(self.run_record["workdir"])
         if not workdir.is_dir():
             message = f"{workdir}: no such folder; expected the experiment's workdir, where the command is to run"
             raise LaunchError(message)
+        prepared: Prepared | None = None
         if self.node is None and self.run_record.get("nodes", 1) > 1:
             # It starts this same on every node, there with the run's command.
             command = [sys.executable, "-m", "runferry", "launch-nodes", str(self.folder.path)]
             environment, core = {**os.environ, ATTEMPT_VARIABLE: str(self.attempt.number)}, None
         else:
-            environment, key = self._unpack()
-            core = find_core(command, environment.get("PATH", os.defpath))
-            self.attempt.runs_in(key, core.version if core else None)
+            prepared = self._prepare()
+            command, environment = prepared.command, prepared.variables
+            # In a container wandb starts its own wandb-core: the one out here is not of its version.
+            core = None if prepared.contained else find_core(command, environment.get("PATH", os.defpath))
+            self.attempt.runs_in(prepared.environment, core.version if core else None)
         # From here on there is a command to pass a signal on to, or will be in a moment.
         signals.preparing = False
         keeper = Keeper.start(
@@ -231,6 +236,9 @@ class _Launching:
             exit_code = ending.status
         finally:
             written = self._finish(keeper, exit_code, watches)
+        # The rows first: before a time limit there may not be the time for all.
+        if prepared and prepared.data and not watches.fence.superseded:
+            ending = self._collect(prepared.data, ending)
         return ending, written
 
     def _watches(self) -> Watches:
@@ -249,24 +257,30 @@ class _Launching:
             seconds = max(1.0, min(seconds, watches.clock.seconds_left - 1))
         return keeper.finish(exit_code, seconds)
 
-    def _unpack(self) -> tuple[dict[str, str], str | None]:
-        """Unpack the environment and return the command's variables and the environment's key."""
+    def _prepare(self) -> Prepared:
+        """Put the environment and the data onto the node."""
         variables = _variables(self.folder, self.run_record, _with_modules(self.run_record))
         if self.node:
             # What the first node's wandb writes is the run; what another's does is kept beside it.
             variables["WANDB_DIR"] = str(node_folder(self.folder, self.node).resolve())
         variables[ATTEMPT_VARIABLE] = str(self.attempt.number)
-        if self.run_record.get("environment") is None:
-            return variables, None
-        # Only here: a run without an environment needs neither it nor zstandard.
-        from runferry.environment import read_record, unpack
+        return prepare(
+            self.run_record, self.folder.path, variables, self.scratch.folder, lambda text: _note(self.log, text)
+        )
 
-        record_file = (self.folder.path / self.run_record["environment"]).resolve()
-        record = read_record(record_file)
-        unpacked = unpack(record_file, self.scratch.folder)
-        variables["VIRTUAL_ENV"] = str(unpacked)
-        variables["PATH"] = os.pathsep.join([str(unpacked / "bin"), variables.get("PATH", os.defpath)])
-        return variables, record.key
+    def _collect(self, data: Path, ending: Ending) -> Ending:
+        """Bring back what the command left on the node, whatever its ending; then remove the run's own folder there."""
+        patterns = self.run_record.get("collect", ())
+        target = self.folder.collected_folder
+        problems = collect(patterns, data, target, lambda text: _note(self.log, text))
+        if not problems:
+            shutil.rmtree(data, ignore_errors=True)
+            return ending
+        message = f"not collected: {problems[0]}" + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
+        if ending.outcome == "finished":
+            # What is not brought back is lost with the node, so the run is not done.
+            ending = replace(ending, exit_code=1)
+        return replace(ending, message=f"{ending.message}; {message}" if ending.message else message)
 
     def _launcher_died(self) -> None:
         self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))

@@ -44,6 +44,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def collected_folder(self) -> Path:
+        """What was brought back from the node: the experiment's `collect`."""
+        return self.path / "collected"
+
+    @property
     def log_file(self) -> Path:
         """What the command printed, all attempts one after the other."""
         return self.path / "train.log"

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +19,7 @@ from runferry import config as configuration
 from runferry.account import given_account, known_accounts, resolve_account
 from runferry.cluster import Cluster, find_cluster
 from runferry.controller import note_start, remove_stale_lock
+from runferry.environment_plan import PlannedEnvironment, plan_environments
 from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
 from runferry.key import put_away
@@ -47,20 +49,22 @@ class Workflow:
     retries: int = 0
     """How often Snakemake may start a training again: 0 where nothing decides whether it should."""
 
-    @property
-    def requirements(self) -> list[str]:
-        """The files that the environment is built from."""
-        requirements = self.config["environment"]["requirements"]
-        return [requirements] if requirements else []
+    @cached_property
+    def environments(self) -> Mapping[str, PlannedEnvironment]:
+        """The environments that experiments run in, by name."""
+        return plan_environments(self.config).environments
 
-    @property
-    def environment_options(self) -> list[str]:
-        """The options of `runferry environment` that follow from the config and the cluster."""
-        section = self.config["environment"]
-        options = ["--python", section["python"]] if section["python"] else []
-        for module in section["modules"]:
-            options += ["--module", module]
-        return [*options, "--no-index"] if self.cluster.wheelhouse else options
+    def environment_files(self, name: str) -> list[str]:
+        """List the files that an environment is built from."""
+        return self.environments[name].files()
+
+    def environment_options(self, name: str) -> list[str]:
+        """Return the options of `runferry environment` that follow from the config and the cluster."""
+        return self.environments[name].options(wheelhouse=self.cluster.wheelhouse)
+
+    def environment_digest(self, name: str) -> str:
+        """Hash what an environment is built from, so that Snakemake sees when it has to be built again."""
+        return self.environments[name].specification(wheelhouse=self.cluster.wheelhouse).digest()
 
     def packs(self, results: Path, *, controller: bool) -> PackPlan:
         """Plan which runs share which jobs: see `runferry.pack_plan.plan_packs`."""

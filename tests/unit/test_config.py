@@ -25,7 +25,14 @@ def test_defaults_are_filled_in_at_every_level():
     checked = config.validate(SMALLEST, SCHEMA)
     wandb = {"project": "p", "entity": None, "tags": [], "mode": "offline", "eligible": False, "base_url": None}
     assert checked["wandb"] == wandb
-    assert checked["environment"] == {"python": None, "modules": [], "requirements": None}
+    assert checked["environment"] == {
+        "python": None,
+        "modules": [],
+        "extras": [],
+        "state": "working-tree",
+        "index": None,
+        **dict.fromkeys(["requirements", "lock", "pyproject", "venv", "container"]),
+    }
     assert checked["experiments"]["e"]["resources"] == {
         "nodes": 1,
         "gpus": 0,

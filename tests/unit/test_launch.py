@@ -384,19 +384,17 @@ FAKE_ENVIRONMENT = """
 import signal, sys, time, types
 from pathlib import Path
 
-def read_record(path):
-    return types.SimpleNamespace(key="abc123", wandb=None)
-
 def unpack(record_file, destination):
     print("unpacking to", destination, flush=True)
     {unpacking}
-    (destination / "environment" / "bin").mkdir(parents=True)
-    program = destination / "environment" / "bin" / "train"
+    unpacked = destination / "environment-abc123"
+    (unpacked / "bin").mkdir(parents=True)
+    program = unpacked / "bin" / "train"
     program.write_text("#!/bin/sh\\necho path $PATH\\necho virtual $VIRTUAL_ENV\\n")
     program.chmod(0o755)
-    return destination / "environment"
+    return unpacked
 
-sys.modules["runferry.environment"] = types.SimpleNamespace(read_record=read_record, unpack=unpack)
+sys.modules["runferry.environment"] = types.SimpleNamespace(unpack=unpack)
 """
 
 
@@ -419,7 +417,7 @@ def test_the_environment_comes_first_in_path(tmp_path):
     launcher = start_with_fake_environment(folder, "pass", PATH="/usr/bin:/bin", SLURM_TMPDIR=str(tmp_path))
     launcher.communicate()
     assert launcher.returncode == 0
-    unpacked = tmp_path / "environment"
+    unpacked = tmp_path / "environment-abc123"
     assert f"path {unpacked}/bin:/usr/bin:/bin" in lines(folder)
     assert f"virtual {unpacked}" in lines(folder)
     assert folder.attempts()[0]["environment"] == "abc123"
@@ -432,7 +430,7 @@ def test_the_jobs_own_folder_keeps_the_environment_for_the_next_run(tmp_path):
     assert not (tmp_path / "job").exists()
     (tmp_path / "job").mkdir()
     start_with_fake_environment(folder, "pass", SLURM_TMPDIR=str(tmp_path / "job")).communicate()
-    assert (tmp_path / "job" / "environment").is_dir()
+    assert (tmp_path / "job" / "environment-abc123").is_dir()
 
 
 def test_a_temporary_environment_is_removed(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import virtualenv
 
 from conftest import ROOT
 
@@ -187,3 +189,35 @@ def test_a_bad_value_is_one_line_before_anything_is_run(project, change, said):
     assert done.returncode != 0
     assert len(lines) == 1
     assert said in lines[0]
+
+
+def test_environments_of_several_experiments_are_built_once_each(project, grid):
+    project.write("requirements.txt", "")
+    project.write("other.txt", "# other\n")
+    jax = {"lock": "requirements.txt", "modules": []}
+    project.configure(
+        {
+            "a": {"sweep": grid(2)},
+            "b": {"sweep": grid(1), "environment": "jax"},
+            "c": {"sweep": grid(1), "environment": dict(jax)},
+            "d": {"sweep": grid(1), "environment": {"requirements": "other.txt"}},
+        },
+        environment={"requirements": "requirements.txt"},
+        environments={"jax": jax},
+    )
+    assert project.planned("train_all") == {"environment": 3, "runs": 4, "train": 5, "train_all": 1}
+
+
+@pytest.mark.slow
+def test_a_change_of_the_user_s_package_builds_its_environment_again_and_trains_nothing_again(project, grid):
+    # setuptools, which builds the package, is in virtualenv.
+    seeds = Path(virtualenv.__file__).parent / "seed" / "wheels" / "embed"
+    project.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(seeds)}
+    project.write("mine/pyproject.toml", '[project]\nname = "mine"\nversion = "1"\n')
+    project.write("mine/mine.py", "state = 1\n")
+    project.configure({"a": {"sweep": grid(1)}}, environment={"pyproject": "mine"})
+    done = project.snakemake("train_all")
+    assert done.returncode == 0, done.stderr
+    assert project.planned("train_all") == {}
+    project.write("mine/mine.py", "state = 2\n")
+    assert project.planned("train_all") == {"environment": 1}

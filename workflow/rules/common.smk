@@ -27,6 +27,7 @@ wildcard_constraints:
     experiment="[A-Za-z0-9][A-Za-z0-9_.-]*",
     run="[0-9a-v]{12}",
     pack="[0-9a-v]{12}",
+    environment="[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
 def asked(resource):

@@ -1,6 +1,6 @@
 rule environment:
     input:
-        requirements=plan.requirements,
+        sources=lambda wildcards: plan.environment_files(wildcards.environment),
     output:
         record="<results>/environments/{environment}.json",
     log:
@@ -9,6 +9,8 @@ rule environment:
     conda:
         "../envs/runferry.yaml"
     params:
-        options=plan.environment_options,
+        options=lambda wildcards: plan.environment_options(wildcards.environment),
+        # A change that no input's time shows: another Python, a file of the user's own package.
+        content=lambda wildcards: plan.environment_digest(wildcards.environment),
     shell:
-        "runferry environment --requirements {input.requirements:q} {params.options:q} --log {log:q} {output.record:q}"
+        "runferry environment {params.options:q} --log {log:q} {output.record:q}"

@@ -25,15 +25,14 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
 import zstandard
 
 from runferry.environment.record import Record, read_record
+from runferry.environment.room import check_room
 from runferry.errors import PackingError
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
+from runferry.turn import turn
 
 SEEK_TABLE_MAGIC = 0x184D2A5E
 SEEK_TABLE_ENTRY = struct.Struct("<II")  # compressed and uncompressed size of a frame, bytes
@@ -84,7 +83,7 @@ def unpack(record_file: Path, destination: Path) -> Path:
         return folder
     try:
         destination.mkdir(parents=True, exist_ok=True)
-        with _turn(destination / f".environment-{record.key}.lock"):
+        with turn(destination / f".environment-{record.key}.lock"):
             if not folder.is_dir():
                 _unpack_anew(record, record_file.parent / record.archive, folder)
     except OSError as error:
@@ -128,20 +127,10 @@ def read_frames(archive: Path) -> list[Frame]:
     return frames
 
 
-@contextlib.contextmanager
-def _turn(lock: Path) -> Generator[None]:
-    """Wait until no other process on this machine unpacks the same; the lock ends with the process."""
-    with lock.open("ab") as file:
-        # A filesystem without locks: two may unpack at once, each under its own name, and one of them is kept.
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _unpack_anew(record: Record, archive: Path, folder: Path) -> None:
     for leftover in folder.parent.glob(f".{folder.name}.*.partial"):
         shutil.rmtree(leftover, ignore_errors=True)
-    _check_room(record, folder.parent)
+    check_room(folder.parent, record.unpacked_bytes, "the environment", inodes=record.files)
     partial = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.partial")
     partial.mkdir()
     try:
@@ -156,28 +145,6 @@ def _unpack_anew(record: Record, archive: Path, folder: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _check_room(record: Record, destination: Path) -> None:
-    disk = os.statvfs(destination)
-    free = disk.f_bavail * disk.f_frsize
-    if free < record.unpacked_bytes:
-        message = (
-            f"{destination}: {_megabytes(record.unpacked_bytes - free)} too little room for the environment: it takes "
-            f"{_megabytes(record.unpacked_bytes)} and {_megabytes(free)} are free; ask for more local disk"
-        )
-        raise PackingError(message)
-    # Some filesystems have no fixed number of inodes and say 0.
-    if disk.f_files and disk.f_favail < record.files:
-        message = (
-            f"{destination}: {record.files - disk.f_favail} too few inodes for the environment: it has "
-            f"{record.files} files and {disk.f_favail} inodes are free"
-        )
-        raise PackingError(message)
-
-
-def _megabytes(count: int) -> str:
-    return f"{-(-count // 10**6)} MB"
-
-
 class _Extraction:
     """Extracts an archive with several `tar` processes, each fed by a thread, while another thread verifies it."""
 
@@ -189,6 +156,7 @@ class _Extraction:
         self.failures: list[str] = []
         self.interrupted = threading.Event()
         self.found = ""
+        self.descriptor = -1
 
     def run(self, sha256: str) -> None:
         """Extract everything and compare the archive's sha256 with the one given.
@@ -199,6 +167,22 @@ class _Extraction:
             When they differ or something could not be extracted.
         """
         frames = read_frames(self.archive)
+        # Opened once for all threads: on a parallel filesystem each open is a question to its metadata server.
+        with self.archive.open("rb", buffering=0) as file:
+            self.descriptor = file.fileno()
+            self._run(frames)
+        # A damaged archive fails in many ways, and in none of them is the disk or tar to blame.
+        if self.found and self.found != sha256:
+            message = (
+                f"{self.archive}: damaged: its sha256 is {self.found[:12]}..., the record says {sha256[:12]}...; "
+                "build the environment again"
+            )
+            raise PackingError(message)
+        if self.failures:
+            message = f"{self.archive}: cannot be extracted in {self.folder.parent}: {self.failures[0]}"
+            raise PackingError(message)
+
+    def _run(self, frames: list[Frame]) -> None:
         verification = threading.Thread(target=self._verify, daemon=True)
         count = min(_MOST_PROCESSES, len(os.sched_getaffinity(0)))
         workers = [threading.Thread(target=self._extract, daemon=True) for _ in range(count)]
@@ -220,24 +204,15 @@ class _Extraction:
             for thread in running:
                 thread.join()
             raise
-        # A damaged archive fails in many ways, and in none of them is the disk or tar to blame.
-        if self.found and self.found != sha256:
-            message = (
-                f"{self.archive}: damaged: its sha256 is {self.found[:12]}..., the record says {sha256[:12]}...; "
-                "build the environment again"
-            )
-            raise PackingError(message)
-        if self.failures:
-            message = f"{self.archive}: cannot be extracted in {self.folder.parent}: {self.failures[0]}"
-            raise PackingError(message)
 
     def _verify(self) -> None:
         digest = hashlib.sha256()
         buffer = memoryview(bytearray(_BUFFER))
+        position = 0
         try:
-            with self.archive.open("rb", buffering=0) as file:
-                while not self.interrupted.is_set() and (count := file.readinto(buffer)):
-                    digest.update(buffer[:count])
+            while not self.interrupted.is_set() and (count := os.preadv(self.descriptor, [buffer], position)):
+                digest.update(buffer[:count])
+                position += count
         except OSError as error:
             self.failures.append(str(error))
         else:
@@ -246,12 +221,12 @@ class _Extraction:
     def _extract(self) -> None:
         """Feed one `tar` with frames until none is waiting or something failed."""
         try:
-            with self.archive.open("rb", buffering=0) as file, _Tar(self.folder) as tar:
+            with _Tar(self.folder) as tar:
                 self.processes.append(tar.process)
                 while self.waiting and not self.failures and not self.interrupted.is_set():
                     # Between the look and this line another thread may have taken the last one.
                     with contextlib.suppress(IndexError):
-                        tar.feed(file.fileno(), self.waiting.popleft())
+                        tar.feed(self.descriptor, self.waiting.popleft())
         except (OSError, zstandard.ZstdError, PackingError) as error:
             self.failures.append(str(error))
 

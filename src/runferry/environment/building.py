@@ -11,24 +11,30 @@ import signal
 import sys
 import tempfile
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import Distribution, PackagePath, distributions
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from filelock import FileLock, Timeout
-
+from runferry.environment.existing import copy_environment
 from runferry.environment.installation import Installation
-from runferry.environment.interpreter import Interpreter, find_interpreter, variables_for_build
+from runferry.environment.interpreter import Interpreter, describe, find_interpreter, variables_for_build
+from runferry.environment.lock import count_origins, lock_text, normalised, packages_in, requirement_of
 from runferry.environment.packing import Packed, pack
+from runferry.environment.project import OwnPackage, copy_project
 from runferry.environment.record import FORMAT, Record, Specification, read_record
 from runferry.environment.relocate import make_relocatable
-from runferry.errors import ConfigError, PackingError
-from runferry.files import read_json, write_atomically, write_json
+from runferry.environment.source import check_source, project_folder
+from runferry.errors import PackingError
+from runferry.files import write_atomically
+from runferry.turn import turn
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
+    from importlib.metadata import Distribution, PackagePath
+
+_PACKED = "archive: "
+"""Begins the line of the lock that says what was packed."""
 
 # All files get one modification time (2020-01-01), before they are compiled: a `.pyc` file holds its source's, so
 # that two builds of the same packages would differ in every file otherwise.
@@ -40,15 +46,16 @@ _CHANGING = re.compile(r"^\.\./|\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_u
 def build(specification: Specification, record_file: Path, *, log: IO[str] | None = None) -> Record:
     """Build, lock and pack an environment, and write its record.
 
-    Beside the record lie `<key>.tar.zst`, `<key>.lock.txt` and `<key>.packed.json` (the archive's hash and sizes). The
-    key is a hash of the lock, the packages' own lists of file hashes, the Python (path, version, platform), the
-    modules and the archive's format, so that the same environment has the same key, and an archive that is there
-    and whole is used again. The build itself happens in a temporary folder ($TMPDIR) that is removed in any case.
+    Beside the record lie `<key>.tar.zst` and `<key>.lock.txt`, whose first line holds the archive's hash and sizes:
+    with the record, three files. The key is a hash of the packages and their own lists of file hashes, the Python
+    (path, version, platform), the modules and the archive's format, so that the same environment has the same key, and
+    an archive that is there and whole is used again. The build itself happens in a temporary folder ($TMPDIR) that is
+    removed in any case.
 
     Parameters
     ----------
     specification
-        What is asked for.
+        What is asked for; not a container (see `runferry.container.record_container`).
     record_file
         Such as `results/environments/default.json`. Two builds of one record wait for each other.
     log
@@ -57,55 +64,52 @@ def build(specification: Specification, record_file: Path, *, log: IO[str] | Non
     Raises
     ------
     ConfigError
-        When the requirements file, the Python or a module is not there.
+        When what the environment is made of, the Python or a module is not there.
     PackingError
         When a package cannot be installed or the result cannot be packed.
     OSError
         When the disk is full.
     """
-    if not specification.requirements.is_file():
-        message = (
-            f"environment.requirements: no such file: {specification.requirements}; expected a pip requirements file"
-        )
-        raise ConfigError(message)
+    check_source(specification.kind, specification.source, "environment")
     output: IO[str] = log or sys.stderr
     record_file.parent.mkdir(parents=True, exist_ok=True)
     begin = datetime.now(UTC)
-    with _ended_by_signals(), _turn(record_file, output) as waited:
+    with _ended_by_signals(), turn(Path(f"{record_file}.lock"), lambda: _say_waiting(record_file, output)) as waited:
         if waited and (record := _built_meanwhile(specification, record_file, begin)):
             output.write(f"another process has just built {record_file}\n")
             return record
         variables = variables_for_build(specification.modules)
-        interpreter = find_interpreter(specification.python, variables)
         with tempfile.TemporaryDirectory(prefix="runferry-environment-") as folder:
             tree = Path(folder).resolve() / "environment"
-            installation = Installation(tree, variables, output)
-            record = _build(installation, specification, interpreter, record_file)
+            record = _build(Installation(tree, variables, output), specification, record_file)
         record.write(record_file)
         return record
 
 
-def _build(
-    installation: Installation, specification: Specification, interpreter: Interpreter, record_file: Path
-) -> Record:
-    installation.create(interpreter)
-    installation.install(specification)
-    lock = installation.freeze()
-    packages = list(distributions(path=[str(folder) for folder in installation.folders]))
-    key = _key(lock, packages, interpreter, specification.modules)
-    for file in make_relocatable(installation.tree, installation.folders):
+def _build(installation: Installation, specification: Specification, record_file: Path) -> Record:
+    tree = installation.tree
+    # Before anything: what changes while this goes on is to be seen as a change afterwards.
+    digest = specification.digest()
+    installed = _install(installation, specification)
+    interpreter = installed.interpreter
+    packages = packages_in(installation.folders)
+    key = _key(packages, interpreter, specification.modules)
+    for file in make_relocatable(tree, installation.folders, installed.built_in):
         installation.log.write(f"note: {file} names the folder that the environment was built in\n")
+    for package in packages:
+        if (line := requirement_of(package)).startswith("-e "):
+            installation.log.write(f"note: {package.name} is editable: jobs read it from {line[3:]}\n")
 
     archive = record_file.with_name(f"{key}.tar.zst")
-    packed_file = record_file.with_name(f"{key}.packed.json")
-    packed = _packed_before(archive, packed_file)
-    if packed is None:
-        _set_modified(installation.tree)
-        installation.compile()
-        packed = pack(installation.tree, archive)
-        write_json(packed_file, asdict(packed))
     lock_file = record_file.with_name(f"{key}.lock.txt")
-    write_atomically(lock_file, "".join(f"{line}\n" for line in lock))
+    packed = _packed_before(archive, lock_file)
+    if packed is None:
+        _set_modified(tree)
+        installation.compile()
+        installation.log.write(f"packing {archive.name}\n")
+        packed = pack(tree, archive)
+    header = [f"{_PACKED}{json.dumps(asdict(packed))}", f"Python {interpreter.version}, {interpreter.path}"]
+    write_atomically(lock_file, lock_text(packages, installed.origins, header))
     return Record(
         name=record_file.stem,
         key=key,
@@ -114,16 +118,52 @@ def _build(
         python=interpreter.path,
         python_version=interpreter.version,
         lock=lock_file.name,
-        packages=len(lock),
+        packages=len(packages),
         wandb=next((package.version for package in packages if package.name == "wandb"), None),
         modules=specification.modules,
         no_index=specification.no_index,
-        specification=specification.digest(),
+        specification=digest,
         built=datetime.now(UTC).isoformat(timespec="seconds"),
+        kind=specification.kind,
+        source=str(specification.source.resolve()),
+        own_package=asdict(installed.own_package) if installed.own_package else None,
+        origins=count_origins(packages, installed.origins),
     )
 
 
-def _key(lock: list[str], packages: list[Distribution], interpreter: Interpreter, modules: tuple[str, ...]) -> str:
+@dataclass(frozen=True)
+class _Installed:
+    interpreter: Interpreter
+    origins: Mapping[str, str]
+    own_package: OwnPackage | None = None
+    built_in: Path | None = None
+
+
+def _install(installation: Installation, specification: Specification) -> _Installed:
+    """Fill the tree with what was asked for."""
+    if specification.kind == "venv":
+        built_in = copy_environment(specification.source, installation.tree)
+        interpreter = describe(str(installation.tree / "bin" / "python"), installation.variables)
+        names = (normalised(package.name) for package in packages_in(installation.folders))
+        return _Installed(interpreter, dict.fromkeys(names, f"venv: {specification.source}"), built_in=built_in)
+    interpreter = find_interpreter(specification.python, installation.variables)
+    installation.create(interpreter)
+    python = ".".join(interpreter.version.split(".")[:2])
+    if specification.kind != "pyproject":
+        return _Installed(interpreter, installation.install(specification, python))
+    copy = copy_project(
+        project_folder(specification.source), installation.tree.parent / "project", committed=specification.committed
+    )
+    wheel = installation.wheel_of(copy.folder, specification)
+    name, version = wheel.name.split("-")[:2]
+    extras = f"[{','.join(specification.extras)}]" if specification.extras else ""
+    origins = installation.install_arguments([f"{name}{extras} @ {wheel.as_uri()}"], specification, python)
+    commit = f" of commit {copy.commit}" if copy.commit else ""
+    origins[normalised(name)] = f"own package: {copy.state}{commit}, {project_folder(specification.source).resolve()}"
+    return _Installed(interpreter, origins, OwnPackage(name, version, copy.state, copy.commit))
+
+
+def _key(packages: list[Distribution], interpreter: Interpreter, modules: tuple[str, ...]) -> str:
     # A package from a local folder, or a wheel that was built again, can change and keep its version, and so its line
     # in the lock. The hashes that an installed package carries in its RECORD tell them apart.
     files = sorted(
@@ -132,13 +172,15 @@ def _key(lock: list[str], packages: list[Distribution], interpreter: Interpreter
         for file in package.files or []
         if not _CHANGING.search(str(file))
     )
+    lock = [requirement_of(package) for package in packages]
     parts = [lock, files, list(modules), interpreter.path, interpreter.version, interpreter.platform, FORMAT]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 
-def _packed_before(archive: Path, packed_file: Path) -> Packed | None:
+def _packed_before(archive: Path, lock_file: Path) -> Packed | None:
     try:
-        packed = Packed(**read_json(packed_file))
+        first = lock_file.read_text().partition("\n")[0]
+        packed = Packed(**json.loads(first.removeprefix(f"# {_PACKED}")))
         found = _sha256(archive)
     except (OSError, ValueError, TypeError):
         return None
@@ -173,22 +215,9 @@ def _built_meanwhile(specification: Specification, record_file: Path, begin: dat
     return record if is_newer and record.specification == specification.digest() else None
 
 
-@contextlib.contextmanager
-def _turn(record_file: Path, log: IO[str]) -> Generator[bool]:
-    """Wait until nobody else builds the record; yields whether somebody did."""
-    lock = FileLock(f"{record_file}.lock")
-    try:
-        lock.acquire(timeout=0)
-        waited = False
-    except Timeout:
-        log.write(f"waiting for another process that builds {record_file}\n")
-        log.flush()
-        lock.acquire()
-        waited = True
-    try:
-        yield waited
-    finally:
-        lock.release()
+def _say_waiting(record_file: Path, log: IO[str]) -> None:
+    log.write(f"waiting for another process that builds {record_file}\n")
+    log.flush()
 
 
 @contextlib.contextmanager

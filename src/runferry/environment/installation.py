@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,8 +10,10 @@ import subprocess
 import sys
 from collections import deque
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
+from runferry.environment.lock import origins_in
+from runferry.environment.wheelhouse import names_in_wheelhouse, wheelhouse_folders
 from runferry.errors import PackingError
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from runferry.environment.record import Specification
 
 _COMPILING_PROCESSES = 4  # a login node is shared, and `compileall -j0` would take all of its cores
+_MOST_DOWNLOADS = 100  # of packages that a wheelhouse lacks; each takes another look by pip
 _KEPT_LINES = 400  # of pip's output; what it says about a failure is at its end
 
 
@@ -34,6 +38,11 @@ class Installation:
     """What the commands inherit (see `runferry.environment.interpreter.variables_for_build`)."""
     log: IO[str]
     """Gets the commands' output line by line, while they run."""
+
+    @property
+    def downloads(self) -> Path:
+        """The folder of wheels that the site's wheelhouse lacks, beside the tree."""
+        return self.tree.parent / "downloads"
 
     def create(self, interpreter: Interpreter) -> None:
         """Make an empty virtual environment; nothing is downloaded.
@@ -60,42 +69,88 @@ class Installation:
         """The folders of packages; `lib64` is a link to `lib` on some systems and a folder of its own on others."""
         return sorted({folder.resolve() for folder in self.tree.glob("lib*/python3*/site-packages")})
 
-    def install(self, specification: Specification) -> None:
-        """Install the requirements, without compiling them.
+    def install(self, specification: Specification, python: str) -> dict[str, str]:
+        """Install what is asked for, without compiling it, and return where each package came from (see `lock`).
+
+        With `index_allowed`, what the wheelhouse lacks is downloaded, one requirement after the other, and everything
+        else is still the wheelhouse's: left to itself, pip would take a newer version of anything from the index.
+
+        Parameters
+        ----------
+        python
+            The version, like "3.11".
 
         Raises
         ------
         PackingError
             With the requirement that was not found, or what else pip failed at, and what to do.
         """
-        command = [*self._pip(), "install", "--no-compile", "--no-input", "--disable-pip-version-check"]
-        command += ["--no-index"] if specification.no_index else []
-        command += ["--requirement", str(specification.requirements)]
-        lines, code = self._run(command, self.variables)
-        if code != 0:
-            message = f"{specification.requirements}: {explain_failure(lines, specification.no_index)}"
-            raise PackingError(message)
+        arguments = ["--requirement", str(specification.source)]
+        if specification.kind == "lock":
+            arguments += ["--no-deps"]
+        return self.install_arguments(arguments, specification, python)
 
-    def freeze(self) -> list[str]:
-        """List what is installed as requirements, sorted; pip and setuptools are among them.
+    def install_arguments(self, arguments: list[str], specification: Specification, python: str) -> dict[str, str]:
+        """Install what `arguments` of pip name; otherwise as `install`."""
+        report = self.downloads.parent / "report.json"
+        command = [*self._pip(), "install", "--no-compile", "--no-input", "--disable-pip-version-check"]
+        command += ["--report", str(report)]
+        if specification.no_index:
+            command += ["--no-index", "--find-links", str(self.downloads)]
+            self.downloads.mkdir(exist_ok=True)
+        for _ in range(_MOST_DOWNLOADS):
+            lines, code = self._run([*command, *arguments], self.variables)
+            if code == 0:
+                self._refuse_unknown_extra(lines, specification)
+                content: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
+                return origins_in(content, wheelhouse_folders(self._pip(), self.variables), self.downloads)
+            missing = missing_requirement(lines) if specification.no_index else None
+            if missing is None or not specification.index_allowed:
+                raise PackingError(f"{specification.source}: {self._explain(lines, missing, specification, python)}")
+            self._download(missing, specification)
+        message = f"{specification.source}: more than {_MOST_DOWNLOADS} packages are not in the site's wheelhouse"
+        raise PackingError(message)
+
+    def wheel_of(self, project: Path, specification: Specification) -> Path:
+        """Build the wheel of the package in the folder `project` and return its path.
 
         Raises
         ------
         PackingError
-            When pip fails.
+            When it cannot be built.
         """
-        command = [*self._pip(), "freeze", "--all", "--disable-pip-version-check"]
-        for folder in self.folders:
-            command += ["--path", str(folder)]
-        answer = subprocess.run(command, env=self.variables, capture_output=True, text=True, check=False)
-        self.log.write(answer.stderr)
-        if answer.returncode != 0:
-            message = f"pip freeze failed: {(answer.stderr.strip().splitlines() or ['no message'])[-1]}"
-            raise PackingError(message)
-        lines = [line.strip() for line in answer.stdout.splitlines()]
-        # Options of a site's pip configuration are no packages; a comment stands above an editable install.
-        packages = [line for line in lines if line and not line.startswith(("#", "-f", "--"))]
-        return sorted(packages, key=lambda line: (line.lower(), line))
+        folder = self.downloads.parent / "own"
+        command = [*self._pip(), "wheel", "--no-deps", "--no-input", "--disable-pip-version-check"]
+        command += ["--wheel-dir", str(folder), *(["--no-index"] if specification.no_index else []), str(project)]
+        lines, code = self._run(command, self.variables)
+        if code != 0:
+            raise PackingError(f"{specification.source}: {explain_failure(lines, specification.no_index)}")
+        return next(folder.glob("*.whl"))
+
+    def _download(self, requirement: str, specification: Specification) -> None:
+        self.log.write(f"{requirement} is not in the site's wheelhouse: downloading it\n")
+        command = [*self._pip(), "wheel", "--no-deps", "--no-input", "--disable-pip-version-check"]
+        command += ["--wheel-dir", str(self.downloads), requirement]
+        # A site's configuration may say no-index for everything.
+        lines, code = self._run(command, {**self.variables, "PIP_NO_INDEX": "0"})
+        if code != 0:
+            raise PackingError(f"{specification.source}: {explain_failure(lines, no_index=False)}")
+
+    def _explain(self, lines: list[str], missing: str | None, specification: Specification, python: str) -> str:
+        said = explain_failure(lines, specification.no_index)
+        if missing is None:
+            return said
+        names = names_in_wheelhouse(re.split(r"[^\w.-]", missing)[0], python, self.variables)
+        listed = f"; `avail_wheels` lists {', '.join(names[-5:])}" if names else ""
+        return f"{said}{listed}; or set environment.index: allowed, which downloads it here, on the login node"
+
+    def _refuse_unknown_extra(self, lines: list[str], specification: Specification) -> None:
+        for line in lines if specification.extras else []:
+            if found := re.search(r"WARNING: (?P<package>.+) does not provide the extra '(?P<extra>[^']+)'", line):
+                extra = found["extra"]
+                if extra in specification.extras:
+                    message = f"{specification.source}: {found['package']} has no extra {extra!r} (environment.extras)"
+                    raise PackingError(message)
 
     def compile(self) -> None:
         """Byte-compile the packages, which each job would do again otherwise.
@@ -164,6 +219,10 @@ def _not_found(line: re.Match[str], no_index: bool) -> str:
     return f"{requirement} is not in {where} for this Python; {todo}"
 
 
+_NOT_FOUND = re.compile(
+    r"Could not find a version that satisfies the requirement (?P<requirement>[^\n(]+?) "
+    r"(?:\(from .*\) )?\(from versions: (?P<versions>[^)]*)\)"
+)
 # What pip says, and what it means for the person; the first that is found in its output counts.
 _PIP_SAYS: list[tuple[re.Pattern[str], Callable[[re.Match[str], bool], str]]] = [
     (
@@ -172,13 +231,7 @@ _PIP_SAYS: list[tuple[re.Pattern[str], Callable[[re.Match[str], bool], str]]] = 
             "the disk is full where the environment is built; set TMPDIR to a folder with more room"
         ),
     ),
-    (
-        re.compile(
-            r"Could not find a version that satisfies the requirement (?P<requirement>[^\n(]+?) "
-            r"(?:\(from .*\) )?\(from versions: (?P<versions>[^)]*)\)"
-        ),
-        _not_found,
-    ),
+    (_NOT_FOUND, _not_found),
     (
         re.compile(r"No matching distribution found for (?P<requirement>.+)"),
         lambda line, _no_index: f"no wheel found for {line['requirement']}; correct its name or version",
@@ -202,6 +255,12 @@ _PIP_SAYS: list[tuple[re.Pattern[str], Callable[[re.Match[str], bool], str]]] = 
         ),
     ),
 ]
+
+
+def missing_requirement(lines: list[str]) -> str | None:
+    """Name the requirement that pip did not find, or None when it failed at something else."""
+    found = _NOT_FOUND.search("\n".join(lines))
+    return found["requirement"] if found else None
 
 
 def explain_failure(lines: list[str], no_index: bool) -> str:

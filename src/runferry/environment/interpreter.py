@@ -78,7 +78,7 @@ def find_interpreter(python: str | None, variables: Mapping[str, str]) -> Interp
         When it is not on PATH, does not start, or is another version than its name says; names what is on PATH.
     """
     if python is None:
-        return _describe(getattr(sys, "_base_executable", sys.executable), variables)
+        return describe(getattr(sys, "_base_executable", sys.executable), variables)
     if not re.fullmatch(r"3\.\d+", python):
         message = f'environment.python: found {python!r}; expected a version such as "3.11", or null'
         raise ConfigError(message)
@@ -91,7 +91,7 @@ def find_interpreter(python: str | None, variables: Mapping[str, str]) -> Interp
         if not os.access(candidate, os.X_OK):
             continue
         try:
-            interpreter = _describe(str(candidate), variables)
+            interpreter = describe(str(candidate), variables)
         except ConfigError as error:
             refused.append(str(error).removeprefix("environment.python: "))
             continue
@@ -117,7 +117,14 @@ def _pythons_on(variables: Mapping[str, str]) -> list[str]:
     return sorted(found, key=lambda name: int(name.rpartition(".")[2]))
 
 
-def _describe(python: str, variables: Mapping[str, str]) -> Interpreter:
+def describe(python: str, variables: Mapping[str, str]) -> Interpreter:
+    """Ask a Python, or the one of a virtual environment, which it is at base.
+
+    Raises
+    ------
+    ConfigError
+        When it does not start.
+    """
     try:
         command = [python, "-I", "-c", _DESCRIBE]
         answer = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)

@@ -35,8 +35,8 @@ _BINARY = frozenset({".so", ".a", ".pyc", ".png", ".gz", ".npz", ".npy", ".zip",
 _LARGEST_TEXT = 4 * 1024 * 1024
 
 
-def make_relocatable(tree: Path, folders: list[Path]) -> list[str]:
-    """Rewrite what is tied to the path `tree`, and return the files that still hold it, relative to `tree`.
+def make_relocatable(tree: Path, folders: list[Path], built_in: Path | None = None) -> list[str]:
+    """Rewrite what is tied to the path `built_in`, and return the files that still hold it, relative to `tree`.
 
     Those are notes of how something was compiled, as a rule; the caller logs them.
 
@@ -46,59 +46,63 @@ def make_relocatable(tree: Path, folders: list[Path]) -> list[str]:
         A virtual environment, by its real path.
     folders
         Its folders of packages.
+    built_in
+        The path that it was built in, where `tree` is a copy of it.
 
     Raises
     ------
     PackingError
         When a `.pth` file or an import hook runs code that holds the path.
     """
+    built_in = built_in or tree
     for script in sorted((tree / "bin").iterdir()):
         if script.is_file() and not script.is_symlink():
-            _rewrite_script(script, tree)
-    _rewrite_activate(tree / "bin" / "activate", tree)
+            _rewrite_script(script, built_in)
+    if (tree / "bin" / "activate").exists():
+        _rewrite_activate(tree / "bin" / "activate", built_in)
     configuration = tree / "pyvenv.cfg"
     lines = configuration.read_text().splitlines(keepends=True)
     configuration.write_text("".join(line for line in lines if not line.startswith("command ")))
     for folder in folders:
         for file in sorted(folder.glob("*.pth")):
-            _rewrite_pth(file, tree)
+            _rewrite_pth(file, tree, built_in)
         for file in sorted(folder.glob("*.dist-info/RECORD")):
             # Their scripts are no longer what these hashes are of; a RECORD may leave them out.
             text = re.sub(r"(?m)^((?:\.\./)+bin/[^,\n]+),sha256=[^\n]*$", r"\1,,", file.read_text())
             file.write_text(text)
         for file in sorted(folder.glob("__editable__*.py")):
-            if str(tree) in file.read_text(errors="replace"):
+            if str(built_in) in file.read_text(errors="replace"):
                 _refuse(file)
-    return _still_tied(tree)
+    return _still_tied(tree, built_in)
 
 
-def _rewrite_script(script: Path, tree: Path) -> None:
+def _rewrite_script(script: Path, built_in: Path) -> None:
     content = script.read_bytes()
     match = _LONG_FORM.match(content) or _SHORT_FORM.match(content)
     # Anything else is not started by this environment's Python: a binary, a shell script.
-    if match is None or not match["python"].strip(b'"').startswith(bytes(tree / "bin")):
+    if match is None or not match["python"].strip(b'"').startswith(bytes(built_in / "bin")):
         return
     start = _START.replace("ARGUMENTS", (match["arguments"] or b"").decode().rstrip()).encode()
     script.write_bytes(start + content[match.end() :])
 
 
-def _rewrite_activate(activate: Path, tree: Path) -> None:
+def _rewrite_activate(activate: Path, built_in: Path) -> None:
     text = activate.read_text()
     # Versions of virtualenv quote the path in different ways.
-    for quoted in [shlex.quote(str(tree)), f"'{tree}'", f'"{tree}"', str(tree)]:
+    for quoted in [shlex.quote(str(built_in)), f"'{built_in}'", f'"{built_in}"', str(built_in)]:
         text = text.replace(quoted, '"$_environment_of_this_file"')
     activate.write_text(_FIND_ITSELF + text)
 
 
-def _rewrite_pth(file: Path, tree: Path) -> None:
+def _rewrite_pth(file: Path, tree: Path, built_in: Path) -> None:
     lines = file.read_text().splitlines()
     for number, line in enumerate(lines):
         if line.startswith(("import ", "import\t")):
-            if str(tree) in line:
+            if str(built_in) in line:
                 _refuse(file)
-        elif Path(line).is_relative_to(tree):
+        elif Path(line).is_relative_to(built_in):
             # Python takes a path in such a file to be relative to the file's folder.
-            lines[number] = os.path.relpath(line, file.parent)
+            lines[number] = os.path.relpath(tree / Path(line).relative_to(built_in), file.parent)
     file.write_text("".join(f"{line}\n" for line in lines))
 
 
@@ -110,8 +114,8 @@ def _refuse(file: Path) -> NoReturn:
     raise PackingError(message)
 
 
-def _still_tied(tree: Path) -> list[str]:
-    needle = os.fsencode(tree)
+def _still_tied(tree: Path, built_in: Path) -> list[str]:
+    needle = os.fsencode(built_in)
     return [
         str(file.relative_to(tree))
         for file in sorted(tree.rglob("*"))

@@ -1,0 +1,127 @@
+"""What an environment is made of: checked before anything is done, and hashed to see whether it has changed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING
+
+from runferry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runferry.environment.record import Kind
+
+_EXPECTED = {
+    "requirements": "a pip requirements file",
+    "lock": "a requirements file with every version pinned, such as the <key>.lock.txt of an environment",
+    "pyproject": "a pyproject.toml, or the folder that it is in",
+    "venv": "the folder of a virtual environment",
+    "container": "an Apptainer image (.sif)",
+}
+_INCLUDED = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]\s*(?P<file>[^\s#]+)", re.MULTILINE)
+_PINNED = re.compile(r"^[A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?\s*(?:===?\s*[^\s,;*]+|@\s*\S+)\s*(?:;.*)?$")
+
+
+def check_source(kind: Kind, source: Path, where: str) -> None:
+    """Refuse a source that cannot be what the config calls it.
+
+    Parameters
+    ----------
+    where
+        The key of the section, for messages, such as "environment" or "environments.jax".
+
+    Raises
+    ------
+    ConfigError
+        When it is missing, or is something else.
+    """
+    key = f"{where}.{kind}"
+    if kind == "container" and re.match(r"^[a-z]+://", str(source).replace(":/", "://", 1)):
+        message = f"{key}: found {source}, expected an image that is a file: make one with `apptainer pull`"
+        raise ConfigError(message)
+    if not source.exists():
+        what = "folder" if kind == "venv" else "file"
+        raise ConfigError(f"{key}: found no {what} {source}, expected {_EXPECTED[kind]}")
+    if kind == "venv":
+        if not (source / "pyvenv.cfg").is_file():
+            message = f"{key}: found no pyvenv.cfg in {source}, expected {_EXPECTED[kind]} (not conda's)"
+            raise ConfigError(message)
+        return
+    if kind == "pyproject":
+        _check_project(project_folder(source) / "pyproject.toml", key)
+    elif kind != "container" and not source.is_file():
+        raise ConfigError(f"{key}: found a folder, {source}, expected {_EXPECTED[kind]}")
+    if kind == "lock":
+        _check_lock(source, key)
+
+
+def project_folder(source: Path) -> Path:
+    """Return the folder of a project that is named by it, or by its pyproject.toml."""
+    return source if source.is_dir() else source.parent
+
+
+def files_of(kind: Kind, source: Path) -> list[Path]:
+    """List the files whose change is to be noticed by their time: the rule's inputs."""
+    if kind == "pyproject":
+        return [project_folder(source) / "pyproject.toml"]
+    if kind == "venv":
+        return [source / "pyvenv.cfg"]
+    return [source]
+
+
+def content_of(kind: Kind, source: Path, *, committed: bool = False) -> list[str]:
+    """Say what `source` holds, in texts that are the same as long as it is the same.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    """
+    if kind == "pyproject":
+        from runferry.environment.project import fingerprint
+
+        return fingerprint(project_folder(source), committed=committed)
+    if kind == "venv":
+        notes = sorted(source.glob("lib*/python3*/site-packages/*.dist-info/RECORD"))
+        stamps = [f"{note.parent.name} {note.stat().st_size} {note.stat().st_mtime_ns}" for note in notes]
+        return [(source / "pyvenv.cfg").read_text(), *stamps]
+    if kind == "container":
+        status = source.stat()
+        return [f"{status.st_size} {status.st_mtime_ns}"]
+    return [file.read_text() for file in _with_included(source)]
+
+
+def _with_included(requirements: Path) -> list[Path]:
+    """List a requirements file and those that it names, each once."""
+    found = [requirements]
+    for file in found:
+        if not file.is_file():
+            continue
+        for match in _INCLUDED.finditer(file.read_text()):
+            included = file.parent / match["file"]
+            if included not in found and included.is_file():
+                found.append(included)
+    return found
+
+
+def _check_project(file: Path, key: str) -> None:
+    try:
+        content = tomllib.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{key}: found no file {file}, expected {_EXPECTED['pyproject']}") from error
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"{key}: {file}: found what is no TOML ({error}), expected a pyproject.toml") from error
+    if not {"project", "build-system"} & set(content):
+        message = f"{key}: {file}: found neither [project] nor [build-system], expected the pyproject.toml of a package"
+        raise ConfigError(message)
+
+
+def _check_lock(file: Path, key: str) -> None:
+    text = re.sub(r"\\\n", " ", file.read_text())
+    for line in text.splitlines():
+        requirement = re.sub(r"(^|\s)#.*$|\s--hash=\S+", "", line).strip()
+        if requirement and not requirement.startswith("-") and not _PINNED.match(requirement):
+            message = f"{key}: {file}: found {requirement!r}, expected every version pinned (name==version); "
+            raise ConfigError(f"{message}use {key.rpartition('.')[0]}.requirements for a file that is not frozen")

@@ -1,0 +1,125 @@
+"""What is put onto the node before a command starts: its environment and its data, side by side."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.data import MACRO, Item
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runferry.stage import Staging
+
+SHARED_FOLDER = "runferry"
+"""In the node-local folder: what the runs of a job share, and a folder for each of them."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What follows for the command."""
+
+    command: list[str]
+    variables: dict[str, str]
+    environment: str | None = None
+    """The key of the packed environment or of the image."""
+    data: Path | None = None
+    """The folder of `$RUNFERRY_DATA`; None where the run neither stages nor collects."""
+    contained: bool = False
+    """Whether the command runs in a container, where its wandb is not to be reached."""
+
+
+def prepare(
+    run: Mapping[str, Any], folder: Path, variables: dict[str, str], scratch: Path, note: Callable[[str], object]
+) -> Prepared:
+    """Unpack the environment and stage the data of a run on this node, at the same time.
+
+    Parameters
+    ----------
+    run
+        The content of `run.json`.
+    folder
+        Of the run.
+    variables
+        Of the command, so far.
+    scratch
+        Node-local; the runs of one job may share it.
+    note
+        Takes a line for the run's log.
+
+    Raises
+    ------
+    PackingError
+        When the environment cannot be unpacked, or the disk has too little room.
+    LaunchError
+        When the data cannot be staged.
+    """
+    items = [Item.from_record(record) for record in run.get("stage", ())]
+    command = list(run["command"])
+    record_file = Path(os.path.abspath(folder / run["environment"])) if run.get("environment") else None  # noqa: PTH100 - no look at the disk
+    if not items and not run.get("collect"):
+        return _in_environment(run, folder, Prepared(command, variables), scratch, record_file)
+    from runferry.stage import Staging
+
+    shared = scratch / SHARED_FOLDER
+    data = shared / f"data-{run['id']}-{os.getpid()}"
+    data.mkdir(parents=True)
+    staging = Staging(items, shared, note)
+    command = [argument.replace(MACRO, str(data)) for argument in command]
+    given = Prepared(command, {**variables, "RUNFERRY_DATA": str(data)}, data=data)
+    _check_room(scratch, record_file, staging)
+    staging.start()
+    try:
+        prepared = _in_environment(run, folder, given, scratch, record_file)
+        places = staging.finish()
+    except BaseException:
+        staging.cancel()
+        raise
+    for to, place in places.items():
+        link = data / to
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(place)
+    return prepared
+
+
+def _in_environment(
+    run: Mapping[str, Any], folder: Path, given: Prepared, scratch: Path, record_file: Path | None
+) -> Prepared:
+    """Have `given.command` run in the environment."""
+    if record_file is None:
+        return given
+    command, variables = given.command, given.variables
+    # Only here: a run without an environment needs neither of them, nor zstandard.
+    from runferry.container import Contained, read_container
+
+    if container := read_container(record_file):
+        shared = scratch / SHARED_FOLDER
+        folders = [folder.resolve(), *([shared] if given.data else [])]
+        contained = Contained(container.image, scratch, Path(run["workdir"]), folders, gpu=run.get("gpus", 0) > 0)
+        whole = contained.command(command, variables.get("PATH", os.defpath))
+        return replace(
+            given, command=whole, variables=contained.variables(variables), environment=container.key, contained=True
+        )
+    from runferry.environment import unpack
+
+    unpacked = unpack(record_file, scratch)
+    key = unpacked.name.removeprefix("environment-")
+    path = os.pathsep.join([str(unpacked / "bin"), variables.get("PATH", os.defpath)])
+    return replace(given, variables={**variables, "VIRTUAL_ENV": str(unpacked), "PATH": path}, environment=key)
+
+
+def _check_room(scratch: Path, record_file: Path | None, staging: Staging) -> None:
+    """Refuse the two together where each of them alone would fit."""
+    from runferry.container import read_container
+    from runferry.environment import read_record
+    from runferry.environment.room import check_room
+
+    needed = staging.missing_bytes()
+    if record_file is not None and read_container(record_file) is None:
+        record = read_record(record_file)
+        if not (scratch / f"environment-{record.key}").is_dir():
+            needed += record.unpacked_bytes
+    check_room(scratch, needed, "the environment and the data")

@@ -1,0 +1,56 @@
+"""One process at a time does something; the others wait for it and find it done."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+
+@contextlib.contextmanager
+def turn(lock: Path, waiting: Callable[[], object] = lambda: None) -> Generator[bool]:
+    """Wait until no other process holds `lock`; yields whether one did.
+
+    The lock ends with the process, however it ends, and its file is removed, so that none is left on a filesystem that
+    counts files. On a filesystem without locks nobody waits: what is done under it must survive being done twice.
+
+    Parameters
+    ----------
+    lock
+        The file, whose folder exists.
+    waiting
+        Called once, before the process waits.
+    """
+    waited = False
+    while True:
+        with lock.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not waited:
+                    waiting()
+                waited = True
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:
+                yield waited
+                return
+            # Whoever had it may have removed the file, and a third may hold a new one by the same name.
+            if not _is(lock, file.fileno()):
+                continue
+            try:
+                yield waited
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
