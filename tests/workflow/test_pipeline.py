@@ -263,7 +263,7 @@ def test_the_pages_script_runs_unchanged_with_the_wheelhouses_wandb(connected, s
     assert json.loads((folder / "receipt.json").read_text())["segments"][0]["wandb"] == "0.27.2"
     record = json.loads((connected.folder / "results" / "environments" / "default.json").read_text())
     lock = connected.folder / "results" / "environments" / record["lock"]
-    assert "wandb==0.27.2" in lock.read_text().splitlines()
+    assert any(line.startswith("wandb==0.27.2  # wheelhouse: ") for line in lock.read_text().splitlines())
 
 
 def test_the_pages_script_fails_with_a_newer_wandb_and_says_how_to_mend_it(connected, server):
