@@ -13,6 +13,7 @@ import pytest
 from launching import KEY, make_run, run_to_end
 
 from runferry import wandb_mode
+from runferry.errors import ConfigError
 
 SHOW = "import json, os; json.dump(dict(os.environ), open('seen.json', 'w'))"
 SETTINGS = """
@@ -105,7 +106,7 @@ def test_a_module_that_cannot_be_loaded_ends_the_attempt_with_one_line(tmp_path)
     wandb = WANDB | {"mode": "online", "modules": ["httpproxy"]}
     folder = make_run(tmp_path / "run", ["true"], wandb=wandb)
     code, errors = run_to_end(folder, _module('echo "Lmod has detected: unknown module $1" >&2; return 1;'))
-    assert code == 1
+    assert code == ConfigError.exit_code
     assert errors == "modules: `module load httpproxy` failed: Lmod has detected: unknown module httpproxy\n"
     (attempt,) = folder.attempts()
     assert attempt["outcome"] == "failed"
