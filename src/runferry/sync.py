@@ -5,6 +5,7 @@ Group commit: who gets the lock of a results folder syncs all that is waiting in
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from runferry.server import find_server, given_base_url
 from runferry.sync_jobs import Limits, Outcome, jobs_of
 from runferry.sync_queue import Queue
 from runferry.trouble import Trouble
+from runferry.wandb_sync import end_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Outcome", "sync"]
 
+ORPHAN_SECONDS = 3.0
+"""For the server to be done with what a `wandb sync` had sent whose runferry was killed."""
 RUNS_PER_BATCH = 250
 """In one `wandb sync`: its start (0.7 s of CPU) is little beside them, and no receipt waits for a thousand runs."""
 
@@ -151,6 +155,8 @@ class _Group:
                 yield folder
 
     def _carry(self, outcomes: Sequence[Outcome], hold: Hold) -> None:
+        if end_orphans(self.results):
+            time.sleep(ORPHAN_SECONDS)
         # A run whose job was killed with everything in it still says that it trains; Slurm knows better.
         settle_lost(outcome.folder for outcome in outcomes if not outcome.folder.trained_file.exists())
         for base_url, members in _unsettled(outcomes).items():

@@ -76,7 +76,6 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> None:
     if call.resume:
         environment["WANDB_RESUME"] = "allow"
     environment[_MARK] = str(call.results.resolve())
-    end_orphans(call.results)
     for segment in segments:
         unmark(segment)
     with tempfile.TemporaryDirectory(prefix="runferry-sync-") as folder:
@@ -112,16 +111,25 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> None:
                 call.log.flush()
 
 
-def end_orphans(results: Path) -> None:
+def end_orphans(results: Path) -> bool:
     """End what is left of a `wandb sync` whose runferry was killed: it would go on sending beside the next one.
 
-    Only who holds the lock of the results folder may call it. It finds processes of this machine and user only.
+    Only who holds the lock of the results folder may call it, before the server is asked what it has. It finds
+    processes of this machine and user only.
+
+    Returns
+    -------
+    bool
+        Whether there was one. What it had sent a moment before may not be in the server's answers yet.
     """
+    found = False
     mark = f"{_MARK}={results.resolve()}".encode()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mark in (process / "environ").read_bytes().split(b"\0"):
                 os.kill(int(process.name), signal.SIGKILL)
+                found = True
+    return found
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
