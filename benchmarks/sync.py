@@ -183,7 +183,8 @@ def make_runs(folder: Path, count: int, steps: int, metrics: int) -> list[Path]:
     one = folder / f"one-{count}"
     one.mkdir()
     environment = os.environ | {"WANDB_MODE": "offline", "WANDB_DIR": str(one), "WANDB_PROJECT": "benchmark"}
-    environment |= {"WANDB_RUN_ID": "one", "WANDB_SILENT": "true"}
+    # As the launcher has it.
+    environment |= {"WANDB_RUN_ID": "one", "WANDB_SILENT": "true", "WANDB_RESUME": "allow"}
     subprocess.run([sys.executable, "-c", SCRIPT, str(steps), str(metrics)], env=environment, cwd=one, check=True)
     segment = next(one.glob("wandb/offline-run-*"))
     records = list(TransactionLog(segment / "run-one.wandb"))

@@ -7,7 +7,11 @@ already. So this module imports next to nothing: an interpreter that does only t
 from __future__ import annotations
 
 import os
-from typing import Any
+
+# As in `runferry.start`: even typing's own import counts here.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 STAMP_KEYS = ("size_bytes", "mtime_ns", "ctime_ns")
 """The kernel sets the change time (ctime) at each write and nobody can set it back, so that a file with the same three

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from typing import Any
 
 from runferry.receipt_stamp import is_for, unchanged
+
+# Not even typing's own import, a fifth of what this module costs.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SYNC_OPTIONS = "RUNFERRY_SYNC_OPTIONS"
 """A variable with options of `runferry sync` that hold where the command line does not say otherwise."""
@@ -49,6 +52,26 @@ def _is_settled(arguments: list[str]) -> bool:
     return True
 
 
+class _Plain:
+    """What the json package tells its scanner where nothing else is wanted."""
+
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int, parse_constant = float, int, float
+
+
 def _read(file: str) -> Any:
     with open(file) as stream:  # noqa: PTH123
-        return json.load(stream)
+        text = stream.read()
+    try:
+        # CPython's scanner without the package around it, whose import (with `re`) costs as much as the interpreter.
+        from _json import make_scanner
+    except ImportError:
+        import json
+
+        return json.loads(text)
+    try:
+        return make_scanner(_Plain)(text, 0)[0]  # pyright: ignore[reportArgumentType]
+    # Without the package it cannot say what is wrong with the text, and fails for that reason.
+    except (StopIteration, SystemError) as error:
+        raise ValueError(file) from error

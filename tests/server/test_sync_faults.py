@@ -381,7 +381,10 @@ def test_a_rule_whose_receipt_is_there_imports_next_to_nothing(written, server, 
     assert sync([folder], QUICK)[0].problem is None
     code, modules, log = _as_the_rule(folder, tmp_path)
     assert code == "0"
-    assert not {"argparse", "pathlib", "psutil", "google.protobuf", "runferry.cli", "wandb"} & modules
+    assert (
+        not {"json", "re", "typing", "argparse", "pathlib", "psutil", "google.protobuf", "runferry.cli", "wandb"}
+        & modules
+    )
     assert "receipt is there" in log
     # A run that has grown since is not settled.
     with log_of(folder).open("ab") as file:
