@@ -87,6 +87,7 @@ def test_two_controllers_at_once_train_each_run_once(user, server):
 
 
 def test_ctrl_c_says_what_it_will_cancel_and_a_second_one_leaves_it_running(user, server):
+    user.configure({"first": experiment(user, 120, 0.5), "second": experiment(user, 120, 0.5)})
     controller = user.start("narval")
     _wait_until_training(user)
     os.kill(controller.pid, signal.SIGINT)

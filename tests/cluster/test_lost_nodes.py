@@ -44,6 +44,8 @@ def _node_of(user: User, name: str) -> str:
 
 
 def _wait_until_idle(cluster: Cluster) -> None:
+    # Slurm itself takes a node back when that registers again, which may be minutes later.
+    cluster.run("scontrol", "update", f"nodename={','.join(cluster.nodes)}", "state=resume", check=False)
     wait_until(lambda: {*cluster.states().values()} == {"idle"}, f"idle nodes, found {cluster.states()}")
 
 
