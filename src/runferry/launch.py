@@ -24,15 +24,13 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
-import threading
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry import reasons, wandb_mode
 from runferry.attempt import ATTEMPT_VARIABLE, Attempt, Ending, finished_in_this_job, write_trained
+from runferry.attempt_files import Scratch, make_folders, note, open_log, scratch_folder, shown
 from runferry.collect import collect
 from runferry.command import Command, SignalWatch, StoppedBeforeStartError, Watches
 from runferry.errors import AnotherAttemptError, LaunchError, RunferryError
@@ -48,7 +46,7 @@ from runferry.time_limit import JobClock, job_end, warning_of
 from runferry.wandb_core import find_core
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
 
     from runferry.run_folder import RunFolder
 
@@ -96,19 +94,19 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         unpacked, the working directory is missing.
     """
     run = folder.read_run()
-    _make_folders(folder)
+    make_folders(folder)
     if record := finished_in_this_job(folder):
         # Snakemake has removed the file before it started this.
         write_trained(folder, record)
         return 0
     follow = sys.stdout.isatty() if follow is None else follow
-    with SignalWatch() as signals, _open_log(folder) as log:
+    with SignalWatch() as signals, open_log(folder) as log:
         attempt = Attempt.begin(folder, run["command"])
         begin = os.fstat(log).st_size
-        _note(log, _header(run, attempt))
+        note(log, _header(run, attempt))
         try:
-            take_turn(attempt, lambda line: _note(log, line))
-            with _scratch_folder() as scratch:
+            take_turn(attempt, lambda line: note(log, line))
+            with scratch_folder() as scratch:
                 launching = _Launching(folder, run, attempt, log, scratch, limits or _limits(run))
                 ending, written = launching.run(signals, begin if follow else None)
         except StoppedBeforeStartError as stop:
@@ -117,12 +115,12 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         except RunferryError as error:
             reason = reasons.NOT_STARTED if isinstance(error, AnotherAttemptError) else None
             attempt.end(Ending(None, message=str(error), reason=reason))
-            _note(log, str(error))
+            note(log, str(error))
             raise
         ending = _explain(ending, attempt, begin, written=written)
         attempt.end(ending)
         text = f"run {run['id']} {ending}" + (f": {ending.message}" if ending.message else "")
-        _note(log, text)
+        note(log, text)
         if ending.message or ending.outcome != "finished":
             sys.stderr.write(f"runferry: {text.rstrip('.')}. Log: {folder.log_file}\n")
         return ending.status
@@ -151,7 +149,7 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
     run = folder.read_run()
     with SignalWatch() as signals:
         try:
-            with registered(folder, node), _scratch_folder() as scratch:
+            with registered(folder, node), scratch_folder() as scratch:
                 attempt = Attempt.of_another_process(folder, int(os.environ[ATTEMPT_VARIABLE]))
                 launching = _Launching(folder, run, attempt, sys.stdout.fileno(), scratch, _limits(run), node)
                 ending, written = launching.run(signals, None)
@@ -159,7 +157,7 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
             ending, written = Ending(None, stop.number, message="stopped before the command was started"), True
     if ending.outcome != "finished" or not written:
         lost = "" if written else "; wandb-core has not written everything, so that rows may be missing"
-        _note(sys.stdout.fileno(), f"on node {node} run {run['id']} {ending}{lost}")
+        note(sys.stdout.fileno(), f"on node {node} run {run['id']} {ending}{lost}")
     # What a signal means is the first node's launcher's to say, which has sent it.
     return 0 if ending.exit_code == 0 else ending.status
 
@@ -167,14 +165,6 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
 def _limits(run: dict[str, Any]) -> TimeLimits:
     seconds = wandb_mode.core_seconds(run["wandb"])
     return TimeLimits() if seconds is None else TimeLimits(finish_seconds=seconds)
-
-
-@dataclass(frozen=True)
-class _Scratch:
-    """A node-local folder; a temporary one is removed after the attempt."""
-
-    folder: Path
-    temporary: bool
 
 
 @dataclass
@@ -185,7 +175,7 @@ class _Launching:
     run_record: dict[str, Any]
     attempt: Attempt
     log: int
-    scratch: _Scratch
+    scratch: Scratch
     limits: TimeLimits
     node: int | None = None
     """Number of the node, from 0, where this is the part of one of several."""
@@ -218,13 +208,13 @@ class _Launching:
             first_free_step=self.attempt.first_free_step,
         )
         if keeper.warning:
-            _note(self.log, keeper.warning)
+            note(self.log, keeper.warning)
         if keeper.token:
             environment["WANDB_SERVICE"] = keeper.token
         watches = self._watches()
         exit_code = 1
         try:
-            with _shown(self.folder.log_file, follow_from):
+            with shown(self.folder.log_file, follow_from):
                 try:
                     finished = Command(command, workdir, environment, self.log).run(signals, keeper, watches)
                 except (OSError, ValueError) as error:
@@ -245,7 +235,7 @@ class _Launching:
         clock = JobClock(warning_of(self.run_record), job_end())
         # The warning comes from the first node's launcher, as a signal; what is left to each is the end by force.
         clock.warned = self.node is not None
-        return Watches(clock, FenceWatch(self.attempt), job_end, lambda line: _note(self.log, line))
+        return Watches(clock, FenceWatch(self.attempt), job_end, lambda line: note(self.log, line))
 
     def _finish(self, keeper: Keeper, exit_code: int, watches: Watches) -> bool:
         if watches.fence.superseded:
@@ -265,14 +255,14 @@ class _Launching:
             variables["WANDB_DIR"] = str(node_folder(self.folder, self.node).resolve())
         variables[ATTEMPT_VARIABLE] = str(self.attempt.number)
         return prepare(
-            self.run_record, self.folder.path, variables, self.scratch.folder, lambda text: _note(self.log, text)
+            self.run_record, self.folder.path, variables, self.scratch.folder, lambda text: note(self.log, text)
         )
 
     def _collect(self, data: Path, ending: Ending) -> Ending:
         """Bring back what the command left on the node, whatever its ending; then remove the run's own folder there."""
         patterns = self.run_record.get("collect", ())
         target = self.folder.collected_folder
-        problems = collect(patterns, data, target, lambda text: _note(self.log, text))
+        problems = collect(patterns, data, target, lambda text: note(self.log, text))
         if not problems:
             shutil.rmtree(data, ignore_errors=True)
             return ending
@@ -333,84 +323,6 @@ def _variables(folder: RunFolder, run: dict[str, Any], inherited: Mapping[str, s
     return kept | {name: value for name, value in given.items() if value} | wandb_mode.variables(wandb)
 
 
-def _make_folders(folder: RunFolder) -> None:
-    """Make the folders that the command writes to, and write to each.
-
-    wandb falls back to /tmp, that is, onto the node, when it cannot write where it was told to.
-    """
-    for needed in (folder.path, folder.wandb_folder, folder.data_folder, folder.checkpoints_folder):
-        try:
-            needed.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=needed):
-                pass
-        except OSError as error:
-            message = (
-                f"{needed}: cannot be written ({error.strerror}), and what the run logs would be lost with the node; "
-                "expected a folder that this user can write to from the compute node"
-            )
-            raise LaunchError(message) from error
-
-
-@contextmanager
-def _open_log(folder: RunFolder) -> Generator[int]:
-    try:
-        log = os.open(folder.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    except OSError as error:
-        message = f"{folder.log_file}: cannot be written ({error.strerror})"
-        raise LaunchError(message) from error
-    try:
-        yield log
-    finally:
-        os.close(log)
-
-
-@contextmanager
-def _scratch_folder() -> Generator[_Scratch]:
-    """Give the job's node-local folder, where Slurm has one; else a temporary one."""
-    job = os.environ.get("SLURM_JOB_ID")
-    candidates = [os.environ.get("SLURM_TMPDIR")]
-    if job:
-        # The jobstep of Snakemake's slurm plugin strips SLURM_TMPDIR.
-        candidates.append(f"/localscratch/{os.environ.get('USER', '')}.{job}.0")
-    for candidate in candidates:
-        if candidate and os.access(candidate, os.W_OK):
-            yield _Scratch(Path(candidate), temporary=False)
-            return
-    folder = Path(tempfile.mkdtemp(prefix="runferry-"))
-    try:
-        yield _Scratch(folder, temporary=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _shown(log: Path, begin: int | None) -> Generator[None]:
-    """Copy what is added to the log from `begin` on to stdout, in a thread; nothing when `begin` is None."""
-    if begin is None:
-        yield
-        return
-    ended = threading.Event()
-
-    def copy() -> None:
-        with log.open("rb") as file, suppress(BrokenPipeError):
-            file.seek(begin)
-            while True:
-                last = ended.is_set()
-                sys.stdout.buffer.write(file.read())
-                sys.stdout.buffer.flush()
-                if last:
-                    return
-                ended.wait(0.2)
-
-    copying = threading.Thread(target=copy)
-    copying.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        copying.join()
-
-
 def _not_started(command: list[str], search_path: str, error: OSError | ValueError) -> Ending:
     """As a shell has it: 127 for a program that is not there, 126 for one that cannot be run."""
     program = command[0]
@@ -442,7 +354,3 @@ def _header(run: dict[str, Any], attempt: Attempt) -> str:
     command = json.dumps(run["command"], ensure_ascii=False)
     where = f"on {attempt.record['host']}{job}, {attempt.record['start']}"
     return f"attempt {attempt.number} of run {run['id']} {where}: {command}"
-
-
-def _note(log: int, text: str) -> None:
-    os.write(log, f"runferry: {text}\n".encode(errors="backslashreplace"))

@@ -1,0 +1,123 @@
+"""Where an attempt writes: the run's folders, its log, and the node's own disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runferry.errors import LaunchError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from runferry.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A node-local folder; a temporary one is removed after the attempt."""
+
+    folder: Path
+    temporary: bool
+
+
+def make_folders(folder: RunFolder) -> None:
+    """Make the folders that the command writes to, and write to each.
+
+    wandb falls back to /tmp, that is, onto the node, when it cannot write where it was told to.
+
+    Raises
+    ------
+    LaunchError
+        When one cannot be written.
+    """
+    for needed in (folder.path, folder.wandb_folder, folder.data_folder, folder.checkpoints_folder):
+        try:
+            needed.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=needed):
+                pass
+        except OSError as error:
+            message = (
+                f"{needed}: cannot be written ({error.strerror}), and what the run logs would be lost with the node; "
+                "expected a folder that this user can write to from the compute node"
+            )
+            raise LaunchError(message) from error
+
+
+@contextmanager
+def open_log(folder: RunFolder) -> Generator[int]:
+    """Open the run's log for appending and give its file descriptor.
+
+    Raises
+    ------
+    LaunchError
+        When it cannot be written.
+    """
+    try:
+        log = os.open(folder.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    except OSError as error:
+        message = f"{folder.log_file}: cannot be written ({error.strerror})"
+        raise LaunchError(message) from error
+    try:
+        yield log
+    finally:
+        os.close(log)
+
+
+@contextmanager
+def shown(log: Path, begin: int | None) -> Generator[None]:
+    """Copy what is added to the log from `begin` on to stdout, in a thread; nothing when `begin` is None."""
+    if begin is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def copy() -> None:
+        with log.open("rb") as file, suppress(BrokenPipeError):
+            file.seek(begin)
+            while True:
+                last = ended.is_set()
+                sys.stdout.buffer.write(file.read())
+                sys.stdout.buffer.flush()
+                if last:
+                    return
+                ended.wait(0.2)
+
+    copying = threading.Thread(target=copy)
+    copying.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        copying.join()
+
+
+@contextmanager
+def scratch_folder() -> Generator[Scratch]:
+    """Give the job's node-local folder, where Slurm has one; else a temporary one."""
+    job = os.environ.get("SLURM_JOB_ID")
+    candidates = [os.environ.get("SLURM_TMPDIR")]
+    if job:
+        # The jobstep of Snakemake's slurm plugin strips SLURM_TMPDIR.
+        candidates.append(f"/localscratch/{os.environ.get('USER', '')}.{job}.0")
+    for candidate in candidates:
+        if candidate and os.access(candidate, os.W_OK):
+            yield Scratch(Path(candidate), temporary=False)
+            return
+    folder = Path(tempfile.mkdtemp(prefix="runferry-"))
+    try:
+        yield Scratch(folder, temporary=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def note(log: int, text: str) -> None:
+    """Write a line of runferry's own into the log."""
+    os.write(log, f"runferry: {text}\n".encode(errors="backslashreplace"))
