@@ -15,7 +15,7 @@ from runferry.environment_commands import add_environment_commands, add_unused_e
 from runferry.errors import ConfigError, RunferryError
 from runferry.pack_commands import add_pack_commands
 from runferry.run_folder import RunFolder, find_run_folders
-from runferry.start import SYNC_OPTIONS
+from runferry.sync_options import SYNC_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

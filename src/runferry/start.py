@@ -12,8 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-SYNC_OPTIONS = "RUNFERRY_SYNC_OPTIONS"
-"""A variable with options of `runferry sync` that hold where the command line does not say otherwise."""
 HAS_RECEIPT = "the receipt is there already: it was written together with those of other runs\n"
 
 

@@ -26,7 +26,7 @@ from runferry.key import put_away
 from runferry.pack_plan import PackPlan, plan_packs
 from runferry.request import Request, make_request
 from runferry.server import job_finds_key
-from runferry.start import SYNC_OPTIONS
+from runferry.sync_options import SYNC_OPTIONS
 from runferry.training_job import training_job
 from runferry.wandb_mode import is_online
 

@@ -12,8 +12,12 @@ import slurm_cluster
 from cluster_start import missing
 from slurm_cluster import Cluster
 
+from runferry.standin import running
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from runferry.standin import StandIn
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,6 +62,13 @@ def cluster_alone(_running_cluster: Cluster) -> Iterator[Cluster]:
     """Give the running cluster to one test alone, which may break it for a while."""
     with _locked(_running_cluster.folder / "turns", fcntl.LOCK_EX):
         yield _running_cluster
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    """Give a stand-in for W&B's server, on the login side's loopback."""
+    with running(key="5ec2e7" * 7) as standin:
+        yield standin
 
 
 @contextlib.contextmanager

@@ -10,15 +10,7 @@ from cluster_user import User, attempts
 from ending_early import TRAIN, assert_held_once, experiment, has_logged, run_of, wait_until
 from slurm_cluster import Cluster
 
-from runferry.standin import running
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def server():
-    with running(key="5ec2e7" * 7) as standin:
-        yield standin
 
 
 @pytest.fixture

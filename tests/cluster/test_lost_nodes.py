@@ -19,19 +19,11 @@ from ending_early import (
 )
 from slurm_cluster import Cluster
 
-from runferry.standin import running
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 LOST_AT_MOST = 8
 """Rows, at two a second: wandb's buffer (runferry.launch.FLUSH_SECONDS) and the moment in which it is written."""
 WHOLE_NODE = {"cores": 48}
-
-
-@pytest.fixture
-def server():
-    with running(key="5ec2e7" * 7) as standin:
-        yield standin
 
 
 @pytest.fixture

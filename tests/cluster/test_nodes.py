@@ -9,8 +9,6 @@ import time
 import pytest
 from cluster_user import User, attempts, rows_on_disk
 
-from runferry.standin import running
-
 pytestmark = pytest.mark.slow
 
 TRAIN = """
@@ -42,12 +40,6 @@ with open(f"{folder}/node-{node}.json", "w") as file:
     json.dump(seen, file)
 sys.exit(node * 7 if mode == "fail" else 0)
 """
-
-
-@pytest.fixture
-def server():
-    with running(key="5ec2e7" * 7) as standin:
-        yield standin
 
 
 @pytest.fixture

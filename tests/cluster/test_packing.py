@@ -8,8 +8,6 @@ import json
 import pytest
 from cluster_user import User, attempts, rows_on_disk
 
-from runferry.standin import running
-
 pytestmark = pytest.mark.slow
 
 TRAIN = """
@@ -34,12 +32,6 @@ if n == 2 and not os.path.exists("mended"):
     sys.exit(3)
 run.finish()
 """
-
-
-@pytest.fixture
-def server():
-    with running(key="5ec2e7" * 7) as standin:
-        yield standin
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from cluster_user import User
 from slurm_cluster import Cluster
 
 from runferry.segment import history
-from runferry.standin import running
 
 pytestmark = pytest.mark.slow
 
@@ -54,12 +53,6 @@ if "--wait" in sys.argv:
 with open(folder + "/seen.json", "w") as file:
     json.dump(seen, file)
 """
-
-
-@pytest.fixture
-def server():
-    with running(key="5ec2e7" * 7) as standin:
-        yield standin
 
 
 @pytest.fixture
