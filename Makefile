@@ -112,10 +112,16 @@ demo: $(VENV)/.ready-demo
 	  echo "  and open http://127.0.0.1:$(STANDIN_PORT)/demo/digits"; \
 	fi
 
+# The tests on the cluster wait for Slurm most of the time, and some need it alone: one process, beside the others.
+CLUSTER_LOG := $(VENV)/cluster-tests.log
 test: setup
-	@# Two for the two cores, and one for the tests on the cluster, which wait most of the time.
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
-	$(VENV)/oldest/bin/python -m pytest -n 2 tests/unit tests/workflow
+	@echo "the tests on a Slurm cluster run beside the others; what they say comes last ($(CLUSTER_LOG))"
+	@$(BIN)/python -m pytest tests/cluster >$(CLUSTER_LOG) 2>&1 & cluster=$$!; \
+	trap 'kill -INT $$cluster 2>/dev/null; wait $$cluster; exit 130' INT TERM; \
+	$(BIN)/python -m pytest -n 2 --ignore tests/cluster; newest=$$?; \
+	$(VENV)/oldest/bin/python -m pytest -n 2 tests/unit tests/workflow; oldest=$$?; \
+	wait $$cluster; cluster=$$?; cat $(CLUSTER_LOG); \
+	exit $$((newest | oldest | cluster))
 
 quick: setup
 	$(BIN)/python -m pytest -n 2 -m "not slow"
