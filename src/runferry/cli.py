@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry import __version__
+from runferry.commands_watch import add_watch_options, watch
 from runferry.errors import ConfigError, RunferryError
 from runferry.run_folder import RunFolder, find_run_folders
 from runferry.start import SYNC_OPTIONS
@@ -128,6 +129,7 @@ def _add_sync(commands: _Commands) -> None:
         help="sync the other runs of the same results that are trained and have no receipt, too (the rule says this)",
     )
     parser.add_argument("--json", action="store_true", help="print progress and results as JSON lines on stdout")
+    add_watch_options(parser)
     parser.set_defaults(command=_sync)
 
 
@@ -135,6 +137,8 @@ def _sync(given: argparse.Namespace) -> int:
     from runferry.progress import progress_for
     from runferry.sync import Limits, sync
 
+    if given.watch:
+        return watch(given)
     folders = _folders(given)
     progress = progress_for(as_json=given.json)
     limits = Limits(given.patience, given.deadline, given.parallel, given.accept_missing)
