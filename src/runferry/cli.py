@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry import __version__
+from runferry.commands_housekeeping import add_housekeeping
 from runferry.commands_watch import add_watch_options, watch
 from runferry.errors import ConfigError, RunferryError
 from runferry.run_folder import RunFolder, find_run_folders
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sync(commands)
     _add_report(commands)
     _add_environment(commands)
+    add_housekeeping(commands)
     return parser
 
 

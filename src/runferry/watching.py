@@ -18,7 +18,7 @@ _started: subprocess.Popen[bytes] | None = None
 
 
 def start(results: Path, log: Path, interval: float) -> None:
-    """Start `runferry sync --watch` of a results folder for runs that are running; the rules sync those that have ended.
+    """Start `runferry sync --watch` of a results folder for running runs; the rules sync those that ended.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def start(results: Path, log: Path, interval: float) -> None:
 
 def stop() -> None:
     """Stop what `start` has started, if it has; nothing is lost by it."""
-    global _started  # noqa: PLW0603
+    global _started
     process, _started = _started, None
     if process is None:
         return
