@@ -20,6 +20,7 @@ from runferry.results_lock import results_lock
 from runferry.run_folder import RunFolder, find_run_folders
 from runferry.segment import history, read_segment
 from runferry.sync import Limits, sync
+from runferry.transaction_log import TransactionLog, write_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,13 +45,13 @@ class Growing:
     def __init__(self, trained: RunFolder, results: Path, run: str = "run1") -> None:
         self.folder = RunFolder(results / "experiment" / run)
         self.source = log_of(trained)
-        self.content = self.source.read_bytes()
+        self.content = _renamed(self.source, results / f"{run}.wandb", run)
         run_record = json.loads(trained.run_file.read_text())
         write_json(self.folder.run_file, run_record | {"id": run})
-        self.segment = self.folder.wandb_folder / trained.segments()[0].name
+        self.segment = self.folder.wandb_folder / trained.segments()[0].name.replace("run1", run)
         self.segment.mkdir(parents=True)
         (self.segment / "files").symlink_to((trained.segments()[0] / "files").resolve())
-        self.log = self.segment / self.source.name
+        self.log = self.segment / f"run-{run}.wandb"
         self.log.touch()
         self.attempt("running")
 
@@ -66,6 +67,23 @@ class Growing:
         self.grow(1)
         self.attempt("finished")
         write_json(self.folder.trained_file, {})
+
+
+def _renamed(log: Path, copy: Path, run: str) -> bytes:
+    """The log of another run with the same rows."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    def records():
+        for payload in TransactionLog(log):
+            record = Record.FromString(payload)
+            if record.HasField("run"):
+                record.run.run_id = run
+            yield record.SerializeToString()
+
+    write_log(copy, records())
+    content = copy.read_bytes()
+    copy.unlink()
+    return content
 
 
 def watcher(results: Path, **options) -> Watcher:
@@ -332,3 +350,21 @@ def test_a_run_that_has_ended_is_synced_by_the_watcher_itself(trained, server, t
     wait_for(run.folder.receipt_file.exists, 60)
     assert state(server) == "finished"
     assert steps(server) == list(range(61))
+
+
+def test_a_watcher_of_many_runs_that_was_killed_is_followed_by_another_and_no_row_is_lost_or_doubled(
+    trained, server, tmp_path, command
+):
+    runs = [Growing(trained, tmp_path / "results", f"run{number}") for number in range(100)]
+    for run in runs:
+        run.grow(0.5)
+    first = command("--running-only")
+    wait_for(lambda: len(server.runs("demo", PROJECT)) > 20)
+    first.kill()
+    first.wait()
+    command("--running-only")
+    for run in runs:
+        run.grow(1)
+    wait_for(lambda: all(len(rows_of(server, run.folder)) == 61 for run in runs), 60)
+    for run in runs:
+        assert [row["_step"] for row in rows_of(server, run.folder)] == list(range(61))
