@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry import __version__
-from runferry.environment_commands import add_environment_commands, add_unused_environments, clean_environments
+from runferry.commands_housekeeping import add_housekeeping
+from runferry.commands_watch import add_watch_options, watch
+from runferry.environment_commands import add_environment_commands
 from runferry.errors import ConfigError, RunferryError
 from runferry.pack_commands import add_pack_commands
 from runferry.run_folder import RunFolder, find_run_folders
@@ -71,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     add_pack_commands(commands)
     add_environment_commands(commands)
-    _add_clean(commands)
+    add_housekeeping(commands)
     return parser
 
 
@@ -131,6 +133,7 @@ def _add_sync(commands: _Commands) -> None:
         help="sync the other runs of the same results that are trained and have no receipt, too (the rule says this)",
     )
     parser.add_argument("--json", action="store_true", help="print progress and results as JSON lines on stdout")
+    add_watch_options(parser)
     parser.set_defaults(command=_sync)
 
 
@@ -138,6 +141,8 @@ def _sync(given: argparse.Namespace) -> int:
     from runferry.progress import progress_for
     from runferry.sync import Limits, sync
 
+    if given.watch:
+        return watch(given)
     folders = _folders(given)
     progress = progress_for(as_json=given.json)
     limits = Limits(given.patience, given.deadline, given.parallel, given.accept_missing)
@@ -178,26 +183,6 @@ def _report(given: argparse.Namespace) -> int:
             _say(line)
             log.write(f"{line}\n")
     return 0
-
-
-def _add_clean(commands: _Commands) -> None:
-    parser = commands.add_parser(
-        "clean",
-        help="remove what nothing needs any more",
-        description="List and remove what nothing needs any more below RESULTS.",
-    )
-    parser.add_argument("results", type=Path, metavar="RESULTS", help="the folder of results")
-    add_unused_environments(parser)
-    parser.add_argument("-n", "--dry-run", action="store_true", help="only list it")
-    parser.set_defaults(command=_clean)
-
-
-def _clean(given: argparse.Namespace) -> int:
-    if not given.environments:
-        raise ConfigError("clean: found nothing to remove, expected --environments")
-    if not given.results.is_dir():
-        raise ConfigError(f"{given.results}: no such folder, expected the folder of results")
-    return clean_environments(given.results, dry_run=given.dry_run)
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:

@@ -122,6 +122,8 @@ class Cluster:
     """None where nothing limits a job."""
     node_local: str | None
     """The node-local disk, in words."""
+    scratch_purge_days: int | None
+    """After which files on scratch are purged."""
     closed_folders: tuple[ClosedFolder, ...]
 
     @cached_property
@@ -188,6 +190,7 @@ def _cluster(given: dict[str, Any]) -> Cluster:
         default_gpu=gpu.get("default"),
         jobs=_jobs(jobs) if jobs else None,
         node_local=given["node_local"],
+        scratch_purge_days=given["scratch_purge_days"],
         closed_folders=tuple(ClosedFolder(**section) for section in given["submit"]),
     )
 

@@ -71,6 +71,17 @@ class Ferry:
             self._conclude(job)
         return trouble
 
+    def verify(self, jobs: Sequence[Job]) -> None:
+        """Compare runs with what the server has now, row by row, and send nothing; see `Job.differences`.
+
+        Raises
+        ------
+        ServerError
+            When the server cannot be asked.
+        """
+        self._look(jobs)
+        self._compare_rows(job for job in jobs if job.there and not job.differences)
+
     def _look(self, jobs: Sequence[Job]) -> None:
         """Ask what is there before anything is sent; for files only where nothing else is missing."""
         for (entity, project), members in by_place(jobs).items():

@@ -32,7 +32,7 @@ def history_lines(file: Path) -> Iterator[dict[str, Any]]:
         except DecodeError:
             continue
         if record.HasField("history"):
-            yield _row(record.history)
+            yield row_of(record.history)
 
 
 def as_json(row: dict[str, Any]) -> str:
@@ -40,7 +40,8 @@ def as_json(row: dict[str, Any]) -> str:
     return json.dumps(_plain(row))
 
 
-def _row(record: Any) -> dict[str, Any]:
+def row_of(record: Any) -> dict[str, Any]:
+    """Make a row of a history record, nested metrics nested, with `_step`."""
     row: dict[str, Any] = {}
     for item in record.item:
         *above, key = tuple(item.nested_key) or (item.key,)

@@ -122,7 +122,7 @@ def holds(folder: RunFolder, base_url: str | None, *, interim: bool = False) -> 
         if unchanged(receipt, str(folder.path)):
             return True
         # Copied or touched perhaps. Sizes first: hashing what has grown is work for nothing.
-        known = {item["name"]: item for item in receipt["segments"]}
+        known = {item["name"]: item for item in receipt["segments"] if not item.get("cleaned")}
         logs = logs_on_disk(str(folder.path))
         return (
             known.keys() == logs.keys()

@@ -46,6 +46,10 @@ class LockLostError(RunferryError):
     """Another machine took the lock, because this process was stopped for too long."""
 
 
+class LockBusyError(RunferryError):
+    """Another process holds the lock, and it was not to be waited for."""
+
+
 class Hold:
     """The lock while it is held."""
 
@@ -70,7 +74,7 @@ class Hold:
             message = f"{self.results}: the lock was taken by {by}, since this process had been stopped for too long"
             raise LockLostError(f"{message}; run the same again")
 
-    def take(self, say: Callable[[str], None], *, flock: bool) -> None:
+    def take(self, say: Callable[[str], None], *, flock: bool, wait: bool = True) -> None:
         """Become the holder, once there is no other; `flock` tells whether this machine's processes are excluded."""
         mine = self._file.with_name(f".{self._name}")
         said = False
@@ -84,6 +88,8 @@ class Hold:
                 if _is_gone(holder, silent_for, flock=flock):
                     self._remove(holder)
                     continue
+                if not wait:
+                    raise _busy(self.results) from None
             finally:
                 mine.unlink()
             if not said and holder:
@@ -122,7 +128,7 @@ class Hold:
 
 
 @contextmanager
-def results_lock(results: Path, say: Callable[[str], None]) -> Generator[Hold]:
+def results_lock(results: Path, say: Callable[[str], None], *, wait: bool = True) -> Generator[Hold]:
     """Hold the lock of a results folder; when another process has it, say so after two seconds and wait.
 
     Parameters
@@ -131,13 +137,20 @@ def results_lock(results: Path, say: Callable[[str], None]) -> Generator[Hold]:
         The folder that holds the experiments' folders.
     say
         Takes a line for a person.
+    wait
+        False gives up at once where another process has it.
+
+    Raises
+    ------
+    LockBusyError
+        When it is not to be waited for.
     """
     (results / FOLDER).mkdir(exist_ok=True)
     descriptor = os.open(results / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        flock = _take_flock(descriptor, results, say)
+        flock = _take_flock(descriptor, results, say, wait=wait)
         hold = Hold(results)
-        hold.take(say, flock=flock)
+        hold.take(say, flock=flock, wait=wait)
         try:
             yield hold
         finally:
@@ -146,13 +159,15 @@ def results_lock(results: Path, say: Callable[[str], None]) -> Generator[Hold]:
         os.close(descriptor)
 
 
-def _take_flock(descriptor: int, results: Path, say: Callable[[str], None]) -> bool:
+def _take_flock(descriptor: int, results: Path, say: Callable[[str], None], *, wait: bool) -> bool:
     """Wait for the kernel's lock; False where the file system has none."""
     try:
         for _ in range(20):
             with suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
+            if not wait:
+                raise _busy(results)
             time.sleep(0.1)
         say(f"waiting for another runferry sync of {results} to end")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -161,6 +176,10 @@ def _take_flock(descriptor: int, results: Path, say: Callable[[str], None]) -> b
             raise
         return False
     return True
+
+
+def _busy(results: Path) -> LockBusyError:
+    return LockBusyError(f"{results}: another runferry sync is at work there; try again when it has ended")
 
 
 def _is_gone(holder: dict[str, Any] | None, silent_for: float, *, flock: bool) -> bool:

@@ -1,6 +1,7 @@
 import shlex
 from pathlib import Path
 
+from runferry import watching
 from runferry import workflow as runferry_workflow
 
 runferry_workflow.check_config_file("config/config.yaml")
@@ -90,3 +91,16 @@ def carry_what_is_there():
     folders = " ".join(map(shlex.quote, EXPERIMENT_FOLDERS))
     shell(f"runferry sync --if-any {folders} || true")
     shell(f"runferry report --if-any {folders} || true")
+
+
+def start_watching():
+    """Send what running runs write while they train, where the config says so."""
+    section = plan.config["sync"]
+    if section["watch"]:
+        log = Path(workflow.pathvars.apply("<logs>")) / "watch.log"
+        watching.start(RESULTS, log, section["interval"])
+
+
+def stop_watching():
+    """End it again; what it has not sent is for the sync."""
+    watching.stop()

@@ -1,0 +1,128 @@
+"""Takes in offline runs that were made without runferry, such as a folder of `offline-run-*` from a loop in bash."""
+
+from __future__ import annotations
+
+import errno
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runferry.errors import ConfigError, SegmentError
+from runferry.files import fsync_folder, read_json, write_json
+from runferry.run_folder import RunFolder
+from runferry.segment import read_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from runferry.segment import Segment
+
+WRITTEN_SECONDS = 120.0
+"""A segment that was written to less than this ago may be a running job's."""
+DEFAULT_PROJECT = "uncategorized"
+"""Where wandb puts runs without a project."""
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What became of one segment: `folder` is the run that it belongs to now; `left` says why it is where it was."""
+
+    segment: Path
+    folder: RunFolder | None = None
+    left: str | None = None
+
+
+def adopt(paths: Sequence[Path], results: Path, experiment: str, *, dry_run: bool = False) -> list[Adopted]:
+    """Move every `offline-run-*` at or below some paths into `results/<experiment>/<run id>/wandb/`.
+
+    A rename, which either is done or is not: nothing is copied, and nothing can be lost half way. Segments of one run
+    id become one run. Project and entity are the segments' own.
+
+    Raises
+    ------
+    ConfigError
+        When a path is not there or holds no offline run.
+    """
+    done: list[Adopted] = []
+    for path in paths:
+        found = _find(path)
+        if not found:
+            message = f"{path}: found no offline-run-* in it, expected a folder that has some, or one itself"
+            raise ConfigError(message)
+        done += [_adopt(segment, results / experiment, dry_run=dry_run) for segment in found]
+    return done
+
+
+def _find(path: Path) -> list[Path]:
+    if not path.is_dir():
+        message = f"{path}: no such folder; expected one with offline-run-* in it, or one itself"
+        raise ConfigError(message)
+    if path.name.startswith("offline-run-"):
+        return [path]
+    found = [each for each in path.rglob("offline-run-*") if each.is_dir() and not each.is_symlink()]
+    # Not what is a run's of runferry already, nor copies that it has made to send.
+    ours = [each for each in found if (each.parent.parent / "run.json").exists()]
+    return sorted({*found} - {*ours}, key=lambda each: each.name)
+
+
+def _adopt(path: Path, experiment: Path, *, dry_run: bool) -> Adopted:
+    try:
+        segment = read_segment(path)
+    except SegmentError as error:
+        return Adopted(path, left=str(error))
+    folder = RunFolder(experiment / segment.run_id)
+    destination = folder.wandb_folder / path.name
+    if refused := _why_not_now(segment) or _why_not_this_run(folder, segment):
+        return Adopted(path, left=refused)
+    if destination.exists():
+        return Adopted(path, left=f"{destination} is there already")
+    if not dry_run:
+        try:
+            _move(path, segment, folder, destination)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            if not folder.segments():
+                folder.run_file.unlink()
+            return Adopted(path, left=f"{experiment.parent} is on another file system; give --results on that of it")
+    return Adopted(path, folder)
+
+
+def _why_not_now(segment: Segment) -> str | None:
+    if segment.empty:
+        return f"no record in {segment.size_bytes} bytes: there is nothing to sync"
+    age = time.time() - segment.file.stat().st_mtime
+    if segment.exit_code is None and age < WRITTEN_SECONDS:
+        return f"written to {age:.0f} s ago: it may be running; try again when it has ended"
+    return None
+
+
+def _why_not_this_run(folder: RunFolder, segment: Segment) -> str | None:
+    if not folder.run_file.exists():
+        return None
+    run = folder.read_run()
+    if not run.get("adopted"):
+        return f"{folder.path} is a run of its own; give another --experiment"
+    there = (run["wandb"]["entity"] or "", run["wandb"]["project"])
+    own = (segment.entity, segment.project or DEFAULT_PROJECT)
+    if there != own:
+        return f"{folder.path} is a run of {'/'.join(filter(None, there))}, this one of {'/'.join(filter(None, own))}"
+    return None
+
+
+def _move(path: Path, segment: Segment, folder: RunFolder, destination: Path) -> None:
+    wandb = {"project": segment.project or DEFAULT_PROJECT, "entity": segment.entity or None, "base_url": None}
+    run = {"id": segment.run_id, "name": segment.display_name or segment.run_id, "adopted": True, "wandb": wandb}
+    if not folder.run_file.exists():
+        write_json(folder.run_file, run)
+    folder.wandb_folder.mkdir(exist_ok=True)
+    path.rename(destination)
+    fsync_folder(folder.wandb_folder)
+    fsync_folder(path.parent)
+    last = folder.segments()[-1]
+    if read_segment(last).exit_code == 0:
+        names = [each.name for each in folder.segments()]
+        write_json(folder.trained_file, {"run": segment.run_id, "attempt": None, "adopted": True, "segments": names})
+    elif folder.trained_file.exists() and read_json(folder.trained_file).get("adopted"):
+        folder.trained_file.unlink()

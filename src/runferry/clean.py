@@ -1,0 +1,141 @@
+"""Deletes segments from disk that the server holds, after it was asked again at that moment, row by row."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from runferry.errors import RunferryError
+from runferry.ferry import Ferry
+from runferry.files import read_json, write_json
+from runferry.receipt import holds
+from runferry.results_lock import results_lock
+from runferry.server import find_server, given_base_url
+from runferry.sync_jobs import Limits, Outcome, jobs_of
+from runferry.under_way import is_under_way, last_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from runferry.progress import Progress
+    from runferry.run_folder import RunFolder
+    from runferry.sync_jobs import Job
+
+
+@dataclass
+class Cleaned:
+    """What became of one run.
+
+    Attributes
+    ----------
+    folder : RunFolder
+    bytes, files : int
+        Freed; with a dry run, what would be.
+    kept : str or None
+        Why its segments are still there.
+    """
+
+    folder: RunFolder
+    bytes: int = 0
+    files: int = 0
+    kept: str | None = None
+
+
+def clean(folders: Sequence[RunFolder], older_than: timedelta, progress: Progress, *, dry_run: bool) -> list[Cleaned]:
+    """Delete the segments of runs whose receipt is older than `older_than` and verifies again now.
+
+    The receipt stays, and says of each segment when it was deleted; so the run stays done. A run that may be trained
+    further is left alone, since a sync of what it writes then needs the segments before it.
+
+    Raises
+    ------
+    ServerError
+        When the server cannot be asked; what was deleted before had been verified.
+    """
+    done = [Cleaned(folder) for folder in folders]
+    by_results: dict[Path, list[Cleaned]] = {}
+    for each in done:
+        by_results.setdefault(each.folder.path.resolve().parent.parent, []).append(each)
+    for results, members in by_results.items():
+        with results_lock(results, progress.say):
+            for each in members:
+                _clean_one(each, older_than, results, progress, dry_run=dry_run)
+    return done
+
+
+def _clean_one(each: Cleaned, older_than: timedelta, results: Path, progress: Progress, *, dry_run: bool) -> None:
+    folder = each.folder
+    try:
+        run = folder.read_run()
+        base_url = given_base_url(run["wandb"].get("base_url"))
+        each.kept = _why_kept(folder, run, base_url, older_than)
+        if each.kept:
+            return
+        receipt = read_json(folder.receipt_file)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        each.kept = f"cannot be read ({error})"
+        return
+    except RunferryError as error:
+        each.kept = str(error)
+        return
+    outcome = Outcome(folder, asked=False)
+    jobs = jobs_of([outcome])
+    if not jobs:
+        each.kept = outcome.problem
+        return
+    limits = Limits()
+    server = find_server(base_url, deadline=limits.deadline, say=progress.say)
+    Ferry(server, limits, results, None, progress).verify(jobs)
+    each.kept = _why_not_verified(jobs[0], receipt)
+    if each.kept:
+        return
+    segments = folder.segments()
+    each.files, each.bytes = _size(segments)
+    if not dry_run:
+        _delete(folder, receipt, segments)
+
+
+def _why_kept(folder: RunFolder, run: dict[str, Any], base_url: str | None, older_than: timedelta) -> str | None:
+    if is_under_way(last_attempt(folder)):
+        return "still training"
+    if not folder.segments():
+        return "nothing on disk"
+    if not (folder.trained_file.exists() or run.get("adopted")):
+        return "not trained to its end: it may be continued"
+    if not folder.receipt_file.exists():
+        return "no receipt; type: runferry sync"
+    if not holds(folder, base_url):
+        return "the receipt does not speak of what is on disk; type: runferry sync"
+    age = datetime.now(UTC) - datetime.fromisoformat(read_json(folder.receipt_file)["verified"])
+    return f"verified {age.days} days ago" if age < older_than else None
+
+
+def _why_not_verified(job: Job, receipt: dict[str, Any]) -> str | None:
+    if job.outcome.problem:
+        return job.outcome.problem
+    # What the person has said may be missing is so still.
+    left = [line for line in job.differences if line not in receipt.get("missing", [])]
+    return f"not verified any more: {'; '.join(left[:3])}" if left or job.there is None else None
+
+
+def _size(segments: Sequence[Path]) -> tuple[int, int]:
+    files = [file for segment in segments for file in segment.rglob("*") if file.is_file() and not file.is_symlink()]
+    return len(files), sum(file.stat().st_size for file in files)
+
+
+def _delete(folder: RunFolder, receipt: dict[str, Any], segments: Sequence[Path]) -> None:
+    """Say in the receipt first that they are gone: killed in between, what is left is verified and deleted later."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for segment in receipt["segments"]:
+        segment.setdefault("cleaned", now)
+    times = folder.receipt_file.stat()
+    write_json(folder.receipt_file, receipt)
+    # As old as it was: Snakemake would make a new report of runs whose rows are not on disk any more.
+    os.utime(folder.receipt_file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    for segment in segments:
+        shutil.rmtree(segment)
+    shutil.rmtree(folder.path / "resent", ignore_errors=True)

@@ -1,0 +1,129 @@
+"""The commands that look after what lies on disk: `runferry status`, `clean` and `adopt`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runferry.environment_commands import add_unused_environments, clean_environments
+from runferry.errors import ConfigError
+from runferry.run_folder import RunFolder, find_run_folders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    # argparse has no public name for what add_subparsers returns.
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+
+RUN_PATHS = "a run's folder, an experiment's, or results/"
+
+
+def add_housekeeping(commands: _Commands) -> None:
+    """Add the commands to the command line."""
+    status = commands.add_parser(
+        "status",
+        help="show runs by state, what is not on the server yet and what cannot be read",
+        description="Look at the disk only; no server is asked.",
+    )
+    status.add_argument("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=RUN_PATHS)
+    status.add_argument("--json", action="store_true", help="print one JSON object")
+    status.set_defaults(command=_status)
+
+    clean = commands.add_parser(
+        "clean",
+        help="delete from disk what the server holds, or what nothing needs any more",
+        description="--older-than deletes the segments of trained runs whose receipt is old enough, after the server "
+        "was asked again for every row. Receipts stay, so that the runs stay done; a report made afterwards lacks their "
+        "curves. --environments deletes packed environments that no record names any more; PATH is results/ then.",
+    )
+    clean.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=RUN_PATHS)
+    clean.add_argument("--older-than", type=_age, metavar="AGE", help="since it was verified: 7d, 12h; 0d for all")
+    add_unused_environments(clean)
+    clean.add_argument("-n", "--dry-run", action="store_true", help="ask and say what would be deleted; delete nothing")
+    clean.set_defaults(command=_clean)
+
+    adopt = commands.add_parser(
+        "adopt",
+        help="take in offline runs that were made without runferry",
+        description="Move every offline-run-* at or below PATH into RESULTS/EXPERIMENT/<run id>/wandb/, by a rename: "
+        "nothing is copied. Afterwards runferry sync gives them receipts.",
+    )
+    adopt.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="an offline-run-* or a folder that has some")
+    adopt.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
+    adopt.add_argument("--experiment", default="adopted", type=_name, metavar="NAME", help="default: %(default)s")
+    adopt.add_argument("--dry-run", action="store_true", help="say what would be moved; move nothing")
+    adopt.set_defaults(command=_adopt)
+
+
+def _status(given: argparse.Namespace) -> int:
+    from runferry.status import status_of
+
+    found = status_of(_folders(given.paths))
+    sys.stdout.write(json.dumps(found.as_json()) + "\n" if given.json else "\n".join(found.lines()) + "\n")
+    return 0
+
+
+def _clean(given: argparse.Namespace) -> int:
+    if given.older_than is None and not given.environments:
+        raise ConfigError("clean: found nothing to delete, expected --older-than AGE, --environments, or both")
+    for results in given.paths if given.environments else ():
+        if not results.is_dir():
+            raise ConfigError(f"{results}: no such folder, expected the folder of results")
+        clean_environments(results, dry_run=given.dry_run)
+    return _clean_segments(given) if given.older_than is not None else 0
+
+
+def _clean_segments(given: argparse.Namespace) -> int:
+    from runferry.clean import clean
+    from runferry.progress import progress_for
+
+    progress = progress_for(as_json=False)
+    done = clean(_folders(given.paths), given.older_than, progress, dry_run=given.dry_run)
+    for each in done:
+        if each.kept:
+            progress.say(f"{each.folder.path}: kept: {each.kept}")
+    runs = sum(1 for each in done if not each.kept)
+    size, files = sum(each.bytes for each in done), sum(each.files for each in done)
+    word = "would free" if given.dry_run else "freed"
+    progress.say(f"{word} {size:,} bytes in {files:,} files of {runs} of {len(done)} runs")
+    return 0
+
+
+def _adopt(given: argparse.Namespace) -> int:
+    from runferry.adopt import adopt
+    from runferry.progress import progress_for
+
+    progress = progress_for(as_json=False)
+    done = adopt(given.paths, given.results, given.experiment, dry_run=given.dry_run)
+    for each in done:
+        # Each with where it was and is, so that it can be moved back.
+        progress.say(f"{each.segment}: " + (f"left: {each.left}" if each.folder is None else f"-> {each.folder.path}"))
+    taken = [each for each in done if each.folder]
+    word = "would move" if given.dry_run else "moved"
+    rest = f"; type: runferry sync {given.results / given.experiment}" if taken and not given.dry_run else ""
+    progress.say(f"{word} {len(taken)} of {len(done)} segments{rest}")
+    return 0 if len(taken) == len(done) else 1
+
+
+def _folders(paths: Sequence[Path]) -> list[RunFolder]:
+    return list({folder.path.resolve(): folder for path in paths for folder in find_run_folders(path)}.values())
+
+
+def _age(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d+)([dhm])", text)
+    if found is None:
+        message = f"found {text!r}, expected an age such as 7d, 12h or 30m"
+        raise argparse.ArgumentTypeError(message)
+    return timedelta(**{{"d": "days", "h": "hours", "m": "minutes"}[found[2]]: int(found[1])})
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", text):
+        message = f"found {text!r}, expected an experiment's name of letters, digits, _ . and -, 64 at most"
+        raise argparse.ArgumentTypeError(message)
+    return text

@@ -1,0 +1,325 @@
+"""Live sync: carries what running runs write to the server while they train (`runferry sync --watch`).
+
+It says of a run only that it is running, never that it has ended: that is for the sync of the whole run, which finds
+the beginning there and sends the rest. What is sent again after a crash of this process goes to the same offsets, where
+it replaces itself. The server is asked how many rows it has whenever this process begins with a run.
+
+A run is sent as long as its attempt is under way, without the lock of the results folder, which a sync of others may
+hold for minutes: that sync leaves out what is under way. A last request that overtakes the run's end would bring it
+back as running; the sync sees that, writes no receipt, and mends it the next time. What is said of a run that has ended
+(`crashed`) is said with the lock in hand.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runferry.errors import RunferryError, ServerError
+from runferry.file_stream import HISTORY_FILE, SUMMARY_FILE
+from runferry.history_lines import as_json
+from runferry.live_run import LiveRun
+from runferry.live_server import BusyError, LiveServer, RefusedError
+from runferry.processes import is_alive
+from runferry.results_lock import LockBusyError, results_lock
+from runferry.server import find_server, given_base_url
+from runferry.under_way import Queue, is_under_way, last_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from runferry.run_folder import RunFolder
+
+SAVE_BYTES = 4_000_000
+"""Read since the state was written last, after which it is written again."""
+LONGEST_HEARTBEAT = 120.0
+"""Seconds between two requests for a run that writes nothing. W&B says `crashed` of one that it has not heard of for
+5 minutes (its documentation)."""
+LONGEST_BACK_OFF = 300.0
+"""Seconds between two tries where the server is in trouble and does not say how long to wait."""
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """How live sync works."""
+
+    interval: float = 30.0
+    """Seconds between two looks at the disk."""
+    parallel: int = 34
+    """Requests at once."""
+    controller: int | None = None
+    """A process with which it ends; None goes on until it is told to stop."""
+    sync_ended: Callable[[Sequence[RunFolder]], None] | None = None
+    """Called at each look with the runs that have ended since the last one, to have them synced; at the first look with
+    all that have. None leaves that to others (the workflow's rules)."""
+
+
+@dataclass
+class _Followed:
+    """A run and what was said of it."""
+
+    run: LiveRun
+    base_url: str | None
+    project: str
+    entity: str = ""
+    begun: bool = False
+    """Whether the server was asked what it has, and has the run."""
+    spoken: float = 0.0
+    """When the last request was made, by the clock that never jumps."""
+    pause: float = 0.0
+    """Seconds until the next heartbeat, where nothing is new."""
+    said: set[str] = field(default_factory=set[str])
+
+
+class Watcher:
+    """Follows the runs below some folders. `stop` may be called from a signal handler."""
+
+    def __init__(self, folders: Callable[[], Sequence[RunFolder]], options: LiveOptions, say: Callable[[str], None]):
+        self._find = folders
+        self._options = options
+        self._say = say
+        self._stopped = threading.Event()
+        self._followed: dict[Path, _Followed] = {}
+        self._ended: dict[Path, RunFolder] = {}
+        self._handed_on: set[Path] = set()
+        self._servers: dict[str | None, LiveServer] = {}
+        self._queue = Queue()
+        self._back_off = 0.0
+        self._not_before = 0.0
+
+    def stop(self) -> None:
+        """End after the requests that are under way."""
+        self._stopped.set()
+
+    def watch(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Look again and again until it is stopped; `beat` is called at each look.
+
+        Raises
+        ------
+        ServerError
+            When the server refuses the key.
+        """
+        try:
+            while not self._is_over():
+                begin = time.monotonic()
+                beat()
+                self.look()
+                self._stopped.wait(max(self._options.interval - (time.monotonic() - begin), 0.2))
+            if not self._stopped.is_set():
+                self.look()
+        finally:
+            for followed in self._followed.values():
+                with suppress(OSError):
+                    followed.run.save()
+            for server in self._servers.values():
+                server.close()
+
+    def look(self) -> None:
+        """Look at the disk once and send what is new.
+
+        Raises
+        ------
+        ServerError
+            When the server refuses the key.
+        """
+        ended = self._discover()
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            self._begin()
+            with ThreadPoolExecutor(self._options.parallel) as threads:
+                for trouble in threads.map(self._carry, list(self._followed.values())):
+                    if trouble:
+                        raise trouble
+        except BusyError as error:
+            self._back_off = min(max(2 * self._back_off, self._options.interval, 1.0), LONGEST_BACK_OFF)
+            wait = self._back_off if error.wait is None else error.wait
+            self._not_before = time.monotonic() + wait
+            self._say(f"{error}; trying again in {wait:.0f} s")
+            return
+        self._back_off = 0.0
+        self._conclude(ended)
+
+    def _is_over(self) -> bool:
+        controller = self._options.controller
+        # A process that has ended and that nobody waits for counts as ended, too: then its child has another parent.
+        gone = controller is not None and (not is_alive(controller) or os.getppid() != controller)
+        return self._stopped.is_set() or gone
+
+    def _discover(self) -> list[_Followed]:
+        """Find runs that are under way; returns those that were and are not any more."""
+        ended: list[_Followed] = []
+        for folder in self._find():
+            followed = self._followed.get(folder.path)
+            if followed is None and folder.path in self._handed_on and folder.trained_file.exists():
+                continue
+            attempt = last_attempt(folder)
+            goes_on = is_under_way(attempt)
+            if goes_on and attempt and followed and self._queue.has_lost(attempt, followed.run.newest()):
+                goes_on = False
+            if goes_on and followed is None:
+                with suppress(RunferryError, ValueError, KeyError, TypeError):
+                    wandb = folder.read_run()["wandb"]
+                    followed = _Followed(LiveRun(folder), given_base_url(wandb.get("base_url")), wandb["project"])
+                    followed.entity = wandb.get("entity") or ""
+                    followed.run.restore()
+                    self._followed[folder.path] = followed
+            elif followed and not goes_on:
+                ended.append(followed)
+            if goes_on:
+                self._handed_on.discard(folder.path)
+            elif followed is None and attempt and folder.path not in self._handed_on:
+                self._handed_on.add(folder.path)
+                self._ended[folder.path] = folder
+        return ended
+
+    def _begin(self) -> None:
+        """Ask what the server has of the runs that are new to this process."""
+        new: dict[tuple[str | None, str, str], list[_Followed]] = defaultdict(list)
+        for followed in self._followed.values():
+            if not followed.begun and not followed.run.problem:
+                self._read(followed)
+                run = followed.run.read.run
+                if run:
+                    followed.project = run.get("project") or followed.project
+                    followed.entity = run.get("entity") or followed.entity
+                    new[followed.base_url, followed.entity, followed.project].append(followed)
+        for (base_url, named, project), members in new.items():
+            server = self._server(base_url)
+            names = [each.run.read.run["run_id"] for each in members]
+            try:
+                entity, found = server.server.look(named, project, names)
+            except ServerError as error:
+                if "refused the key" in str(error):
+                    raise
+                raise BusyError(str(error)) from error
+            for each in members:
+                there = found.get(each.run.read.run["run_id"])
+                rows = there.history_lines if there else 0
+                each.entity = entity
+                if rows < each.run.read.rows - len(each.run.lines):
+                    each.run.start_again()
+                    self._read(each)
+                each.run.forget_rows_before(rows)
+                self._rows_there(each, rows)
+                each.run.config_changed = True
+                each.begun = True
+
+    def _rows_there(self, followed: _Followed, rows: int) -> None:
+        """Pass over rows that the server has; a server that has more than the disk was sent to by somebody else."""
+        run = followed.run
+        while run.read.rows < rows and self._read(followed):
+            run.forget_rows_before(rows)
+        run.forget_rows_before(rows)
+        if run.read.rows < rows and not run.problem:
+            run.problem = f"the server has {rows} rows of it, the disk {run.read.rows}"
+
+    def _server(self, base_url: str | None) -> LiveServer:
+        if base_url not in self._servers:
+            # Its own pauses would hold up all others; there is one back-off for all here.
+            found = find_server(base_url, deadline=0.0)
+            self._servers[base_url] = LiveServer(found, self._options.parallel)
+        return self._servers[base_url]
+
+    def _read(self, followed: _Followed) -> bool:
+        try:
+            return followed.run.look()
+        except OSError as error:
+            followed.run.problem = f"{error.filename}: {error.strerror}"
+            return False
+
+    def _carry(self, followed: _Followed) -> ServerError | None:
+        """Send what is new of one run; returns what the server's trouble is, if that concerns all."""
+        try:
+            if followed.begun and not self._stopped.is_set():
+                self._send_all(followed)
+        except RefusedError as error:
+            if error.status in {401, 403}:
+                return error
+            followed.run.problem = str(error)
+        except ServerError as error:
+            return error
+        if followed.run.problem and followed.run.problem not in followed.said:
+            followed.said.add(followed.run.problem)
+            self._say(f"{followed.run.folder.path}: not live any more: {followed.run.problem}; sync carries the rest")
+        return None
+
+    def _send_all(self, followed: _Followed) -> None:
+        run = followed.run
+        server = self._server(followed.base_url)
+        place = (followed.entity, followed.project, run.read.run["run_id"])
+        more = True
+        while more and not self._stopped.is_set():
+            more = self._read(followed)
+            # Looked at again just before it is said: who has ended is left to the sync.
+            if not is_under_way(last_attempt(run.folder)):
+                return
+            if run.config_changed:
+                server.upsert(*place, **_fields(run))
+                run.config_changed = False
+            files: dict[str, Any] = {}
+            if run.lines:
+                files[HISTORY_FILE] = {"offset": run.read.rows - len(run.lines), "content": run.lines}
+            if run.summary_changed:
+                files[SUMMARY_FILE] = {"offset": 0, "content": [as_json(run.read.summary)]}
+            now = time.monotonic()
+            if not files:
+                if now - followed.spoken < followed.pause or run.problem:
+                    return
+                followed.pause = min(2 * followed.pause, LONGEST_HEARTBEAT)
+            else:
+                followed.pause = min(self._options.interval, LONGEST_HEARTBEAT)
+            server.stream(*place, files)
+            followed.spoken = now
+            run.lines, run.summary_changed = [], False
+            with suppress(OSError):
+                run.save(at_least=SAVE_BYTES)
+
+    def _conclude(self, ended: Sequence[_Followed]) -> None:
+        """Say of runs that died that they crashed, unless somebody syncs at the moment; have all of them synced."""
+        for followed in ended:
+            folder = followed.run.folder
+            if followed.begun and (last_attempt(folder) or {}).get("outcome") != "finished":
+                try:
+                    self._say_crashed(followed)
+                except LockBusyError:
+                    continue
+            followed.run.save()
+            del self._followed[folder.path]
+            self._handed_on.add(folder.path)
+            self._ended[folder.path] = folder
+        folders, self._ended = list(self._ended.values()), {}
+        if self._options.sync_ended:
+            self._options.sync_ended(folders)
+
+    def _say_crashed(self, followed: _Followed) -> None:
+        folder = followed.run.folder
+        with results_lock(folder.path.resolve().parent.parent, self._say, wait=False):
+            if is_under_way(last_attempt(folder)) or folder.receipt_file.exists():
+                return
+            # That the server takes the state from here is assumed; without it, it says the same 5 minutes after the
+            # last heartbeat.
+            with suppress(ServerError):
+                place = (followed.entity, followed.project, followed.run.read.run["run_id"])
+                self._server(followed.base_url).upsert(*place, state="crashed")
+
+
+def stop_on_signals(watcher: Watcher) -> None:
+    """Let Ctrl-C and SIGTERM end the watcher after the requests that are under way."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: watcher.stop())
+
+
+def _fields(run: LiveRun) -> dict[str, Any]:
+    config = {key: {"value": value} for key, value in run.read.config.items()}
+    known = {"groupName": "run_group", "displayName": "display_name", "tags": "tags"}
+    fields = {theirs: run.read.run[ours] for theirs, ours in known.items() if ours in run.read.run}
+    return {"config": as_json(config), **fields}

@@ -1,0 +1,218 @@
+"""One run on its way to the server while it trains: how far its segments have been read, and what is new in them.
+
+The place of each row on the server is its number in the run, counted from 0 through all segments, and its step is the
+one that `wandb sync` would give it (`OnDisk.steps`). So the sync at the end finds just the beginning of the run there,
+and sends the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from runferry.errors import SegmentError
+from runferry.files import read_json, write_json
+from runferry.history_lines import as_json, row_of
+from runferry.json_values import is_mapping
+from runferry.log_tail import LogTail
+from runferry.segment import find_log
+from runferry.wandb_messages import parser
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runferry.run_folder import RunFolder
+
+STATE_FILE = "live.json"
+"""In the run's folder. It saves reading a long log again from its start; without it the server is asked instead."""
+ROWS_AT_ONCE = 1000
+SETTLED_SECONDS = 15.0
+"""For which a segment must not have grown before the next one is begun: a killed attempt's processes may write on."""
+_FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """How far a run has been read; all of it is in the state file."""
+
+    segment: str = ""
+    """Name of the segment that is being read."""
+    position: int = 0
+    """Bytes of its log that have been read."""
+    rows: int = 0
+    """Of all segments so far: the number of the next row."""
+    last_step: int = -1
+    """The step that the last row has on the server."""
+    seconds_before: float = 0.0
+    """What `_runtime` had come to when the segment was begun."""
+    runtime: float = 0.0
+    """The last `_runtime` of the segment."""
+    run: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Id, entity, project, group, display name and tags, from the run's record."""
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    summary: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class LiveRun:
+    """A run that is followed.
+
+    Attributes
+    ----------
+    folder : RunFolder
+    read : Progress
+    lines : list of str
+        Rows that have been read and not been sent yet, as JSON; the last one is number `read.rows - 1`.
+    config_changed, summary_changed : bool
+        Whether the server has not been told the newest.
+    problem : str or None
+        Why no more of the run is sent before it has ended.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.read = Progress()
+        self.lines: list[str] = []
+        self.config_changed = self.summary_changed = False
+        self.problem: str | None = None
+        self._saved_position = 0
+        self._parse = parser("Record")
+
+    def restore(self) -> None:
+        """Go on where an earlier process was, where its state fits what is on disk."""
+        try:
+            state = read_json(self.folder.path / STATE_FILE)
+            if state.pop("format") != _FORMAT:
+                return
+            read = Progress(**state)
+            if find_log(self.folder.wandb_folder / read.segment).stat().st_size >= read.position:
+                self.read = read
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SegmentError):
+            # It is there to save time; without it everything is read again.
+            return
+
+    def save(self, *, at_least: int = 0) -> None:
+        """Write the state, where all that was read has been sent and `at_least` bytes are new."""
+        if self.lines or not self.read.segment or abs(self.read.position - self._saved_position) < at_least:
+            return
+        write_json(self.folder.path / STATE_FILE, {"format": _FORMAT, **vars(self.read)})
+        self._saved_position = self.read.position
+
+    def start_again(self) -> None:
+        """Read everything again: the server has fewer rows than the state says."""
+        self.read, self.lines = Progress(), []
+
+    def newest(self) -> Path | None:
+        """Return the log of the newest segment; None where there is none yet."""
+        segments = self.folder.segments()
+        try:
+            return find_log(segments[-1]) if segments else None
+        except SegmentError:
+            return None
+
+    def look(self) -> bool:
+        """Read what is new, `ROWS_AT_ONCE` rows at most; True where there may be more.
+
+        Raises
+        ------
+        OSError
+            When a log cannot be read.
+        """
+        while self.problem is None:
+            segments = self.folder.segments()
+            names = [segment.name for segment in segments]
+            self.read.segment = self.read.segment or next(iter(names), "")
+            if not self.read.segment or not self._is_sent_here(names):
+                return False
+            number = names.index(self.read.segment)
+            try:
+                log = find_log(segments[number])
+            except SegmentError:
+                # A folder that was made just now has no log yet.
+                return False
+            if self._read(log):
+                return True
+            if number + 1 == len(names) or time.time() - log.stat().st_mtime < SETTLED_SECONDS:
+                return False
+            self.read.seconds_before += int(self.read.runtime)
+            self.read.segment, self.read.position, self.read.runtime = names[number + 1], 0, 0.0
+        return False
+
+    def _is_sent_here(self, names: list[str]) -> bool:
+        if any(not name.startswith("offline-") for name in names):
+            self.problem = "it is online: wandb sends it itself"
+        elif self.read.segment not in names:
+            self.problem = f"its segment {self.read.segment} is gone"
+        return self.problem is None
+
+    def forget_rows_before(self, number: int) -> None:
+        """Take off `lines` the rows that the server has: those with a smaller number."""
+        first = self.read.rows - len(self.lines)
+        self.lines = self.lines[max(number - first, 0) :]
+
+    def _read(self, log: Path) -> bool:
+        tail = LogTail(log, self.read.position)
+        full = False
+        for payload in tail:
+            self.read.position = tail.position
+            self._take(payload)
+            if len(self.lines) >= ROWS_AT_ONCE:
+                full = True
+                break
+        self.read.position = tail.position
+        if tail.unreadable:
+            self.problem = f"{log}: {tail.position} bytes can be read so far, then come some that cannot"
+        return full
+
+    def _take(self, payload: bytes) -> None:
+        try:
+            record = self._parse(payload)
+        except DecodeError:
+            return
+        read = self.read
+        if record.HasField("history"):
+            row = row_of(record.history)
+            read.last_step = max(int(row["_step"]), read.last_step + 1)
+            read.runtime = float(row.get("_runtime", read.runtime))
+            row |= {"_step": read.last_step, "_runtime": read.seconds_before + read.runtime}
+            self.lines.append(as_json(row))
+            read.rows += 1
+            read.summary |= row
+            self.summary_changed = True
+        elif record.HasField("summary"):
+            _update(read.summary, record.summary)
+            self.summary_changed = True
+        elif record.HasField("config"):
+            _update(read.config, record.config)
+            self.config_changed = True
+        elif record.HasField("run"):
+            for name in ("run_id", "entity", "project", "run_group", "display_name"):
+                if value := getattr(record.run, name):
+                    read.run[name] = value
+            if record.run.tags:
+                read.run["tags"] = list(record.run.tags)
+            _update(read.config, record.run.config)
+            self.config_changed = True
+
+
+def _update(tree: dict[str, Any], record: Any) -> None:
+    for item in record.update:
+        *above, key = tuple(item.nested_key) or (item.key,)
+        node = tree
+        for name in above:
+            if not is_mapping(node.get(name)):
+                node[name] = {}
+            node = node[name]
+        try:
+            node[key] = json.loads(item.value_json)
+        except ValueError:
+            node[key] = item.value_json
+    for item in record.remove:
+        *above, key = tuple(item.nested_key) or (item.key,)
+        node = tree
+        for name in above:
+            node = node.get(name, {})
+        node.pop(key, None)

@@ -1,0 +1,112 @@
+"""What live sync says to a W&B server, over connections that stay open: at 100 runs a new one each time would be dear.
+
+The same requests as wandb's client makes while a run goes on: UpsertBucket once, then the file stream.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from runferry.errors import ServerError
+from runferry.json_values import is_mapping
+from runferry.server import is_loopback
+
+if TYPE_CHECKING:
+    from runferry.server import Server
+
+REQUEST_TIMEOUT = 20.0
+"""Seconds; short, so that a run's end is not overtaken by what was said before it."""
+
+_UPSERT = """
+mutation UpsertBucket($input: UpsertBucketInput!) {
+  upsertBucket(input: $input) { bucket { id name } inserted }
+}
+"""
+
+
+class RefusedError(ServerError):
+    """The server will not have it, whenever it is asked: a wrong key (`status` 401, 403), a run that is gone (404)."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class BusyError(ServerError):
+    """The server cannot be reached or is in trouble (429, 5xx); `wait` is how many seconds it asked for, if it did."""
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class LiveServer:
+    """The sending side of a `Server`; may be used by several threads."""
+
+    def __init__(self, server: Server, connections: int) -> None:
+        self.server = server
+        self._session = requests.Session()
+        # Neither netrc nor a proxy of the site's for this machine; the key is known already.
+        self._session.trust_env = not is_loopback(server.base_url)
+        self._session.auth = ("api", server.key)
+        self._session.headers["User-Agent"] = "runferry"
+        adapter = HTTPAdapter(pool_maxsize=connections)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def upsert(self, entity: str, project: str, run: str, **fields: Any) -> None:
+        """Make a run, or change what `fields` (of UpsertBucket's input) name.
+
+        Raises
+        ------
+        RefusedError, BusyError
+        """
+        wanted = {"entityName": entity, "modelName": project, "name": run, **fields}
+        answer = self._post("/graphql", {"query": _UPSERT, "variables": {"input": wanted}})
+        if answer.get("errors") or not answer.get("data"):
+            errors: list[dict[str, Any]] = answer.get("errors") or []
+            what = "; ".join(str(error.get("message", error)) for error in errors)
+            raise RefusedError(f"{self.server.base_url}: answered with an error: {what or 'no data'}", 200)
+
+    def stream(self, entity: str, project: str, run: str, files: dict[str, Any]) -> None:
+        """Send lines of a run's files; without any it says that the run is running still.
+
+        Raises
+        ------
+        RefusedError, BusyError
+        """
+        path = "/".join(quote(part, safe="") for part in (entity, project, run))
+        self._post(f"/files/{path}/file_stream", {"files": files} if files else {})
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _post(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
+        url = self.server.base_url
+        try:
+            answer = self._session.post(f"{url}{path}", json=content, timeout=REQUEST_TIMEOUT, allow_redirects=False)
+        except requests.RequestException as error:
+            raise BusyError(f"{url}: could not be reached ({type(error).__name__})") from error
+        status = answer.status_code
+        if status == 429 or status >= 500:
+            asked = answer.headers.get("Retry-After", "")
+            raise BusyError(f"{url}: answered HTTP {status}", float(asked) if asked.isdigit() else None)
+        if status in {401, 403}:
+            what = f"refused the key from {self.server.key_source} (HTTP {status})"
+            raise RefusedError(f"{url}: {what}; expected a valid one: wandb login, or set WANDB_API_KEY", status)
+        if status >= 400:
+            raise RefusedError(f"{url}: answered HTTP {status}, expected 200", status)
+        try:
+            parsed: Any = json.loads(answer.content)
+        except ValueError:
+            parsed = None
+        if status != 200 or not is_mapping(parsed):
+            # A captive portal or a proxy between: nothing has arrived.
+            raise BusyError(f"{url}: answered something that is not W&B's (a login page, a proxy?)")
+        return parsed

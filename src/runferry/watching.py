@@ -1,0 +1,58 @@
+"""Starts and stops live sync beside a workflow: a process of its own, which ends when that Snakemake does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STOP_SECONDS = 30.0
+"""For requests that are under way to end."""
+
+_started: subprocess.Popen[bytes] | None = None
+
+
+def start(results: Path, log: Path, interval: float) -> None:
+    """Start `runferry sync --watch` of a results folder for running runs; the rules sync those that ended.
+
+    Parameters
+    ----------
+    results
+        The folder of experiments; made where it is missing.
+    log
+        Where its lines go, added to what is there.
+    interval
+        Seconds between two looks.
+    """
+    global _started  # noqa: PLW0603 - Snakemake calls start and stop, and keeps nothing for them in between
+    results.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    words = ["sync", "--watch", "--running-only", f"--interval={interval}", f"--with-process={os.getpid()}"]
+    with log.open("ab") as stream:
+        # A session of its own: a Ctrl-C in the terminal is for Snakemake, which says what becomes of the jobs.
+        _started = subprocess.Popen(
+            [sys.executable, "-m", "runferry", *words, str(results)],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+
+
+def stop() -> None:
+    """Stop what `start` has started, if it has; nothing is lost by it."""
+    global _started
+    process, _started = _started, None
+    if process is None:
+        return
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+        return
+    process.kill()
+    process.wait()

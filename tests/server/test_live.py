@@ -1,0 +1,370 @@
+"""Live sync: what running runs write reaches the server while they train, once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from written_runs import PROJECT, log_of, rows_of, wait_for, write_run
+
+from runferry.files import write_json
+from runferry.live import LiveOptions, Watcher
+from runferry.results_lock import results_lock
+from runferry.run_folder import RunFolder, find_run_folders
+from runferry.segment import history, read_segment
+from runferry.sync import Limits, sync
+from runferry.transaction_log import TransactionLog, write_log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUICK = Limits(patience=2, deadline=60)
+pytestmark = pytest.mark.usefixtures("connected")
+
+
+@pytest.fixture(scope="module")
+def trained(wandb_python, tmp_path_factory):
+    """A finished run of 60 rows with files, whose log a test lets grow as wandb would."""
+    from conftest import NEWEST
+
+    folder = RunFolder(tmp_path_factory.mktemp("trained") / "results" / "experiment" / "run1")
+    write_run(wandb_python(NEWEST), folder, 60)
+    return folder
+
+
+class Growing:
+    """A run that trains: its log is a finished run's, as far as it has been written."""
+
+    def __init__(self, trained: RunFolder, results: Path, run: str = "run1") -> None:
+        self.folder = RunFolder(results / "experiment" / run)
+        self.source = log_of(trained)
+        self.content = _renamed(self.source, results / f"{run}.wandb", run)
+        run_record = json.loads(trained.run_file.read_text())
+        write_json(self.folder.run_file, run_record | {"id": run})
+        self.segment = self.folder.wandb_folder / trained.segments()[0].name.replace("run1", run)
+        self.segment.mkdir(parents=True)
+        (self.segment / "files").symlink_to((trained.segments()[0] / "files").resolve())
+        self.log = self.segment / f"run-{run}.wandb"
+        self.log.touch()
+        self.attempt("running")
+
+    def grow(self, part: float) -> None:
+        with self.log.open("r+b") as file:
+            file.write(self.content[: int(len(self.content) * part)])
+
+    def attempt(self, outcome: str, pid: int | None = None) -> None:
+        record = {"attempt": 1, "host": socket.gethostname(), "job": None, "pid": pid or os.getpid()}
+        write_json(self.folder.attempts_folder / "1.json", record | {"outcome": outcome})
+
+    def finish(self) -> None:
+        self.grow(1)
+        self.attempt("finished")
+        write_json(self.folder.trained_file, {})
+
+
+def _renamed(log: Path, copy: Path, run: str) -> bytes:
+    """The log of another run with the same rows."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    def records():
+        for payload in TransactionLog(log):
+            record = Record.FromString(payload)
+            if record.HasField("run"):
+                record.run.run_id = run
+            yield record.SerializeToString()
+
+    write_log(copy, records())
+    content = copy.read_bytes()
+    copy.unlink()
+    return content
+
+
+def watcher(results: Path, **options) -> Watcher:
+    lines: list[str] = []
+    made = Watcher(lambda: find_run_folders(results), LiveOptions(interval=0.2, **options), lines.append)
+    made.lines = lines
+    return made
+
+
+def state(server) -> str:
+    return server.run("demo", PROJECT, "run1")["state"]
+
+
+def steps(server) -> list[int]:
+    return [row["_step"] for row in server.run("demo", PROJECT, "run1")["history"]]
+
+
+def test_rows_of_a_running_run_arrive_while_it_trains_and_the_sync_at_its_end_sends_only_the_rest(
+    trained, server, tmp_path
+):
+    run = Growing(trained, tmp_path / "results")
+    live = watcher(tmp_path / "results")
+    live.look()
+    seen = []
+    for part in (0.3, 0.5, 0.7):
+        run.grow(part)
+        live.look()
+        seen.append(len(steps(server)))
+        assert steps(server) == list(range(seen[-1]))
+        assert state(server) == "running"
+    assert 0 < seen[0] < seen[1] < seen[2] < 61
+    assert seen[-1] == sum(1 for _ in history(run.log))
+    held = server.run("demo", PROJECT, "run1")
+    assert held["config"]["deep"] == {"a": [1, 2]}
+    assert held["summary"]["nested"] == read_segment(run.segment).summary["nested"]
+
+    run.finish()
+    live.look()
+    assert state(server) == "running", "that it has finished is for the sync to say"
+    assert [outcome.problem for outcome in sync([run.folder], QUICK)] == [None]
+    held = server.run("demo", PROJECT, "run1")
+    assert held["state"] == "finished"
+    assert steps(server) == list(range(61))
+    ours = list(history(run.log))
+    assert [row["loss"] for row in held["history"]] == [row["loss"] for row in ours]
+    assert all(abs(row["_runtime"] - our["_runtime"]) < 1e-6 for row, our in zip(held["history"], ours, strict=True))
+
+
+def test_a_line_is_what_the_client_itself_sends(trained, server, tmp_path):
+    results = tmp_path / "results"
+    run = Growing(trained, results)
+    run.grow(1)
+    watcher(results).look()
+    live = server.run("demo", PROJECT, "run1")["history"]
+    command = [sys.executable, "-m", "wandb", "sync", "--project", "other", str(trained.segments()[0])]
+    subprocess.run(command, check=True, capture_output=True)
+    for marker in trained.segments()[0].glob("*.synced"):
+        marker.unlink()
+    own = server.run("demo", "other", "run1")["history"]
+    assert len(own) == 61
+    assert live == own
+
+
+def test_a_watcher_that_died_goes_on_where_it_was_and_sends_nothing_twice(trained, server, tmp_path):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.4)
+    watcher(tmp_path / "results").look()
+    before = len(steps(server))
+    server.clear_requests()
+    again = watcher(tmp_path / "results")
+    again.look()
+    assert len(steps(server)) == before
+    run.grow(0.8)
+    again.look()
+    assert steps(server) == list(range(len(steps(server))))
+    assert len(steps(server)) == sum(1 for _ in history(run.log)) > before
+
+    # With its state, and with a state that says more than the server has.
+    again.stop()
+    again.watch()
+    assert (run.folder.path / "live.json").exists()
+    run.grow(1)
+    watcher(tmp_path / "results").look()
+    assert steps(server) == list(range(61))
+
+
+def test_a_state_that_says_more_than_the_server_has_is_not_believed(trained, server, tmp_path):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.6)
+    first = watcher(tmp_path / "results")
+    first.look()
+    first.stop()
+    first.watch()
+    saved = json.loads((run.folder.path / "live.json").read_text())
+    assert saved["rows"] == len(steps(server))
+    number = server.graphql('query { project(name: "tests", entityName: "demo") { run(name: "run1") { id } } }')[
+        "data"
+    ]["project"]["run"]["id"]
+    server.graphql("mutation($id: ID!) { deleteRun(input: {id: $id}) { clientMutationId } }", {"id": number})
+    run.grow(0.8)
+    watcher(tmp_path / "results").look()
+    assert steps(server) == list(range(sum(1 for _ in history(run.log))))
+
+
+def test_a_run_whose_process_died_is_shown_as_crashed_and_the_sync_carries_the_rest(trained, server, tmp_path):
+    run = Growing(trained, tmp_path / "results")
+    gone = subprocess.Popen(["true"])
+    run.grow(0.5)
+    live = watcher(tmp_path / "results")
+    live.look()
+    gone.wait()
+    run.attempt("running", pid=gone.pid)
+    run.grow(0.6)
+    live.look()
+    assert state(server) == "crashed"
+    assert [outcome.problem for outcome in sync([run.folder], QUICK)] == [None]
+    assert state(server) in {"failed", "crashed"}
+    assert steps(server) == list(range(sum(1 for _ in history(run.log))))
+
+
+def test_a_resumed_run_goes_on_behind_its_first_segment(wandb_python, server, tmp_path):
+    from conftest import NEWEST
+
+    folder = RunFolder(tmp_path / "results" / "experiment" / "run1")
+    write_run(wandb_python(NEWEST), folder, 10, exit_code=1, rich=False)
+    old = time.time() - 60
+    os.utime(log_of(folder), (old, old))
+    time.sleep(1.1)
+    write_run(wandb_python(NEWEST), folder, 14, first=6, rich=False)
+    folder.trained_file.unlink()
+    record = {"attempt": 2, "host": socket.gethostname(), "job": None, "pid": os.getpid(), "outcome": "running"}
+    write_json(folder.attempts_folder / "2.json", record)
+    watcher(tmp_path / "results").look()
+    assert steps(server) == list(range(18)), "steps that begin again are moved behind the others, as wandb sync does"
+    write_json(folder.attempts_folder / "2.json", record | {"outcome": "finished"})
+    write_json(folder.trained_file, {})
+    assert [outcome.problem for outcome in sync([folder], QUICK)] == [None]
+    assert steps(server) == list(range(18))
+    assert state(server) == "finished"
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 429, "headers": {"Retry-After": "1"}}, {"status": 503}, {"drop": "answering"}, {"html": True}]
+)
+def test_trouble_of_the_server_is_waited_for_and_nothing_is_doubled(trained, server, tmp_path, fault):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.4)
+    live = watcher(tmp_path / "results")
+    live.look()
+    run.grow(0.8)
+    server.faults({"match": "file_stream", "count": 1, **fault})
+    live.look()
+    assert "trying again in 1 s" in live.lines[-1]
+    server.clear_requests()
+    live.look()
+    assert server.requests()["total"] == 0, "it waits as long as it was told"
+    time.sleep(1.1)
+    live.look()
+    assert steps(server) == list(range(sum(1 for _ in history(run.log))))
+
+
+def test_a_run_that_writes_nothing_costs_ever_fewer_requests(trained, server, tmp_path):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.5)
+    live = watcher(tmp_path / "results")
+    live.look()
+    server.clear_requests()
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        live.look()
+        time.sleep(0.05)
+    assert 1 <= server.requests()["counts"]["file_stream"] <= 4
+    assert state(server) == "running"
+
+
+def test_a_sync_that_holds_the_lock_does_not_keep_running_runs_from_going_up(trained, server, tmp_path):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.5)
+    live = watcher(tmp_path / "results")
+    with results_lock(tmp_path / "results", print):
+        live.look()
+        assert len(steps(server)) > 0
+        # What has ended is left alone meanwhile.
+        run.attempt("killed")
+        live.look()
+        assert state(server) == "running"
+    live.look()
+    assert state(server) == "crashed"
+
+
+def test_a_place_that_cannot_be_read_is_waited_for_and_then_left_to_the_sync(trained, server, tmp_path):
+    run = Growing(trained, tmp_path / "results")
+    whole = run.content
+    middle = len(whole) // 2
+    run.content = whole[:middle] + bytes(40) + whole[middle + 40 :]
+    run.finish()
+    run.attempt("running")
+    live = watcher(tmp_path / "results")
+    live.look()
+    live.look()
+    before = steps(server)
+    assert before == list(range(len(before)))
+    assert [line for line in live.lines if "not live any more" in line and "sync carries the rest" in line]
+    assert len(live.lines) == 1
+    run.attempt("finished")
+    assert [outcome.problem for outcome in sync([run.folder], QUICK)] == [None]
+    assert steps(server) == [row["_step"] for row in history(run.log)]
+
+
+def test_a_key_that_is_refused_ends_it(trained, server, tmp_path):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.5)
+    server.faults({"match": "*", "status": 401})
+    done = subprocess.run(
+        [sys.executable, "-m", "runferry", "sync", "--watch", "--interval", "0.2", str(tmp_path / "results")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "refused the key from WANDB_API_KEY (HTTP 401)" in done.stderr
+    assert server.key not in done.stderr
+
+
+@pytest.fixture
+def command(tmp_path):
+    started = []
+
+    def start(*more: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-m", "runferry", "sync", "--watch", "--interval", "0.2", *more]
+        process = subprocess.Popen([*words, str(tmp_path / "results")], stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_within_seconds_of_a_signal_and_a_second_one_says_that_there_is_a_first(
+    trained, server, tmp_path, command, number
+):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.5)
+    first = command()
+    wait_for(lambda: rows_of(server, run.folder))
+    second = command()
+    assert second.wait(20) == 1
+    assert f"process {first.pid} on {socket.gethostname()} watches it already" in second.stderr.read()
+    first.send_signal(number)
+    assert first.wait(5) == 0
+    assert "goes on where it was" in first.stderr.read()
+
+
+def test_a_run_that_has_ended_is_synced_by_the_watcher_itself(trained, server, tmp_path, command):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.5)
+    command()
+    wait_for(lambda: rows_of(server, run.folder))
+    run.finish()
+    wait_for(run.folder.receipt_file.exists, 60)
+    assert state(server) == "finished"
+    assert steps(server) == list(range(61))
+
+
+def test_a_watcher_of_many_runs_that_was_killed_is_followed_by_another_and_no_row_is_lost_or_doubled(
+    trained, server, tmp_path, command
+):
+    runs = [Growing(trained, tmp_path / "results", f"run{number}") for number in range(100)]
+    for run in runs:
+        run.grow(0.5)
+    first = command("--running-only")
+    wait_for(lambda: len(server.runs("demo", PROJECT)) > 20)
+    first.kill()
+    first.wait()
+    command("--running-only")
+    for run in runs:
+        run.grow(1)
+    wait_for(lambda: all(len(rows_of(server, run.folder)) == 61 for run in runs), 60)
+    for run in runs:
+        assert [row["_step"] for row in rows_of(server, run.folder)] == list(range(61))
