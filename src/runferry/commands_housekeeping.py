@@ -38,7 +38,7 @@ def add_housekeeping(commands: _Commands) -> None:
         "clean",
         help="delete from disk what the server holds, or what nothing needs any more",
         description="--older-than deletes the segments of trained runs whose receipt is old enough, after the server "
-        "was asked again for every row. Receipts stay, so that the runs stay done; a report made afterwards lacks their "
+        "was asked again for every row. Receipts stay, so that runs stay done; a report made afterwards lacks their "
         "curves. --environments deletes packed environments that no record names any more; PATH is results/ then.",
     )
     clean.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=RUN_PATHS)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,14 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUICK = Limits(patience=2, deadline=60)
+NEWEST = installed_version("wandb")
 pytestmark = pytest.mark.usefixtures("connected")
 
 
 @pytest.fixture(scope="module")
 def trained(wandb_python, tmp_path_factory):
     """A finished run of 60 rows with files, whose log a test lets grow as wandb would."""
-    from conftest import NEWEST
-
     folder = RunFolder(tmp_path_factory.mktemp("trained") / "results" / "experiment" / "run1")
     write_run(wandb_python(NEWEST), folder, 60)
     return folder
@@ -205,8 +205,6 @@ def test_a_run_whose_process_died_is_shown_as_crashed_and_the_sync_carries_the_r
 
 
 def test_a_resumed_run_goes_on_behind_its_first_segment(wandb_python, server, tmp_path):
-    from conftest import NEWEST
-
     folder = RunFolder(tmp_path / "results" / "experiment" / "run1")
     write_run(wandb_python(NEWEST), folder, 10, exit_code=1, rich=False)
     old = time.time() - 60
