@@ -200,7 +200,12 @@ def test_an_online_run_is_verified_and_sent_no_second_time(version, wandb_python
     server = at_the_login_node
     job = Job(tmp_path, wandb_python(version), server.environment)
     assert job.run(metrics_only=True)[0] == 0
+    # The first brings what the job could not, its files; the rows are there.
+    (outcome,) = sync([job.folder], QUICK)
+    assert outcome.problem is None
+    assert _losses(server.run("demo", "digits", "run1")) == [step / 2 for step in range(20)]
     server.clear_requests()
+    job.folder.receipt_file.unlink()
     (outcome,) = sync([job.folder], QUICK)
     assert outcome.problem is None
     assert "file_stream" not in server.requests()["counts"]
