@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runferry.training_job import TrainingJob
 
 PLUGIN = "snakemake_executor_plugin_slurm"
-_WRAPPED = ("run_job", "check_active_jobs", "cancel_jobs", "report_job_error")
+_WRAPPED = ("run_job", "check_active_jobs", "cancel_jobs", "report_job_error", "sleep")
 
 CHOICE_SECONDS = 10
 """After a first Ctrl-C, in which a second one leaves the jobs running."""
@@ -290,7 +290,13 @@ def _wrappers(guard: Guard, plain: Mapping[str, Any]) -> dict[str, Callable[...,
 
         guard.report_error(report, self, job_info, msg=msg, **words)
 
-    made = (run_job, run_array_jobs, check_active_jobs, cancel_jobs, report_job_error)
+    async def sleep(self: Any) -> None:
+        # In pieces: at its end, also after a Ctrl-C, Snakemake waits until this sleep is over.
+        end = time.monotonic() + float(self.next_seconds_between_status_checks or 40)
+        while self.wait and time.monotonic() < end:
+            await asyncio.sleep(min(1.0, max(0.0, end - time.monotonic())))
+
+    made = (run_job, run_array_jobs, check_active_jobs, cancel_jobs, report_job_error, sleep)
     # 2.5.3 has no arrays.
     return {wrapper.__name__: wrapper for wrapper in made if wrapper.__name__ in plain}
 

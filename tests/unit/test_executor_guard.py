@@ -38,6 +38,7 @@ class FakePlugin:
     def __init__(self, folder) -> None:
         self.calls: list[tuple] = []
         self.next_seconds_between_status_checks = None
+        self.wait = True
         settings = SimpleNamespace(init_seconds_before_status_checks=40)
         self.workflow = SimpleNamespace(executor_settings=settings, workdir_init=str(folder))
 
@@ -48,6 +49,9 @@ class FakePlugin:
         for info in active_jobs:
             self.calls.append(("checked", info.external_jobid))
             yield info
+
+    async def sleep(self) -> None:
+        raise AssertionError
 
     def cancel_jobs(self, active_jobs) -> None:
         self.calls.append(("cancelled", [info.external_jobid for info in active_jobs]))
@@ -228,6 +232,14 @@ def test_a_trained_run_is_done_whatever_slurm_calls_its_job(world):
     assert world.executor.calls == [("done", "7")]
 
 
+def test_the_pause_between_two_looks_ends_with_snakemake(world):
+    world.executor.next_seconds_between_status_checks = 600
+    world.executor.wait = False
+    begin = time.monotonic()
+    asyncio.run(world.executor.sleep())
+    assert time.monotonic() - begin < 5
+
+
 def test_jobs_that_do_not_train_are_the_plugins(world):
     world.job.output = ["figure.png"]
     world.executor.run_job(world.job)
@@ -240,5 +252,5 @@ def test_a_plugin_that_is_not_known_is_refused(monkeypatch):
     plugin = ModuleType(executor_guard.PLUGIN)
     plugin.Executor = type("Executor", (), {})
     monkeypatch.setitem(sys.modules, executor_guard.PLUGIN, plugin)
-    with pytest.raises(ConfigError, match="found no run_job, check_active_jobs, cancel_jobs, report_job_error"):
+    with pytest.raises(ConfigError, match="found no run_job, check_active_jobs, cancel_jobs, report_job_error, sleep"):
         executor_guard.install(lambda job: None, print)
