@@ -290,15 +290,16 @@ def _wrappers(guard: Guard, plain: Mapping[str, Any]) -> dict[str, Callable[...,
 
         guard.report_error(report, self, job_info, msg=msg, **words)
 
-    async def sleep(self: Any) -> None:
-        # In pieces: at its end, also after a Ctrl-C, Snakemake waits until this sleep is over.
-        end = time.monotonic() + float(self.next_seconds_between_status_checks or 40)
-        while self.wait and time.monotonic() < end:
-            await asyncio.sleep(min(1.0, max(0.0, end - time.monotonic())))
-
     made = (run_job, run_array_jobs, check_active_jobs, cancel_jobs, report_job_error, sleep)
     # 2.5.3 has no arrays.
     return {wrapper.__name__: wrapper for wrapper in made if wrapper.__name__ in plain}
+
+
+async def sleep(executor: Any) -> None:
+    """Wait for the next look at the jobs, in pieces: at its end, also after a Ctrl-C, Snakemake waits for this."""
+    end = time.monotonic() + float(executor.next_seconds_between_status_checks or 40)
+    while executor.wait and time.monotonic() < end:
+        await asyncio.sleep(min(1.0, max(0.0, end - time.monotonic())))
 
 
 def _report_submission(executor: Any, job: Any, slurm_job: str) -> None:
