@@ -117,7 +117,7 @@ CLUSTER_LOG := $(VENV)/cluster-tests.log
 test: setup
 	@echo "the tests on a Slurm cluster run beside the others; what they say comes last ($(CLUSTER_LOG))"
 	@$(BIN)/python -m pytest tests/cluster >$(CLUSTER_LOG) 2>&1 & cluster=$$!; \
-	trap 'kill -INT $$cluster 2>/dev/null; wait $$cluster; exit 130' INT TERM; \
+	trap 'kill $$cluster 2>/dev/null; wait $$cluster; exit 130' INT TERM; \
 	$(BIN)/python -m pytest -n 2 --ignore tests/cluster; newest=$$?; \
 	$(VENV)/oldest/bin/python -m pytest -n 2 tests/unit tests/workflow; oldest=$$?; \
 	wait $$cluster; cluster=$$?; cat $(CLUSTER_LOG); \
