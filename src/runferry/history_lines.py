@@ -44,18 +44,23 @@ def row_of(record: Any) -> dict[str, Any]:
     """Make a row of a history record, nested metrics nested, with `_step`."""
     row: dict[str, Any] = {}
     for item in record.item:
-        *above, key = tuple(item.nested_key) or (item.key,)
-        node = row
-        for name in above:
-            if not is_mapping(node.get(name)):
-                node[name] = {}
-            node = node[name]
-        try:
-            node[key] = json.loads(item.value_json)
-        except ValueError:
-            node[key] = item.value_json
+        set_item(row, item)
     row.setdefault("_step", record.step.num)
     return row
+
+
+def set_item(tree: dict[str, Any], item: Any) -> None:
+    """Set in `tree` what an item of a history, summary or config record says, nested keys nested."""
+    *above, key = tuple(item.nested_key) or (item.key,)
+    node = tree
+    for name in above:
+        if not is_mapping(node.get(name)):
+            node[name] = {}
+        node = node[name]
+    try:
+        node[key] = json.loads(item.value_json)
+    except ValueError:
+        node[key] = item.value_json
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,6 @@ and sends the rest.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from runferry.errors import SegmentError
 from runferry.files import read_json, write_json
-from runferry.history_lines import as_json, row_of
+from runferry.history_lines import as_json, row_of, set_item
 from runferry.json_values import is_mapping
 from runferry.log_tail import LogTail
 from runferry.segment import find_log
@@ -200,19 +199,11 @@ class LiveRun:
 
 def _update(tree: dict[str, Any], record: Any) -> None:
     for item in record.update:
-        *above, key = tuple(item.nested_key) or (item.key,)
-        node = tree
-        for name in above:
-            if not is_mapping(node.get(name)):
-                node[name] = {}
-            node = node[name]
-        try:
-            node[key] = json.loads(item.value_json)
-        except ValueError:
-            node[key] = item.value_json
+        set_item(tree, item)
     for item in record.remove:
         *above, key = tuple(item.nested_key) or (item.key,)
-        node = tree
+        node: Any = tree
         for name in above:
-            node = node.get(name, {})
-        node.pop(key, None)
+            node = node.get(name) if is_mapping(node) else None
+        if is_mapping(node):
+            node.pop(key, None)

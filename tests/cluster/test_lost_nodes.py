@@ -54,6 +54,7 @@ def test_a_run_goes_on_elsewhere_when_its_node_is_lost_though_the_lost_node_goes
             "cable": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
         }
     )
+    dead = cut = None
     controller = user.start("narval")
     try:
         for name in ("slurmd", "cable"):
@@ -64,9 +65,10 @@ def test_a_run_goes_on_elsewhere_when_its_node_is_lost_though_the_lost_node_goes
         cluster_alone.set_cable(cut, "down")
         assert controller.wait(400) == 0, (user.folder / "controller.log").read_text()
     finally:
-        cluster_alone.set_cable(cut, "up")
-        cluster_alone.start_slurmd(dead)
         controller.kill()
+        if cut:
+            cluster_alone.set_cable(cut, "up")
+            cluster_alone.start_slurmd(dead)
         _wait_until_idle(cluster_alone)
     for name in ("slurmd", "cable"):
         run = run_of(user, name)
