@@ -30,6 +30,11 @@ def printed(folder: RunFolder, what: str):
     return next(json.loads(line.removeprefix(what)) for line in lines(folder) if line.startswith(what))
 
 
+def job_variables(job: str) -> dict[str, str]:
+    # With its end, so that no Slurm that may be up on this machine is asked for a job of that number.
+    return {"SLURM_JOB_ID": job, "SLURM_JOB_END_TIME": "4102444800"}
+
+
 def python(code: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", code, *arguments]
 
@@ -199,7 +204,7 @@ def test_what_was_printed_before_a_kill_is_in_the_log(tmp_path):
 
 def test_the_record_of_an_attempt_says_where_when_and_how(tmp_path):
     folder = make_run(tmp_path / "run", python("pass"))
-    run_to_end(folder, {"SLURM_JOB_ID": "4711"})
+    run_to_end(folder, job_variables("4711"))
     (attempt,) = folder.attempts()
     assert attempt["attempt"] == 1
     assert attempt["host"] == os.uname().nodename
@@ -495,9 +500,9 @@ def test_an_attempt_that_left_no_word_is_ended_by_the_next_one(tmp_path):
 
 def test_a_job_that_slurm_runs_again_after_its_training_ended_does_not_train_again(tmp_path):
     folder = make_run(tmp_path / "run", python("print('trained')"))
-    assert run_to_end(folder, {"SLURM_JOB_ID": "7"})[0] == 0
+    assert run_to_end(folder, job_variables("7"))[0] == 0
     # As Snakemake does before it starts a job.
     folder.trained_file.unlink()
-    assert run_to_end(folder, {"SLURM_JOB_ID": "7"})[0] == 0
+    assert run_to_end(folder, job_variables("7"))[0] == 0
     assert folder.trained_file.exists()
     assert lines(folder).count("trained") == 1
