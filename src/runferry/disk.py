@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runferry.attempt import UNDER_WAY
 from runferry.errors import NotVerifiedError, SegmentError
-from runferry.processes import is_alive
 from runferry.segment import history, read_segment
+from runferry.under_way import is_under_way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,11 +138,9 @@ def _why_no_segment(folder: RunFolder) -> str:
 
 def _refuse_running(folder: RunFolder) -> None:
     attempts = folder.attempts()
-    if not attempts or attempts[-1].get("outcome") not in UNDER_WAY:
+    if not attempts or not is_under_way(attempts[-1]):
         return
     last = attempts[-1]
-    if last.get("host") == socket.gethostname() and not is_alive(int(last["pid"]), last.get("pid_start")):
-        return
     since = f"attempt {last['attempt']} on {last.get('host')} since {last.get('start')}"
     raise NotVerifiedError(f"still training ({since}); sync it when it has ended")
 
