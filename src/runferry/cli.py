@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from runferry import __version__
 from runferry.commands_housekeeping import add_housekeeping
+from runferry.commands_sweep import add_sweep_commands
 from runferry.commands_watch import add_watch_options, watch
 from runferry.environment_commands import add_environment_commands
 from runferry.errors import ConfigError, RunferryError
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sync(commands)
     _add_report(commands)
     add_pack_commands(commands)
+    add_sweep_commands(commands)
     add_environment_commands(commands)
     add_housekeeping(commands)
     return parser

@@ -46,8 +46,7 @@ def read_table(file: Path) -> list[dict[str, Any]]:
 
 
 def _rows(file: Path, reader: Any) -> Iterator[dict[str, Any]]:
-    columns: list[str] = next(reader, [])
-    names = [name.strip() for name in columns]
+    names = [name.strip() for name in next(reader, list[str]())]
     for number, name in enumerate(names):
         if not name or name in names[:number]:
             found = f"column {number + 1} without a name" if not name else f"the column {name} twice"
