@@ -70,7 +70,7 @@ def next_runs(
     # It is the login node, which other people use too.
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        [_python(say), "-W", "ignore", "-c", _ASK],
+        [find_python(say), "-W", "ignore", "-c", _ASK],
         input=json.dumps(asked),
         env=environment,
         capture_output=True,
@@ -83,8 +83,14 @@ def next_runs(
     return json.loads(done.stdout)
 
 
-def _python(say: Callable[[str], None]) -> Path:
-    """Return the Python of the environment, which is built where there is none."""
+def find_python(say: Callable[[str], None]) -> Path:
+    """Return the Python of the environment, which is built where there is none.
+
+    Raises
+    ------
+    ConfigError, PackingError
+        As `next_runs` does.
+    """
     base = _base_python()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "runferry"
     folder = cache / f"{REQUIREMENTS[0].replace('==', '-')}-{Path(base).name}-{sys.implementation.cache_tag}"
