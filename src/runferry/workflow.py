@@ -261,6 +261,8 @@ def _set_sync_options(section: Mapping[str, Any]) -> None:
     options = [f"--deadline={60 * configuration.minutes(section['deadline'])}", f"--parallel={section['parallel']}"]
     if section["accept_missing"]:
         options.append("--accept-missing")
+    if section["sweeps"]:
+        options.append("--sweeps")
     os.environ[SYNC_OPTIONS] = shlex.join(options)
 
 
