@@ -8,11 +8,11 @@ import subprocess
 
 import pytest
 import yaml
+from written_runs import PROJECT, write_run
 
 from runferry.cli import main
 from runferry.files import write_json
 from runferry.run_folder import RunFolder
-from written_runs import PROJECT, write_run
 
 pytestmark = pytest.mark.usefixtures("connected")
 

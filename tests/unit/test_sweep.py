@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runferry import sweep
+from runferry.config import load_yaml
 from runferry.errors import ConfigError
 
 AWKWARD = ["a b", "it's", '"', ";", "$(touch x)", "`id`", "two\nlines", "é→😀", "--flag", "a=b", "*", "\\", ""]
@@ -264,3 +266,8 @@ def test_macros_of_the_node_are_left_to_the_launcher_and_a_value_that_looks_like
         "${needs:x}",
     ]
     assert sweep.late_macros(definition, parameters, "w") == [0, 2]
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "config").glob("sweep-*.yaml")), ids=str)
+def test_the_examples_are_sweeps(file):
+    assert sweep.check(load_yaml(file), file.name).count(None) >= 10

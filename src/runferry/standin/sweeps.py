@@ -49,12 +49,16 @@ def _upsert_sweep(_: Any, context: Context, wanted: Record) -> Record:
     return {"sweep": sweep, "config_validation_warnings": []}
 
 
+def _id(sweep: Record, _: Context) -> str:
+    return identifier("Sweep", sweep["number"])
+
+
 def _project(sweep: Record, context: Context) -> Record | None:
     return context.store.row("SELECT * FROM projects WHERE number = ?", sweep["project"])
 
 
 RESOLVERS: dict[str, Callable[..., Any]] = {
     "Mutation.upsertSweep": _upsert_sweep,
-    "Sweep.id": lambda sweep, _: identifier("Sweep", sweep["number"]),
+    "Sweep.id": _id,
     "Sweep.project": _project,
 }
