@@ -332,7 +332,7 @@ def _check_macros(given: Sequence[Any], needs: Mapping[str, str | None], where: 
 
 
 def _run_of_sweep(name: str, definition: Sweep, point: sweep.Parameters, identity: Mapping[str, Any]) -> Run:
-    shown = " ".join(f"{one.name}={_at(point, one.path)}" for one in definition.shown())
+    shown = " ".join(f"{one.name}={_at(point, one.path)}" for one in definition.shown)
     arguments = sweep.command(definition.definition, point, definition.where)
     macros = sweep.late_macros(definition.definition, point, definition.where)
     return _run(name, shown, point, arguments, identity, macros)

@@ -47,7 +47,7 @@ def test_a_server_that_refuses_the_sweep_keeps_no_run_from_its_receipt(server, w
     folder = RunFolder(experiment / "first000")
     write_run(wandb_python("0.31.0"), folder, 2, rich=False)
     write_json(experiment / "sweep.json", SWEEP)
-    server.faults({"match": "UpsertSweep", "status": 400})
+    server.faults({"match": "graphql:UpsertSweep", "status": 400})
     assert main(["sync", "--sweeps", str(experiment)]) == 0
     assert "its sweep is not on the server" in capsys.readouterr().err
     assert not (experiment / "sweep-on-server.json").exists()

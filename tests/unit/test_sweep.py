@@ -216,7 +216,7 @@ def test_nested_parameters_are_nested_for_the_run():
         {"optimizer": {"parameters": {"lr": {"values": [1, 2]}, "name": {"value": "sgd"}}}, "n": {"value": 3}}
     )
     assert points == [{"optimizer": {"lr": lr, "name": "sgd"}, "n": 3} for lr in (1, 2)]
-    assert [one.name for one in _check({"o": {"parameters": {"p": {"values": [1, 2]}}}}).shown()] == ["o.p"]
+    assert [one.name for one in _check({"o": {"parameters": {"p": {"values": [1, 2]}}}}).shown] == ["o.p"]
 
 
 def test_a_grid_counts_q_uniform_as_wandb_does():

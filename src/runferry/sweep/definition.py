@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runferry.config import suggest
@@ -107,6 +108,7 @@ class Sweep:
         most = None if count is None and self.run_cap is None else self.count(count)
         return itertools.islice(grid(self.parameters, self.where), most)
 
+    @cached_property
     def shown(self) -> list[Parameter]:
         """List the parameters that tell the runs apart, or all where none does."""
         return [parameter for parameter in self.parameters if parameter.varies] or list(self.parameters)

@@ -49,9 +49,10 @@ def late_macros(definition: Mapping[str, Any], parameters: Parameters, where: st
     """
     places: list[int] = []
     place = 0
-    for item in definition.get("command") or DEFAULT_COMMAND:
-        text = str(item)
-        if text == ARGUMENTS_FILE or ENVIRONMENT_VARIABLE.search(text):
+    items = definition.get("command") or DEFAULT_COMMAND
+    # Most commands have none, and there may be thousands of runs.
+    for item in items if any(_is_late(str(item)) for item in items) else ():
+        if _is_late(str(item)):
             places.append(place)
         place += len(_expanded(item, "", parameters, where))
     return places
@@ -80,13 +81,17 @@ def _expanded(item: Any, program: str, parameters: Parameters, where: str) -> li
     # As in W&B's agent, a macro is a whole item; `${` inside a longer item is left as it is.
     if not (text.startswith("${") and text.endswith("}")):
         return [text]
-    if text == ARGUMENTS_FILE or ENVIRONMENT_VARIABLE.search(text) or _OURS.fullmatch(text):
+    if _is_late(text) or _OURS.fullmatch(text):
         return [text]
     name = text[2:-1]
     if name not in _MACROS:
         known = ", ".join("${" + macro + "}" for macro in (*_MACROS, "args_json_file", "envvar:NAME"))
         raise ConfigError(f"{where}: command: found the macro ${{{name}}}, expected one of {known}")
     return _MACROS[name](program, parameters)
+
+
+def _is_late(text: str) -> bool:
+    return text == ARGUMENTS_FILE or ENVIRONMENT_VARIABLE.search(text) is not None
 
 
 def _no_boolean_flags(_program: str, parameters: Parameters) -> list[str]:
