@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from runferry.config import suggest
 from runferry.errors import ConfigError
 from runferry.json_values import is_list, is_mapping
 
@@ -55,6 +54,9 @@ def _visit(name: str, needs: Mapping[str, Sequence[str]], ordered: dict[str, Non
         raise ConfigError(f"config: experiments.{name}.needs: found a circle ({circle}), expected none")
     for other in needs[name]:
         if other not in needs:
+            # Only here: a job's launcher needs this module, and no YAML.
+            from runferry.config import suggest
+
             known = ", ".join(needs)
             message = f"config: experiments.{name}.needs: found {other}, expected one of the experiments ({known})"
             raise ConfigError(message + suggest(other, needs))
