@@ -166,6 +166,11 @@ def _sync(given: argparse.Namespace) -> int:
             f"{verified} of {len(outcomes)} runs verified"
             + (f"; for the rest see {given.log}" if problems and given.log else "")
         )
+    if problems and "SCRATCH" in os.environ:
+        from runferry.status import status_of
+
+        if warning := status_of([outcome.folder for outcome in problems]).warning():
+            progress.say(warning)
     return 1 if problems else 0
 
 
