@@ -6,7 +6,6 @@ A segment is one `offline-run-*` folder, or `run-*` where the run was online; wh
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from runferry.errors import SegmentError
+from runferry.json_values import decode_all, decode_or_keep
+from runferry.segment_records import history_records, parsed_records
 from runferry.transaction_log import TransactionLog
 from runferry.wandb_messages import parser
 
@@ -204,15 +205,9 @@ def history(path: Path) -> Iterator[dict[str, Any]]:
         As `read_segment` does.
     """
     file = find_log(path)
-    parse = parser("HistoryOnly")
     try:
-        for payload in TransactionLog(file):
-            try:
-                record = parse(payload)
-            except DecodeError:
-                continue
-            if record.HasField("history"):
-                yield _row(record.history)
+        for record in history_records(file):
+            yield _row(record)
     except OSError as error:
         raise _unreadable(file, error) from error
 
@@ -226,17 +221,10 @@ def count_history(path: Path) -> int:
         As `read_segment` does.
     """
     file = find_log(path)
-    parse = parser("HistoryUnread")
-    count = 0
     try:
-        for payload in TransactionLog(file):
-            try:
-                count += parse(payload).HasField("history")
-            except DecodeError:
-                continue
+        return sum(record.HasField("history") for record in parsed_records(file, "HistoryUnread"))
     except OSError as error:
         raise _unreadable(file, error) from error
-    return count
 
 
 class _Collected:
@@ -342,7 +330,7 @@ def _update(values: dict[_KeyPath, str], record: Any) -> None:
 
 def _tree(values: dict[_KeyPath, str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    for path, value in zip(values, _decode(list(values.values())), strict=True):
+    for path, value in zip(values, decode_all(list(values.values())), strict=True):
         node = tree
         for key in path[:-1]:
             if not isinstance(node.get(key), dict):
@@ -352,33 +340,17 @@ def _tree(values: dict[_KeyPath, str]) -> dict[str, Any]:
     return tree
 
 
-def _decode(texts: list[str]) -> list[Any]:
-    # One call for all is several times faster than one each.
-    try:
-        values: list[Any] = json.loads(f"[{','.join(texts)}]")
-    except ValueError:
-        values = []
-    return values if len(values) == len(texts) else [_decode_one(text) for text in texts]
-
-
-def _decode_one(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def _step(record: Any) -> int:
     if not record.HasField("step"):
         for item in record.item:
             if _path(item) == ("_step",):
-                return int(_decode_one(item.value_json))
+                return int(decode_or_keep(item.value_json))
     return record.step.num
 
 
 def _row(record: Any) -> dict[str, Any]:
     items = record.item
-    values = _decode([item.value_json for item in items])
+    values = decode_all([item.value_json for item in items])
     row = dict(zip([item.key or ".".join(item.nested_key) for item in items], values, strict=True))
     if "_step" not in row:
         row["_step"] = record.step.num

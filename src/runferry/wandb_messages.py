@@ -68,6 +68,9 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "HistoryOnly": {"history": (2, "HistoryRecord")},
     "HistoryUnread": {"history": (2, "Unread")},
     "Unread": {},
+    # What a report draws.
+    "Measured": {"history": (2, "HistoryRecord"), "stats": (7, "StatsRecord")},
+    "StatsRecord": {"timestamp": (2, "Timestamp"), "item": (3, "Item*")},
     # What is streamed line by line.
     "Streamed": {"history": (2, "Unread"), "stats": (7, "Unread"), "output_raw": (13, "OutputRawRecord")},
 }
