@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.accounting import usage_of
 from runferry.attempt import UNDER_WAY
 from runferry.json_values import is_mapping
+from runferry.reasons import TIME_LIMIT
 from runferry.report.measurements import GPU_USE
 from runferry.report.sampling import is_number
 
@@ -153,13 +154,13 @@ def suggestions(runs: Sequence[RunReport]) -> list[str]:
     last = [run.attempts[-1] for run in runs if run.state == "finished" and run.attempts]
     alone = [attempt for attempt in last if attempt.usage and not attempt.shared]
     limits = [limit for each in alone if each.usage and (limit := each.usage.time_limit)]
-    if limits and len(alone) == sum(len(run.attempts) == 1 for run in runs if run.state == "finished"):
+    if limits and not any(attempt.why.startswith(TIME_LIMIT) for run in runs for attempt in run.attempts):
         longest, limit = max(each.usage.elapsed for each in alone if each.usage), min(limits)
         minutes = max(5, math.ceil(longest * _SPARE / 300) * 5)
         if minutes * 60 <= limit * _WORTHWHILE:
             said.append(
                 f"The longest job took {duration(longest)} of the {duration(limit)} that it asked for: "
-                f"time: {minutes}m would do, with a quarter to spare, and shorter jobs start sooner."
+                f"resources: {{time: {minutes}m}} would do, with a quarter to spare, and shorter jobs start sooner."
             )
     measured = [(each.usage.peak_memory, each.usage.memory) for each in alone if each.usage]
     memory = [(peak, asked) for peak, asked in measured if peak and asked]
@@ -169,7 +170,7 @@ def suggestions(runs: Sequence[RunReport]) -> list[str]:
         if gigabytes * 2**30 <= asked * _WORTHWHILE:
             said.append(
                 f"No job used more than {size(peak)} of the {size(asked)} of memory that it asked for: "
-                f"memory: {gigabytes}G would do, with a quarter to spare."
+                f"resources: {{memory: {gigabytes}G}} would do, with a quarter to spare."
             )
     gpu = [run.system[GPU_USE].mean for run in runs if run.state == "finished" and GPU_USE in run.system]
     if gpu and max(gpu) < _LITTLE_GPU_USE:

@@ -1,4 +1,4 @@
-// Line charts on two canvases: all curves below, those that stand out above, so that pointing redraws few.
+// Line charts on three canvases: axes, all curves, and those that stand out, so that pointing redraws few.
 
 const HEIGHT = 220;
 const MARGIN = { top: 8, right: 12, bottom: 34, left: 48 };
@@ -8,6 +8,7 @@ class Chart {
   // `series(state)` gives [{run, xs, ys}]; `x` is "step" or "time", or follows the page's switch where it is "".
   constructor(plot, series, x = "") {
     Object.assign(this, { plot, series, x, dirty: true, near: false, found: null });
+    this.ground = plot.appendChild(element("canvas", undefined, "ground"));
     this.base = plot.appendChild(element("canvas", undefined, "base"));
     this.top = plot.appendChild(element("canvas", undefined, "top"));
     plot.addEventListener("pointermove", (event) => this.move(event));
@@ -25,6 +26,7 @@ class Chart {
   change() {
     this.dirty = true;
     if (this.near || state.printing) this.draw();
+    else drawWhenIdle();
   }
 
   lines() {
@@ -54,8 +56,8 @@ class Chart {
     this.across = makeScale(left, right, MARGIN.left, width - MARGIN.right, { time: this.time });
     this.up = makeScale(low - room, high + room, height - MARGIN.bottom, MARGIN.top, { log });
     this.size = [width, height];
+    this.axes(sharpen(this.ground, width, height), width, height);
     const context = sharpen(this.base, width, height);
-    this.axes(context, width, height);
     const { runs } = colours();
     const faint = this.drawn.length > 60 ? 0.55 : 0.95;
     if (state.smoothing && !this.x && this.drawn.length <= 60) this.strokes(context, this.drawn, runs, 1, 0.22, "raw");
@@ -71,6 +73,11 @@ class Chart {
       if (!byColour.has(colour)) byColour.set(colour, []);
       byColour.get(colour).push(line);
     }
+    context.save();
+    // What is not smoothed may reach beyond the scale of what is.
+    context.beginPath();
+    context.rect(MARGIN.left - 3, MARGIN.top - 3, this.size[0] - MARGIN.left, this.size[1] - MARGIN.top - MARGIN.bottom + 6);
+    context.clip();
     context.globalAlpha = opacity;
     context.lineWidth = width;
     for (const [colour, some] of byColour) {
@@ -79,7 +86,7 @@ class Chart {
       for (const line of some) this.trace(context, line.xs, line[what]);
       context.stroke();
     }
-    context.globalAlpha = 1;
+    context.restore();
   }
 
   trace(context, xs, ys) {
@@ -207,7 +214,17 @@ function smooth(xs, ys, weight, range) {
   });
 }
 
-// What is far from the window is drawn when it comes near.
+// What is far from the window is drawn when there is nothing else to do, or when it comes near.
+function drawWhenIdle() {
+  idle ??= requestIdleCallback(() => {
+    idle = null;
+    const waiting = charts.filter((chart) => chart.dirty && chart.plot.clientWidth);
+    waiting[0]?.draw();
+    if (waiting.length > 1) drawWhenIdle();
+  });
+}
+let idle = null;
+
 const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     const chart = charts.find(({ plot }) => plot === target);

@@ -50,7 +50,7 @@ class Coordinates {
     this.dirty = false;
     this.size = [width, height];
     const context = sharpen(this.base, width, height);
-    const { ink, line, strong, ramp, page } = colours();
+    const { ramp } = colours();
     const { values } = this.axes.at(-1);
     const order = values.map((value, run) => [value, run]).filter(([value]) => value !== null).sort(([a], [b]) => a - b);
     this.rank = new Map(order.map(([, run], i) => [run, i / Math.max(order.length - 1, 1)]));
@@ -58,7 +58,12 @@ class Coordinates {
     context.lineWidth = 1.4;
     this.runs = order.map(([, run]) => run).filter((run) => !state.hidden.has(run));
     for (const run of this.runs) this.stroke(context, run, ramp);
-    context.globalAlpha = 1;
+    this.emphasise();
+  }
+
+  labels(context) {
+    const { ink, strong, ramp, page } = colours();
+    const height = this.size[1];
     context.textAlign = "center";
     for (const axis of this.axes) {
       context.strokeStyle = ink;
@@ -78,7 +83,7 @@ class Coordinates {
         // On the page's own colour, so that lines behind do not make it hard to read.
         const wide = context.measureText(text).width;
         context.fillStyle = page;
-        context.globalAlpha = 0.8;
+        context.globalAlpha = 0.85;
         context.fillRect(axis.x - wide / 2 - 3, y - 8, wide + 6, 15);
         context.globalAlpha = 1;
         context.fillStyle = ink;
@@ -92,8 +97,6 @@ class Coordinates {
         context.globalAlpha = 1;
       }
     }
-    context.strokeStyle = line;
-    this.emphasise();
   }
 
   stroke(context, run, ramp) {
@@ -110,6 +113,7 @@ class Coordinates {
     this.base.classList.toggle("dim", runs.length > 0);
     context.lineWidth = 2.6;
     for (const run of runs) this.stroke(context, run, colours().ramp);
+    this.labels(context);
   }
 
   at(event) {

@@ -37,7 +37,7 @@ function makeScale(low, high, from, to, { log = false, time = false } = {}) {
     }
     const step = time ? stepForTime(high - low, count) : stepFor(high - low, count);
     const ticks = [];
-    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) ticks.push(i * step);
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) ticks.push(i * step || 0);
     return ticks;
   };
   return scale;
