@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_sweep(folder: Path, runs: int, steps: int) -> None:
-    """Write as many runs, some failed or continued, with what their machines measured and Slurm's figures of their jobs."""
+    """Write as many runs, some failed or continued, with what their machines measured and Slurm's figures."""
     chance = random.Random(7)
     usage: dict[str, Any] = {}
     for number in range(runs):

@@ -4,6 +4,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from drawing import wait_until_drawn
 
 from large_sweep import write_sweep
 from runferry.report import build_report
@@ -43,9 +44,7 @@ class OpenPage:
         # Generous: other tests may have the machine's cores.
         self.page.set_default_timeout(120_000)
         self.page.goto(file.as_uri())
-        self.page.wait_for_function(
-            "document.body.dataset.ready && charts.every((chart) => !chart.dirty || !chart.near)"
-        )
+        wait_until_drawn(self.page)
 
     def count(self, selector: str) -> int:
         return self.page.locator(selector).count()
@@ -371,7 +370,7 @@ def test_a_thousand_runs_scroll_and_answer(open_page: Open, tmp_path: Path) -> N
     page.page.evaluate("document.querySelector('#runs-table tbody tr:last-child').scrollIntoView()")
     assert page.page.locator("#runs-table tbody tr").last.is_visible()
     page.page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    page.page.wait_for_function("charts.every((chart) => !chart.dirty)")
+    wait_until_drawn(page.page)
     # The cost of pointing at a curve is that of one curve, not of a thousand: nothing but the top layer is drawn again.
     drawn = page.page.evaluate(
         """() => {

@@ -75,7 +75,8 @@ def read_measurements(path: Path) -> Measurements:
                 row = len(steps)
                 steps.append(record.history.step.num)
                 for item in record.history.item:
-                    key = item.key or ".".join(item.nested_key)
+                    path = item.nested_key
+                    key = item.key or (path[0] if len(path) == 1 else ".".join(path))
                     column = columns.get(key)
                     if column is None:
                         column = columns[key] = ([], [])
