@@ -111,11 +111,16 @@ def write(file: Path, value: Any) -> None:
 
 
 def write_log_of(
-    folder: Path, rows: list[dict[str, Any]], stats: Sequence[dict[str, float]] = (), *, start: float = 1772359200.0
+    folder: Path,
+    rows: list[dict[str, Any]],
+    stats: Sequence[dict[str, float]] = (),
+    *,
+    start: float = 1772359200.0,
+    apart: float = 1.0,
 ) -> None:
     """Write a segment without wandb, as its records are: for experiments of many runs.
 
-    `rows` are a second apart, `stats` (by wandb's names) ten.
+    `rows` are `apart` seconds apart, `stats` (by wandb's names) ten.
     """
     message = {name: parser(name).__self__ for name in ("Record", "Measured")}
     run = message["Record"](num=1)
@@ -131,7 +136,7 @@ def write_log_of(
     for step, row in enumerate(rows):
         record = message["Measured"]()
         record.history.step.num = step
-        for name, value in {**row, "_timestamp": start + step, "_step": step}.items():
+        for name, value in {**row, "_timestamp": start + step * apart, "_step": step}.items():
             record.history.item.add(nested_key=[name], value_json=json.dumps(value))
         records.append(record.SerializeToString())
     ended = message["Record"]()

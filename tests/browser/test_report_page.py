@@ -8,7 +8,7 @@ from drawing import wait_until_drawn
 
 from large_sweep import write_sweep
 from runferry.report import build_report
-from sample_experiment import segment, write_attempt, write_receipt, write_run, write_segments
+from sample_experiment import write_attempt, write_log_of, write_receipt, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,7 +97,6 @@ def browser() -> Iterator[Any]:
 
 def make(folder: Path, names: list[str]) -> Path:
     """Build a report of as many runs, of which the first failed and the last has not started."""
-    segments: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         run = folder / f"run{number:02}"
         write_run(run, name, {"rate": (number + 1) / 10, "depth": number % 3, "words": EVIL})
@@ -107,8 +106,7 @@ def make(folder: Path, names: list[str]) -> Path:
             {"loss": 2 / (i + 1 + number), "accuracy": i**0.5 * (number + 1)} for i in range(30)
         ]
         rows[-1]["only/last"] = number
-        segments.append(segment(run, name, rows, config={"seed": number}))
-    write_segments(segments)
+        write_log_of(run, rows, apart=2.0)
     for number, run in enumerate(sorted(folder.iterdir())[:-1]):
         write_attempt(run, 1, "finished" if number else "failed", message=None if number else EVIL)
         if number:
@@ -298,7 +296,7 @@ def test_the_switches_change_what_is_drawn(open_page: Open, few: Path) -> None:
     assert smoothed > 2 / 30, "behind a falling curve"
     page.page.get_by_label("Against").select_option("time")
     assert page.page.evaluate("charts[1].time")
-    assert 0 < page.page.evaluate(ends)[0] < 29
+    assert page.page.evaluate(ends)[0] == 58, "seconds"
     middle = "charts[1].up(1) - (charts[1].up(2) + charts[1].up(0.5)) / 2"
     assert abs(page.page.evaluate(middle)) > 1
     page.page.get_by_label("Logarithmic").check()
