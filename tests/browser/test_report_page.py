@@ -294,14 +294,14 @@ def test_the_switches_change_what_is_drawn(open_page: Open, few: Path) -> None:
     page.page.locator("#smoothing").fill("0.9")
     smoothed = page.page.evaluate(ends)[1]
     assert smoothed > 2 / 30, "behind a falling curve"
-    page.page.get_by_label("Against").select_option("time")
+    page.page.locator("#axis").select_option("time")
     assert page.page.evaluate("charts[1].time")
     assert page.page.evaluate(ends)[0] == 58, "seconds"
     middle = "charts[1].up(1) - (charts[1].up(2) + charts[1].up(0.5)) / 2"
     assert abs(page.page.evaluate(middle)) > 1
-    page.page.get_by_label("Logarithmic").check()
+    page.page.locator("#log").check()
     assert abs(page.page.evaluate(middle)) < 1e-6
-    page.page.get_by_label("Metric").select_option("loss")
+    page.page.locator("#metric").select_option("loss")
     assert page.page.locator(".charts.metrics figure:visible").count() == 1
     assert page.page.locator(".charts.metrics .plot:visible").bounding_box()["height"] > 400
     assert page.said == []
@@ -328,11 +328,11 @@ def test_filters_leave_rows_and_curves_of_the_runs_that_fit(open_page: Open, man
     def shown() -> tuple[int, int]:
         return page.page.locator("#runs-table tbody tr:visible").count(), page.page.evaluate("charts[0].drawn.length")
 
-    page.page.get_by_label("Filter").fill("run 1")
+    page.page.locator("#words").fill("run1")
     assert shown() == (10, 10)
-    assert page.page.get_by_role("status").first.inner_text() == "10 of 50 runs shown"
-    page.page.get_by_label("Filter").fill("")
-    page.page.get_by_label("State").select_option("failed")
+    assert page.page.locator("#shown").inner_text() == "10 of 50 runs shown"
+    page.page.locator("#words").fill("")
+    page.page.locator("#kind").select_option("failed")
     assert shown() == (1, 1)
     page.page.get_by_role("button", name="Show all runs").click()
     assert shown() == (50, 49)
@@ -352,7 +352,7 @@ def test_dragging_along_an_axis_keeps_the_runs_that_pass_there(open_page: Open, 
     assert page.page.locator("#runs-table tbody tr:visible").count() == 10
     page.page.mouse.click(box["x"] + x, box["y"] + middle)
     assert page.page.locator("#runs-table tbody tr:visible").count() == 50
-    page.page.get_by_label("Outcome").select_option("loss")
+    page.page.locator("#outcome").select_option("loss")
     assert (
         page.page.locator(".importance:visible caption").inner_text().startswith("How much of the differences in loss")
     )
@@ -382,5 +382,5 @@ def test_a_thousand_runs_scroll_and_answer(open_page: Open, tmp_path: Path) -> N
         }"""
     )
     assert 0 < drawn < 5000
-    page.page.get_by_label("Filter").fill("adam")
+    page.page.locator("#words").fill("adam")
     assert 300 < page.page.locator("#runs-table tbody tr:not([hidden])").count() < 700

@@ -75,8 +75,8 @@ def read_measurements(path: Path) -> Measurements:
                 row = len(steps)
                 steps.append(record.history.step.num)
                 for item in record.history.item:
-                    path = item.nested_key
-                    key = item.key or (path[0] if len(path) == 1 else ".".join(path))
+                    nested = item.nested_key
+                    key = item.key or (nested[0] if len(nested) == 1 else ".".join(nested))
                     column = columns.get(key)
                     if column is None:
                         column = columns[key] = ([], [])
