@@ -210,7 +210,7 @@ print(json.dumps({
     scalars = {"int64": 3, "int32": 5, "bool": 8, "string": 9}
     # Our name for it -> W&B's.
     alike = {name: ["Record"] for name in ("HistoryOnly", "Measured", "Streamed")}
-    alike["Item"] = ["HistoryItem", "SummaryItem", "ConfigItem", "StatsItem"]
+    alike["Item"] = ["HistoryItem", "SummaryItem", "ConfigItem"]
     for message, fields in FIELDS.items():
         for name in alike.get(message, [message]):
             if message in {"HistoryUnread", "Unread"}:
