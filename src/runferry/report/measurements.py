@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-# wandb's names of what it measures (seen in segments of 0.22 to 0.31; those of GPUs read in its source, 0.31) -> ours.
-# What several GPUs have is averaged.
+# wandb's names of what it measures -> ours. Those of memory were seen in a segment of 0.31; those of GPUs and "cpu" are
+# assumed, as no GPU was at hand. What several GPUs have is averaged.
 _SYSTEM = [
     (re.compile(r"gpu\.\d+\.gpu"), "GPU use (%)"),
     (re.compile(r"gpu\.\d+\.memoryAllocated"), "GPU memory (%)"),
