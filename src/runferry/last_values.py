@@ -7,13 +7,13 @@ most of what reading a segment costs.
 
 from __future__ import annotations
 
-import json
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
+from runferry.json_values import decode_all
 from runferry.wandb_messages import parser
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def update(texts: dict[KeyPath, str], record: Any) -> None:
 def tree(texts: dict[KeyPath, str]) -> dict[str, Any]:
     """Decode JSON texts, and put nested keys into one another."""
     root: dict[str, Any] = {}
-    for path, value in zip(texts, decode(list(texts.values())), strict=True):
+    for path, value in zip(texts, decode_all(list(texts.values())), strict=True):
         node = root
         for key in path[:-1]:
             if not isinstance(node.get(key), dict):
@@ -124,24 +124,6 @@ def tree(texts: dict[KeyPath, str]) -> dict[str, Any]:
             node = node[key]
         node[path[-1]] = value
     return root
-
-
-def decode(texts: list[str]) -> list[Any]:
-    """Decode JSON texts; what is none stays a text."""
-    # One call for all is several times faster than one each.
-    try:
-        values: list[Any] = json.loads(f"[{','.join(texts)}]")
-    except ValueError:
-        values = []
-    return values if len(values) == len(texts) else [decode_one(text) for text in texts]
-
-
-def decode_one(text: str) -> Any:
-    """Decode a JSON text; what is none stays a text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 @lru_cache(maxsize=64)

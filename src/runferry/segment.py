@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from runferry.errors import SegmentError
-from runferry.last_values import LastValues, decode, decode_one, path_of, summary_bytes, tree
+from runferry.json_values import decode_all, decode_or_keep
+from runferry.last_values import LastValues, path_of, summary_bytes, tree
+from runferry.segment_records import history_records, parsed_records
 from runferry.transaction_log import TransactionLog
 from runferry.wandb_messages import parser
 
@@ -202,15 +204,9 @@ def history(path: Path) -> Iterator[dict[str, Any]]:
         As `read_segment` does.
     """
     file = find_log(path)
-    parse = parser("HistoryOnly")
     try:
-        for payload in TransactionLog(file):
-            try:
-                record = parse(payload)
-            except DecodeError:
-                continue
-            if record.HasField("history"):
-                yield _row(record.history)
+        for record in history_records(file):
+            yield _row(record)
     except OSError as error:
         raise _unreadable(file, error) from error
 
@@ -224,17 +220,10 @@ def count_history(path: Path) -> int:
         As `read_segment` does.
     """
     file = find_log(path)
-    parse = parser("HistoryUnread")
-    count = 0
     try:
-        for payload in TransactionLog(file):
-            try:
-                count += parse(payload).HasField("history")
-            except DecodeError:
-                continue
+        return sum(record.HasField("history") for record in parsed_records(file, "HistoryUnread"))
     except OSError as error:
         raise _unreadable(file, error) from error
-    return count
 
 
 class _Collected:
@@ -346,13 +335,13 @@ def _step(record: Any) -> int:
     if not record.HasField("step"):
         for item in record.item:
             if path_of(item) == ("_step",):
-                return int(decode_one(item.value_json))
+                return int(decode_or_keep(item.value_json))
     return record.step.num
 
 
 def _row(record: Any) -> dict[str, Any]:
     items = record.item
-    values = decode([item.value_json for item in items])
+    values = decode_all([item.value_json for item in items])
     row = dict(zip([item.key or ".".join(item.nested_key) for item in items], values, strict=True))
     if "_step" not in row:
         row["_step"] = record.step.num
