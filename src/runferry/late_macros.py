@@ -56,7 +56,8 @@ def replace_late_macros(
 
 def sweep_variables(run: Mapping[str, Any], node_folder: Path) -> dict[str, str]:
     """Give `wandb.config` the run's parameters in the way of W&B's agent: a script need not read its arguments."""
-    if not run["parameters"]:
+    # A run.json that somebody wrote by hand may have none.
+    if not run.get("parameters"):
         return {}
     # JSON is YAML, which wandb reads.
     content = {"wandb_version": 1, **{name: {"value": value} for name, value in run["parameters"].items()}}
