@@ -12,15 +12,20 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import DecodeError
+
+from runferry.errors import SegmentError
 from runferry.files import read_json, write_json
 from runferry.json_values import is_mapping
+from runferry.log_tail import LogTail
+from runferry.segment import find_log
 from runferry.sweep.hyperband import bands, threshold, value_to_compare
+from runferry.wandb_messages import name_of, parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runferry.log_tail import LogTail
     from runferry.run_folder import RunFolder
 
 LOOK_SECONDS = 5.0
@@ -90,13 +95,6 @@ class EarlyStop:
         return True
 
     def _read(self) -> None:
-        from google.protobuf.message import DecodeError
-
-        from runferry.errors import SegmentError
-        from runferry.log_tail import LogTail
-        from runferry.segment import find_log
-        from runferry.wandb_messages import parser
-
         parse = parser("HistoryOnly")
         for segment in self._folder.segments():
             # One that is being made may have no log yet.
@@ -110,7 +108,7 @@ class EarlyStop:
         if not record.HasField("history"):
             return
         for item in record.history.item:
-            if (item.key or ".".join(item.nested_key)) == self._metric:
+            if name_of(item) == self._metric:
                 with suppress(ValueError):
                     value = float(item.value_json)
                     if math.isfinite(value):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.json_values import decode_or_keep, is_list, is_mapping
 from runferry.segment_records import history_records
+from runferry.wandb_messages import path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def row_of(record: Any) -> dict[str, Any]:
 
 def set_item(tree: dict[str, Any], item: Any) -> None:
     """Set in `tree` what an item of a history, summary or config record says, nested keys nested."""
-    *above, key = tuple(item.nested_key) or (item.key,)
+    *above, key = path_of(item)
     node = tree
     for name in above:
         if not is_mapping(node.get(name)):

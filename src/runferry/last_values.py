@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from runferry.json_values import decode_all
-from runferry.wandb_messages import parser
+from runferry.wandb_messages import parser, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-KeyPath = tuple[str, ...]
+    from runferry.wandb_messages import KeyPath
 
 _AT_ONCE = 1000
 """Summary records that are kept until they are looked at, so that a log of any size needs little memory."""
@@ -94,11 +94,6 @@ def summary_bytes(payload: bytes) -> bytes | None:
         length |= (byte & 0x7F) << shift
         shift += 7
     return payload[begin.end() :] if begin.end() + length == len(payload) else None
-
-
-def path_of(item: Any) -> KeyPath:
-    """Return the path of an item of a history, summary or config record: of one key where it is not nested."""
-    return tuple(item.nested_key) or (item.key,)
 
 
 def update(texts: dict[KeyPath, str], record: Any) -> None:

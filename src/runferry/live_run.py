@@ -19,7 +19,7 @@ from runferry.history_lines import as_json, row_of, set_item
 from runferry.json_values import is_mapping
 from runferry.log_tail import LogTail
 from runferry.segment import find_log
-from runferry.wandb_messages import parser
+from runferry.wandb_messages import parser, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,7 +201,7 @@ def _update(tree: dict[str, Any], record: Any) -> None:
     for item in record.update:
         set_item(tree, item)
     for item in record.remove:
-        *above, key = tuple(item.nested_key) or (item.key,)
+        *above, key = path_of(item)
         node: Any = tree
         for name in above:
             node = node.get(name) if is_mapping(node) else None

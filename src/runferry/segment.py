@@ -14,10 +14,10 @@ from google.protobuf.message import DecodeError
 
 from runferry.errors import SegmentError
 from runferry.json_values import decode_all, decode_or_keep
-from runferry.last_values import LastValues, path_of, summary_bytes, tree
+from runferry.last_values import LastValues, summary_bytes, tree
 from runferry.segment_records import history_records, parsed_records
 from runferry.transaction_log import TransactionLog
-from runferry.wandb_messages import parser
+from runferry.wandb_messages import name_of, parser, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -342,7 +342,7 @@ def _step(record: Any) -> int:
 def _row(record: Any) -> dict[str, Any]:
     items = record.item
     values = decode_all([item.value_json for item in items])
-    row = dict(zip([item.key or ".".join(item.nested_key) for item in items], values, strict=True))
+    row = dict(zip(map(name_of, items), values, strict=True))
     if "_step" not in row:
         row["_step"] = record.step.num
     return row

@@ -15,6 +15,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+KeyPath = tuple[str, ...]
+
 # message -> field -> (number, type). A type with * is repeated; one that is no scalar is a message from here.
 FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "Record": {
@@ -104,3 +106,13 @@ def _pool() -> descriptor_pool.DescriptorPool:
                 added.type = getattr(added, f"TYPE_{scalar.upper()}")
     pool.Add(file)
     return pool
+
+
+def path_of(item: Any) -> KeyPath:
+    """Return the path of an item of a history, summary or config record: of one key where it is not nested."""
+    return tuple(item.nested_key) or (item.key,)
+
+
+def name_of(item: Any) -> str:
+    """Return the key of such an item as W&B shows it: that of a nested one is joined with dots."""
+    return item.key or ".".join(item.nested_key)
