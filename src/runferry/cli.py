@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO
 
-    # argparse has no public name for what add_subparsers returns.
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+    from runferry.commands import Commands
 
 INTERRUPTED = 130
 """What a shell calls the exit code of a command that Ctrl-C ended."""
@@ -79,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_launch(commands: _Commands) -> None:
+def _add_launch(commands: Commands) -> None:
     parser = commands.add_parser(
         "launch",
         help="run one run's command, as a job does",
@@ -96,7 +95,7 @@ def _launch(given: argparse.Namespace) -> int:
     return launch(RunFolder(given.folder.resolve()))
 
 
-def _add_sync(commands: _Commands) -> None:
+def _add_sync(commands: Commands) -> None:
     parser = commands.add_parser(
         "sync",
         help="bring runs to the W&B server and verify them",
@@ -169,12 +168,12 @@ def _sync(given: argparse.Namespace) -> int:
     if problems and "SCRATCH" in os.environ:
         from runferry.status import status_of
 
-        if warning := status_of([outcome.folder for outcome in problems]).warning():
+        if warning := status_of([outcome.folder for outcome in problems], read=False).warning():
             progress.say(warning)
     return 1 if problems else 0
 
 
-def _add_report(commands: _Commands) -> None:
+def _add_report(commands: Commands) -> None:
     parser = commands.add_parser(
         "report",
         help="draw learning curves and list the runs of an experiment",

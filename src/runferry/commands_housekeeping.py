@@ -17,13 +17,12 @@ from runferry.run_folder import RunFolder, find_run_folders
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    # argparse has no public name for what add_subparsers returns.
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+    from runferry.commands import Commands
 
 RUN_PATHS = "a run's folder, an experiment's, or results/"
 
 
-def add_housekeeping(commands: _Commands) -> None:
+def add_housekeeping(commands: Commands) -> None:
     """Add the commands to the command line."""
     status = commands.add_parser(
         "status",

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    # argparse has no public name for what add_subparsers returns.
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+    from runferry.commands import Commands
 
 
-def add_sweep_commands(commands: _Commands) -> None:
+def add_sweep_commands(commands: Commands) -> None:
     """Add `launch-place`, `sync-round` and `best` to the command line."""
     parser = commands.add_parser(
         "launch-place",

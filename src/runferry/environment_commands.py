@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
+    from runferry.commands import Commands
     from runferry.environment.record import Kind
 
-    # argparse has no public name for what add_subparsers returns.
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
-
-def add_environment_commands(commands: _Commands) -> None:
+def add_environment_commands(commands: Commands) -> None:
     """Add `environment` and `unpack` to the command line."""
     parser = commands.add_parser(
         "environment",

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from runferry.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns.
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+    from runferry.commands import Commands
 
 
-def add_pack_commands(commands: _Commands) -> None:
+def add_pack_commands(commands: Commands) -> None:
     """Add them to the parser of the command line."""
     _add_pack(commands)
     _add_launch_pack(commands)
@@ -21,7 +20,7 @@ def add_pack_commands(commands: _Commands) -> None:
     _add_launch_nodes(commands)
 
 
-def _add_pack(commands: _Commands) -> None:
+def _add_pack(commands: Commands) -> None:
     parser = commands.add_parser(
         "pack",
         help="write down which runs share a job",
@@ -54,7 +53,7 @@ def _pack(given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_launch_pack(commands: _Commands) -> None:
+def _add_launch_pack(commands: Commands) -> None:
     parser = commands.add_parser(
         "launch-pack",
         help="run the runs of a pack, as a job does",
@@ -73,7 +72,7 @@ def _launch_pack(given: argparse.Namespace) -> int:
     return launch_pack(given.folder.resolve())
 
 
-def _add_settle(commands: _Commands) -> None:
+def _add_settle(commands: Commands) -> None:
     parser = commands.add_parser(
         "settle",
         help="say whether a run of a pack was trained",
@@ -91,7 +90,7 @@ def _settle(given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_launch_nodes(commands: _Commands) -> None:
+def _add_launch_nodes(commands: Commands) -> None:
     parser = commands.add_parser(
         "launch-nodes",
         help="run one run's command on every node of its job",

@@ -97,12 +97,18 @@ class Status:
         return f"scratch is purged after {self.purge_days} days: {self.oldest} {when}; type: runferry sync"
 
 
-def status_of(folders: Sequence[RunFolder]) -> Status:
-    """Look at runs; nothing is sent and no server is asked."""
+def status_of(folders: Sequence[RunFolder], *, read: bool = True) -> Status:
+    """Look at runs; nothing is sent and no server is asked.
+
+    Parameters
+    ----------
+    read
+        Whether segments are read for what is damaged in them; without it, runs cost little more than their records.
+    """
     found = Status()
     for folder in folders:
         try:
-            _add(found, folder)
+            _add(found, folder, read=read)
         except (RunferryError, OSError, ValueError, KeyError, TypeError) as error:
             found.states["unreadable"] += 1
             found.damaged[str(folder.path)] = str(error)
@@ -122,7 +128,7 @@ def purge_days(file: Path) -> int | None:
         return None
 
 
-def _add(found: Status, folder: RunFolder) -> None:
+def _add(found: Status, folder: RunFolder, *, read: bool) -> None:
     run = folder.read_run()
     attempt = last_attempt(folder)
     if holds(folder, given_base_url(run["wandb"].get("base_url"))):
@@ -136,7 +142,7 @@ def _add(found: Status, folder: RunFolder) -> None:
         return
     found.states[_state(folder, run, attempt)] += 1
     for path in folder.segments():
-        _add_segment(found, path)
+        _add_segment(found, path, read=read)
 
 
 def _state(folder: RunFolder, run: dict[str, Any], attempt: dict[str, Any] | None) -> str:
@@ -148,7 +154,7 @@ def _state(folder: RunFolder, run: dict[str, Any], attempt: dict[str, Any] | Non
     return "lost" if attempt["outcome"] in {"waiting", "taking over", "running"} else str(attempt["outcome"])
 
 
-def _add_segment(found: Status, path: Path) -> None:
+def _add_segment(found: Status, path: Path, *, read: bool) -> None:
     try:
         file = find_log(path)
         written = file.stat()
@@ -156,6 +162,8 @@ def _add_segment(found: Status, path: Path) -> None:
         found.unsynced_bytes += written.st_size
         if found.oldest is None or days > found.oldest_days:
             found.oldest, found.oldest_days = file, days
+        if not read:
+            return
         segment = read_segment(path)
     except SegmentError as error:
         found.damaged[str(path)] = str(error)
