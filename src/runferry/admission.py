@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from runferry.cluster import Cluster
     from runferry.experiment import Experiment
+    from runferry.request import Request
 
 
 def check_mode(wandb: Mapping[str, Any], cluster: Cluster) -> None:
@@ -69,6 +70,21 @@ def check_times(experiments: Iterable[Experiment], cluster: Cluster) -> None:
         if cluster.jobs.shortest and experiment.time < cluster.jobs.shortest:
             shortest = in_words(cluster.jobs.shortest)
             raise ConfigError(f"{where}, expected {shortest} at least, the shortest job of {cluster.title}")
+
+
+def check_rounds(experiments: Mapping[str, Experiment], requests: Mapping[str, Request]) -> None:
+    """Refuse a bayes sweep whose runs ask for less than a node where the site gives whole nodes only.
+
+    Raises
+    ------
+    ConfigError
+        For the first one: its runs do not share jobs.
+    """
+    for name, experiment in experiments.items():
+        if experiment.rounds and requests[name].packing.part_of_node:
+            where = f"config: experiments.{name}.resources.gpus"
+            message = f"{where}: found {experiment.gpus} for a bayes sweep, whose runs do not share jobs"
+            raise ConfigError(f"{message}; expected all GPUs of a node, since this site gives whole nodes only")
 
 
 def check_cap(jobs: int | None, cluster: Cluster) -> None:

@@ -17,6 +17,7 @@ from runferry.errors import ConfigError
 from runferry.files import write_atomically, write_json
 from runferry.json_values import is_mapping
 from runferry.needs import check_needs, macros_in
+from runferry.rounds import Rounds
 from runferry.run_folder import RunFolder
 from runferry.table import read_table
 
@@ -48,26 +49,6 @@ class Run:
     """The arguments, from the program's name to the last; never a shell's line."""
     macros: tuple[int, ...] = ()
     """The places of the arguments in which the launcher has to replace a macro (see `sweep.late_macros`)."""
-
-
-@dataclass(frozen=True)
-class Rounds:
-    """How the runs of a bayes sweep follow one another."""
-
-    count: int
-    """Of runs, in all rounds."""
-    size: int
-    """Runs of a round: chosen together, trained at the same time."""
-    seed: int
-
-    @property
-    def number(self) -> int:
-        """Return how many rounds there are."""
-        return -(-self.count // self.size)
-
-    def size_of(self, number: int) -> int:
-        """Return how many runs a round has, counted from 1: the last one has what is left."""
-        return min(self.size, self.count - (number - 1) * self.size)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runferry import reasons
@@ -21,13 +23,42 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from runferry.experiment import Experiment, Rounds
+    from runferry.experiment import Experiment
 
 FOLDER = "rounds"
 """In the experiment's folder."""
 
 _RESULTS = (reasons.FAILED, reasons.KILLED, reasons.OUT_OF_MEMORY)
 """Why a run that did not finish has ended for good: for a fault of its own."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How the runs of a bayes sweep follow one another."""
+
+    count: int
+    """Of runs, in all rounds."""
+    size: int
+    """Runs of a round: chosen together, trained at the same time."""
+    seed: int
+
+    @property
+    def number(self) -> int:
+        """Return how many rounds there are."""
+        return -(-self.count // self.size)
+
+    def size_of(self, number: int) -> int:
+        """Return how many runs a round has, counted from 1: the last one has what is left."""
+        return min(self.size, self.count - (number - 1) * self.size)
+
+    def places(self, pattern: str, only: int | None = None) -> list[str]:
+        """Fill `{round}` and `{place}` of `pattern` with each place of every round, or of one."""
+        numbers = range(1, self.number + 1) if only is None else [only]
+        return [
+            pattern.replace("{round}", str(number)).replace("{place}", str(place))
+            for number in numbers
+            for place in range(1, self.size_of(number) + 1)
+        ]
 
 
 def runs_file(experiment: Path, number: int) -> Path:
@@ -59,24 +90,25 @@ def choose(experiment: Experiment, folder: Path, number: int, say: Callable[[str
     rounds, sweep = experiment.rounds, experiment.sweep
     if rounds is None or sweep is None or sweep.metric is None:
         raise AssertionError
-    before = [run for earlier in range(1, number) for run in read_json(_chosen_file(folder, earlier))]
     chosen_file = _chosen_file(folder, number)
+    before = [run for earlier in range(1, number) for run in read_json(_chosen_file(folder, earlier))]
     # Snakemake removes the output of a rule that it runs again, for whatever reason; this file it does not know.
     chosen: list[dict[str, Any]] = read_json(chosen_file) if chosen_file.exists() else []
     missing = rounds.size_of(number) - len(chosen)
     if missing > 0:
         metric = sweep.metric["name"]
-        told = [_told(RunFolder(folder / run["id"]), run["parameters"], metric) for run in [*before, *chosen]]
+        known = [*before, *chosen]
+        told = [_told(RunFolder(folder / run["id"]), run["parameters"], metric) for run in known]
+        counted = Counter(_key(run["parameters"]) for run in known)
         # What follows from the same seed and the same results is the same.
-        points = next_runs(sweep.definition, told, missing, rounds.seed * 100_003 + number, say)
-        counted = [_key(run["parameters"]) for run in [*before, *chosen]]
-        for point in points:
-            repetition = counted.count(_key(point))
-            counted.append(_key(point))
+        for point in next_runs(sweep.definition, told, missing, rounds.seed * 100_003 + number, say):
+            repetition = counted[_key(point)]
+            counted[_key(point)] += 1
             run = experiment.run_of(point, repetition)
             chosen.append({"id": run.id, "parameters": point, "repetition": repetition})
-    runs = [experiment.run_of(run["parameters"], run["repetition"]) for run in [*before, *chosen]]
-    if [run.id for run in runs] != [run["id"] for run in [*before, *chosen]]:
+    known = [*before, *chosen]
+    runs = [experiment.run_of(run["parameters"], run["repetition"]) for run in known]
+    if [run.id for run in runs] != [run["id"] for run in known]:
         message = f"{chosen_file.parent}: found runs of another command or definition, expected those of the same sweep"
         raise ConfigError(f"{message}; give the changed experiment another name, or change it back")
     experiment.write(folder / "runs.tsv", runs)
@@ -84,16 +116,17 @@ def choose(experiment: Experiment, folder: Path, number: int, say: Callable[[str
     write_json(runs_file(folder, number), chosen)
 
 
-def run_at(experiment: Path, number: int, place: int) -> RunFolder:
-    """Return the folder of a round's run by its place, from 1.
+def run_of_place(place_file: Path) -> RunFolder:
+    """Return the folder of the run whose end `place_file`, `rounds/<round>/<place>.json`, says.
 
     Raises
     ------
     LaunchError
         When the round has not been chosen.
     """
+    experiment, number = place_file.parents[2], int(place_file.parent.name)
     try:
-        return RunFolder(experiment / read_json(runs_file(experiment, number))[place - 1]["id"])
+        return RunFolder(experiment / read_json(runs_file(experiment, number))[int(place_file.stem) - 1]["id"])
     except FileNotFoundError as error:
         message = f"{runs_file(experiment, number)}: no such file; expected a round whose runs have been chosen"
         raise LaunchError(message) from error
@@ -109,8 +142,7 @@ def launch_place(place_file: Path) -> int:
     """
     from runferry.launch import launch
 
-    experiment = place_file.parents[2]
-    folder = run_at(experiment, int(place_file.parent.name), int(place_file.stem))
+    folder = run_of_place(place_file)
     # The rule's log is the run's.
     log = place_file.with_suffix(".log")
     log.unlink(missing_ok=True)
@@ -147,13 +179,3 @@ def _told(folder: RunFolder, parameters: dict[str, Any], metric: str) -> dict[st
 
 def _key(parameters: dict[str, Any]) -> str:
     return json.dumps(parameters, sort_keys=True)
-
-
-def places(rounds: Rounds, pattern: str, only: int | None = None) -> list[str]:
-    """Fill `{round}` and `{place}` of `pattern` with each place of every round, or of one."""
-    numbers = range(1, rounds.number + 1) if only is None else [only]
-    return [
-        pattern.replace("{round}", str(number)).replace("{place}", str(place))
-        for number in numbers
-        for place in range(1, rounds.size_of(number) + 1)
-    ]

@@ -55,7 +55,7 @@ def training_job(outputs: Iterable[str], attempts: Mapping[str, int]) -> Trainin
             return TrainingJob(output, (run,), attempts.get(run.path.parent.name, 1))
         if output.parent.parent.name == rounds.FOLDER and output.stem.isdigit():
             try:
-                run = rounds.run_at(output.parents[2], int(output.parent.name), int(output.stem))
+                run = rounds.run_of_place(output)
             except LaunchError:
                 continue
             return TrainingJob(output, (run,), attempts.get(output.parents[2].name, 1))

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from runferry import admission, executor_guard, rounds
+from runferry import admission, executor_guard
 from runferry import config as configuration
 from runferry.account import given_account, known_accounts, resolve_account
 from runferry.cluster import Cluster, find_cluster
 from runferry.controller import note_start, remove_stale_lock
 from runferry.environment_plan import PlannedEnvironment, plan_environments
-from runferry.errors import ConfigError, RunferryError
+from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
 from runferry.key import put_away
 from runferry.pack_plan import PackPlan, plan_packs
@@ -76,7 +76,7 @@ class Workflow:
             path
             for name in names or self.experiments
             if (planned := self.experiments[name].rounds)
-            for path in rounds.places(planned, pattern.replace("{experiment}", name))
+            for path in planned.places(pattern.replace("{experiment}", name))
         ]
 
     def best_of_needed(self, experiment: str, pattern: str) -> list[str]:
@@ -111,7 +111,7 @@ class Workflow:
     def places_of_round(self, experiment: str, number: int, pattern: str) -> list[str]:
         """Fill `{place}` of `pattern` with each place of a round; none of a round that is not there."""
         planned = self.experiments[experiment].rounds
-        return rounds.places(planned, pattern, number) if planned and number else []
+        return planned.places(pattern, number) if planned and number else []
 
     @property
     def listed(self) -> list[str]:
@@ -165,7 +165,7 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
             online = is_online(checked["wandb"])
             put_away(needed_in_jobs=online and not job_finds_key(checked["wandb"]["base_url"]))
         requests = {name: make_request(experiment, cluster) for name, experiment in made.items()}
-        _refuse_shared_nodes(made, requests)
+        admission.check_rounds(made, requests)
         retries = 0
         if controller:
             remove_stale_lock(_say)
@@ -179,14 +179,6 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
         return Workflow(checked, cluster, made, requests, retries)
     except RunferryError as error:
         _stop(error)
-
-
-def _refuse_shared_nodes(made: Mapping[str, Experiment], requests: Mapping[str, Request]) -> None:
-    for name, experiment in made.items():
-        if experiment.rounds and requests[name].packing.part_of_node:
-            where = f"config: experiments.{name}.resources.gpus"
-            message = f"{where}: found {experiment.gpus} for a bayes sweep, whose runs do not share jobs"
-            raise ConfigError(f"{message}; expected all GPUs of a node, since this site gives whole nodes only")
 
 
 def started() -> None:
