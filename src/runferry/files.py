@@ -75,3 +75,8 @@ def _umask() -> int:
         if line.startswith("Umask:"):
             return int(line.split()[1], 8)
     return 0o022
+
+
+def beside(folder: Path, relative: str) -> Path:
+    """Return the absolute path that is `relative` to a folder, without `..` and without a look at the disk."""
+    return Path(os.path.abspath(folder / relative))  # noqa: PTH100 - resolve() asks the file system

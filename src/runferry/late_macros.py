@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import LaunchError
-from runferry.files import read_json
+from runferry.files import beside, read_json
 from runferry.needs import replace_needs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-# As in runferry.sweep.macros, whose import a job's start need not wait for.
-_ARGUMENTS_FILE = "${args_json_file}"
+    from pathlib import Path
 
 
 def replace_late_macros(
@@ -41,9 +38,10 @@ def replace_late_macros(
     """
     command = list(run["command"])
     for place in run.get("macros", ()):
-        from runferry.sweep.macros import ENVIRONMENT_VARIABLE
+        # Only here: a job's start need not wait for it.
+        from runferry.sweep.macros import ARGUMENTS_FILE, ENVIRONMENT_VARIABLE
 
-        if command[place] == _ARGUMENTS_FILE:
+        if command[place] == ARGUMENTS_FILE:
             command[place] = str(_write(run, "arguments", run["parameters"], node_folder))
         else:
             command[place] = ENVIRONMENT_VARIABLE.sub(lambda match: variables.get(match[1], match[1]), command[place])
@@ -72,7 +70,7 @@ def _write(run: Mapping[str, Any], what: str, content: Any, node_folder: Path) -
 
 
 def _checkpoints(folder: Path, best_file: str, name: str) -> Path:
-    file = Path(os.path.abspath(folder / best_file))  # noqa: PTH100 - no look at the disk
+    file = beside(folder, best_file)
     try:
         best = read_json(file)["run"]
     except (OSError, ValueError, KeyError) as error:

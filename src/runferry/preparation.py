@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.data import MACRO, Item
+from runferry.files import beside
 from runferry.late_macros import replace_late_macros, sweep_variables
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def prepare(
     shared = scratch / SHARED_FOLDER
     command = replace_late_macros(run, folder, variables, shared)
     variables = {**variables, **sweep_variables(run, shared)}
-    record_file = Path(os.path.abspath(folder / run["environment"])) if run.get("environment") else None  # noqa: PTH100 - no look at the disk
+    record_file = beside(folder, run["environment"]) if run.get("environment") else None
     if not items and not run.get("collect"):
         return _in_environment(run, folder, Prepared(command, variables), scratch, record_file)
     from runferry.stage import Staging

@@ -123,3 +123,15 @@ def find_run_folders(path: Path) -> list[RunFolder]:
         message = f"{path}: no run in it (no run.json); expected results/, an experiment's folder or a run's"
         raise ConfigError(message)
     return [RunFolder(folder) for folder in found]
+
+
+def listed_runs(experiment: Path) -> list[str]:
+    """Return the ids of an experiment's runs, in the order of its table, `runs.tsv`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no table.
+    """
+    lines = (experiment / "runs.tsv").read_text().splitlines()[1:]
+    return [line.partition("\t")[0] for line in lines]

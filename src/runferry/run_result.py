@@ -10,7 +10,7 @@ from runferry.attempt import UNDER_WAY
 from runferry.errors import ConfigError, LaunchError, SegmentError
 from runferry.files import write_json
 from runferry.json_values import is_mapping
-from runferry.run_folder import RunFolder
+from runferry.run_folder import RunFolder, listed_runs
 from runferry.segment import history, read_segment
 from runferry.under_way import last_attempt
 
@@ -113,8 +113,7 @@ def runs_of(experiment: Path) -> list[str]:
         When there is no table.
     """
     try:
-        lines = (experiment / "runs.tsv").read_text().splitlines()[1:]
+        return listed_runs(experiment)
     except FileNotFoundError as error:
         message = f"{experiment}: no runs.tsv in it; expected an experiment's folder, as in results/<experiment>"
         raise ConfigError(message) from error
-    return [line.partition("\t")[0] for line in lines]

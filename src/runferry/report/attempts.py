@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from runferry.accounting import JobUsage
     from runferry.report.data import RunReport
 
+NOTHING = "\N{EN DASH}"
+"""Stands where there is nothing to say."""
 _SPARE = 1.25
 """What is suggested is that much more than the most that was used: the next run may need more."""
 _WORTHWHILE = 0.75
@@ -184,7 +186,7 @@ def suggestions(runs: Sequence[RunReport]) -> list[str]:
 def duration(seconds: float | None) -> str:
     """Write a duration as a person would."""
     if seconds is None:
-        return "\N{EN DASH}"
+        return NOTHING
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -197,7 +199,7 @@ def duration(seconds: float | None) -> str:
 def size(count: float | None) -> str:
     """Write a number of bytes as a person would."""
     if count is None:
-        return "\N{EN DASH}"
+        return NOTHING
     for unit, power in (("GiB", 30), ("MiB", 20)):
         if count >= 2**power:
             return f"{count / 2**power:.{1 if count < 100 * 2**power else 0}f} {unit}"

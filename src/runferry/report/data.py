@@ -13,7 +13,7 @@ from runferry.json_values import is_list, is_mapping
 from runferry.report.attempts import AttemptReport, add_usage, ending, moment, report_attempt
 from runferry.report.measurements import read_measurements
 from runferry.report.sampling import Curve, Curves, SystemCurve, counts_up, is_number, metric_order
-from runferry.run_folder import RunFolder
+from runferry.run_folder import RunFolder, listed_runs
 from runferry.segment import Segment, read_segment
 
 if TYPE_CHECKING:
@@ -179,10 +179,9 @@ def _run_ids(experiment_folder: Path) -> tuple[list[str], set[str]]:
         message = f"{experiment_folder}: no run in it; expected an experiment's, as in results/<experiment>"
         raise ConfigError(message)
     try:
-        lines = (experiment_folder / "runs.tsv").read_text().splitlines()[1:]
+        listed = [name for name in listed_runs(experiment_folder) if name in folders]
     except FileNotFoundError:
-        lines = []
-    listed = [name for name in (line.partition("\t")[0] for line in lines) if name in folders]
+        listed = []
     return [*listed, *sorted(folders - set(listed))], set(listed)
 
 

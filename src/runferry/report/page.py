@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from runferry.report.attempts import duration, suggestions
+from runferry.report.attempts import NOTHING, duration, suggestions
 from runferry.report.colours import DARK_RAMP, LIGHT_RAMP, Colours, choose_colours, text_of, unique_names
 from runferry.report.importance import LEAST_RUNS, importances
 from runferry.report.sampling import is_number
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from runferry.report.data import ExperimentReport, RunReport
 
-_NOTHING = "\N{EN DASH}"
 _STATES = ("finished", "running", "failed", "not started")
 _SCRIPTS = ("state.js", "scale.js", "chart.js", "coordinates.js", "page.js")
 _MOST_OUTCOMES = 40
@@ -236,7 +235,7 @@ def _numbers(values: Sequence[float | None]) -> list[Cell]:
     cells: list[Cell] = []
     for value in values:
         if value is None:
-            cells.append(Cell(_NOTHING, number=True))
+            cells.append(Cell(NOTHING, number=True))
         elif not math.isfinite(value):
             cells.append(Cell("NaN" if math.isnan(value) else "\u221e" if value > 0 else "\u2212\u221e", number=True))
         else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from runferry.report.attempts import AttemptReport, duration, size
+from runferry.report.attempts import NOTHING, AttemptReport, duration, size
 from runferry.report.measurements import GPU_MEMORY, GPU_USE
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runferry.report.data import ExperimentReport, RunReport
-
-_NOTHING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,9 @@ def _used(run: RunReport) -> dict[str, str]:
     return {
         "time": time,
         "memory": memory,
-        "cpu": duration(sum(cpu)) if cpu else _NOTHING,
-        "gpu_use": f"{use.mean:.0f} %" if use else _NOTHING,
-        "gpu_memory": f"{held.peak:.0f} %" if held else _NOTHING,
+        "cpu": duration(sum(cpu)) if cpu else NOTHING,
+        "gpu_use": f"{use.mean:.0f} %" if use else NOTHING,
+        "gpu_memory": f"{held.peak:.0f} %" if held else NOTHING,
     }
 
 
