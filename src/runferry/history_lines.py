@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from runferry.json_values import decode_or_keep, is_list, is_mapping
+from runferry.json_values import decode_or_keep, is_list, is_mapping, set_at
 from runferry.segment_records import history_records
 from runferry.wandb_messages import path_of
 
@@ -42,13 +42,7 @@ def row_of(record: Any) -> dict[str, Any]:
 
 def set_item(tree: dict[str, Any], item: Any) -> None:
     """Set in `tree` what an item of a history, summary or config record says, nested keys nested."""
-    *above, key = path_of(item)
-    node = tree
-    for name in above:
-        if not is_mapping(node.get(name)):
-            node[name] = {}
-        node = node[name]
-    node[key] = decode_or_keep(item.value_json)
+    set_at(tree, path_of(item), decode_or_keep(item.value_json))
 
 
 def _plain(value: Any) -> Any:

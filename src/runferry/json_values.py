@@ -19,6 +19,17 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+def set_at(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Set a value in mappings inside one another; what is no mapping on the way is replaced by one."""
+    *above, key = path
+    for name in above:
+        inner = tree.get(name)
+        if not is_mapping(inner):
+            inner = tree[name] = {}
+        tree = inner
+    tree[key] = value
+
+
 def decode_all(texts: Sequence[str]) -> list[Any]:
     """Decode JSON texts, each as `decode_or_keep` does; one call for all is several times faster than one each."""
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
-from runferry.json_values import decode_all
+from runferry.json_values import decode_all, set_at
 from runferry.wandb_messages import parser, path_of
 
 if TYPE_CHECKING:
@@ -112,12 +112,7 @@ def tree(texts: dict[KeyPath, str]) -> dict[str, Any]:
     """Decode JSON texts, and put nested keys into one another."""
     root: dict[str, Any] = {}
     for path, value in zip(texts, decode_all(list(texts.values())), strict=True):
-        node = root
-        for key in path[:-1]:
-            if not isinstance(node.get(key), dict):
-                node[key] = {}
-            node = node[key]
-        node[path[-1]] = value
+        set_at(root, path, value)
     return root
 
 
