@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from runferry.commands import Commands
 
+DEBUG = "RUNFERRY_DEBUG"
+"""Set to anything but 0 it is the same as `--debug`, also for the commands that a rule types."""
 INTERRUPTED = 130
 """What a shell calls the exit code of a command that Ctrl-C ended."""
 
@@ -40,10 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["sync"]:
         words[1:1] = shlex.split(os.environ.get(SYNC_OPTIONS, ""))
     given = parser.parse_args(words)
+    debug = given.debug or os.environ.get(DEBUG, "") not in {"", "0"}
     try:
         return given.command(given)
     except RunferryError as error:
-        if given.debug:
+        if debug:
             traceback.print_exc()
         _say(str(error))
         return error.exit_code
@@ -52,10 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         # A full disk or a folder without permission is the user's to mend, not a defect.
-        if given.debug:
+        if debug:
             traceback.print_exc()
         where = f"{error.filename}: " if error.filename else ""
         _say(f"{where}{error.strerror or error}")
+        return 1
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one line
+        if debug:
+            traceback.print_exc()
+        first_line = str(error).partition("\n")[0]
+        _say(
+            f"a defect of runferry's: found {type(error).__name__}: {first_line}, expected no such error; "
+            f"for the traceback, to be attached to an issue, type: runferry --debug {shlex.join(words)}"
+        )
         return 1
 
 
@@ -66,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The whole pipeline is a Snakemake workflow: snakemake --profile profiles/local",
     )
     parser.add_argument("--version", action="version", version=f"runferry {__version__}")
-    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    parser.add_argument("--debug", action="store_true", help=f"show a traceback with an error (or set {DEBUG}=1)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_launch(commands)
     _add_sync(commands)
