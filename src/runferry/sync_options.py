@@ -24,16 +24,11 @@ def set_options(results: Path, options: Sequence[str]) -> None:
 
 
 def options_for(words: Iterable[str]) -> list[str]:
-    """Return the options that hold for the first of these words that is a path in a results folder; none without one."""
+    """Return the options of the results folder that the first path among these words is in; none without one."""
     given = _given()
-    if not given:
-        return []
-    for word in words:
-        path = Path(word).resolve()
-        for folder in (path, *path.parents):
-            if str(folder) in given:
-                return given[str(folder)]
-    return []
+    paths = [Path(word).resolve() for word in words] if given else []
+    folders = (str(folder) for path in paths for folder in (path, *path.parents))
+    return next((given[folder] for folder in folders if folder in given), [])
 
 
 def _given() -> dict[str, list[str]]:

@@ -58,5 +58,7 @@ def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> Traini
                 pack = read_pack(output.parent)
             except ConfigError:
                 continue
-            return TrainingJob(output, tuple(run_folders(output.parent, pack)), attempts.get(output.parents[2].resolve(), 1))
+            return TrainingJob(
+                output, tuple(run_folders(output.parent, pack)), attempts.get(output.parents[2].resolve(), 1)
+            )
     return None

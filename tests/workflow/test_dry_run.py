@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import virtualenv
 
-from conftest import ROOT
 
 def test_every_run_is_trained_and_synced_and_there_is_a_report(project, grid):
     project.configure({"a": {"sweep": grid(3)}, "b": {"sweep": grid(2)}})

@@ -86,13 +86,6 @@ def test_from_a_folder_with_other_names_and_other_paths(project, grid):
     _assert_trained(project, snakefile)
 
 
-def test_from_a_bare_repository(project, grid, repository):
-    source = f'gitfile("{repository}", path="workflow/Snakefile", tag="v0.1.0")'
-    snakefile = _foreign(project, source, _training(grid))
-    assert project.planned(snakefile=snakefile) == PLANNED
-    _assert_trained(project, snakefile)
-
-
 def test_from_a_git_url(project, grid, repository):
     # git itself is told that this URL is the repository on this machine: Snakemake clones it as it would any other.
     home = project.environment["HOME"]
@@ -120,7 +113,7 @@ def test_what_is_wrong_with_its_config_is_one_line(project, grid):
 
 
 def _submitted(project, slurm, snakefile, profile: dict) -> tuple[list[list[str]], str]:
-    """Have the foreign workflow's own profile submit; the stub's jobs have failed at once. Returns the calls, and what was said."""
+    """Have the foreign workflow's own profile submit; returns its calls of sbatch, and what it said."""
     project.write("profile/config.yaml", yaml.safe_dump(profile))
     project.environment |= slurm.variables | {"STUB_ACCOUNTS": "def-lab_cpu def-lab_gpu"}
     command = project.snakemake_command(snakefile, profile=False)
