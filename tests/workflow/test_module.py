@@ -136,13 +136,13 @@ def test_a_foreign_profile_sets_resources_of_the_renamed_rules_and_the_rest_foll
         line = " ".join(call)
         assert "rule_training_train_wildcards_a_" in line
         assert "--gpus=a100:1" in line
-        assert "--account=def-lab_gpu" in line
-        assert "--time=99" in line
+        assert "-A def-lab_gpu" in line
+        assert "-t 99" in line
     # The words of the guard: it knows that the renamed rule trains.
     assert "It never began to train." in said
 
 
-def test_of_two_modules_each_keeps_its_own_attempts(project, grid, tmp_path):
+def test_the_trainings_of_two_modules_are_all_submitted_and_all_guarded(project, grid, tmp_path):
     slurm = make_stub(tmp_path / "slurm")
     training = _training(grid, cluster="narval", account="def-lab")
     project.write("host.yaml", yaml.safe_dump({"training": training, "other": training}))
