@@ -28,7 +28,7 @@ def options_for(words: Iterable[str]) -> list[str]:
     given = _given()
     paths = [Path(word).resolve() for word in words] if given else []
     folders = (str(folder) for path in paths for folder in (path, *path.parents))
-    return next((given[folder] for folder in folders if folder in given), [])
+    return next((given[folder] for folder in folders if folder in given), list[str]())
 
 
 def _given() -> dict[str, list[str]]:
