@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -18,7 +17,7 @@ from runferry.environment_commands import add_environment_commands
 from runferry.errors import ConfigError, RunferryError
 from runferry.pack_commands import add_pack_commands
 from runferry.run_folder import RunFolder, find_run_folders
-from runferry.sync_options import SYNC_OPTIONS
+from runferry.sync_options import options_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["sync"]:
-        words[1:1] = shlex.split(os.environ.get(SYNC_OPTIONS, ""))
+        words[1:1] = options_for(words[1:])
     given = parser.parse_args(words)
     debug = given.debug or os.environ.get(DEBUG, "") not in {"", "0"}
     try:

@@ -1,4 +1,35 @@
 """How the workflow says once what every `runferry sync` of its own shall do."""
 
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 SYNC_OPTIONS = "RUNFERRY_SYNC_OPTIONS"
-"""A variable with options of `runferry sync` that hold where the command line does not say otherwise."""
+"""A variable with options of `runferry sync` that hold where the command line does not say otherwise: a JSON mapping of
+results folders, since a workflow may use this one as a module several times, to the options of each."""
+
+
+def set_options(results: Path, options: Sequence[str]) -> None:
+    """Have every `runferry sync` that this process starts for runs below `results` take these options.
+
+    A variable and no rule's param: a changed deadline would make Snakemake remove every receipt and sync again.
+    """
+    os.environ[SYNC_OPTIONS] = json.dumps({**_given(), str(results.resolve()): list(options)})
+
+
+def options_for(words: Iterable[str]) -> list[str]:
+    """Return the options of the results folder that the first path among these words is in; none without one."""
+    given = _given()
+    paths = [Path(word).resolve() for word in words] if given else []
+    folders = (str(folder) for path in paths for folder in (path, *path.parents))
+    return next((given[folder] for folder in folders if folder in given), list[str]())
+
+
+def _given() -> dict[str, list[str]]:
+    return json.loads(os.environ.get(SYNC_OPTIONS) or "{}")

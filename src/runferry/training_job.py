@@ -39,7 +39,7 @@ class TrainingJob:
         return self.done_file.exists()
 
 
-def training_job(outputs: Iterable[str], attempts: Mapping[str, int]) -> TrainingJob | None:
+def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> TrainingJob | None:
     """Say what the job with these outputs trains; None for one that does not train.
 
     Parameters
@@ -47,22 +47,25 @@ def training_job(outputs: Iterable[str], attempts: Mapping[str, int]) -> Trainin
     outputs
         As Snakemake has them: by these a job is known, whatever another workflow calls its rule.
     attempts
-        How many jobs a run may have, by experiment.
+        How many jobs a run may have, by the experiment's folder: a workflow that uses this one several times may have
+        experiments of one name.
     """
     for output in map(Path, outputs):
         run = RunFolder(output.parent)
         if output == run.path / "trained.json" and run.run_file.exists():
-            return TrainingJob(output, (run,), attempts.get(run.path.parent.name, 1))
+            return TrainingJob(output, (run,), attempts.get(run.path.parent.resolve(), 1))
         if output.parent.parent.name == rounds.FOLDER and output.stem.isdigit():
             try:
                 run = rounds.run_of_place(output)
             except LaunchError:
                 continue
-            return TrainingJob(output, (run,), attempts.get(output.parents[2].name, 1))
+            return TrainingJob(output, (run,), attempts.get(output.parents[2].resolve(), 1))
         if output == done_file(output.parent):
             try:
                 pack = read_pack(output.parent)
             except ConfigError:
                 continue
-            return TrainingJob(output, tuple(run_folders(output.parent, pack)), attempts.get(output.parents[2].name, 1))
+            return TrainingJob(
+                output, tuple(run_folders(output.parent, pack)), attempts.get(output.parents[2].resolve(), 1)
+            )
     return None

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 STOP_SECONDS = 30.0
 """For requests that are under way to end."""
 
-_started: subprocess.Popen[bytes] | None = None
+# By results folder: a workflow may use this one as a module several times.
+_started: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 def start(results: Path, log: Path, interval: float) -> None:
@@ -29,13 +30,12 @@ def start(results: Path, log: Path, interval: float) -> None:
     interval
         Seconds between two looks.
     """
-    global _started  # noqa: PLW0603 - Snakemake calls start and stop, and keeps nothing for them in between
     results.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     words = ["sync", "--watch", "--running-only", f"--interval={interval}", f"--with-process={os.getpid()}"]
     with log.open("ab") as stream:
         # A session of its own: a Ctrl-C in the terminal is for Snakemake, which says what becomes of the jobs.
-        _started = subprocess.Popen(
+        _started[results] = subprocess.Popen(
             [sys.executable, "-m", "runferry", *words, str(results)],
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -44,10 +44,9 @@ def start(results: Path, log: Path, interval: float) -> None:
         )
 
 
-def stop() -> None:
-    """Stop what `start` has started, if it has; nothing is lost by it."""
-    global _started
-    process, _started = _started, None
+def stop(results: Path) -> None:
+    """Stop what `start` has started for a results folder, if it has; nothing is lost by it."""
+    process = _started.pop(results, None)
     if process is None:
         return
     process.terminate()

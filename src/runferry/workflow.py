@@ -6,7 +6,6 @@ The only module that knows that it is called by Snakemake; it does not import it
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from runferry.key import put_away
 from runferry.pack_plan import PackPlan, plan_packs
 from runferry.request import Request, make_request
 from runferry.server import job_finds_key
-from runferry.sync_options import SYNC_OPTIONS
+from runferry.sync_options import set_options
 from runferry.training_job import training_job
 from runferry.wandb_mode import is_online
 
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 
 _NO_PARTITION = "runferry-names-none"
 """The name of no partition; see `_name_no_partition`."""
+# What each use of the workflow in this process has said: a foreign workflow may use it as a module several times.
+_attempts: dict[Path, int] = {}
 
 
 @dataclass(frozen=True)
@@ -128,14 +129,19 @@ class Workflow:
 
 
 def check_config_file(file: str) -> None:
-    """Refuse a malformed config file, with line and column, before Snakemake reads it; a missing one is left to it."""
+    """Refuse a malformed config file, with line and column, before Snakemake reads it; a missing one is left to it.
+
+    Not for a module: there the config comes from the workflow that uses it, and a file of that name is its own.
+    """
     try:
         configuration.check_yaml(Path(file))
     except RunferryError as error:
         _stop(error)
 
 
-def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True, jobs: int | None = None) -> Workflow:
+def load(
+    config: Mapping[str, Any], schema_file: str, results: Path, *, controller: bool = True, jobs: int | None = None
+) -> Workflow:
     """Check the config and make the experiments, or end Snakemake with one line that says what to mend.
 
     Parameters
@@ -144,6 +150,8 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
         Snakemake's merged config.
     schema_file
         The path of `config.schema.yaml`, from `workflow.source_path`.
+    results
+        The folder of the experiments.
     controller
         Whether this is the Snakemake that a person started, not one inside a job: only there Slurm is asked for
         accounts, and only there a job is refused.
@@ -156,9 +164,10 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
         cluster = find_cluster(configuration.cluster_name(checked))
         if controller and cluster.retired:
             _say_retired(cluster)
-        _name_no_partition(asked=controller and cluster.slurm)
+        if cluster.slurm:
+            _name_no_partition(asked=controller)
         admission.check_mode(checked["wandb"], cluster)
-        _set_sync_options(checked["sync"])
+        set_options(results, _sync_options(checked["sync"]))
         made = experiments_of(checked)
         if controller and cluster.slurm:
             # Before anything is submitted: a job gets a copy of this process's variables.
@@ -169,7 +178,7 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
         retries = 0
         if controller:
             remove_stale_lock(_say)
-            retries = _guard(made, cluster)
+            retries = _guard(results, made, cluster)
             admission.check_times(made.values(), cluster)
             admission.check_cap(jobs, cluster)
             # Elsewhere, as for a dry run on a laptop, this folder is not the one that jobs will be submitted from.
@@ -198,12 +207,12 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
     return experiments({**config, "wandb": admission.wandb_of_runs(config["wandb"], cluster)})
 
 
-def _guard(made: Mapping[str, Experiment], cluster: Cluster) -> int:
+def _guard(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
     """Have runferry decide what becomes of training jobs; return how often one may be started again at most."""
-    attempts = {name: experiment.attempts for name, experiment in made.items()}
-    if not cluster.slurm or not executor_guard.install(lambda job: training_job(job.output, attempts), _say):
+    _attempts.update({(results / name).resolve(): experiment.attempts for name, experiment in made.items()})
+    if not cluster.slurm or not executor_guard.install(lambda job: training_job(job.output, _attempts), _say):
         return 0
-    return max(attempts.values()) - 1
+    return max(experiment.attempts for experiment in made.values()) - 1
 
 
 def _paid(requests: Mapping[str, Request], config: Mapping[str, Any], cluster: Cluster) -> dict[str, Request]:
@@ -245,17 +254,14 @@ def _name_no_partition(*, asked: bool) -> None:
         del os.environ["SINFO_PARTITION"]
 
 
-def _set_sync_options(section: Mapping[str, Any]) -> None:
-    """Tell the rules' `runferry sync` what the config says, by a variable.
-
-    As a rule's param, a changed deadline would make Snakemake remove every receipt and sync again.
-    """
+def _sync_options(section: Mapping[str, Any]) -> list[str]:
+    """Word what the config says of syncing as options of `runferry sync`."""
     options = [f"--deadline={60 * configuration.minutes(section['deadline'])}", f"--parallel={section['parallel']}"]
     if section["accept_missing"]:
         options.append("--accept-missing")
     if section["sweeps"]:
         options.append("--sweeps")
-    os.environ[SYNC_OPTIONS] = shlex.join(options)
+    return options
 
 
 def _put_on_path() -> None:

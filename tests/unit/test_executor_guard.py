@@ -79,7 +79,7 @@ def world(tmp_path, monkeypatch):
     sys.modules[executor_guard.PLUGIN].Executor = plugin
     monkeypatch.setattr(executor_guard, "SUBMISSION_PAUSE", 0.05)
     said: list[str] = []
-    assert executor_guard.install(lambda job: training_job(job.output, {"a": 3}), said.append)
+    assert executor_guard.install(lambda job: training_job(job.output, {run.parent: 3}), said.append)
     job = SimpleNamespace(
         name="train", output=[str(run / "trained.json")], wildcards=["a", "run1"], attempt=1, restart_times=2
     )

@@ -8,32 +8,6 @@ from pathlib import Path
 import pytest
 import virtualenv
 
-from conftest import ROOT
-
-MODULE = """
-configfile: "config/host.yaml"
-
-module training:
-    snakefile: "{root}/workflow/Snakefile"
-    config: config["training"]
-    pathvars:
-        results="out/runs",
-        logs="out/logs",
-
-use rule * from training as training_*
-
-rule all:
-    default_target: True
-    localrule: True
-    input: rules.training_all.input, "evaluated.txt"
-
-rule evaluate:
-    localrule: True
-    input: rules.training_train_all.input
-    output: "evaluated.txt"
-    shell: "cat {{input}} > {{output}}"
-"""
-
 
 def test_every_run_is_trained_and_synced_and_there_is_a_report(project, grid):
     project.configure({"a": {"sweep": grid(3)}, "b": {"sweep": grid(2)}})
@@ -123,26 +97,6 @@ def test_the_plan_can_be_drawn(project, grid, arguments):
     assert done.returncode == 0
     assert "train" in done.stdout
     assert done.stdout.startswith(("digraph", "---", "flowchart"))
-
-
-def test_as_a_module_in_a_workflow_of_its_own(project, grid):
-    training = {"cluster": "local", "wandb": {"project": "p"}, "experiments": {"a": {"sweep": grid(2)}}}
-    project.write("config/host.yaml", json.dumps({"training": training, "something": "else"}))
-    snakefile = project.write("Snakefile", MODULE.format(root=ROOT))
-    planned = project.planned(snakefile=snakefile)
-    assert planned == {
-        "training_runs": 1,
-        "training_train": 2,
-        "training_sync": 2,
-        "training_report": 1,
-        "evaluate": 1,
-        "all": 1,
-    }
-    done = project.snakemake("evaluated.txt", snakefile=snakefile)
-    assert done.returncode == 0, done.stderr
-    assert (project.folder / "evaluated.txt").read_text().count('"attempt"') == 2
-    assert len(list((project.folder / "out" / "runs" / "a").glob("*/trained.json"))) == 2
-    assert not (project.folder / "results").exists()
 
 
 @pytest.mark.parametrize(

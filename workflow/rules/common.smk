@@ -4,22 +4,25 @@ from pathlib import Path
 from runferry import watching
 from runferry import workflow as runferry_workflow
 
-runferry_workflow.check_config_file("config/config.yaml")
+# As a module, this has the config that the workflow above gives it, and a config/config.yaml is that one's own.
+if workflow.modifier.is_main_snakefile():
+    runferry_workflow.check_config_file("config/config.yaml")
 
 
 configfile: "config/config.yaml"
 
 
+RESULTS = Path(workflow.pathvars.apply("<results>"))
 plan = runferry_workflow.load(
     config,
     workflow.source_path("../schemas/config.schema.yaml"),
+    RESULTS,
     controller=workflow.is_main_process,
     jobs=workflow.resource_settings.nodes,
 )
 # As Snakemake's own validate() does: scripts and jobs see the defaults too.
 config.update(plan.config)
 
-RESULTS = Path(workflow.pathvars.apply("<results>"))
 packs = plan.packs(RESULTS, controller=workflow.is_main_process)
 EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]
 
@@ -137,4 +140,4 @@ def start_watching():
 
 def stop_watching():
     """End it again; what it has not sent is for the sync."""
-    watching.stop()
+    watching.stop(RESULTS)
