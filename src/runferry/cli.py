@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from runferry import __version__
 from runferry.commands_housekeeping import add_housekeeping
+from runferry.commands_plan import add_plan
 from runferry.commands_watch import add_watch_options, watch
 from runferry.environment_commands import add_environment_commands
 from runferry.errors import ConfigError, RunferryError
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"runferry {__version__}")
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_plan(commands)
     _add_launch(commands)
     _add_sync(commands)
     _add_report(commands)
