@@ -1,3 +1,4 @@
+import os
 import shlex
 from pathlib import Path
 
@@ -64,29 +65,19 @@ def environment_of_pack(wildcards):
     return [str(RESULTS / "environments" / f"{name}.json")] if name else []
 
 
-def settles(path, wildcards):
-    """An input of a run's training that never trains it again: what is trained stays trained.
+def needs_of_run(wildcards):
+    """The table of an experiment's runs, with which every run.json is written, and the record of its environment, if any.
 
-    Ancient only once the run is trained: below a job that has to run, Snakemake (9.17 to 9.27) overlooks outputs that are
-    missing behind an ancient input.
+    They never train a run again: what is trained stays trained. Ancient only once the run is trained: below a job that
+    has to run, Snakemake (9.17 to 9.27) overlooks outputs that are missing behind an ancient input. One function, because
+    each costs a dry run of thousands of runs a second.
     """
-    trained = RESULTS / wildcards.experiment / wildcards.run / "trained.json"
-    return ancient(path) if trained.exists() else path
-
-
-def runs_of_experiment(wildcards):
-    """The table of an experiment's runs, with which every run.json is written."""
-    return settles(str(RESULTS / wildcards.experiment / "runs.tsv"), wildcards)
-
-
-def environment_of_experiment(wildcards):
-    """The record of the environment that an experiment's runs need; none where commands run with the PATH as it is."""
-    name = plan.experiments[wildcards.experiment].environment
-    return (
-        [settles(str(RESULTS / "environments" / f"{name}.json"), wildcards)]
-        if name
-        else []
-    )
+    folder = f"{RESULTS}/{wildcards.experiment}"
+    needed = [f"{folder}/runs.tsv"]
+    if name := plan.experiments[wildcards.experiment].environment:
+        needed.append(f"{RESULTS}/environments/{name}.json")
+    trained = os.path.exists(f"{folder}/{wildcards.run}/trained.json")
+    return [ancient(path) for path in needed] if trained else needed
 
 
 def carry_what_is_there():
