@@ -4,8 +4,8 @@ Prints JSON lines:
 
     {"name": ..., "ours": ..., "other": ..., "ratio": ours / other, "limit": the ratio to stay under}
 
-The other is, of dry runs and starts, a bare Snakefile with as many rules and the same jobs, without parameters, resources or
-logs, under the same profile (user and system CPU seconds: least of the repetitions, taken in turns); of the controller,
+The other is, of dry runs and starts, a bare Snakefile with as many rules and the same jobs, without parameters,
+resources or logs, under the same profile (user and system CPU seconds: least of the repetitions, taken in turns); of the controller,
 what a site or the project's own budget allows. The controller's CPU is that of Snakemake and all that it starts on the
 login side, orphans and sync included; its memory is the most that these processes had at once (PSS).
 
@@ -22,6 +22,7 @@ import ctypes
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ import psutil
 import yaml
 from sync import PR_SET_CHILD_SUBREAPER, SNAKEMAKE, clean_environment, measured, report, say
 
+from runferry.slurm import queued_jobs
 from runferry.standin import running_process
 
 if TYPE_CHECKING:
@@ -193,7 +195,7 @@ def idle(folder: Path, _: argparse.Namespace) -> None:
     command = [*SNAKEMAKE[:5], *NARVAL, "train_all"]
     with (project / "snakemake.log").open("w") as log:
         process = subprocess.Popen(command, cwd=project, stdout=log, stderr=log)
-        while running_jobs() < 100:
+        while running_jobs(project) < 100:
             if process.poll() is not None:
                 sys.exit((project / "snakemake.log").read_text())
             time.sleep(5)
@@ -201,8 +203,8 @@ def idle(folder: Path, _: argparse.Namespace) -> None:
         time.sleep(60 * MINUTES_IDLE)
         used = (cpu_of(process.pid) - before) * 60 / MINUTES_IDLE
         report(f"an hour with 100 jobs running, from {MINUTES_IDLE} minutes, CPU s beside 10", used, 10.0, 1.0)
-        process.terminate()
-        subprocess.run(["scancel", "--user", str(os.getuid()), "--name", run_name(project)], check=False)
+        # As Ctrl-C: it cancels its jobs, and no others.
+        process.send_signal(signal.SIGINT)
         process.wait()
 
 
@@ -259,10 +261,9 @@ def cpu_seconds(command: Sequence[str], project: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def running_jobs() -> int:
-    """Count the user's running jobs."""
-    done = subprocess.run(["squeue", "--noheader", "--states=R"], check=True, capture_output=True, text=True)
-    return len(done.stdout.splitlines())
+def running_jobs(project: Path) -> int:
+    """Count the running jobs that were submitted from a folder."""
+    return sum(job.state == "RUNNING" and job.folder == str(project) for job in queued_jobs() or ())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runferry.files import read_json, write_atomically
 
@@ -52,7 +52,7 @@ def _plan(given: argparse.Namespace) -> int:
     return 1 if record["plan"]["refusals"] else 0
 
 
-def _ask_snakemake(given: argparse.Namespace) -> dict[str, object] | int:
+def _ask_snakemake(given: argparse.Namespace) -> dict[str, Any] | int:
     """Have Snakemake read profile and config as at a start; return the plan's record, or the exit code of an error."""
     from runferry.plan.record import VARIABLE
 

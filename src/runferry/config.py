@@ -204,7 +204,7 @@ def _expected(schema: Mapping[str, Any]) -> str:
 
 
 def _load_strictly(text: str) -> Any:
-    """Load YAML with libyaml where it is there, a tenth of the time; what it refuses is PyYAML's own loader's to explain."""
+    """Load YAML with libyaml where it is there, a tenth of the time; what it refuses PyYAML's own loader explains."""
     if loader := _FAST_LOADER:
         with suppress(yaml.YAMLError):
             return yaml.load(text, loader)
@@ -233,6 +233,4 @@ class _StrictLoader(_UniqueKeys, yaml.SafeLoader):
     """PyYAML's safe loader with unique keys."""
 
 
-_FAST_LOADER: Any = (
-    type("_FastLoader", (_UniqueKeys, yaml.CSafeLoader), {}) if hasattr(yaml, "CSafeLoader") else None
-)
+_FAST_LOADER: Any = type("_FastLoader", (_UniqueKeys, yaml.CSafeLoader), {}) if hasattr(yaml, "CSafeLoader") else None

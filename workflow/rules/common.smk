@@ -24,12 +24,17 @@ RESULTS = Path(workflow.pathvars.apply("<results>"))
 packs = plan.packs(RESULTS, controller=workflow.is_main_process)
 if workflow.is_main_process:
     # The first lines of a dry run and of a real start; nothing where --quiet all is given.
-    plan.show(packs, quiet="ALL" in {kind.name for kind in workflow.output_settings.quiet or ()})
+    plan.show(
+        packs,
+        quiet="ALL" in {kind.name for kind in workflow.output_settings.quiet or ()},
+    )
 EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]
 
 
 wildcard_constraints:
     experiment="[A-Za-z0-9][A-Za-z0-9_.-]*",
+    round="[1-9][0-9]*",
+    place="[1-9][0-9]*",
     run="[0-9a-v]{12}",
     pack="[0-9a-v]{12}",
     environment="[A-Za-z0-9][A-Za-z0-9_.-]*",
@@ -65,19 +70,61 @@ def environment_of_pack(wildcards):
     return [str(RESULTS / "environments" / f"{name}.json")] if name else []
 
 
-def needs_of_run(wildcards):
-    """The table of an experiment's runs, with which every run.json is written, and the record of its environment, if any.
+def settles(paths, wildcards):
+    """Inputs of a run's training that never train it again: what is trained stays trained.
 
-    They never train a run again: what is trained stays trained. Ancient only once the run is trained: below a job that
-    has to run, Snakemake (9.17 to 9.27) overlooks outputs that are missing behind an ancient input. One function, because
-    each costs a dry run of thousands of runs a second.
+    Ancient only once the run is trained: below a job that has to run, Snakemake (9.17 to 9.27) overlooks outputs that are
+    missing behind an ancient input.
     """
     folder = f"{RESULTS}/{wildcards.experiment}"
-    needed = [f"{folder}/runs.tsv"]
-    if name := plan.experiments[wildcards.experiment].environment:
-        needed.append(f"{RESULTS}/environments/{name}.json")
-    trained = os.path.exists(f"{folder}/{wildcards.run}/trained.json")
-    return [ancient(path) for path in needed] if trained else needed
+    if hasattr(wildcards, "place"):
+        done = f"{folder}/rounds/{wildcards.round}/{wildcards.place}.json"
+    else:
+        done = f"{folder}/{wildcards.run}/trained.json"
+    return [ancient(path) for path in paths] if os.path.exists(done) else paths
+
+
+def results_needed(wildcards):
+    """Which of the runs of each experiment that one needs is the best."""
+    return plan.best_of_needed(
+        wildcards.experiment, f"{RESULTS}/{{experiment}}/best.json"
+    )
+
+
+def needs_of_round(wildcards):
+    """What a run of a round needs besides the round: the record of its environment, if any, and others' results."""
+    return settles(
+        [*environment_of_pack(wildcards), *results_needed(wildcards)], wildcards
+    )
+
+
+def needs_of_run(wildcards):
+    """What a run needs: the table of its experiment's runs, with which every run.json is written, and as `needs_of_round`.
+
+    One function: each that Snakemake calls costs a dry run of 5,000 runs a quarter of a second.
+    """
+    runs = f"{RESULTS}/{wildcards.experiment}/runs.tsv"
+    return settles(
+        [runs, *environment_of_pack(wildcards), *results_needed(wildcards)], wildcards
+    )
+
+
+def ends_of_experiment(wildcards):
+    """What says that every run of an experiment has ended, of which the best is to be found."""
+    return plan.ends(
+        wildcards.experiment,
+        run=str(RESULTS / "{experiment}" / "{run}" / "trained.json"),
+        place=str(RESULTS / "{experiment}" / "rounds" / "{round}" / "{place}.json"),
+    )
+
+
+def ends_of_round(wildcards, before=0):
+    """What says that every run of a round, or of the one `before` it, has ended; none before the first."""
+    number = int(wildcards.round) - before
+    folder = RESULTS / wildcards.experiment / "rounds" / str(number)
+    return plan.places_of_round(
+        wildcards.experiment, number, str(folder / "{place}.json")
+    )
 
 
 def carry_what_is_there():

@@ -7,7 +7,18 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from runferry.plan.runs import DONE, FAILED, RUNNING, STATES, UNSYNCED, WAITING, PlannedRun, files_and_bytes, states_of
+from runferry.plan.runs import (
+    DONE,
+    FAILED,
+    RUNNING,
+    STATES,
+    UNSYNCED,
+    WAITING,
+    PlannedRun,
+    files_and_bytes,
+    places_of,
+    states_of,
+)
 from runferry.wandb_mode import is_online
 
 if TYPE_CHECKING:
@@ -15,13 +26,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry.cluster import Cluster
-    from runferry.experiment import Experiment
+    from runferry.experiment import Experiment, Rounds
     from runferry.pack_plan import PackPlan
     from runferry.request import Request
 
 FILES_OF_RUN, BYTES_OF_RUN = 27, 25_000
-"""What a run leaves in its folder, folders and links counted, where none is there to be measured: of a training that logs
-ten rows with wandb 0.31 (benchmarks/scale.py). The bytes grow with what is logged."""
+"""What a run leaves in its folder, folders and links counted, where none is there to be measured: of a training that
+logs ten rows with wandb 0.31 (benchmarks/scale.py). The bytes grow with what is logged."""
 FILES_OF_RULES = 5
 """What Snakemake keeps of each run besides: metadata of its rules and their logs (the same)."""
 
@@ -141,7 +152,7 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """Return it for a machine."""
         jobs = [job for experiment in self.experiments for job in experiment.jobs]
-        states: Counter[str] = sum((experiment.states for experiment in self.experiments), Counter())
+        states = count_states(self.experiments)
         return {
             "cluster": self.cluster,
             "experiments": [experiment.as_json() for experiment in self.experiments],
@@ -163,6 +174,14 @@ class Plan:
         }
 
 
+def count_states(experiments: Iterable[ExperimentPlan]) -> Counter[str]:
+    """Count the runs of several experiments by state."""
+    counted: Counter[str] = Counter()
+    for experiment in experiments:
+        counted.update(experiment.states)
+    return counted
+
+
 def totals(jobs: Iterable[PlannedJob]) -> dict[str, Any]:
     """Add up what jobs ask for; RGU-hours are None where the units of one of their GPUs are not known."""
     jobs = list(jobs)
@@ -180,21 +199,14 @@ def totals(jobs: Iterable[PlannedJob]) -> dict[str, Any]:
 
 
 def make_plan(
-    cluster: Cluster,
-    experiments: Mapping[str, Experiment],
-    packs: PackPlan,
-    environments: Iterable[str],
-    wandb: Mapping[str, Any],
-    refusals: Sequence[str] = (),
+    packs: PackPlan, environments: Iterable[str], wandb: Mapping[str, Any], refusals: Sequence[str] = ()
 ) -> Plan:
     """Make the plan.
 
     Parameters
     ----------
-    cluster, experiments
-        What is to run where.
     packs
-        Which runs share jobs, what each asks for, and the folder of results.
+        What is to run where, which runs share jobs, what each asks for, and the folder of results.
     environments
         Names of those that are needed.
     wandb
@@ -202,7 +214,8 @@ def make_plan(
     refusals
         What was refused so far.
     """
-    planned = [_experiment(experiment, packs) for experiment in experiments.values()]
+    cluster = packs.cluster
+    planned = [_experiment(experiment, packs) for experiment in packs.experiments.values()]
     done = (
         packs.results / experiment.name / run.id
         for experiment in planned
@@ -239,7 +252,10 @@ def _mode(wandb: Mapping[str, Any], cluster: Cluster) -> tuple[str, str]:
 
 
 def _experiment(experiment: Experiment, packs: PackPlan) -> ExperimentPlan:
-    states = states_of(packs.results / experiment.name, experiment.runs)
+    folder = packs.results / experiment.name
+    if experiment.rounds:
+        return _bayes_sweep(experiment, experiment.rounds, folder, packs)
+    states = states_of(folder, experiment.runs)
     jobs: list[PlannedJob] = []
     job_of_pack: dict[str, int] = {}
     by_runs: dict[int, PlannedJob] = {}
@@ -260,6 +276,21 @@ def _experiment(experiment: Experiment, packs: PackPlan) -> ExperimentPlan:
                 if pack:
                     job_of_pack[pack] = number
         runs.append(PlannedRun(run.id, run.name, state, number, why))
+    return ExperimentPlan(experiment.name, experiment.environment, runs, jobs, experiment.attempts)
+
+
+def _bayes_sweep(experiment: Experiment, rounds: Rounds, folder: Path, packs: PackPlan) -> ExperimentPlan:
+    """Plan a sweep whose runs are chosen while it goes on: one job for each place that has not ended."""
+    job = _job(packs.requests[experiment.name], experiment, 1)
+    runs: list[PlannedRun] = []
+    jobs: list[PlannedJob] = []
+    for place in places_of(folder, rounds):
+        # A failed run of a round has ended, and is a result.
+        number = None
+        if not place.ended and place.state not in {UNSYNCED, DONE}:
+            number = len(jobs)
+            jobs.append(job)
+        runs.append(PlannedRun(place.id, place.name, place.state, number, place.why))
     return ExperimentPlan(experiment.name, experiment.environment, runs, jobs, experiment.attempts)
 
 

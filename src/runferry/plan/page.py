@@ -14,7 +14,13 @@ from runferry.plan.runs import STATES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SIGNS = ("\N{WHITE CIRCLE}", "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}", "\N{MULTIPLICATION SIGN}", "\N{UPWARDS ARROW}", "\N{CHECK MARK}")
+SIGNS = (
+    "\N{WHITE CIRCLE}",
+    "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}",
+    "\N{MULTIPLICATION SIGN}",
+    "\N{UPWARDS ARROW}",
+    "\N{CHECK MARK}",
+)
 """Of `STATES`, so that no state is told by its colour alone."""
 _CLASSES = ("to-do", "running", "failed", "unsynced", "done")
 

@@ -1,4 +1,4 @@
-"""The file through which a plan comes from Snakemake, which reads the config as it would at a start, to `runferry plan`."""
+"""The file through which a plan comes from Snakemake, which reads the config as at a start, to `runferry plan`."""
 
 from __future__ import annotations
 

@@ -6,15 +6,16 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runferry.files import read_json
+from runferry.rounds import runs_file
+from runferry.run_folder import RunFolder
 from runferry.under_way import is_under_way, last_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from runferry.experiment import Run
-
-from runferry.run_folder import RunFolder
+    from runferry.experiment import Rounds, Run
 
 WAITING, RUNNING, FAILED, UNSYNCED, DONE = "to do", "running", "failed", "unsynced", "done"
 STATES = (WAITING, RUNNING, FAILED, UNSYNCED, DONE)
@@ -81,6 +82,34 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)  # noqa: PTH208 - names only: of thousands of folders
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place in a round of a bayes sweep, whose run may not be chosen yet."""
+
+    id: str
+    name: str
+    state: str
+    why: str | None
+    ended: bool
+    """Whether the round counts its run as ended, however that was."""
+
+
+def places_of(folder: Path, rounds: Rounds) -> list[Place]:
+    """Tell how far the run of each place of each round is; `folder` is `results/<experiment>`."""
+    found: list[Place] = []
+    for number in range(1, rounds.number + 1):
+        try:
+            chosen = [str(run["id"]) for run in read_json(runs_file(folder, number))]
+        except (OSError, ValueError):
+            chosen = []
+        ended = set(_names(runs_file(folder, number).parent)) if chosen else set[str]()
+        for place in range(1, rounds.size_of(number) + 1):
+            run = chosen[place - 1] if place <= len(chosen) else ""
+            state, why = _state(folder / run) if run else (WAITING, None)
+            found.append(Place(run, f"round {number}, place {place}", state, why, f"{place}.json" in ended))
+    return found
 
 
 def files_and_bytes(folders: Iterable[Path]) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from runferry.admission import in_words
-from runferry.plan.model import totals
+from runferry.plan.model import count_states, totals
 from runferry.plan.runs import DONE, FAILED, RUNNING, UNSYNCED
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def count_of(number: int, thing: str) -> str:
 
 
 def _row(name: str, experiments: Sequence[ExperimentPlan], jobs: Sequence[PlannedJob]) -> tuple[str, ...]:
-    states: Counter[str] = sum((each.states for each in experiments), Counter())
+    states = count_states(experiments)
     asked = totals(jobs)
     numbers = [states.total(), sum(job.runs for job in jobs), *(states[it] for it in (RUNNING, FAILED, UNSYNCED, DONE))]
     numbers += [asked["jobs"], asked["nodes"], asked["gpus"]]
