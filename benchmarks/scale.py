@@ -6,8 +6,8 @@ Prints JSON lines:
 
 The other is, of dry runs and starts, a bare Snakefile with as many rules and the same jobs, without parameters,
 resources or logs, under the same profile (user and system CPU seconds: least of the repetitions, taken in turns); of
-the controller, what a site or the project's own budget allows. The controller's CPU is that of Snakemake and all that it starts on the
-login side, orphans and sync included; its memory is the most that these processes had at once (PSS).
+the controller, what a site or the project's own budget allows. The controller's CPU is that of Snakemake and all that
+it starts on the login side, orphans and sync included; its memory is the most that these processes had at once (PSS).
 
     python benchmarks/scale.py                              # dry-run, no-op: four minutes
     python benchmarks/scale.py controller --runs 1000       # on the test cluster (make cluster-up): an hour

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from runferry import admission, executor_guard, rounds
+from runferry import admission, executor_guard, rounds, scheduler_rounds
 from runferry import config as configuration
 from runferry.account import given_account, known_accounts, resolve_account
 from runferry.cluster import Cluster, find_cluster
@@ -256,6 +256,7 @@ def _guard(made: Mapping[str, Experiment], cluster: Cluster) -> int:
     attempts = {name: experiment.attempts for name, experiment in made.items()}
     if not cluster.slurm or not executor_guard.install(lambda job: training_job(job.output, attempts), _say):
         return 0
+    scheduler_rounds.install()
     return max(attempts.values()) - 1
 
 

@@ -97,7 +97,7 @@ def test_the_states_are_counted_in_words_and_signs(open_page: Any) -> None:
     shown = page.locator(".experiment").first.locator(".state").all_inner_texts()
     assert [" ".join(text.split()) for text in shown] == [
         "\N{WHITE CIRCLE}280 to do",
-        "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}21 running",
+        "\N{RIGHTWARDS ARROW}21 running",
         "\N{MULTIPLICATION SIGN}9 failed",
         "\N{UPWARDS ARROW}90 unsynced",
         "\N{CHECK MARK}600 done",
