@@ -316,7 +316,7 @@ def _report_submission(executor: Any, job: Any, slurm_job: str) -> None:
 
 
 def _remove_log(executor: Any, info: Any) -> None:
-    """Remove Slurm's log of a job that did what it should, as the plugin does unless told to keep it, and its folder."""
+    """Remove Slurm's log of a job that has trained, and its folder, as the plugin does unless told to keep it."""
     log = (info.aux or {}).get("slurm_logfile")
     if log is None or getattr(executor.workflow.executor_settings, "keep_successful_logs", False):
         return
