@@ -317,7 +317,8 @@ def _report_submission(executor: Any, job: Any, slurm_job: str) -> None:
 
 def _remove_log(executor: Any, info: Any) -> None:
     """Remove Slurm's log of a job that has trained, and its folder, as the plugin does unless told to keep it."""
-    log = (info.aux or {}).get("slurm_logfile")
+    aux: dict[str, Any] = info.aux or {}
+    log = aux.get("slurm_logfile")
     if log is None or getattr(executor.workflow.executor_settings, "keep_successful_logs", False):
         return
     # What is there besides, of a job that failed before, keeps the folder.

@@ -67,7 +67,7 @@ def done_of_pack(wildcards):
 def environment_of_pack(wildcards):
     """The record of the environment that a pack's runs need, of which none is trained yet."""
     name = plan.experiments[wildcards.experiment].environment
-    return [str(RESULTS / "environments" / f"{name}.json")] if name else []
+    return [f"{RESULTS}/environments/{name}.json"] if name else []
 
 
 def settles(paths, wildcards):
@@ -125,6 +125,11 @@ def ends_of_round(wildcards, before=0):
     return plan.places_of_round(
         wildcards.experiment, number, str(folder / "{place}.json")
     )
+
+
+def trained_runs(wildcards):
+    """What says that each run is trained: a function, so that a start for another target does not make the list."""
+    return plan.targets(f"{RESULTS}/{{experiment}}/{{run}}/trained.json")
 
 
 def carry_what_is_there():
