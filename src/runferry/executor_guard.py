@@ -16,6 +16,7 @@ import math
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +183,7 @@ class Guard:
             settle(folder, {info.external_jobid: state})
         if training.done:
             executor.report_job_success(info)
+            _remove_log(executor, info)
             return
         found = self._active_job(self._jobs_in_queue(fresh=True) or [], executor, info.job)
         if found:
@@ -311,6 +313,18 @@ def _report_submission(executor: Any, job: Any, slurm_job: str) -> None:
     # 2.8.0 submits in threads of its own.
     report = getattr(executor, "_report_job_submission_threadsafe", executor.report_job_submission)
     report(info)
+
+
+def _remove_log(executor: Any, info: Any) -> None:
+    """Remove Slurm's log of a job that has trained, and its folder, as the plugin does unless told to keep it."""
+    aux: dict[str, Any] = info.aux or {}
+    log = aux.get("slurm_logfile")
+    if log is None or getattr(executor.workflow.executor_settings, "keep_successful_logs", False):
+        return
+    # What is there besides, of a job that failed before, keeps the folder.
+    with suppress(OSError):
+        log.unlink(missing_ok=True)
+        log.parent.rmdir()
 
 
 def _has_begun(folder: RunFolder, job: str) -> bool:

@@ -156,7 +156,7 @@ class Experiment:
             "experiment": self.name,
             "command": list(run.command),
             "parameters": run.parameters,
-            "workdir": str(self.workdir.resolve()),
+            "workdir": self._workdir,
             # Relative to the run's folder, so that results/ can be moved.
             "environment": f"../../{ENVIRONMENTS}/{self.environment}.json" if self.environment else None,
             "modules": list(self.modules),
@@ -170,6 +170,11 @@ class Experiment:
             **({"needs": {name: f"../../{name}/{BEST_FILE}" for name in self.needs}} if self.needs else {}),
             **({"early_terminate": self._early_terminate} if self._early_terminate else {}),
         }
+
+    @cached_property
+    def _workdir(self) -> str:
+        # Once for all runs: thousands of records are made whenever Snakemake starts.
+        return str(self.workdir.resolve())
 
     @cached_property
     def _early_terminate(self) -> dict[str, Any] | None:

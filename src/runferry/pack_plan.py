@@ -81,11 +81,11 @@ class PackPlan:
         """Divide the runs of an experiment that are not trained yet into packs, in their order."""
         begun = _packs_on_disk(self.results / name)
         before = {run for pack, _ in begun.values() for run in pack.runs}
-        folders = {run: RunFolder(self.results / name / run) for run in self.experiments[name].runs}
         self.settled.update(run for run in before if RunFolder(self.results / name / run).trained_file.exists())
         packing = self.requests[name].packing
         if not before and packing.capacity == 1 and not packing.part_of_node:
             return
+        folders = {run: RunFolder(self.results / name / run) for run in self.experiments[name].runs}
         waiting = {run: folder for run, folder in folders.items() if not folder.trained_file.exists()}
         self.finished.update(run for run in waiting if run in before and folders[run].finished_file.exists())
         waiting = {run: folder for run, folder in waiting.items() if run not in self.finished}

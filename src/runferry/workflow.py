@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from runferry import admission, executor_guard
+from runferry import admission, executor_guard, scheduler_rounds
 from runferry import config as configuration
 from runferry.account import given_account, known_accounts, resolve_account
 from runferry.cluster import Cluster, find_cluster
@@ -23,6 +23,9 @@ from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
 from runferry.key import put_away
 from runferry.pack_plan import PackPlan, plan_packs
+from runferry.plan import record
+from runferry.plan.model import make_plan
+from runferry.plan.text import lines
 from runferry.request import Request, make_request
 from runferry.server import job_finds_key
 from runferry.sync_options import set_options
@@ -30,7 +33,7 @@ from runferry.training_job import training_job
 from runferry.wandb_mode import is_online
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _NO_PARTITION = "runferry-names-none"
 """The name of no partition; see `_name_no_partition`."""
@@ -49,6 +52,8 @@ class Workflow:
     """What a job of each experiment asks for, by the experiment's name."""
     retries: int = 0
     """How often Snakemake may start a training again: 0 where nothing decides whether it should."""
+    refusals: tuple[str, ...] = ()
+    """What was refused, where only a plan is wanted; else the first one ends the start."""
 
     @cached_property
     def environments(self) -> Mapping[str, PlannedEnvironment]:
@@ -66,6 +71,26 @@ class Workflow:
     def environment_digest(self, name: str) -> str:
         """Hash what an environment is built from, so that Snakemake sees when it has to be built again."""
         return self.environments[name].specification(wheelhouse=self.cluster.wheelhouse).digest()
+
+    def show(self, packs: PackPlan, *, quiet: bool) -> None:
+        """Print what is to be done, or write it down for `runferry plan` and end Snakemake.
+
+        Parameters
+        ----------
+        packs
+            Which runs share jobs.
+        quiet
+            Whether the person wants to see nothing at all.
+        """
+        file = record.wanted()
+        if file is None and quiet:
+            return
+        made = make_plan(packs, self.environments, self.config["wandb"], self.refusals)
+        if file is None:
+            print("\n".join(lines(made)), file=sys.stderr, flush=True)  # noqa: T201
+            return
+        record.write(file, made)
+        sys.exit(0)
 
     def packs(self, results: Path, *, controller: bool) -> PackPlan:
         """Plan which runs share which jobs: see `runferry.pack_plan.plan_packs`."""
@@ -164,30 +189,49 @@ def load(
         cluster = find_cluster(configuration.cluster_name(checked))
         if controller and cluster.retired:
             _say_retired(cluster)
-        if cluster.slurm:
-            _name_no_partition(asked=controller)
-        admission.check_mode(checked["wandb"], cluster)
+        _name_no_partition(asked=controller and cluster.slurm)
+        refusals = _Refusals()
+        refusals.check(lambda: admission.check_mode(checked["wandb"], cluster))
         set_options(results, _sync_options(checked["sync"]))
         made = experiments_of(checked)
         if controller and cluster.slurm:
             # Before anything is submitted: a job gets a copy of this process's variables.
             online = is_online(checked["wandb"])
             put_away(needed_in_jobs=online and not job_finds_key(checked["wandb"]["base_url"]))
-        requests = {name: make_request(experiment, cluster) for name, experiment in made.items()}
-        admission.check_rounds(made, requests)
+        requests: dict[str, Request] = {}
+        for name, experiment in made.items():
+            refusals.check(lambda name=name, one=experiment: requests.update({name: make_request(one, cluster)}))
+        made = {name: experiment for name, experiment in made.items() if name in requests}
+        refusals.check(lambda: admission.check_rounds(made, requests))
         retries = 0
         if controller:
             remove_stale_lock(_say)
             retries = _guard(results, made, cluster)
-            admission.check_times(made.values(), cluster)
-            admission.check_cap(jobs, cluster)
+            for experiment in made.values():
+                refusals.check(lambda one=experiment: admission.check_times([one], cluster))
+            refusals.check(lambda: admission.check_cap(jobs, cluster))
             # Elsewhere, as for a dry run on a laptop, this folder is not the one that jobs will be submitted from.
             if shutil.which("sbatch"):
-                admission.check_folder(Path.cwd(), cluster)
-            requests = _paid(requests, checked, cluster)
-        return Workflow(checked, cluster, made, requests, retries)
+                refusals.check(lambda: admission.check_folder(Path.cwd(), cluster))
+            refusals.check(lambda: requests.update(_paid(requests, checked, cluster)))
+        return Workflow(checked, cluster, made, requests, retries, tuple(refusals.found))
     except RunferryError as error:
         _stop(error)
+
+
+class _Refusals:
+    """What the checks say: the first refusal ends the start, unless only a plan is wanted, which names them all."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def check(self, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except RunferryError as error:
+            if record.wanted() is None:
+                raise
+            self.found.append(str(error))
 
 
 def started() -> None:
@@ -212,6 +256,7 @@ def _guard(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> i
     _attempts.update({(results / name).resolve(): experiment.attempts for name, experiment in made.items()})
     if not cluster.slurm or not executor_guard.install(lambda job: training_job(job.output, _attempts), _say):
         return 0
+    scheduler_rounds.install()
     return max(experiment.attempts for experiment in made.values()) - 1
 
 

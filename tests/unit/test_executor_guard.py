@@ -254,3 +254,21 @@ def test_a_plugin_that_is_not_known_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, executor_guard.PLUGIN, plugin)
     with pytest.raises(ConfigError, match="found no run_job, check_active_jobs, cancel_jobs, report_job_error, sleep"):
         executor_guard.install(lambda job: None, print)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_slurms_log_of_a_job_that_has_trained_goes_with_its_folder_unless_it_is_to_be_kept(world, keep):
+    world.executor.workflow.executor_settings.keep_successful_logs = keep
+    log = world.folder / "slurm_logs" / "a_run1" / "7.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    write_json(world.run / "trained.json", {})
+    world.slurm.queue = [_queued(world, "COMPLETED")]
+    info = SimpleNamespace(job=world.job, external_jobid="7", aux={"slurm_logfile": log})
+
+    async def look() -> list[str]:
+        return [info.external_jobid async for info in world.executor.check_active_jobs([info])]
+
+    assert asyncio.run(look()) == []
+    assert world.executor.calls == [("done", "7")]
+    assert log.exists() == log.parent.exists() == keep

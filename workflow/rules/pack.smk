@@ -22,7 +22,7 @@ rule train_pack:
     input:
         pack=rules.pack.output.runs,
         environment=environment_of_pack,
-        needs=needed_results,
+        needs=results_needed,
     output:
         done="<results>/{experiment}/packs/{pack}/done.json",
     log:

@@ -25,8 +25,7 @@ rule train_in_round:
     input:
         # Chosen once: a file that is touched later trains nothing again.
         runs=ancient(rules.choose_round.output.runs),
-        environment=environment_of_experiment,
-        needs=needed_results,
+        needs=needs_of_round,
     output:
         # That the run has ended; a failed one is a result, too, which the next round is told of.
         ended="<results>/{experiment}/rounds/{round}/{place}.json",

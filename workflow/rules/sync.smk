@@ -4,7 +4,7 @@ rule sync:
     output:
         receipt="<results>/{experiment}/{run}/receipt.json",
     log:
-        "<logs>/{experiment}/{run}/sync.log",
+        "<logs>/{experiment}/sync/{run}.log",
     localrule: True
     conda:
         "../envs/runferry.yaml"

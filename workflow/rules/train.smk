@@ -14,9 +14,7 @@ rule runs:
 
 rule train:
     input:
-        runs=runs_of_experiment,
-        environment=environment_of_experiment,
-        needs=needed_results,
+        needs_of_run,
     output:
         trained="<results>/{experiment}/{run}/trained.json",
     log:

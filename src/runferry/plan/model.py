@@ -1,0 +1,308 @@
+"""The plan of a workflow: runs by state, jobs, what they ask for, and what the cluster will not take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from runferry.plan.runs import (
+    DONE,
+    FAILED,
+    RUNNING,
+    STATES,
+    UNSYNCED,
+    WAITING,
+    PlannedRun,
+    files_and_bytes,
+    places_of,
+    states_of,
+)
+from runferry.wandb_mode import is_online
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from runferry.cluster import Cluster
+    from runferry.experiment import Experiment, Rounds
+    from runferry.pack_plan import PackPlan
+    from runferry.request import Request
+
+FILES_OF_RUN, BYTES_OF_RUN = 27, 25_000
+"""What a run leaves in its folder, folders and links counted, where none is there to be measured: of a training that
+logs ten rows with wandb 0.31 (benchmarks/scale.py). The bytes grow with what is logged."""
+FILES_OF_RULES = 5
+"""What Snakemake keeps of each run besides: metadata of its rules and their logs (the same)."""
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job that is to come.
+
+    Attributes
+    ----------
+    runs : int
+        How many runs share it.
+    nodes : int
+    gpus : int
+        On each node.
+    gpu : str or None
+        The model.
+    cores : int
+        On each node.
+    memory : int or None
+        In MiB, on each node; None where the site is not told.
+    minutes : int
+        The longest that it may take.
+    rgu : float or None
+        Reference GPU units of one of its GPUs; None where that is not known.
+    """
+
+    runs: int
+    nodes: int
+    gpus: int
+    gpu: str | None
+    cores: int
+    memory: int | None
+    minutes: int
+    rgu: float | None
+
+    @property
+    def gpu_hours(self) -> float:
+        """What it asks for."""
+        return self.nodes * self.gpus * self.minutes / 60
+
+
+@dataclass(frozen=True)
+class ExperimentPlan:
+    """One experiment of a plan."""
+
+    name: str
+    environment: str | None
+    runs: Sequence[PlannedRun]
+    jobs: Sequence[PlannedJob]
+    attempts: int
+    """Jobs that a run may have."""
+
+    @cached_property
+    def states(self) -> Counter[str]:
+        """Runs by state."""
+        return Counter(run.state for run in self.runs)
+
+    @property
+    def to_train(self) -> int:
+        """Runs that a job is to come for."""
+        return sum(job.runs for job in self.jobs)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for a machine; times in hours, memory in MiB."""
+        return {
+            "name": self.name,
+            "environment": self.environment,
+            "runs": len(self.runs),
+            "to_train": self.to_train,
+            "states": {state: self.states[state] for state in STATES},
+            **totals(self.jobs),
+            "attempts": self.attempts,
+            "job_kinds": [{**asdict(job), "count": count} for job, count in Counter(self.jobs).items()],
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a workflow would do.
+
+    Attributes
+    ----------
+    cluster : str
+        Its name.
+    title : str
+        What the site calls it.
+    experiments : sequence of ExperimentPlan
+    environments : dict
+        Name -> whether it is there already.
+    mode : str
+        "offline" or "online".
+    reason : str
+        Why, or what else is possible.
+    files, bytes : int
+        That will appear on the shared filesystem, estimated.
+    measured : bool
+        Whether the estimate is from finished runs of the same results.
+    job_cap : int or None
+        Jobs that a user may have at a time.
+    refusals : sequence of str
+        What will be refused, and how to mend it.
+    """
+
+    cluster: str
+    title: str
+    experiments: Sequence[ExperimentPlan]
+    environments: Mapping[str, bool]
+    mode: str
+    reason: str
+    files: int
+    bytes: int
+    measured: bool
+    job_cap: int | None
+    refusals: Sequence[str] = field(default_factory=tuple)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for a machine."""
+        jobs = [job for experiment in self.experiments for job in experiment.jobs]
+        states = count_states(self.experiments)
+        return {
+            "cluster": self.cluster,
+            "experiments": [experiment.as_json() for experiment in self.experiments],
+            "total": {
+                "runs": states.total(),
+                "to_train": sum(job.runs for job in jobs),
+                "states": {state: states[state] for state in STATES},
+                **totals(jobs),
+            },
+            "environments": dict(self.environments),
+            "wandb": {"mode": self.mode, "reason": self.reason},
+            "shared_filesystem": {
+                "files": self.files,
+                "bytes": self.bytes,
+                "estimate_from": "finished runs" if self.measured else "a training of ten rows",
+            },
+            "job_cap": self.job_cap,
+            "refusals": list(self.refusals),
+        }
+
+
+def count_states(experiments: Iterable[ExperimentPlan]) -> Counter[str]:
+    """Count the runs of several experiments by state."""
+    counted: Counter[str] = Counter()
+    for experiment in experiments:
+        counted.update(experiment.states)
+    return counted
+
+
+def totals(jobs: Iterable[PlannedJob]) -> dict[str, Any]:
+    """Add up what jobs ask for; RGU-hours are None where the units of one of their GPUs are not known."""
+    jobs = list(jobs)
+    with_gpus = [job for job in jobs if job.gpus]
+    known = all(job.rgu is not None for job in with_gpus)
+    return {
+        "jobs": len(jobs),
+        "nodes": sum(job.nodes for job in jobs),
+        "gpus": sum(job.nodes * job.gpus for job in jobs),
+        "gpu_hours": round(sum(job.gpu_hours for job in jobs), 2),
+        "rgu_hours": round(sum(job.gpu_hours * (job.rgu or 0) for job in with_gpus), 2) if known else None,
+        "job_hours": round(sum(job.minutes for job in jobs) / 60, 2),
+        "longest_hours": round(max((job.minutes for job in jobs), default=0) / 60, 2),
+    }
+
+
+def make_plan(
+    packs: PackPlan, environments: Iterable[str], wandb: Mapping[str, Any], refusals: Sequence[str] = ()
+) -> Plan:
+    """Make the plan.
+
+    Parameters
+    ----------
+    packs
+        What is to run where, which runs share jobs, what each asks for, and the folder of results.
+    environments
+        Names of those that are needed.
+    wandb
+        The config's section: `mode`, `eligible`.
+    refusals
+        What was refused so far.
+    """
+    cluster = packs.cluster
+    planned = [_experiment(experiment, packs) for experiment in packs.experiments.values()]
+    done = (
+        packs.results / experiment.name / run.id
+        for experiment in planned
+        for run in experiment.runs
+        if run.state == DONE
+    )
+    measured = files_and_bytes(done)
+    files, size = measured or (FILES_OF_RUN, BYTES_OF_RUN)
+    new = sum(len(experiment.runs) - experiment.states[DONE] - experiment.states[UNSYNCED] for experiment in planned)
+    mode, reason = _mode(wandb, cluster)
+    return Plan(
+        cluster.name,
+        cluster.title,
+        planned,
+        {name: (packs.results / "environments" / f"{name}.json").exists() for name in environments},
+        mode,
+        reason,
+        round(new * (files + FILES_OF_RULES)),
+        round(new * size),
+        measured is not None,
+        cluster.jobs.cap if cluster.jobs else None,
+        refusals,
+    )
+
+
+def _mode(wandb: Mapping[str, Any], cluster: Cluster) -> tuple[str, str]:
+    facts = cluster.wandb
+    if is_online(wandb):
+        metrics = "; metrics only, the sync brings the files" if facts.availability == "limited" else ""
+        return "online", f"{facts.reason}{metrics}"
+    if facts.availability == "yes":
+        return "offline", f"as the config says; online is possible: {facts.reason}"
+    return "offline", facts.reason
+
+
+def _experiment(experiment: Experiment, packs: PackPlan) -> ExperimentPlan:
+    folder = packs.results / experiment.name
+    if experiment.rounds:
+        return _bayes_sweep(experiment, experiment.rounds, folder, packs)
+    states = states_of(folder, experiment.runs)
+    jobs: list[PlannedJob] = []
+    job_of_pack: dict[str, int] = {}
+    by_runs: dict[int, PlannedJob] = {}
+    runs: list[PlannedRun] = []
+    for run in experiment.runs.values():
+        state, why = states[run.id]
+        number = None
+        if state in {WAITING, RUNNING, FAILED}:
+            pack = packs.pack_of.get(run.id)
+            number = job_of_pack.get(pack) if pack else None
+            if number is None:
+                count = len(packs.packs[pack].runs) if pack else 1
+                if count not in by_runs:
+                    request = packs.request(experiment.name, pack) if pack else packs.requests[experiment.name]
+                    by_runs[count] = _job(request, experiment, count)
+                number = len(jobs)
+                jobs.append(by_runs[count])
+                if pack:
+                    job_of_pack[pack] = number
+        runs.append(PlannedRun(run.id, run.name, state, number, why))
+    return ExperimentPlan(experiment.name, experiment.environment, runs, jobs, experiment.attempts)
+
+
+def _bayes_sweep(experiment: Experiment, rounds: Rounds, folder: Path, packs: PackPlan) -> ExperimentPlan:
+    """Plan a sweep whose runs are chosen while it goes on: one job for each place that has not ended."""
+    job = _job(packs.requests[experiment.name], experiment, 1)
+    runs: list[PlannedRun] = []
+    jobs: list[PlannedJob] = []
+    for place in places_of(folder, rounds):
+        # A failed run of a round has ended, and is a result.
+        number = None
+        if not place.ended and place.state not in {UNSYNCED, DONE}:
+            number = len(jobs)
+            jobs.append(job)
+        runs.append(PlannedRun(place.id, place.name, place.state, number, place.why))
+    return ExperimentPlan(experiment.name, experiment.environment, runs, jobs, experiment.attempts)
+
+
+def _job(request: Request, experiment: Experiment, runs: int) -> PlannedJob:
+    return PlannedJob(
+        runs,
+        experiment.nodes,
+        request.gpus,
+        request.gpu.name if request.gpu else None,
+        request.cores,
+        request.memory,
+        # In a pack, several runs take their turns.
+        int(request.resources["runtime"]),
+        request.gpu.rgu if request.gpu else None,
+    )

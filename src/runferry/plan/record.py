@@ -1,0 +1,40 @@
+"""The file through which a plan comes from Snakemake, which reads the config as at a start, to `runferry plan`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runferry.files import write_json
+from runferry.plan.runs import STATES
+from runferry.plan.text import job_in_words, lines
+
+if TYPE_CHECKING:
+    from runferry.plan.model import Plan
+
+VARIABLE = "RUNFERRY_PLAN"
+"""Names the file; where it is set, Snakemake ends once the plan is written."""
+
+
+def wanted() -> Path | None:
+    """Return the file that the plan is to be written to; None where Snakemake was started for itself."""
+    name = os.environ.get(VARIABLE)
+    return Path(name) if name else None
+
+
+def write(file: Path, plan: Plan) -> None:
+    """Write a plan: `plan` for a machine, `lines` for a person, and `runs` and `jobs` by experiment for the page."""
+    write_json(
+        file,
+        {
+            "plan": plan.as_json(),
+            "title": plan.title,
+            "lines": lines(plan),
+            "runs": {
+                each.name: [[run.id, run.name, STATES.index(run.state), run.job, run.why] for run in each.runs]
+                for each in plan.experiments
+            },
+            "jobs": {each.name: [job_in_words(job) for job in each.jobs] for each in plan.experiments},
+        },
+    )

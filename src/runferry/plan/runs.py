@@ -1,0 +1,126 @@
+"""How far the runs of an experiment are, from the names of the files in their folders."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runferry.files import read_json
+from runferry.rounds import runs_file
+from runferry.run_folder import RunFolder
+from runferry.under_way import is_under_way, last_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from runferry.experiment import Rounds, Run
+
+WAITING, RUNNING, FAILED, UNSYNCED, DONE = "to do", "running", "failed", "unsynced", "done"
+STATES = (WAITING, RUNNING, FAILED, UNSYNCED, DONE)
+"""Of a run: not started, or to go on; an attempt is under way; the last attempt ended without success; trained and
+without a receipt; with a receipt."""
+SAMPLE = 20
+"""Finished runs of which the files are counted, for the estimate of what the others will leave."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a plan.
+
+    Attributes
+    ----------
+    id, name
+        As in `runferry.experiment.Run`.
+    state
+        One of `STATES`.
+    job
+        The number of its job among the experiment's, from 0; None where it has none to come.
+    why
+        How the last attempt ended, where it failed.
+    """
+
+    id: str
+    name: str
+    state: str
+    job: int | None = None
+    why: str | None = None
+
+
+def states_of(folder: Path, runs: Mapping[str, Run]) -> dict[str, tuple[str, str | None]]:
+    """Tell how far each run is, and how its last attempt ended where it failed.
+
+    One listing for each run that has a folder: a thousand are looked at whenever Snakemake starts.
+
+    Parameters
+    ----------
+    folder
+        `results/<experiment>`.
+    runs
+        By id.
+    """
+    begun = set(_names(folder))
+    return {run: _state(folder / run) if run in begun else (WAITING, None) for run in runs}
+
+
+def _state(folder: Path) -> tuple[str, str | None]:
+    names = set(_names(folder))
+    if "trained.json" in names or "finished.json" in names:
+        return (DONE if "receipt.json" in names else UNSYNCED), None
+    attempt = last_attempt(RunFolder(folder)) if "attempts" in names else None
+    if attempt is None:
+        return WAITING, None
+    if is_under_way(attempt):
+        return RUNNING, None
+    why = str(attempt.get("reason") or attempt.get("outcome"))
+    return FAILED, why
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names only: of thousands of folders
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place in a round of a bayes sweep, whose run may not be chosen yet."""
+
+    id: str
+    name: str
+    state: str
+    why: str | None
+    ended: bool
+    """Whether the round counts its run as ended, however that was."""
+
+
+def places_of(folder: Path, rounds: Rounds) -> list[Place]:
+    """Tell how far the run of each place of each round is; `folder` is `results/<experiment>`."""
+    found: list[Place] = []
+    for number in range(1, rounds.number + 1):
+        try:
+            chosen = [str(run["id"]) for run in read_json(runs_file(folder, number))]
+        except (OSError, ValueError):
+            chosen = []
+        ended = set(_names(runs_file(folder, number).parent)) if chosen else set[str]()
+        for place in range(1, rounds.size_of(number) + 1):
+            run = chosen[place - 1] if place <= len(chosen) else ""
+            state, why = _state(folder / run) if run else (WAITING, None)
+            found.append(Place(run, f"round {number}, place {place}", state, why, f"{place}.json" in ended))
+    return found
+
+
+def files_and_bytes(folders: Iterable[Path]) -> tuple[float, float] | None:
+    """Return how many files, links and folders, and how many bytes, a run has of these; None where there is none."""
+    counted = files = size = 0
+    for folder in folders:
+        counted += 1
+        for entry in (folder, *folder.rglob("*")):
+            files += 1
+            status = entry.lstat()
+            size += 0 if entry.is_dir() else status.st_size
+        if counted == SAMPLE:
+            break
+    return (files / counted, size / counted) if counted else None

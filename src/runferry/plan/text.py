@@ -1,0 +1,92 @@
+"""A plan for a person: one screen of lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from runferry.admission import in_words
+from runferry.plan.model import count_states, totals
+from runferry.plan.runs import DONE, FAILED, RUNNING, UNSYNCED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runferry.plan.model import ExperimentPlan, Plan, PlannedJob
+
+MOST_EXPERIMENTS = 20
+_HEADER = ("", "runs", "to train", "running", "failed", "unsynced", "done", "jobs", "nodes", "GPUs", "GPU-h", "RGU-h")
+
+
+def lines(plan: Plan) -> list[str]:
+    """Write a plan down."""
+    jobs = [job for experiment in plan.experiments for job in experiment.jobs]
+    shown = list(plan.experiments[:MOST_EXPERIMENTS])
+    rows = [_HEADER, *(_row(each.name, [each], each.jobs) for each in shown)]
+    if len(plan.experiments) > 1:
+        rows.append(_row("total", plan.experiments, jobs))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    found = [f"Plan for {plan.title}"]
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        found.append("  ".join(cells).rstrip())
+    if len(plan.experiments) > len(shown):
+        found.insert(-1, f"and {len(plan.experiments) - len(shown)} more experiments; runferry plan --json lists them")
+    for experiment in shown:
+        kinds = Counter(experiment.jobs).most_common()
+        found += [f"{experiment.name}: {count_of(count, 'job')} of {job_in_words(job)}" for job, count in kinds[:3]]
+    found += [*_notes(plan, jobs), *(f"refused: {line}" for line in plan.refusals)]
+    return found
+
+
+def _notes(plan: Plan, jobs: Sequence[PlannedJob]) -> list[str]:
+    found: list[str] = []
+    if jobs:
+        most = max(experiment.attempts for experiment in plan.experiments)
+        longest, total = max(job.minutes for job in jobs), sum(job.minutes for job in jobs)
+        again = f"; up to {most} attempts each where it is cut short" if most > 1 else ""
+        found.append(f"time asked for: longest job {in_words(longest)}, all jobs {in_words(total)}{again}")
+        found.append(disk_in_words(plan))
+    if plan.job_cap is not None and len(jobs) > plan.job_cap:
+        found.append(f"jobs: {plan.title} lets a user have {plan.job_cap:,}; Snakemake submits the others as these end")
+    missing = [name for name, there in plan.environments.items() if not there]
+    if missing:
+        found.append(f"environments to build: {', '.join(missing)}")
+    found.append(f"W&B {plan.mode}: {plan.reason}")
+    return found
+
+
+def disk_in_words(plan: Plan) -> str:
+    """Say what will appear on the shared filesystem."""
+    source = "from the finished runs" if plan.measured else "from a training of ten rows"
+    size = f"{plan.bytes / 1e9:.1f} GB" if plan.bytes >= 1e9 else f"{plan.bytes / 1e6:.1f} MB"
+    mine = "" if plan.measured else ", without checkpoints"
+    return f"shared filesystem: about {plan.files:,} files and {size} more (an estimate {source}{mine})"
+
+
+def job_in_words(job: PlannedJob) -> str:
+    """Say what one job asks for."""
+    parts = [count_of(job.runs, "run")]
+    each = " each" if job.nodes > 1 else ""
+    if job.nodes > 1:
+        parts.append(f"{job.nodes} nodes")
+    if job.gpus:
+        parts.append(f"{job.gpus} {job.gpu or 'GPU'}{each}")
+    parts.append(f"{count_of(job.cores, 'core')}{each}")
+    if job.memory:
+        parts.append(f"{job.memory / 1024:.3g} GiB{each}")
+    return ", ".join([*parts, in_words(job.minutes)])
+
+
+def count_of(number: int, thing: str) -> str:
+    """Write a number of things: 1 job, 2 jobs."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _row(name: str, experiments: Sequence[ExperimentPlan], jobs: Sequence[PlannedJob]) -> tuple[str, ...]:
+    states = count_states(experiments)
+    asked = totals(jobs)
+    numbers = [states.total(), sum(job.runs for job in jobs), *(states[it] for it in (RUNNING, FAILED, UNSYNCED, DONE))]
+    numbers += [asked["jobs"], asked["nodes"], asked["gpus"]]
+    units = "unknown" if asked["rgu_hours"] is None else f"{asked['rgu_hours']:,.1f}"
+    return (name, *(f"{number:,}" for number in numbers), f"{asked['gpu_hours']:,.1f}", units)
