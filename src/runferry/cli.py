@@ -6,7 +6,6 @@ import argparse
 import os
 import shlex
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,8 @@ from runferry import __version__
 from runferry.commands_housekeeping import add_housekeeping
 from runferry.commands_watch import add_watch_options, watch
 from runferry.environment_commands import add_environment_commands
-from runferry.errors import ConfigError, RunferryError
+from runferry.errors import ConfigError
+from runferry.outcome import exit_code_of, say
 from runferry.pack_commands import add_pack_commands
 from runferry.run_folder import RunFolder, find_run_folders
 from runferry.sync_options import SYNC_OPTIONS
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     # argparse has no public name for what add_subparsers returns.
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
-
-INTERRUPTED = 130
-"""What a shell calls the exit code of a command that Ctrl-C ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,23 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["sync"]:
         words[1:1] = shlex.split(os.environ.get(SYNC_OPTIONS, ""))
     given = parser.parse_args(words)
-    try:
-        return given.command(given)
-    except RunferryError as error:
-        if given.debug:
-            traceback.print_exc()
-        _say(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _say("interrupted; what is done is kept, run the same again for the rest")
-        return INTERRUPTED
-    except OSError as error:
-        # A full disk or a folder without permission is the user's to mend, not a defect.
-        if given.debug:
-            traceback.print_exc()
-        where = f"{error.filename}: " if error.filename else ""
-        _say(f"{where}{error.strerror or error}")
-        return 1
+    return exit_code_of(lambda: given.command(given), debug=given.debug)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -180,7 +161,7 @@ def _report(given: argparse.Namespace) -> int:
     with _log(given.log) as log:
         for experiment in experiments:
             line = f"report: {build_report(experiment)}"
-            _say(line)
+            say(line)
             log.write(f"{line}\n")
     return 0
 
@@ -211,7 +192,3 @@ def _log(file: Path | None) -> IO[str]:
         return Path(os.devnull).open("w")
     file.parent.mkdir(parents=True, exist_ok=True)
     return file.open("w")
-
-
-def _say(line: str) -> None:
-    print(f"runferry: {line}", file=sys.stderr, flush=True)
