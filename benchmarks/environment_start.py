@@ -8,8 +8,8 @@ The environment holds numpy, pandas, scikit-learn and wandb, and with --torch Py
 downloads once (200 MB). "start" is from the start of `runferry launch` to the first line of the user's command, the
 wandb-core that it starts and the attempt's record included; "unpacking" is that part of it alone, in a process that has
 Python loaded. The others are what a job's script would do before it starts the same command: the recipe is `virtualenv
---no-download` and `pip install --no-index` of the same wheels; `uv` the same with a warm cache on the same disk (installed
-into .venv/uv the first time); `tar -x` extracts the same tree from an uncompressed tar. They take turns,
+--no-download` and `pip install --no-index` of the same wheels; `uv` the same with a warm cache on the same disk
+(installed into .venv/uv the first time); `tar -x` extracts the same tree from an uncompressed tar. They take turns,
 each time in another order, so that what else the machine does, and what the one before left in its caches, disturbs all
 of them alike. Each waits until the processors are idle, 20 s at most: unpacking uses two of them, and where only one is
 free it takes twice as long as `tar -x`, which uses one.
@@ -259,7 +259,8 @@ def on_the_shared_filesystem(prepared: Prepared, with_what: str) -> Iterator[dic
     node = prepared.folder / "node"
     node.mkdir()
     folder = run_folder(prepared, "traced", ["-c", FIRST_LINE, str(node / "first-line")])
-    ours = calls([sys.executable, "-m", "runferry", "launch", str(folder)], shared, job_variables(node))
+    launch = [sys.executable, "-m", "runferry", "launch", str(folder)]
+    ours = calls(launch, shared, job_variables(node), until=str(node / "first-line"))
     environments = [call for call in ours if "/environments" in call]
     running = calls([in_place / "bin" / "python", "-c", IMPORTS], shared, dict(os.environ))
     copying = calls(["cp", "-a", in_place, node / "copy"], shared, dict(os.environ))
@@ -273,13 +274,24 @@ def on_the_shared_filesystem(prepared: Prepared, with_what: str) -> Iterator[dic
     shutil.rmtree(in_place.parent)
 
 
-def calls(command: list[str | Path], shared: Path, variables: dict[str, str]) -> list[str]:
-    """Run a command and return its system calls, and its children's, that name a path below `shared`."""
+def calls(
+    command: list[str | Path] | list[str], shared: Path, variables: dict[str, str], *, until: str | None = None
+) -> list[str]:
+    """Run a command and return its system calls, and its children's, that name a path below `shared`.
+
+    With `until` only those before the start of a program that has it among its arguments.
+    """
     with tempfile.NamedTemporaryFile("r", errors="replace") as trace:
         strace = ["strace", "-f", "-qq", "-y", "-s", "4096", "-e", "trace=%file", "-o", trace.name]
         subprocess.run([*strace, *command], env=variables, stdout=subprocess.DEVNULL, check=True)
-        # The command's own start names the folder as an argument.
-        return [call for call in trace if f"{shared}" in call and "execve(" not in call]
+        found: list[str] = []
+        for call in trace:
+            if "execve(" not in call:
+                found += [call] if f"{shared}" in call else []
+            # Starts are left out: they name folders as arguments.
+            elif until and until in call:
+                break
+        return found
 
 
 def counts(name: str, ours: int, other: int, most: int | None) -> dict[str, object]:

@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def _launch(folder: str) -> int:
-    """Do what `runferry launch FOLDER` does, which every job waits for, without the other commands and their imports."""
+    """Do what `runferry launch FOLDER` does, without the other commands and their imports: every job waits for it."""
     from pathlib import Path
 
     from runferry.launch import launch
