@@ -93,8 +93,8 @@ class Runs:
             write_json(folder / "attempts" / "1.json", attempt)
         return self.folders
 
-    def grow(self, trigger: Path | None) -> Iterator[None]:
-        """Add a row to every log each time that it is asked for one."""
+    def grow(self, trigger: Path | None, trigger_rows: int) -> Iterator[None]:
+        """Add a row to every log each time that it is asked for one; every `trigger_rows` of them trigger wandb-osh."""
         for row in range(self.rows - 1):
             for folder, log, whole in zip(self.folders, self.logs, self.whole, strict=True):
                 # Ids differ in length by a byte or two: what is cut off comes with the next row.
@@ -102,7 +102,7 @@ class Runs:
                 with log.open("r+b") as file:
                     file.write(part)
                 self.written[folder.name, row] = time.time()
-                if trigger:
+                if trigger and row % trigger_rows == 0:
                     # As wandb-osh's hook for the training script does.
                     (trigger / f"{folder.name}.command").write_text(str(log.parent.resolve()))
             yield
@@ -114,6 +114,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=240.0, help="for each way (default: %(default).0f)")
     parser.add_argument("--interval", type=float, default=30.0, help="of ours (default: %(default).0f)")
+    parser.add_argument(
+        "--trigger",
+        type=float,
+        default=30.0,
+        help="seconds between two triggers of a run for wandb-osh, whose documentation has one at each epoch's end "
+        "(default: %(default).0f)",
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="runferry-benchmark-") as name:
         folder = Path(name)
@@ -127,7 +134,8 @@ def main() -> None:
         runs = Runs(folder, given.runs, given.seconds)
         found = {way: measure(folder, runs, way, given) for way in ("runferry", "wandb-osh", "wandb beta sync --live")}
     ours = found.pop("runferry")
-    hours = given.runs * given.seconds / 3600
+    # CPU is counted until the end, with the time that is left to what was written last.
+    hours = given.runs * (given.seconds + given.interval + 5) / 3600
     report(f"{given.runs} running runs, worst delay of a row, s, beside interval + 5", ours[1], given.interval + 5, 1.0)
     for way, (median, worst, cpu, missing) in found.items():
         of = f"{given.runs} running runs beside {way}"
@@ -178,7 +186,8 @@ def measure(folder: Path, runs: Runs, way: str, given: argparse.Namespace) -> tu
         looker.start()
         try:
             begun = time.monotonic()
-            for number, _ in enumerate(runs.grow(trigger if way == "wandb-osh" else None), 1):
+            trigger_rows = max(round(given.trigger / ROW_SECONDS), 1)
+            for number, _ in enumerate(runs.grow(trigger if way == "wandb-osh" else None, trigger_rows), 1):
                 time.sleep(max(begun + number * ROW_SECONDS - time.monotonic(), 0))
             # What was written last gets as long as the longest interval allows.
             time.sleep(given.interval + 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -36,6 +37,35 @@ def wheels() -> Path:
     if not (WHEELS / ".ready").exists():
         pytest.fail(f"no wheels in {WHEELS}: type make setup")
     return WHEELS
+
+
+@pytest.fixture(scope="session")
+def sweeps_cache(wheels: Path) -> Path:
+    """Give the cache in which W&B's `sweeps` package is installed, built once from the wheels of `make setup`."""
+    from runferry import sweeps_package
+
+    cache = ROOT / ".venv" / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(wheels))
+        sweeps_package.find_python(lambda _line: None)
+    return cache
+
+
+@pytest.fixture(scope="session")
+def ask_sweeps(sweeps_cache: Path) -> Callable[[str, object], object]:
+    """Run code where W&B's `sweeps` package is: it finds `asked` and leaves `answer`."""
+    (python,) = sweeps_cache.glob("runferry/sweeps-*/bin/python")
+
+    def ask(code: str, asked: object) -> object:
+        program = f"import json, sys\nasked = json.load(sys.stdin)\n{code}\njson.dump(answer, sys.stdout)"
+        command = [python, "-W", "ignore", "-c", program]
+        done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return ask
 
 
 def _python_with_wandb(version: str) -> Path:

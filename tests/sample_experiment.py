@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from runferry.run_folder import RunFolder
+from runferry.transaction_log import write_log
+from runferry.wandb_messages import parser
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 # Reads a list of segments to write from its standard input: each has the run's folder, id, name, config, the rows
@@ -104,3 +108,39 @@ def write(file: Path, value: Any) -> None:
     """Write a JSON file and the folders above it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(value))
+
+
+def write_log_of(
+    folder: Path,
+    rows: list[dict[str, Any]],
+    stats: Sequence[dict[str, float]] = (),
+    *,
+    start: float = 1772359200.0,
+    apart: float = 1.0,
+) -> None:
+    """Write a segment without wandb, as its records are: for experiments of many runs.
+
+    `rows` are `apart` seconds apart, `stats` (by wandb's names) ten.
+    """
+    message = {name: parser(name).__self__ for name in ("Record", "Measured")}
+    run = message["Record"](num=1)
+    run.run.run_id = folder.name
+    run.run.start_time.seconds = int(start)
+    records = [run.SerializeToString()]
+    for number, values in enumerate(stats):
+        record = message["Measured"]()
+        record.stats.timestamp.seconds = int(start) + 10 * number
+        for name, value in values.items():
+            record.stats.item.add(key=name, value_json=json.dumps(value))
+        records.append(record.SerializeToString())
+    for step, row in enumerate(rows):
+        record = message["Measured"]()
+        record.history.step.num = step
+        for name, value in {**row, "_timestamp": start + step * apart, "_step": step}.items():
+            record.history.item.add(nested_key=[name], value_json=json.dumps(value))
+        records.append(record.SerializeToString())
+    ended = message["Record"]()
+    ended.exit.exit_code = 0
+    records.append(ended.SerializeToString())
+    name = f"offline-run-{time.strftime('%Y%m%d_%H%M%S', time.gmtime(start))}-{folder.name}"
+    write_log(folder / "wandb" / name / f"run-{folder.name}.wandb", records)

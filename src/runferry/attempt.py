@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from dataclasses import dataclass, field
@@ -121,6 +122,8 @@ class Attempt:
         passed_on       names of the signals that it was sent before
         segments        names of the folders with segments that it wrote, in order
         message         one line for a person, or null
+        used            once it has ended: `cpu_seconds` of the command and all that it started and waited for, and
+                        `peak_memory`, bytes of the largest of these processes
         ==============  ==========================================================================================
     """
 
@@ -224,6 +227,7 @@ class Attempt:
             "passed_on": [signal_name(number) for number in ending.passed_on],
             "segments": self.segments(),
             "message": ending.message,
+            "used": _used(),
         }
         self._write()
         if ending.outcome == "finished":
@@ -265,6 +269,12 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _used() -> dict[str, float]:
+    """Say what the processes used that this one started and waited for, and theirs (getrusage(2); KiB on Linux)."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"cpu_seconds": round(used.ru_utime + used.ru_stime, 2), "peak_memory": used.ru_maxrss * 1024}
 
 
 def _segment_names(folder: RunFolder) -> list[str]:

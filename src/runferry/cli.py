@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runferry import __version__
 from runferry.commands_housekeeping import add_housekeeping
+from runferry.commands_sweep import add_sweep_commands
 from runferry.commands_watch import add_watch_options, watch
 from runferry.environment_commands import add_environment_commands
 from runferry.errors import ConfigError
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sync(commands)
     _add_report(commands)
     add_pack_commands(commands)
+    add_sweep_commands(commands)
     add_environment_commands(commands)
     add_housekeeping(commands)
     return parser
@@ -113,6 +115,11 @@ def _add_sync(commands: _Commands) -> None:
         action="store_true",
         help="sync the other runs of the same results that are trained and have no receipt, too (the rule says this)",
     )
+    parser.add_argument(
+        "--sweeps",
+        action="store_true",
+        help="make each experiment's sweep on the server, once, and count its synced runs to it",
+    )
     parser.add_argument("--json", action="store_true", help="print progress and results as JSON lines on stdout")
     add_watch_options(parser)
     parser.set_defaults(command=_sync)
@@ -126,7 +133,7 @@ def _sync(given: argparse.Namespace) -> int:
         return watch(given)
     folders = _folders(given)
     progress = progress_for(as_json=given.json)
-    limits = Limits(given.patience, given.deadline, given.parallel, given.accept_missing)
+    limits = Limits(given.patience, given.deadline, given.parallel, given.accept_missing, given.sweeps)
     with _log(given.log) as log:
         outcomes = sync(folders, limits, log=log, progress=progress, with_trained=given.with_trained)
         problems = [outcome for outcome in outcomes if outcome.problem]
@@ -140,6 +147,11 @@ def _sync(given: argparse.Namespace) -> int:
             f"{verified} of {len(outcomes)} runs verified"
             + (f"; for the rest see {given.log}" if problems and given.log else "")
         )
+    if problems and "SCRATCH" in os.environ:
+        from runferry.status import status_of
+
+        if warning := status_of([outcome.folder for outcome in problems]).warning():
+            progress.say(warning)
     return 1 if problems else 0
 
 

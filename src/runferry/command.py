@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType, TracebackType
 
+    from runferry.early_stop import EarlyStop
     from runferry.fence import FenceWatch
     from runferry.keeper import Keeper
     from runferry.time_limit import JobClock
@@ -123,12 +124,15 @@ class Watches:
         Asks again when the job has to end (seconds since 1970), just before the warning.
     note
         Takes a line for the log.
+    early
+        Says when the run's sweep has it stopped early; None where it never does.
     """
 
     clock: JobClock
     fence: FenceWatch
     job_end: Callable[[], float | None]
     note: Callable[[str], None]
+    early: EarlyStop | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,7 @@ class Command:
         # WNOWAIT: the process id stays taken, and may be signalled, until it is waited for below.
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             pauses = [passing.seconds_to_next(), watches.clock.seconds_to_next(), watches.fence.seconds_to_next()]
+            pauses += [watches.early.seconds_to_next()] if watches.early else []
             ready = select.select(sources, [], [], min(pause for pause in pauses if pause is not None))[0]
             if signals in ready:
                 for number in signals.read():
@@ -208,6 +213,8 @@ class Command:
             passing.pass_on_what_is_due()
             if watches.clock.due():
                 _keep_time(process, watches)
+            if watches.early and watches.early.due():
+                _stop_early(process, watches.early, watches.note)
             if watches.fence.look():
                 end_session(process.pid, 0.0, 0.0)
         return Finished(process.wait(), tuple(passing.done), process.pid)
@@ -224,6 +231,15 @@ def _keep_time(process: subprocess.Popen[bytes], watches: Watches) -> None:
         name = signal.Signals(clock.settings.signal).name
         watches.note(f"the job's time limit is {clock.seconds_left:.0f} s away: {name} to the command")
         os.kill(process.pid, clock.settings.signal)
+
+
+def _stop_early(process: subprocess.Popen[bytes], early: EarlyStop, note: Callable[[str], None]) -> None:
+    """Ask the command to end where its sweep says so, or end it when it was asked."""
+    if early.stopped:
+        end_session(process.pid, 0.0, 0.0)
+    elif early.look():
+        note(str(early.stopped))
+        os.kill(process.pid, signal.SIGTERM)
 
 
 class PassingOn:

@@ -90,6 +90,7 @@ class _Syncer:
             f"--parallel={given.parallel}",
         ]
         self._command += ["--accept-missing"] * given.accept_missing + ["--json"] * given.json
+        self._command += ["--sweeps"] * given.sweeps
         self._waiting: list[RunFolder] = []
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -6,11 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.message import DecodeError
-
-from runferry.json_values import is_list, is_mapping
-from runferry.transaction_log import TransactionLog
-from runferry.wandb_messages import parser
+from runferry.json_values import decode_or_keep, is_list, is_mapping
+from runferry.segment_records import history_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,21 +15,14 @@ if TYPE_CHECKING:
 
 
 def history_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a transaction log that can be read, nested metrics nested, with `_step`.
+    """Give the rows of a transaction log that can be read, nested metrics nested, with `_step`.
 
     Raises
     ------
     SegmentError, OSError
         As reading a `TransactionLog` does.
     """
-    parse = parser("HistoryOnly")
-    for payload in TransactionLog(file):
-        try:
-            record = parse(payload)
-        except DecodeError:
-            continue
-        if record.HasField("history"):
-            yield row_of(record.history)
+    return map(row_of, history_records(file))
 
 
 def as_json(row: dict[str, Any]) -> str:
@@ -57,10 +47,7 @@ def set_item(tree: dict[str, Any], item: Any) -> None:
         if not is_mapping(node.get(name)):
             node[name] = {}
         node = node[name]
-    try:
-        node[key] = json.loads(item.value_json)
-    except ValueError:
-        node[key] = item.value_json
+    node[key] = decode_or_keep(item.value_json)
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+import json
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def is_mapping(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -13,3 +17,20 @@ def is_mapping(value: Any) -> TypeGuard[dict[str, Any]]:
 def is_list(value: Any) -> TypeGuard[list[Any]]:
     """Tell whether a value read from YAML or JSON is a list."""
     return isinstance(value, list)
+
+
+def decode_all(texts: Sequence[str]) -> list[Any]:
+    """Decode JSON texts, each as `decode_or_keep` does; one call for all is several times faster than one each."""
+    try:
+        values: list[Any] = json.loads(f"[{','.join(texts)}]")
+    except ValueError:
+        values = []
+    return values if len(values) == len(texts) else [decode_or_keep(text) for text in texts]
+
+
+def decode_or_keep(text: str) -> Any:
+    """Decode a JSON text; one that is none stays a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

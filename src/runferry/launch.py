@@ -48,6 +48,7 @@ from runferry.wandb_core import find_core
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runferry.early_stop import EarlyStop
     from runferry.run_folder import RunFolder
 
 #: Seconds between two writes of what wandb-core holds (wandb 0.31 and later; 15 by default). It matters when
@@ -223,6 +224,9 @@ class _Launching:
                     end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
                     ending = Ending.from_return_code(finished.return_code, finished.passed_on)
                     ending = replace(ending, reason=_reason(ending, watches))
+                    if watches.early and watches.early.stopped and not watches.fence.superseded:
+                        # It has done what the sweep wants of it; its checkpoint and its rows are there.
+                        ending = Ending(0, message=watches.early.stopped)
             exit_code = ending.status
         finally:
             written = self._finish(keeper, exit_code, watches)
@@ -235,7 +239,13 @@ class _Launching:
         clock = JobClock(warning_of(self.run_record), job_end())
         # The warning comes from the first node's launcher, as a signal; what is left to each is the end by force.
         clock.warned = self.node is not None
-        return Watches(clock, FenceWatch(self.attempt), job_end, lambda line: note(self.log, line))
+        early: EarlyStop | None = None
+        if self.node is None and "early_terminate" in self.run_record:
+            # Only here: other runs need neither it nor protobuf.
+            from runferry.early_stop import EarlyStop
+
+            early = EarlyStop(self.folder, self.run_record["early_terminate"])
+        return Watches(clock, FenceWatch(self.attempt), job_end, lambda line: note(self.log, line), early)
 
     def _finish(self, keeper: Keeper, exit_code: int, watches: Watches) -> bool:
         if watches.fence.superseded:

@@ -5,9 +5,10 @@ the beginning there and sends the rest. What is sent again after a crash of this
 it replaces itself. The server is asked how many rows it has whenever this process begins with a run.
 
 A run is sent as long as its attempt is under way, without the lock of the results folder, which a sync of others may
-hold for minutes: that sync leaves out what is under way. A last request that overtakes the run's end would bring it
-back as running; the sync sees that, writes no receipt, and mends it the next time. What is said of a run that has ended
-(`crashed`) is said with the lock in hand.
+hold for minutes: that sync leaves out what is under way. A last request that arrives after the run's end brings it
+back as running: where the receipt was written meanwhile, the end is said again; else the sync sees it and writes none.
+A run that another attempt will go on with stays shown as running while the workflow is there that starts it. What is
+said of a run that has ended (`crashed`) is said with the lock in hand.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runferry.continuation import should_continue
 from runferry.errors import RunferryError, ServerError
 from runferry.file_stream import HISTORY_FILE, SUMMARY_FILE
+from runferry.files import read_json
 from runferry.history_lines import as_json
 from runferry.live_run import LiveRun
 from runferry.live_server import BusyError, LiveServer, RefusedError
@@ -162,7 +165,7 @@ class Watcher:
             if followed is None and folder.path in self._handed_on and folder.trained_file.exists():
                 continue
             attempt = last_attempt(folder)
-            goes_on = is_under_way(attempt)
+            goes_on = is_under_way(attempt) or (followed is not None and self._is_to_go_on(folder))
             if goes_on and attempt and followed and self._queue.has_lost(attempt, followed.run.newest()):
                 goes_on = False
             if goes_on and followed is None:
@@ -260,7 +263,7 @@ class Watcher:
         while more and not self._stopped.is_set():
             more = self._read(followed)
             # Looked at again just before it is said: who has ended is left to the sync.
-            if not is_under_way(last_attempt(run.folder)):
+            if not is_under_way(last_attempt(run.folder)) and not self._is_to_go_on(run.folder):
                 return
             if run.config_changed:
                 server.upsert(*place, **_fields(run))
@@ -278,10 +281,26 @@ class Watcher:
             else:
                 followed.pause = min(self._options.interval, LONGEST_HEARTBEAT)
             server.stream(*place, files)
+            self._end_again(followed, place)
             followed.spoken = now
             run.lines, run.summary_changed = [], False
             with suppress(OSError):
                 run.save(at_least=SAVE_BYTES)
+
+    def _is_to_go_on(self, folder: RunFolder) -> bool:
+        """Tell whether the workflow, which leaves runs that ended to its rules, starts another attempt of a run."""
+        with suppress(OSError, ValueError):
+            return self._options.sync_ended is None and should_continue(folder) and not folder.receipt_file.exists()
+        return False
+
+    def _end_again(self, followed: _Followed, place: tuple[str, str, str]) -> None:
+        """Say how a run ended that was synced while a request was on its way, which brought it back as running."""
+        folder = followed.run.folder
+        if is_under_way(last_attempt(folder)) or not folder.receipt_file.exists():
+            return
+        with suppress(OSError, ValueError, KeyError):
+            finished = read_json(folder.receipt_file)["disk"]["state"] == "finished"
+            self._server(followed.base_url).stream(*place, {}, exit_code=0 if finished else 1)
 
     def _conclude(self, ended: Sequence[_Followed]) -> None:
         """Say of runs that died that they crashed, unless somebody syncs at the moment; have all of them synced."""

@@ -73,15 +73,20 @@ class LiveServer:
             what = "; ".join(str(error.get("message", error)) for error in errors)
             raise RefusedError(f"{self.server.base_url}: answered with an error: {what or 'no data'}", 200)
 
-    def stream(self, entity: str, project: str, run: str, files: dict[str, Any]) -> None:
-        """Send lines of a run's files; without any it says that the run is running still.
+    def stream(
+        self, entity: str, project: str, run: str, files: dict[str, Any], *, exit_code: int | None = None
+    ) -> None:
+        """Send lines of a run's files; without any it says that the run is running still, or with what it has ended.
 
         Raises
         ------
         RefusedError, BusyError
         """
         path = "/".join(quote(part, safe="") for part in (entity, project, run))
-        self._post(f"/files/{path}/file_stream", {"files": files} if files else {})
+        content: dict[str, Any] = {"files": files} if files else {}
+        if exit_code is not None:
+            content |= {"complete": True, "exitcode": exit_code}
+        self._post(f"/files/{path}/file_stream", content)
 
     def close(self) -> None:
         """Close the connections."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.data import MACRO, Item
+from runferry.late_macros import replace_late_macros, sweep_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,16 +56,17 @@ def prepare(
     PackingError
         When the environment cannot be unpacked, or the disk has too little room.
     LaunchError
-        When the data cannot be staged.
+        When the data cannot be staged, or a result that the run needs is not there.
     """
     items = [Item.from_record(record) for record in run.get("stage", ())]
-    command = list(run["command"])
+    shared = scratch / SHARED_FOLDER
+    command = replace_late_macros(run, folder, variables, shared)
+    variables = {**variables, **sweep_variables(run, shared)}
     record_file = Path(os.path.abspath(folder / run["environment"])) if run.get("environment") else None  # noqa: PTH100 - no look at the disk
     if not items and not run.get("collect"):
         return _in_environment(run, folder, Prepared(command, variables), scratch, record_file)
     from runferry.stage import Staging
 
-    shared = scratch / SHARED_FOLDER
     data = shared / f"data-{run['id']}-{os.getpid()}"
     data.mkdir(parents=True)
     staging = Staging(items, shared, note)
@@ -97,7 +99,7 @@ def _in_environment(
 
     if container := read_container(record_file):
         shared = scratch / SHARED_FOLDER
-        folders = [folder.resolve(), *([shared] if given.data else [])]
+        folders = [folder.resolve(), *([shared] if shared.is_dir() else [])]
         contained = Contained(container.image, scratch, Path(run["workdir"]), folders, gpu=run.get("gpus", 0) > 0)
         whole = contained.command(command, variables.get("PATH", os.defpath))
         return replace(

@@ -6,7 +6,6 @@ A segment is one `offline-run-*` folder, or `run-*` where the run was online; wh
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from runferry.errors import SegmentError
+from runferry.json_values import decode_all, decode_or_keep
+from runferry.last_values import LastValues, path_of, summary_bytes, tree
+from runferry.segment_records import history_records, parsed_records
 from runferry.transaction_log import TransactionLog
 from runferry.wandb_messages import parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-_KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,10 @@ def read_segment(path: Path) -> Segment:
         raise _unreadable(file, error) from error
     run = collected.run
     last_values = collected.summary_is_empty and collected.history_count > 0
-    summary = _last_values(file) if last_values else _tree(collected.summary)
+    summary = _last_values(file) if last_values else tree(collected.summary.texts)
     damage = [str(log.damage)] if log.damage else []
-    if collected.undecodable:
-        damage.append(f"{collected.undecodable} record{_plural(collected.undecodable)} not W&B's")
+    if undecodable := collected.undecodable:
+        damage.append(f"{undecodable} record{_plural(undecodable)} not W&B's")
     if damage and collected.lost_records:
         damage.append(f"{collected.lost_records} record{_plural(collected.lost_records)} lost")
     return Segment(
@@ -180,7 +180,7 @@ def read_segment(path: Path) -> Segment:
         first_step=collected.first_step,
         last_step=collected.last_step,
         summary=summary,
-        config=_tree({path: text for path, text in collected.config.items() if path[0] != "_wandb"}),
+        config=tree({path: text for path, text in collected.config.texts.items() if path[0] != "_wandb"}),
         exit_code=collected.exit_code,
         files=tuple(collected.files),
         artifacts=tuple(collected.artifacts),
@@ -204,15 +204,9 @@ def history(path: Path) -> Iterator[dict[str, Any]]:
         As `read_segment` does.
     """
     file = find_log(path)
-    parse = parser("HistoryOnly")
     try:
-        for payload in TransactionLog(file):
-            try:
-                record = parse(payload)
-            except DecodeError:
-                continue
-            if record.HasField("history"):
-                yield _row(record.history)
+        for record in history_records(file):
+            yield _row(record)
     except OSError as error:
         raise _unreadable(file, error) from error
 
@@ -226,17 +220,10 @@ def count_history(path: Path) -> int:
         As `read_segment` does.
     """
     file = find_log(path)
-    parse = parser("HistoryUnread")
-    count = 0
     try:
-        for payload in TransactionLog(file):
-            try:
-                count += parse(payload).HasField("history")
-            except DecodeError:
-                continue
+        return sum(record.HasField("history") for record in parsed_records(file, "HistoryUnread"))
     except OSError as error:
         raise _unreadable(file, error) from error
-    return count
 
 
 class _Collected:
@@ -244,45 +231,70 @@ class _Collected:
 
     def __init__(self) -> None:
         self._parse = parser("Record")
-        self._last_number = 0
+        self._last = b""
+        self._not_parsed = 0
+        self._first_row: Any = None
+        self._last_row: Any = None
         self.run: dict[str, Any] = {}
-        # Key path -> JSON text, in the order in which they were set last; decoded once, at the end.
-        self.summary: dict[_KeyPath, str] = {}
-        self.config: dict[_KeyPath, str] = {}
+        self.summary = LastValues()
+        self.config = LastValues()
         self.files: dict[str, None] = {}
         self.exit_code: int | None = None
         self.wandb_version: str | None = None
         self.history_count = 0
         self.artifacts: dict[LoggedArtifact, None] = {}
-        self.first_step: int | None = None
-        self.last_step: int | None = None
-        self.record_count = 0
-        self.undecodable = 0
+        self._count = 0
+
+    @property
+    def undecodable(self) -> int:
+        return self._not_parsed + self.summary.undecodable
+
+    @property
+    def record_count(self) -> int:
+        return self._count - self.summary.undecodable
 
     @property
     def lost_records(self) -> int:
         # wandb-core numbers the records of a file from 1 without a gap.
-        return max(self._last_number - self.record_count, 0)
+        return max(self._parse(self._last).num - self.record_count, 0)
 
     @property
     def summary_is_empty(self) -> bool:
         # A run that has just begun already has these two.
-        return all(path[0] in {"_wandb", "_runtime"} for path in self.summary)
+        return all(path[0] in {"_wandb", "_runtime"} for path in self.summary.texts)
+
+    @property
+    def first_step(self) -> int | None:
+        return None if self._first_row is None else _step(self._first_row)
+
+    @property
+    def last_step(self) -> int | None:
+        return None if self._last_row is None else _step(self._last_row)
 
     def add(self, payload: bytes) -> None:
+        if summary := summary_bytes(payload):
+            self._count += 1
+            self._last = payload
+            self.summary.add_bytes(summary)
+            return
         try:
             record = self._parse(payload)
         except DecodeError:
-            self.undecodable += 1
+            self._not_parsed += 1
             return
-        self.record_count += 1
-        self._last_number = record.num or self._last_number
+        self._count += 1
+        self._last = payload
+        self._add_record(record)
+
+    def _add_record(self, record: Any) -> None:
         if record.HasField("history"):
-            self._add_row(record.history)
+            self.history_count += 1
+            self._last_row = record.history
+            self._first_row = self._first_row or self._last_row
         elif record.HasField("summary"):
-            _update(self.summary, record.summary)
+            self.summary.add(record.summary)
         elif record.HasField("config"):
-            _update(self.config, record.config)
+            self.config.add(record.config)
         elif record.HasField("run"):
             self._add_run(record.run)
         elif record.HasField("files"):
@@ -294,12 +306,6 @@ class _Collected:
             self.wandb_version = record.header.version_info.producer.partition("+")[0] or None
         elif record.HasField("exit"):
             self.exit_code = None if record.exit.not_complete else record.exit.exit_code
-
-    def _add_row(self, row: Any) -> None:
-        self.history_count += 1
-        self.last_step = _step(row)
-        if self.first_step is None:
-            self.first_step = self.last_step
 
     def _add_artifact(self, artifact: Any) -> None:
         # One that is not final is a part that other processes of the run go on with.
@@ -318,67 +324,24 @@ class _Collected:
             time = run.start_time
             since = timedelta(seconds=time.seconds, microseconds=time.nanos // 1000)
             self.run["start_time"] = datetime(1970, 1, 1, tzinfo=UTC) + since
-        _update(self.config, run.config)
+        self.config.add(run.config)
 
 
 def _unreadable(file: Path, error: OSError) -> SegmentError:
     return SegmentError(f"{file}: cannot be read: {error.strerror}")
 
 
-def _path(item: Any) -> _KeyPath:
-    return tuple(item.nested_key) or (item.key,)
-
-
-def _update(values: dict[_KeyPath, str], record: Any) -> None:
-    for item in record.update:
-        path = _path(item)
-        values.pop(path, None)
-        values[path] = item.value_json
-    for item in record.remove:
-        gone = _path(item)
-        for path in [path for path in values if path[: len(gone)] == gone]:
-            del values[path]
-
-
-def _tree(values: dict[_KeyPath, str]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, value in zip(values, _decode(list(values.values())), strict=True):
-        node = tree
-        for key in path[:-1]:
-            if not isinstance(node.get(key), dict):
-                node[key] = {}
-            node = node[key]
-        node[path[-1]] = value
-    return tree
-
-
-def _decode(texts: list[str]) -> list[Any]:
-    # One call for all is several times faster than one each.
-    try:
-        values: list[Any] = json.loads(f"[{','.join(texts)}]")
-    except ValueError:
-        values = []
-    return values if len(values) == len(texts) else [_decode_one(text) for text in texts]
-
-
-def _decode_one(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def _step(record: Any) -> int:
     if not record.HasField("step"):
         for item in record.item:
-            if _path(item) == ("_step",):
-                return int(_decode_one(item.value_json))
+            if path_of(item) == ("_step",):
+                return int(decode_or_keep(item.value_json))
     return record.step.num
 
 
 def _row(record: Any) -> dict[str, Any]:
     items = record.item
-    values = _decode([item.value_json for item in items])
+    values = decode_all([item.value_json for item in items])
     row = dict(zip([item.key or ".".join(item.nested_key) for item in items], values, strict=True))
     if "_step" not in row:
         row["_step"] = record.step.num

@@ -173,6 +173,12 @@ class _Group:
                 trouble.remember(base_url, line)
             else:
                 trouble.forget()
+        if self.limits.sweeps:
+            # Only here: few want it.
+            from runferry.sweep_on_server import attach_runs
+
+            experiments = sorted({outcome.folder.path.parent for outcome in outcomes})
+            attach_runs(experiments, lambda url: find_server(url, deadline=self.limits.deadline), self.progress.say)
 
     def _carry_to(self, base_url: str | None, outcomes: Sequence[Outcome], hold: Hold) -> str | None:
         """Carry runs to one server; returns what was wrong with it after something was sent, if anything was."""

@@ -33,6 +33,8 @@ class Limits:
     """Runs that are sent at once."""
     accept_missing: bool = False
     """Whether a run gets a receipt though files or artifacts are gone from disk and server; it lists them then."""
+    sweeps: bool = False
+    """Whether the experiments' sweeps are made on the server and the runs counted to them."""
 
 
 @dataclass

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runferry.errors import ConfigError
+from runferry import rounds
+from runferry.errors import ConfigError, LaunchError
 from runferry.pack import done_file, read_pack, run_folders
 from runferry.run_folder import RunFolder
 
@@ -52,6 +53,12 @@ def training_job(outputs: Iterable[str], attempts: Mapping[str, int]) -> Trainin
         run = RunFolder(output.parent)
         if output == run.path / "trained.json" and run.run_file.exists():
             return TrainingJob(output, (run,), attempts.get(run.path.parent.name, 1))
+        if output.parent.parent.name == rounds.FOLDER and output.stem.isdigit():
+            try:
+                run = rounds.run_at(output.parents[2], int(output.parent.name), int(output.stem))
+            except LaunchError:
+                continue
+            return TrainingJob(output, (run,), attempts.get(output.parents[2].name, 1))
         if output == done_file(output.parent):
             try:
                 pack = read_pack(output.parent)

@@ -68,6 +68,10 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "HistoryOnly": {"history": (2, "HistoryRecord")},
     "HistoryUnread": {"history": (2, "Unread")},
     "Unread": {},
+    # What a report draws.
+    "Measured": {"history": (2, "HistoryRecord"), "stats": (7, "StatsRecord")},
+    "StatsRecord": {"timestamp": (2, "Timestamp"), "item": (3, "StatsItem*")},
+    "StatsItem": {"key": (1, "string"), "value_json": (16, "string")},
     # What is streamed line by line.
     "Streamed": {"history": (2, "Unread"), "stats": (7, "Unread"), "output_raw": (13, "OutputRawRecord")},
 }

@@ -36,6 +36,9 @@ _KEPT = ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_HTTP_TIMEOUT", "WANDB_APP
 _MARK = "RUNFERRY_SYNC_OF"
 """In the environment of a `wandb sync` and of its wandb-core: the results folder that it is for."""
 _LOOK_SECONDS = 0.2
+# wandb-core spends a tenth of its CPU on collecting garbage: with four times as much left lying about it needs less,
+# and 0.15 GB more (measured with 20 runs of 10,000 rows); from half a GB on it collects as often as it needs.
+_COLLECT_SELDOM = {"GOGC": "400", "GOMEMLIMIT": "512MiB"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> None:
         When the deadline passed. How much was sent is not known then.
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_") or key in _KEPT}
+    environment = _COLLECT_SELDOM | environment
     environment |= {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.key}
     if call.resume:
         environment["WANDB_RESUME"] = "allow"

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from runferry import admission, executor_guard
+from runferry import admission, executor_guard, rounds
 from runferry import config as configuration
 from runferry.account import given_account, known_accounts, resolve_account
 from runferry.cluster import Cluster, find_cluster
 from runferry.controller import note_start, remove_stale_lock
 from runferry.environment_plan import PlannedEnvironment, plan_environments
-from runferry.errors import RunferryError
+from runferry.errors import ConfigError, RunferryError
 from runferry.experiment import Experiment, experiments
 from runferry.key import put_away
 from runferry.pack_plan import PackPlan, plan_packs
@@ -70,6 +70,54 @@ class Workflow:
         """Plan which runs share which jobs: see `runferry.pack_plan.plan_packs`."""
         return plan_packs(results, self.cluster, self.experiments, self.requests, controller=controller)
 
+    def places(self, pattern: str, *names: str) -> list[str]:
+        """Fill `{experiment}`, `{round}` and `{place}` of `pattern` for bayes sweeps: of all, or of `names`."""
+        return [
+            path
+            for name in names or self.experiments
+            if (planned := self.experiments[name].rounds)
+            for path in rounds.places(planned, pattern.replace("{experiment}", name))
+        ]
+
+    def best_of_needed(self, experiment: str, pattern: str) -> list[str]:
+        """Fill `{experiment}` of `pattern` with the experiments that one needs."""
+        return [pattern.replace("{experiment}", name) for name in self.experiments[experiment].needs]
+
+    def ends(self, experiment: str, *, run: str, place: str) -> list[str]:
+        """List what says that every run of an experiment has ended: `run` or `place`, filled in."""
+        one = self.experiments[experiment]
+        paths = [run.replace("{experiment}", experiment).replace("{run}", name) for name in one.runs]
+        return [*paths, *self.places(place, experiment)]
+
+    def best_options(self, experiment: str) -> list[str]:
+        """Return the options of `runferry best`."""
+        metric = self.experiments[experiment].metric
+        return [] if metric is None else ["--metric", metric["name"], "--goal", metric.get("goal", "minimize")]
+
+    def rounds_of(self, pattern: str) -> list[str]:
+        """Fill `{experiment}` and `{round}` of `pattern` with every round of every bayes sweep."""
+        return [
+            pattern.replace("{experiment}", name).replace("{round}", str(number))
+            for name, one in self.experiments.items()
+            if one.rounds
+            for number in range(1, one.rounds.number + 1)
+        ]
+
+    def size_of_round(self, experiment: str, number: int) -> int:
+        """Return how many runs a round of a bayes sweep has."""
+        planned = self.experiments[experiment].rounds
+        return planned.size_of(number) if planned else 0
+
+    def places_of_round(self, experiment: str, number: int, pattern: str) -> list[str]:
+        """Fill `{place}` of `pattern` with each place of a round; none of a round that is not there."""
+        planned = self.experiments[experiment].rounds
+        return rounds.places(planned, pattern, number) if planned and number else []
+
+    @property
+    def listed(self) -> list[str]:
+        """The names of the experiments whose runs are known beforehand: all but bayes sweeps."""
+        return [name for name, one in self.experiments.items() if one.rounds is None]
+
     def targets(self, pattern: str) -> list[str]:
         """Fill `{experiment}` and `{run}` of `pattern` with every run of every experiment, in their order."""
         return [
@@ -117,6 +165,7 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
             online = is_online(checked["wandb"])
             put_away(needed_in_jobs=online and not job_finds_key(checked["wandb"]["base_url"]))
         requests = {name: make_request(experiment, cluster) for name, experiment in made.items()}
+        _refuse_shared_nodes(made, requests)
         retries = 0
         if controller:
             remove_stale_lock(_say)
@@ -130,6 +179,14 @@ def load(config: Mapping[str, Any], schema_file: str, *, controller: bool = True
         return Workflow(checked, cluster, made, requests, retries)
     except RunferryError as error:
         _stop(error)
+
+
+def _refuse_shared_nodes(made: Mapping[str, Experiment], requests: Mapping[str, Request]) -> None:
+    for name, experiment in made.items():
+        if experiment.rounds and requests[name].packing.part_of_node:
+            where = f"config: experiments.{name}.resources.gpus"
+            message = f"{where}: found {experiment.gpus} for a bayes sweep, whose runs do not share jobs"
+            raise ConfigError(f"{message}; expected all GPUs of a node, since this site gives whole nodes only")
 
 
 def started() -> None:
@@ -204,6 +261,8 @@ def _set_sync_options(section: Mapping[str, Any]) -> None:
     options = [f"--deadline={60 * configuration.minutes(section['deadline'])}", f"--parallel={section['parallel']}"]
     if section["accept_missing"]:
         options.append("--accept-missing")
+    if section["sweeps"]:
+        options.append("--sweeps")
     os.environ[SYNC_OPTIONS] = shlex.join(options)
 
 

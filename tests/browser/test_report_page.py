@@ -4,9 +4,11 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from drawing import wait_until_drawn
 
+from large_sweep import write_sweep
 from runferry.report import build_report
-from sample_experiment import segment, write_attempt, write_receipt, write_run, write_segments
+from sample_experiment import write_attempt, write_log_of, write_receipt, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +23,14 @@ EVIL = """</script><img src=x onerror="hacked=1"><script>hacked = 1</script>"'""
 Open = Callable[..., "OpenPage"] if TYPE_CHECKING else Any
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_slurm() -> Iterator[None]:
+    """Ask no Slurm that may be up on the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runferry.slurm.ask", lambda *command: None)
+        yield
+
+
 class OpenPage:
     """A page in the browser, with all that it said and asked for."""
 
@@ -31,16 +41,49 @@ class OpenPage:
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
+        # Generous: other tests may have the machine's cores.
+        self.page.set_default_timeout(120_000)
         self.page.goto(file.as_uri())
-        self.page.wait_for_function("[...document.querySelectorAll('.plot')].every(p => p.querySelector('svg'))")
+        wait_until_drawn(self.page)
 
     def count(self, selector: str) -> int:
         return self.page.locator(selector).count()
 
     def raised(self) -> list[str]:
-        """The runs whose curves stand out, as in the first chart."""
-        marks = self.page.locator(".plot").first.locator("path.raised")
-        return [mark.get_attribute("aria-label") for mark in marks.all()]
+        """The runs that stand out."""
+        return self.page.evaluate("raised().map((run) => report.runs[run]).sort()")
+
+    def colours(self, chart: int, layer: str = "base") -> int:
+        """How many of the runs' colours a chart has pixels of."""
+        return self.page.evaluate(
+            """([index, layer]) => {
+                const canvas = charts[index][layer];
+                const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                return colours().runs.filter((colour) => {
+                    const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+                    for (let i = 0; i < data.length; i += 4) {
+                        const near = Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 9;
+                        if (near && data[i + 3] > 200) return true;
+                    }
+                    return false;
+                }).length;
+            }""",
+            [chart, layer],
+        )
+
+    def point_at(self, chart: int, run: int, index: int) -> None:
+        """Move the pointer to a point of a run's curve, which is negative from its end."""
+        x, y = self.page.evaluate(
+            """([chart, run, index]) => {
+                const it = charts[chart];
+                it.plot.scrollIntoView({ block: "center" });
+                const line = it.drawn.find((line) => line.run === run);
+                const { left, top } = it.plot.getBoundingClientRect();
+                return [left + it.across(line.xs.at(index)), top + it.up(line.ys.at(index))];
+            }""",
+            [chart, run, index],
+        )
+        self.page.mouse.move(x, y)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +97,6 @@ def browser() -> Iterator[Any]:
 
 def make(folder: Path, names: list[str]) -> Path:
     """Build a report of as many runs, of which the first failed and the last has not started."""
-    segments: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         run = folder / f"run{number:02}"
         write_run(run, name, {"rate": (number + 1) / 10, "depth": number % 3, "words": EVIL})
@@ -64,8 +106,7 @@ def make(folder: Path, names: list[str]) -> Path:
             {"loss": 2 / (i + 1 + number), "accuracy": i**0.5 * (number + 1)} for i in range(30)
         ]
         rows[-1]["only/last"] = number
-        segments.append(segment(run, name, rows, config={"seed": number}))
-    write_segments(segments)
+        write_log_of(run, rows, apart=2.0)
     for number, run in enumerate(sorted(folder.iterdir())[:-1]):
         write_attempt(run, 1, "finished" if number else "failed", message=None if number else EVIL)
         if number:
@@ -101,15 +142,10 @@ def test_all_curves_are_drawn_without_a_word_and_without_the_network(open_page: 
     page = open_page(few, color_scheme=scheme)
     assert page.said == []
     assert set(page.asked) <= {few.as_uri(), "data:,"}
-    for chart in range(2):
-        plot = f".plot[data-chart='{chart}']"
-        lines = page.page.locator(f"{plot} .mark-line path").all()
-        assert [line.get_attribute("aria-label") for line in lines] == [f"rate={i}" for i in range(1, 6)]
-        assert all(line.bounding_box()["width"] > 200 for line in lines)
-        colours = {line.evaluate("mark => getComputedStyle(mark).stroke") for line in lines}
-        assert len(colours) == 5
-    # A metric that was logged once is a point for each run.
-    assert page.count(".plot[data-chart='2'] .mark-symbol path") == 5
+    # Five runs have logged; each has its colour. The third metric was logged once: a dot for each run.
+    assert [page.colours(chart) for chart in range(3)] == [5, 5, 5]
+    spread = "charts[0].drawn.map(({ xs }) => charts[0].across(xs.at(-1)) - charts[0].across(xs[0]))"
+    assert min(page.page.evaluate(spread)) > 200
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -123,6 +159,7 @@ def test_text_and_curves_stand_out_from_the_page(open_page: Open, few: Path, sch
             });
             return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
         };
+        const toRgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)).join(" ");
         const page = luminance(getComputedStyle(document.body).backgroundColor);
         const contrast = (colour) => {
             const [dark, light] = [luminance(colour), page].sort((a, b) => a - b);
@@ -133,8 +170,8 @@ def test_text_and_curves_stand_out_from_the_page(open_page: Open, few: Path, sch
         return [
             page,
             least("h1, h2, p, th, td, a, dt, dd, caption, .under, .state, .key", "color"),
-            least(".plot svg text", "fill"),
-            least(".plot .mark-line path", "stroke"),
+            contrast(toRgb(colours().ink)),
+            Math.min(...[...colours().runs, ...colours().ramp].map((colour) => contrast(toRgb(colour)))),
         ];
     }"""
     background, text, labels, lines = page.page.evaluate(script)
@@ -142,14 +179,15 @@ def test_text_and_curves_stand_out_from_the_page(open_page: Open, few: Path, sch
     # The contrasts that WCAG 2.2 asks of text and of graphics.
     assert text >= 4.5
     assert labels >= 4.5
-    assert lines >= 3
+    # Steps of a ramp go from dark to light: the one next to the page has less.
+    assert lines >= 2.5
 
 
 @pytest.mark.parametrize("width", [1280, 800, 400])
 def test_the_page_fits_its_window(open_page: Open, many: Path, width: int) -> None:
     page = open_page(many, viewport={"width": width, "height": 900})
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
-    for plot in page.page.locator(".plot svg").all():
+    for plot in page.page.locator(".charts .plot canvas").all():
         box = plot.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
@@ -157,9 +195,8 @@ def test_the_page_fits_its_window(open_page: Open, many: Path, width: int) -> No
 
 def test_pointing_at_a_curve_names_its_run_and_value(open_page: Open, few: Path) -> None:
     page = open_page(few)
-    line = page.page.locator(".plot[data-chart='0'] path[aria-label='rate=5']").bounding_box()
     # The right end of the highest line: step 29, where it is 5 times the root of 29.
-    page.page.mouse.move(line["x"] + line["width"], line["y"])
+    page.point_at(0, 4, -1)
     assert page.page.locator("#tip").inner_text().split("\n") == ["rate=5", "step 29: 26.9258"]
     assert page.raised() == ["rate=5"]
     page.page.mouse.move(2, 2)
@@ -169,7 +206,7 @@ def test_pointing_at_a_curve_names_its_run_and_value(open_page: Open, few: Path)
 
 def test_pressing_a_run_in_the_table_or_legend_raises_its_curves(open_page: Open, few: Path) -> None:
     page = open_page(few)
-    page.page.locator("tbody .key", has_text="rate=2").click()
+    page.page.locator("#runs-table tbody .key", has_text="rate=2").click()
     page.page.mouse.move(2, 2)
     assert page.raised() == ["rate=2"]
     page.page.locator(".legend .key", has_text="rate=4").click()
@@ -183,7 +220,8 @@ def test_pressing_a_run_in_the_table_or_legend_raises_its_curves(open_page: Open
 def test_of_many_runs_a_colour_is_a_class_of_a_parameter(open_page: Open, many: Path) -> None:
     page = open_page(many)
     assert page.said == []
-    assert page.count(".plot[data-chart='0'] .mark-line path") == 49
+    assert page.page.evaluate("charts[0].drawn.length") == 49
+    assert page.colours(0) == 8
     assert page.page.locator(".legend-title").inner_text() == "rate"
     assert page.count(".legend .key") == 8
     page.page.locator(".legend .key").first.click()
@@ -195,8 +233,8 @@ def test_the_table_is_sorted_by_any_column(open_page: Open, few: Path) -> None:
     page = open_page(few)
 
     def runs_by(column: str) -> list[str]:
-        page.page.locator("thead").get_by_role("button", name=column).click()
-        return [text.strip()[-1] for text in page.page.locator("tbody .key").all_inner_texts()]
+        page.page.locator("#runs-table thead").get_by_role("button", name=column).click()
+        return [text.strip()[-1] for text in page.page.locator("#runs-table tbody .key").all_inner_texts()]
 
     assert runs_by("loss") == ["5", "4", "3", "2", "1", "6"]
     assert page.count("th[aria-sort='ascending']") == 1
@@ -211,6 +249,9 @@ def test_the_page_prints_dark_on_white_with_its_curves(open_page: Open, few: Pat
     page = open_page(few, color_scheme="dark")
     page.page.emulate_media(media="print")
     assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.page.evaluate("colours().page") == "#ffffff"
+    assert page.page.evaluate("charts.every((chart) => !chart.dirty)"), "also those that were never scrolled to"
+    assert page.colours(1) == 5
     assert page.page.pdf(format="A4").startswith(b"%PDF")
 
 
@@ -218,8 +259,11 @@ def test_the_page_is_read_without_scripts_too(browser: Any, few: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(few.as_uri())
-    assert page.get_by_role("row").count() == 2 + 6
-    assert page.get_by_role("rowheader").count() == 6
+    table = page.locator("#runs-table")
+    assert table.get_by_role("row").count() == 2 + 6
+    assert table.get_by_role("rowheader").count() == 6
+    attempts = page.get_by_role("region", name="When each run trained")
+    assert attempts.get_by_role("row").count() == 1 + 5
     context.close()
 
 
@@ -228,9 +272,8 @@ def test_no_text_of_the_users_is_run(open_page: Open, tmp_path: Path) -> None:
     assert page.page.evaluate("typeof hacked") == "undefined"
     assert page.said == []
     assert page.count("img") == 0
-    assert page.page.locator("tbody .key").first.inner_text() == f"{EVIL} 0"
-    line = page.page.locator(".plot[data-chart='0'] .mark-line path").last.bounding_box()
-    page.page.mouse.move(line["x"] + line["width"], line["y"])
+    assert page.page.locator("#runs-table tbody .key").first.inner_text() == f"{EVIL} 0"
+    page.point_at(0, 1, -1)
     assert page.page.locator("#tip strong").inner_text() == f"{EVIL} 1"
     assert page.page.evaluate("typeof hacked") == "undefined"
 
@@ -242,3 +285,102 @@ def test_a_script_that_slipped_in_would_not_run(open_page: Open, few: Path, tmp_
     page = open_page(spoiled)
     assert page.page.evaluate("typeof hacked") == "undefined"
     assert page.said
+
+
+def test_the_switches_change_what_is_drawn(open_page: Open, few: Path) -> None:
+    page = open_page(few)
+    ends = "[charts[1].drawn[0].xs.at(-1), charts[1].drawn[0].ys.at(-1)]"
+    assert page.page.evaluate(ends) == [29, pytest.approx(2 / 30, rel=1e-5)]
+    page.page.locator("#smoothing").fill("0.9")
+    smoothed = page.page.evaluate(ends)[1]
+    assert smoothed > 2 / 30, "behind a falling curve"
+    page.page.locator("#axis").select_option("time")
+    assert page.page.evaluate("charts[1].time")
+    assert page.page.evaluate(ends)[0] == 58, "seconds"
+    middle = "charts[1].up(1) - (charts[1].up(2) + charts[1].up(0.5)) / 2"
+    assert abs(page.page.evaluate(middle)) > 1
+    page.page.locator("#log").check()
+    assert abs(page.page.evaluate(middle)) < 1e-6
+    page.page.locator("#metric").select_option("loss")
+    assert page.page.locator(".charts.metrics figure:visible").count() == 1
+    assert page.page.locator(".charts.metrics .plot:visible").bounding_box()["height"] > 400
+    assert page.said == []
+
+
+def test_a_run_is_picked_by_its_curve_and_by_its_row(open_page: Open, few: Path) -> None:
+    page = open_page(few)
+    page.point_at(0, 3, -1)
+    page.page.mouse.down()
+    page.page.mouse.up()
+    page.page.mouse.move(2, 2)
+    assert page.raised() == ["rate=4"]
+    assert page.colours(0, "top") == 1
+    page.page.locator("#runs-table tbody tr", has_text="rate=2").locator("td").first.click()
+    page.page.mouse.move(2, 2)
+    assert page.raised() == ["rate=2", "rate=4"]
+    page.page.keyboard.press("Escape")
+    assert page.raised() == []
+
+
+def test_filters_leave_rows_and_curves_of_the_runs_that_fit(open_page: Open, many: Path) -> None:
+    page = open_page(many)
+
+    def shown() -> tuple[int, int]:
+        return page.page.locator("#runs-table tbody tr:visible").count(), page.page.evaluate("charts[0].drawn.length")
+
+    page.page.locator("#words").fill("run1")
+    assert shown() == (10, 10)
+    assert page.page.locator("#shown").inner_text() == "10 of 50 runs shown"
+    page.page.locator("#words").fill("")
+    page.page.locator("#kind").select_option("failed")
+    assert shown() == (1, 1)
+    page.page.get_by_role("button", name="Show all runs").click()
+    assert shown() == (50, 49)
+
+
+def test_dragging_along_an_axis_keeps_the_runs_that_pass_there(open_page: Open, many: Path) -> None:
+    page = open_page(many)
+    page.page.locator("#coordinates").scroll_into_view_if_needed()
+    box = page.page.locator("#coordinates").bounding_box()
+    axis = "parallel.axes.find(({ name }) => name === 'rate')"
+    x, top, middle = page.page.evaluate(f"(({{ x, scale }}) => [x, scale(5) - 2, scale(4.05)])({axis})")
+    page.page.mouse.move(box["x"] + x, box["y"] + top)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + x, box["y"] + middle, steps=3)
+    page.page.mouse.up()
+    # 4.1 to 5.0, of which the last has not started but has its parameters.
+    assert page.page.locator("#runs-table tbody tr:visible").count() == 10
+    page.page.mouse.click(box["x"] + x, box["y"] + middle)
+    assert page.page.locator("#runs-table tbody tr:visible").count() == 50
+    page.page.locator("#outcome").select_option("loss")
+    assert (
+        page.page.locator(".importance:visible caption").inner_text().startswith("How much of the differences in loss")
+    )
+    assert page.said == []
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_scroll_and_answer(open_page: Open, tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    write_sweep(folder, 1000, 60)
+    page = open_page(build_report(folder))
+    assert page.said == []
+    page.page.evaluate("document.querySelector('#runs-table tbody tr:last-child').scrollIntoView()")
+    assert page.page.locator("#runs-table tbody tr").last.is_visible()
+    page.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    wait_until_drawn(page.page)
+    # The cost of pointing at a curve is that of one curve, not of a thousand: nothing but the top layer is drawn again.
+    drawn = page.page.evaluate(
+        """() => {
+            let strokes = 0;
+            CanvasRenderingContext2D.prototype.lineTo = ((lineTo) => function (...to) {
+                strokes++;
+                return lineTo.apply(this, to);
+            })(CanvasRenderingContext2D.prototype.lineTo);
+            point(500);
+            return strokes;
+        }"""
+    )
+    assert 0 < drawn < 5000
+    page.page.locator("#words").fill("adam")
+    assert 300 < page.page.locator("#runs-table tbody tr:not([hidden])").count() < 700

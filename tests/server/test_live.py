@@ -17,6 +17,7 @@ from written_runs import PROJECT, log_of, rows_of, wait_for, write_run
 
 from runferry.files import write_json
 from runferry.live import LiveOptions, Watcher
+from runferry.live_server import LiveServer
 from runferry.results_lock import results_lock
 from runferry.run_folder import RunFolder, find_run_folders
 from runferry.segment import history, read_segment
@@ -36,6 +37,14 @@ def trained(wandb_python, tmp_path_factory):
     """A finished run of 60 rows with files, whose log a test lets grow as wandb would."""
     folder = RunFolder(tmp_path_factory.mktemp("trained") / "results" / "experiment" / "run1")
     write_run(wandb_python(NEWEST), folder, 60)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["0.22.3", "0.27.2", NEWEST])
+def trained_by_each(request, wandb_python, tmp_path_factory):
+    """The same by each supported version."""
+    folder = RunFolder(tmp_path_factory.mktemp("trained") / "results" / "experiment" / "run1")
+    write_run(wandb_python(request.param), folder, 60)
     return folder
 
 
@@ -102,9 +111,9 @@ def steps(server) -> list[int]:
 
 
 def test_rows_of_a_running_run_arrive_while_it_trains_and_the_sync_at_its_end_sends_only_the_rest(
-    trained, server, tmp_path
+    trained_by_each, server, tmp_path
 ):
-    run = Growing(trained, tmp_path / "results")
+    run = Growing(trained_by_each, tmp_path / "results")
     live = watcher(tmp_path / "results")
     live.look()
     seen = []
@@ -132,15 +141,15 @@ def test_rows_of_a_running_run_arrive_while_it_trains_and_the_sync_at_its_end_se
     assert all(abs(row["_runtime"] - our["_runtime"]) < 1e-6 for row, our in zip(held["history"], ours, strict=True))
 
 
-def test_a_line_is_what_the_client_itself_sends(trained, server, tmp_path):
+def test_a_line_is_what_the_client_itself_sends(trained_by_each, server, tmp_path):
     results = tmp_path / "results"
-    run = Growing(trained, results)
+    run = Growing(trained_by_each, results)
     run.grow(1)
     watcher(results).look()
     live = server.run("demo", PROJECT, "run1")["history"]
-    command = [sys.executable, "-m", "wandb", "sync", "--project", "other", str(trained.segments()[0])]
+    command = [sys.executable, "-m", "wandb", "sync", "--project", "other", str(trained_by_each.segments()[0])]
     subprocess.run(command, check=True, capture_output=True)
-    for marker in trained.segments()[0].glob("*.synced"):
+    for marker in trained_by_each.segments()[0].glob("*.synced"):
         marker.unlink()
     own = server.run("demo", "other", "run1")["history"]
     assert len(own) == 61
@@ -202,6 +211,48 @@ def test_a_run_whose_process_died_is_shown_as_crashed_and_the_sync_carries_the_r
     assert [outcome.problem for outcome in sync([run.folder], QUICK)] == [None]
     assert state(server) in {"failed", "crashed"}
     assert steps(server) == list(range(sum(1 for _ in history(run.log))))
+
+
+def test_a_run_that_another_attempt_will_go_on_with_stays_shown_as_running(trained, server, tmp_path):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.5)
+    live = watcher(tmp_path / "results")
+    live.look()
+    record = json.loads((run.folder.attempts_folder / "1.json").read_text())
+    write_json(run.folder.attempts_folder / "1.json", record | {"outcome": "stopped", "reason": "time limit"})
+    run.grow(0.6)
+    live.look()
+    assert state(server) == "running"
+    assert steps(server) == list(range(sum(1 for _ in history(run.log))))
+    # Slurm has said meanwhile that it was cancelled: nobody will go on with it.
+    write_json(run.folder.attempts_folder / "1.json", record | {"outcome": "stopped", "reason": "cancelled"})
+    live.look()
+    assert state(server) == "crashed"
+
+
+def test_a_request_that_arrives_after_the_end_leaves_the_run_as_it_ended(trained, server, tmp_path, monkeypatch):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.5)
+    live = watcher(tmp_path / "results")
+    live.look()
+    run.grow(0.7)
+    stream = LiveServer.stream
+    states = []
+
+    def late(self, *arguments, **words):
+        if not states:
+            run.finish()
+            assert [outcome.problem for outcome in sync([run.folder], QUICK)] == [None]
+            stream(self, *arguments, **words)
+            states.append(state(server))
+        else:
+            stream(self, *arguments, **words)
+
+    monkeypatch.setattr(LiveServer, "stream", late)
+    live.look()
+    assert states == ["running"], "it was late"
+    assert state(server) == "finished"
+    assert steps(server) == list(range(61))
 
 
 def test_a_resumed_run_goes_on_behind_its_first_segment(wandb_python, server, tmp_path):

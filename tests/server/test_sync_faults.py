@@ -427,6 +427,31 @@ def test_a_holder_on_another_machine_is_waited_for_while_it_is_heard_of(tmp_path
     assert not holder.exists()
 
 
+def test_two_machines_without_a_common_kernel_lock_wait_for_each_other(tmp_path, monkeypatch):
+    # A host name of its own, as on another login node; the file system's locks are taken away from both.
+    code = f"""
+import pathlib, time
+from runferry import results_lock
+results_lock._take_flock = lambda *_arguments, **_words: False
+with results_lock.results_lock(pathlib.Path({str(tmp_path)!r}), print):
+    print("held", flush=True)
+    time.sleep(3)
+    print(time.time(), flush=True)
+"""
+    words = ["unshare", "--uts", "sh", "-c", 'hostname login2 && exec "$0" -c "$1"', sys.executable, code]
+    monkeypatch.setattr("runferry.results_lock._take_flock", lambda *_arguments, **_words: False)
+    said: list[str] = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "held\n"
+        with results_lock(tmp_path, said.append) as hold:
+            begun = time.time()
+            hold.check()
+        assert begun >= float(other.stdout.readline())
+    assert "waiting for runferry on login2" in said[0]
+    assert not (tmp_path / FOLDER / "holder.json").exists()
+
+
 def test_one_who_lost_the_lock_to_another_machine_sends_nothing_more(tmp_path):
     with results_lock(tmp_path, lambda _: None) as hold:
         hold.check()

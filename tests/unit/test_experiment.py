@@ -155,3 +155,65 @@ def test_the_digest_follows_what_is_written():
     }
     assert len(digests) == 3
     assert _make({"e": {"command": ["x"]}})["e"].digest in digests
+
+
+def test_a_table_gives_a_run_for_each_row(tmp_path):
+    table = tmp_path / "runs.csv"
+    table.write_text("lr,seed,note\n0.1,1,\n0.2,1,b c\n")
+    experiment = _make({"e": {"runs": str(table), "command": ["python", "train.py", "${args}"]}})["e"]
+    assert [run.command for run in experiment.runs.values()] == [
+        ("python", "train.py", "--lr=0.1", "--seed=1"),
+        ("python", "train.py", "--lr=0.2", "--seed=1", "--note=b c"),
+    ]
+    assert [run.name for run in experiment.runs.values()] == ["lr=0.1", "lr=0.2 note=b c"]
+
+
+def test_a_table_needs_a_command_and_no_sweep(tmp_path):
+    with pytest.raises(ConfigError, match="found runs, expected either sweep"):
+        _make({"e": {"runs": "runs.csv"}})
+    with pytest.raises(ConfigError, match="found sweep and runs, expected either sweep"):
+        _make({"e": {"runs": "runs.csv", "sweep": _sweep(a={"value": 1})}})
+
+
+def _needing(**first) -> dict:
+    return {"second": {"command": ["x", "${needs:first}/last.pt"], "needs": ["first"]}, "first": first}
+
+
+def test_a_run_that_needs_another_one_is_another_when_that_changes():
+    before = _ids(_needing(command=["a"]), "second")
+    assert before != _ids(_needing(command=["b"]), "second")
+    assert before == _ids(_needing(command=["a"], resources={"gpus": 1}), "second")
+    assert list(_make(_needing(command=["a"]))) == ["second", "first"], "in the order of the config"
+
+
+def test_of_several_runs_the_best_is_needed_so_there_has_to_be_a_metric():
+    sweep = _sweep(a={"values": [1, 2]})
+    with pytest.raises(ConfigError, match="which has 2 runs, expected one run, or `metric` in its sweep"):
+        _make(_needing(sweep=sweep))
+    made = _make(_needing(sweep={**sweep, "metric": {"name": "loss"}}))
+    assert made["second"].needs == ("first",)
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"a": {"command": ["x"], "needs": ["b"]}, "b": {"command": ["x"], "needs": ["a"]}}, "circle (a -> b -> a)"),
+        ({"a": {"command": ["x"], "needs": ["a"]}}, "circle (a -> a)"),
+        ({"a": {"command": ["x"], "needs": ["bb"]}, "ba": {"command": ["x"]}}, "found bb, expected one of the exper"),
+        ({"a": {"command": ["${needs:b}"]}, "b": {"command": ["x"]}}, "found ${needs:b}, expected b in"),
+    ],
+)
+def test_needs_that_cannot_be_met_are_refused(sections, said):
+    with pytest.raises(ConfigError) as caught:
+        _make(sections)
+    assert said in str(caught.value)
+
+
+def test_a_bayes_sweep_has_rounds_in_place_of_runs():
+    sweep = {**_sweep(a={"min": 0.0, "max": 1.0}), "method": "bayes", "metric": {"name": "loss"}, "run_cap": 10}
+    made = _make({"e": {"sweep": sweep, "runs_per_round": 4}})["e"]
+    assert not made.runs
+    assert made.rounds is not None
+    assert [made.rounds.size_of(number) for number in range(1, made.rounds.number + 1)] == [4, 4, 2]
+    repeated = made.run_of({"a": 0.5}, 1)
+    assert repeated.id != made.run_of({"a": 0.5}).id, "the same parameters chosen again are another run"

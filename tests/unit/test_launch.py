@@ -141,6 +141,17 @@ def test_the_exit_code_is_the_commands_own(tmp_path, code):
     assert folder.trained_file.exists() == (code == 0)
 
 
+def test_the_record_says_what_the_command_and_its_children_used(tmp_path):
+    code = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'b = b\"x\" * 200_000_000; sum(range(10**7))'])"
+    )
+    folder = make_run(tmp_path / "run", python(code))
+    run_to_end(folder)
+    used = folder.attempts()[-1]["used"]
+    assert used["peak_memory"] > 200_000_000
+    assert used["cpu_seconds"] > 0.1
+
+
 def test_a_failure_is_one_line_with_the_reason_and_the_log(tmp_path):
     folder = make_run(tmp_path / "run", python("raise ValueError('the loss is nan')"))
     _, errors = run_to_end(folder)

@@ -209,7 +209,8 @@ print(json.dumps({
     # The numbers of google.protobuf.FieldDescriptor.TYPE_*.
     scalars = {"int64": 3, "int32": 5, "bool": 8, "string": 9}
     # Our name for it -> W&B's.
-    alike = {"Item": ["HistoryItem", "SummaryItem", "ConfigItem"], "HistoryOnly": ["Record"], "Streamed": ["Record"]}
+    alike = {name: ["Record"] for name in ("HistoryOnly", "Measured", "Streamed")}
+    alike["Item"] = ["HistoryItem", "SummaryItem", "ConfigItem"]
     for message, fields in FIELDS.items():
         for name in alike.get(message, [message]):
             if message in {"HistoryUnread", "Unread"}:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import json
 import shlex
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runferry import sweep
+from runferry.config import load_yaml
 from runferry.errors import ConfigError
 
 AWKWARD = ["a b", "it's", '"', ";", "$(touch x)", "`id`", "two\nlines", "é→😀", "--flag", "a=b", "*", "\\", ""]
 
 
+def _check(parameters: dict, **rest) -> sweep.Sweep:
+    return sweep.check({"program": "train.py", "method": "grid", "parameters": parameters, **rest}, "sweep.yaml")
+
+
 def _grid(parameters: dict, **rest) -> list[dict]:
-    definition = sweep.check({"program": "train.py", "method": "grid", "parameters": parameters, **rest}, "sweep.yaml")
-    return list(sweep.grid(definition, "sweep.yaml"))
+    return list(_check(parameters, **rest).points(None, 0))
+
+
+def _random(parameters: dict, count: int = 20, seed: int = 0) -> list[dict]:
+    return list(_check(parameters, method="random").points(count, seed))
 
 
 def test_a_grid_is_every_combination_the_last_parameter_turning_fastest():
@@ -112,9 +121,15 @@ def test_any_text_is_one_argument_unchanged(text):
         ({"method": "grid", "parameters": {"a": {"values": 3}}}, ["parameters.a.values", "'3'"]),
         ({"method": "grid", "parameters": {"a": 3}}, ["parameters.a", "expected a mapping"]),
         ({"method": "grid", "parameters": {"a": {"valus": [1]}}}, ["parameters.a.valus", "did you mean value"]),
-        ({"method": "grid", "parameters": {"a": {"min": 0.1, "max": 1}}}, ["parameters.a", "whole numbers"]),
+        (
+            {"method": "grid", "program": "p", "parameters": {"a": {"min": 0.1, "max": 1}}},
+            ["parameters.a", "whole numbers"],
+        ),
         ({"method": "grid", "parameters": {"a": {"min": 2, "max": 1}}}, ["parameters.a", "smaller first"]),
-        ({"method": "grid", "parameters": {"a": {"distribution": "normal"}}}, ["parameters.a", "'normal'"]),
+        (
+            {"method": "grid", "program": "p", "parameters": {"a": {"distribution": "normal"}}},
+            ["parameters.a", "'normal'"],
+        ),
         ({"method": "grid", "parameters": {"a": {"value": 1}}}, ["program", "nothing", "train.py"]),
         (
             {"method": "grid", "parameters": {"a": {"value": float("nan")}}, "program": "p"},
@@ -123,6 +138,47 @@ def test_any_text_is_one_argument_unchanged(text):
         ({"method": "grid", "parameters": {"a": {"value": 1}}, "command": ["${no}"]}, ["${no}", "${args}"]),
         ({"method": "grid", "parameters": {"a": {"value": 1}}, "command": "x"}, ["command", "list of arguments"]),
         ({"method": "grid", "paramters": {}}, ["paramters", "did you mean parameters?"]),
+        ({"method": "custom", "scheduler": {"engine": "optuna"}}, ["scheduler", "needs no server"]),
+        ({"method": "random", "job": "x"}, ["job", "W&B Launch", "needs no server"]),
+        ({"method": "bayes", "parameters": {"a": {"min": 0.0, "max": 1.0}}}, ["metric", "bayes needs"]),
+        (
+            {"method": "bayes", "parameters": {"a": {"value": 1}}, "metric": {"name": "x"}, "program": "p"},
+            ["constants"],
+        ),
+        (
+            {"method": "grid", "parameters": {"a": {"value": 1}}, "early_terminate": {"type": "hyperband"}},
+            ["metric", "early_terminate needs"],
+        ),
+        (
+            {
+                "method": "grid",
+                "parameters": {"a": {"value": 1}},
+                "metric": {"name": "x"},
+                "early_terminate": {"type": "hyperband"},
+            },
+            ["early_terminate", "min_iter", "max_iter"],
+        ),
+        ({"method": "grid", "parameters": {"a": {"value": 1}}, "run_cap": 0}, ["run_cap", "1 or more"]),
+        ({"method": "grid", "parameters": {"a": {"value": 1}}, "metric": {"goal": "minimize"}}, ["metric", "name"]),
+        (
+            {"method": "grid", "parameters": {"a": {"value": 1}}, "metric": {"name": "x", "goal": "min"}},
+            ["metric.goal", "minimize or maximize"],
+        ),
+        ({"method": "grid", "parameters": {"a": {"distribution": "nomal"}}}, ["did you mean normal"]),
+        (
+            {"method": "random", "parameters": {"a": {"min": "1e-4", "max": 1.0}}},
+            ["parameters.a.min", "'1e-4'", "write 1.0e-4"],
+        ),
+        (
+            {"method": "random", "parameters": {"a": {"distribution": "log_uniform_values", "min": 0, "max": 1}}},
+            ["parameters.a.min", "more than 0"],
+        ),
+        (
+            {"method": "random", "parameters": {"a": {"values": [1, 2], "probabilities": [0.5, 0.6]}}},
+            ["parameters.a.probabilities", "2 numbers whose sum is 1"],
+        ),
+        ({"method": "random", "parameters": {"a": {"values": [1], "q": 2}}}, ["parameters.a.q", "categorical"]),
+        ({"method": "grid", "parameters": {"a": {"parameters": {}}}}, ["parameters.a.parameters", "at least one"]),
     ],
 )
 def test_what_is_no_definition_is_refused_in_one_line(definition, said):
@@ -153,3 +209,65 @@ def test_a_grid_has_as_many_points_as_the_product_of_its_values(values):
 def test_arguments_are_never_quoted_for_a_shell():
     command = sweep.command({"program": "p"}, {"x": "a b"}, "sweep.yaml")
     assert command[-1] != shlex.quote(command[-1])
+
+
+def test_nested_parameters_are_nested_for_the_run():
+    points = _grid(
+        {"optimizer": {"parameters": {"lr": {"values": [1, 2]}, "name": {"value": "sgd"}}}, "n": {"value": 3}}
+    )
+    assert points == [{"optimizer": {"lr": lr, "name": "sgd"}, "n": 3} for lr in (1, 2)]
+    assert [one.name for one in _check({"o": {"parameters": {"p": {"values": [1, 2]}}}}).shown] == ["o.p"]
+
+
+def test_a_grid_counts_q_uniform_as_wandb_does():
+    assert [point["x"] for point in _grid({"x": {"distribution": "q_uniform", "min": 0, "max": 1, "q": 0.25}})] == [
+        0,
+        0.25,
+        0.5,
+        0.75,
+    ]
+
+
+def test_run_cap_and_count_end_a_grid():
+    parameters = {"a": {"values": [1, 2, 3, 4]}}
+    assert len(_grid(parameters, run_cap=3)) == 3
+    assert len(list(_check(parameters, run_cap=3).points(2, 0))) == 2
+
+
+def test_a_random_sweep_without_an_end_is_refused_in_one_line():
+    with pytest.raises(ConfigError, match="run_cap: found nothing, expected the number of runs"):
+        _check({"a": {"min": 0.0, "max": 1.0}}, method="random").points(None, 0)
+
+
+def test_random_runs_follow_from_the_seed_and_more_keep_those_that_were_there():
+    parameters = {"a": {"min": 0.0, "max": 1.0}, "b": {"values": ["x", "y"]}}
+    assert _random(parameters, 20) == _random(parameters, 30)[:20]
+    assert _random(parameters, 20, seed=1) != _random(parameters, 20)
+
+
+def test_random_runs_are_these_ones():
+    # Ids on a server follow from them: these values must never change.
+    parameters = {"lr": {"distribution": "log_uniform_values", "min": 1e-5, "max": 0.1}, "n": {"min": 1, "max": 9}}
+    assert _random(parameters, 2) == [{"lr": 0.0238609321669, "n": 7}, {"lr": 0.000481156462573, "n": 3}]
+
+
+def test_each_random_run_is_drawn_once_and_a_small_space_ends():
+    points = _random({"a": {"values": [1, 2, 3]}}, 50)
+    assert sorted(point["a"] for point in points) == [1, 2, 3]
+
+
+def test_macros_of_the_node_are_left_to_the_launcher_and_a_value_that_looks_like_one_is_none():
+    definition = {"program": "p", "command": ["a=${envvar:HOME}", "${args}", "${args_json_file}", "${needs:x}"]}
+    parameters = {"x": "${envvar:HOME}"}
+    assert sweep.command(definition, parameters, "w") == [
+        "a=${envvar:HOME}",
+        "--x=${envvar:HOME}",
+        "${args_json_file}",
+        "${needs:x}",
+    ]
+    assert sweep.late_macros(definition, parameters, "w") == [0, 2]
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "config").glob("sweep-*.yaml")), ids=str)
+def test_the_examples_are_sweeps(file):
+    assert sweep.check(load_yaml(file), file.name).count(None) >= 10

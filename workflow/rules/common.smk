@@ -26,6 +26,8 @@ EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]
 
 wildcard_constraints:
     experiment="[A-Za-z0-9][A-Za-z0-9_.-]*",
+    round="[1-9][0-9]*",
+    place="[1-9][0-9]*",
     run="[0-9a-v]{12}",
     pack="[0-9a-v]{12}",
     environment="[A-Za-z0-9][A-Za-z0-9_.-]*",
@@ -67,8 +69,12 @@ def settles(path, wildcards):
     Ancient only once the run is trained: below a job that has to run, Snakemake (9.17 to 9.27) overlooks outputs that are
     missing behind an ancient input.
     """
-    trained = RESULTS / wildcards.experiment / wildcards.run / "trained.json"
-    return ancient(path) if trained.exists() else path
+    folder = RESULTS / wildcards.experiment
+    if hasattr(wildcards, "place"):
+        done = folder / "rounds" / wildcards.round / f"{wildcards.place}.json"
+    else:
+        done = folder / wildcards.run / "trained.json"
+    return ancient(path) if done.exists() else path
 
 
 def runs_of_experiment(wildcards):
@@ -83,6 +89,34 @@ def environment_of_experiment(wildcards):
         [settles(str(RESULTS / "environments" / f"{name}.json"), wildcards)]
         if name
         else []
+    )
+
+
+def needed_results(wildcards):
+    """Which of the runs of each experiment that one needs is the best."""
+    best = plan.best_of_needed(
+        wildcards.experiment, str(RESULTS / "{experiment}" / "best.json")
+    )
+    if hasattr(wildcards, "pack"):
+        return best
+    return [settles(path, wildcards) for path in best]
+
+
+def ends_of_experiment(wildcards):
+    """What says that every run of an experiment has ended, of which the best is to be found."""
+    return plan.ends(
+        wildcards.experiment,
+        run=str(RESULTS / "{experiment}" / "{run}" / "trained.json"),
+        place=str(RESULTS / "{experiment}" / "rounds" / "{round}" / "{place}.json"),
+    )
+
+
+def ends_of_round(wildcards, before=0):
+    """What says that every run of a round, or of the one `before` it, has ended; none before the first."""
+    number = int(wildcards.round) - before
+    folder = RESULTS / wildcards.experiment / "rounds" / str(number)
+    return plan.places_of_round(
+        wildcards.experiment, number, str(folder / "{place}.json")
     )
 
 

@@ -22,6 +22,7 @@ rule train_pack:
     input:
         pack=rules.pack.output.runs,
         environment=environment_of_pack,
+        needs=needed_results,
     output:
         done="<results>/{experiment}/packs/{pack}/done.json",
     log:

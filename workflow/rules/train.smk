@@ -16,6 +16,7 @@ rule train:
     input:
         runs=runs_of_experiment,
         environment=environment_of_experiment,
+        needs=needed_results,
     output:
         trained="<results>/{experiment}/{run}/trained.json",
     log:

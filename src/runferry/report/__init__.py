@@ -1,27 +1,25 @@
-"""The report of an experiment: one page with the learning curves and the table of its runs."""
+"""The report of an experiment: one page with the learning curves, the runs, what they used and how they ended."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.files import write_atomically
-from runferry.report.charts import curves_chart
 from runferry.report.data import collect
 from runferry.report.page import render
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["build_report", "curves"]
-
-_POINTS_EMBEDDED = 100
+__all__ = ["build_report"]
 
 
 def build_report(experiment_folder: Path) -> Path:
     """Write `report.html` into the experiment's folder, `results/<experiment>`, and return its path.
 
     The page is one file and asks nothing of the network. It shows what is on disk at this moment: before,
-    while and after the runs train, synced or not.
+    while and after the runs train, synced or not. Where Slurm answers, what it says of the jobs is kept beside it in
+    `usage.json`.
 
     Raises
     ------
@@ -33,14 +31,3 @@ def build_report(experiment_folder: Path) -> Path:
     page = experiment_folder / "report.html"
     write_atomically(page, render(collect(experiment_folder)))
     return page
-
-
-def curves(experiment_folder: Path) -> dict[str, Any]:
-    """Give the learning curves alone, as a Vega-Lite specification with its data.
-
-    Raises
-    ------
-    ConfigError
-        As `build_report` does.
-    """
-    return curves_chart(collect(experiment_folder, _POINTS_EMBEDDED))

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any, Literal
 from runferry.errors import ConfigError, SegmentError
 from runferry.files import read_json
 from runferry.json_values import is_list, is_mapping
-from runferry.report.sampling import Curve, Curves, counts_up, is_number, metric_order
+from runferry.report.attempts import AttemptReport, add_usage, ending, moment, report_attempt
+from runferry.report.measurements import read_measurements
+from runferry.report.sampling import Curve, Curves, SystemCurve, counts_up, is_number, metric_order
 from runferry.run_folder import RunFolder
-from runferry.segment import Segment, history, read_segment
+from runferry.segment import Segment, read_segment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 POINTS_PER_CURVE = 500
 """At most so many points of a run's metric are drawn: more than a chart has pixels for."""
-POINTS_PER_METRIC = 10_000
+POINTS_PER_METRIC = 50_000
 """At most so many points of all runs together, as long as each run keeps 50: a browser draws these at
 once."""
+POINTS_IN_ALL = 1_000_000
+"""At most so many points of all metrics together, as long as each curve keeps 20: a page of about 15 MB."""
 
 State = Literal["finished", "failed", "running", "not started"]
 
@@ -44,11 +48,15 @@ class RunReport:
         How the last attempt ended where it failed, such as "exit code 1" or "SIGKILL".
     notes : list of str
         What a person should know: why it failed, what cannot be read.
-    attempts : int
+    attempts : list of AttemptReport
     seconds : float or None
         That the attempts took together; a running one up to now.
     curves : dict of str to Curve
         By metric.
+    clock : list of (int, float)
+        Steps, and the seconds of training at them.
+    system : dict of str to SystemCurve
+        What wandb measured of the machine, by its name.
     final : dict of str to float
         The summary's numbers, by metric.
     url : str or None
@@ -70,9 +78,11 @@ class RunReport:
     state: State = "not started"
     ending: str = ""
     notes: list[str] = field(default_factory=list[str])
-    attempts: int = 0
+    attempts: list[AttemptReport] = field(default_factory=list[AttemptReport])
     seconds: float | None = None
     curves: dict[str, Curve] = field(default_factory=dict[str, Curve])
+    clock: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+    system: dict[str, SystemCurve] = field(default_factory=dict[str, SystemCurve])
     final: dict[str, float] = field(default_factory=dict[str, float])
     url: str | None = None
     verified: datetime | None = None
@@ -118,8 +128,8 @@ class ExperimentReport:
     thinned: bool
 
 
-def collect(experiment_folder: Path, points: int = POINTS_PER_CURVE) -> ExperimentReport:
-    """Read all runs of the experiment in `results/<experiment>`, with curves of at most so many `points`.
+def collect(experiment_folder: Path) -> ExperimentReport:
+    """Read all runs of the experiment in `results/<experiment>`, with curves thin enough to be drawn.
 
     A run of which something is missing or unreadable is there with what can be read and a note.
 
@@ -130,10 +140,12 @@ def collect(experiment_folder: Path, points: int = POINTS_PER_CURVE) -> Experime
     """
     ids, listed = _run_ids(experiment_folder)
     built = datetime.now(UTC)
-    most = max(min(points, POINTS_PER_METRIC // len(ids)), 50)
+    most = max(min(POINTS_PER_CURVE, POINTS_PER_METRIC // len(ids)), 50)
     runs = [_read_run(RunFolder(experiment_folder / name), built, most) for name in ids]
     for run in runs:
         run.in_sweep = not listed or run.id in listed
+    add_usage(runs, experiment_folder)
+    _thin_all(runs)
     curves: dict[str, list[Curve]] = {}
     for run in runs:
         for metric, curve in run.curves.items():
@@ -143,6 +155,14 @@ def collect(experiment_folder: Path, points: int = POINTS_PER_CURVE) -> Experime
     differing, shared = _compare(runs)
     thinned = any(curve.logged > len(curve.steps) for run in runs for curve in run.curves.values())
     return ExperimentReport(experiment_folder.resolve().name, built, runs, metrics, finals, differing, shared, thinned)
+
+
+def _thin_all(runs: list[RunReport]) -> None:
+    """Thin all curves further where together they have more points than a page can hold."""
+    count = sum(len(run.curves) for run in runs)
+    most = max(POINTS_IN_ALL // max(count, 1), 20)
+    for run in runs:
+        run.curves = {metric: curve.thinned(most) for metric, curve in run.curves.items()}
 
 
 def _run_ids(experiment_folder: Path) -> tuple[list[str], set[str]]:
@@ -190,7 +210,7 @@ def _read_segments(folder: RunFolder, run: RunReport, most: int) -> list[Segment
             segment = read_segment(path)
             if segment.empty:
                 continue
-            curves.add_segment(history(path))
+            curves.add_segment(read_measurements(path))
         except SegmentError as error:
             run.notes.append(str(error))
             continue
@@ -200,7 +220,7 @@ def _read_segments(folder: RunFolder, run: RunReport, most: int) -> list[Segment
         run.name = run.name or segment.display_name
         run.project, run.entity = run.project or segment.project, run.entity or segment.entity
     run.config = {name: value for name, value in run.config.items() if name not in run.parameters}
-    run.curves = curves.thinned(most)
+    run.curves, run.clock, run.system = curves.thinned(most), curves.clock(), curves.system(most)
     run.final = {metric: curve.last for metric, curve in run.curves.items()}
     run.final |= {name: float(value) for name, value in _flat(summary).items() if is_number(value) and name[:1] != "_"}
     return segments
@@ -209,7 +229,9 @@ def _read_segments(folder: RunFolder, run: RunReport, most: int) -> list[Segment
 def _read_attempts(folder: RunFolder, run: RunReport, built: datetime, segments: list[Segment]) -> None:
     numbers = [int(file.stem) for file in folder.attempts_folder.glob("*.json") if file.stem.isdigit()]
     attempts = [_mapping(folder.attempts_folder / f"{number}.json", run.notes) for number in sorted(numbers)]
-    run.attempts = len(attempts)
+    run.attempts = [
+        report_attempt(number, record, built) for number, record in zip(sorted(numbers), attempts, strict=True)
+    ]
     seconds = [_seconds(attempt, built) for attempt in attempts]
     if any(duration is not None for duration in seconds):
         run.seconds = sum(duration or 0 for duration in seconds)
@@ -218,7 +240,7 @@ def _read_attempts(folder: RunFolder, run: RunReport, built: datetime, segments:
         run.state = "finished" if last["outcome"] == "finished" else "running"
     elif attempts:
         run.state = "failed"
-        run.ending = _ending(last)
+        run.ending = ending(last)
     elif segments:
         # Trained without the launcher.
         run.state, run.ending = _state_of_segment(segments[-1])
@@ -235,18 +257,10 @@ def _state_of_segment(segment: Segment) -> tuple[State, str]:
     return ("failed", f"exit code {segment.exit_code}") if segment.exit_code else ("finished", "")
 
 
-def _ending(attempt: dict[str, Any]) -> str:
-    if attempt.get("signal"):
-        return str(attempt["signal"])
-    if attempt.get("exit_code") is not None:
-        return f"exit code {attempt['exit_code']}"
-    return "could not be started" if attempt.get("outcome") == "failed" else ""
-
-
 def _seconds(attempt: dict[str, Any], built: datetime) -> float | None:
     if is_number(attempt.get("seconds")):
         return float(attempt["seconds"])
-    start = _time(attempt.get("start"))
+    start = moment(attempt.get("start"))
     if attempt.get("outcome") == "running" and start is not None:
         return max((built - start).total_seconds(), 0.0)
     return None
@@ -257,7 +271,7 @@ def _read_receipt(folder: RunFolder, run: RunReport, segments: list[Segment]) ->
     url = str(receipt.get("url") or "")
     if url.startswith(("https://", "http://")):
         run.url = url
-    run.verified = _time(receipt.get("verified"))
+    run.verified = moment(receipt.get("verified"))
     named = receipt.get("segments")
     if run.verified is not None and is_list(named):
         known = {str(segment.get("name")) for segment in named if is_mapping(segment)}
@@ -306,11 +320,3 @@ def _mapping(file: Path, notes: list[str]) -> dict[str, Any]:
         notes.append(f"{file.name}: found no mapping, expected one")
         return {}
     return value
-
-
-def _time(text: Any) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -7,13 +7,14 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from runferry.report.charts import page_chart, stands_alone
-from runferry.report.colours import Colours, choose_colours, text_of, unique_names
+from runferry.report.attempts import duration, suggestions
+from runferry.report.colours import DARK_RAMP, LIGHT_RAMP, Colours, choose_colours, text_of, unique_names
+from runferry.report.importance import LEAST_RUNS, importances
 from runferry.report.sampling import is_number
+from runferry.report.timeline import timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _NOTHING = "\N{EN DASH}"
 _STATES = ("finished", "running", "failed", "not started")
+_SCRIPTS = ("state.js", "scale.js", "chart.js", "coordinates.js", "page.js")
+_MOST_OUTCOMES = 40
+"""Of more metrics than that only the first are offered as the outcome of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,14 @@ def render(report: ExperimentReport) -> str:
     """Make the page.
 
     All text of the user's (names, parameters, messages) is escaped where it stands; besides, the page's own policy
-    lets no script run but the two in it, and asks nothing of the network.
+    lets no script run but the one in it, and asks nothing of the network.
     """
     import jinja2
     from markupsafe import Markup
 
     colours = choose_colours(report)
-    scripts = [_script(_vega()), _script(_template("report.js"))]
+    names = unique_names(report.runs)
+    script = "".join(map(_template, _SCRIPTS))
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
         autoescape=True,
@@ -61,17 +66,23 @@ def render(report: ExperimentReport) -> str:
         receipts=_receipts(report),
         built=_moment(report.built),
         built_machine=report.built.isoformat(timespec="seconds"),
-        policy=_policy(scripts),
+        policy=_policy(script),
         style=Markup(_template("report.css")),
         palette=list(zip(colours.palette(), colours.palette(dark=True), strict=True)),
-        scripts=[Markup(script) for script in scripts],
+        script=Markup(script),
         data=Markup(_data(report, colours)),
+        advice=suggestions(report.runs),
+        outcomes=_outcomes(report),
+        least_runs=LEAST_RUNS,
+        systems=_systems(report),
+        timeline=timeline(report, names),
+        states=[state for state in _STATES if any(run.state == state for run in report.runs)],
         legend=_legend(colours),
         legend_title=colours.by,
         rows=_rows(report, colours),
         parameters=[(name, _parameters(report.runs, name)[0].number) for name in report.differing],
         shared=[(name, text_of(report.shared, name)) for name in report.shared],
-        notes=[(i, name, run) for i, (name, run) in enumerate(_named(report)) if run.notes],
+        notes=[(i, name, run) for i, (name, run) in enumerate(zip(names, report.runs, strict=True)) if run.notes],
     )
 
 
@@ -79,50 +90,80 @@ def _template(name: str) -> str:
     return (resources.files("runferry.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-@cache
-def _vega() -> str:
-    """Give Vega's scripts, 0.9 MB, of the Vega-Lite version that Altair writes for (0.7 s, once in a process)."""
-    import vl_convert
-    from altair import SCHEMA_VERSION
-
-    # As in v6.4.1.
-    version = ".".join(SCHEMA_VERSION.lstrip("v").split(".")[:2])
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)
-
-
-def _script(text: str) -> str:
-    # In JavaScript these only occur in strings, regular expressions and comments, where the backslash changes nothing.
-    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _policy(scripts: Sequence[str]) -> str:
-    """Write the content security policy: these scripts by their hashes, and no address at all."""
-    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+def _policy(script: str) -> str:
+    """Write the content security policy: this script by its hash, and no address at all."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+    )
 
 
 def _data(report: ExperimentReport, colours: Colours) -> str:
-    charts: list[dict[str, Any]] = []
-    for metric in report.metrics:
-        series: list[dict[str, Any]] = []
-        for number, run in enumerate(report.runs):
-            if curve := run.curves.get(metric):
-                alone = [i for i, single in enumerate(stands_alone(curve.values)) if single]
-                series.append({"run": number, "steps": curve.steps, "values": curve.values, "alone": alone})
-        charts.append({"metric": metric, "series": series})
-    data = {
-        "spec": page_chart([f"var(--run-{i})" for i in range(len(colours.labels))]),
-        "runs": unique_names(report.runs),
+    """Give what the page's script draws from, as JSON that can stand inside a script element."""
+    runs = report.runs
+    data: dict[str, Any] = {
+        "runs": unique_names(runs),
         "colours": colours.of_run,
-        "charts": charts,
+        "light": colours.palette(),
+        "dark": colours.palette(dark=True),
+        "lightRamp": LIGHT_RAMP,
+        "darkRamp": DARK_RAMP,
+        "metrics": [
+            {
+                "name": metric,
+                "series": [
+                    {"run": number, "steps": curve.steps, "values": curve.values}
+                    for number, run in enumerate(runs)
+                    if (curve := run.curves.get(metric))
+                ],
+            }
+            for metric in report.metrics
+        ],
+        "clocks": [[[step for step, _ in run.clock], [seconds for _, seconds in run.clock]] for run in runs],
+        "system": [
+            {
+                "name": name,
+                "series": [
+                    {"run": number, "seconds": curve.seconds, "values": curve.values}
+                    for number, run in enumerate(runs)
+                    if (curve := run.system.get(name))
+                ],
+            }
+            for name in _systems(report)
+        ],
+        "parameters": [
+            {"name": name, "values": [_coordinate(run.given.get(name)) for run in runs]} for name in report.differing
+        ],
+        "finals": {metric: [_coordinate(run.final.get(metric)) for run in runs] for metric in report.finals},
     }
     # Inside a script element only "<" could end it; in JSON it is only found in strings.
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _named(report: ExperimentReport) -> list[tuple[str, RunReport]]:
-    return list(zip(unique_names(report.runs), report.runs, strict=True))
+def _coordinate(value: Any) -> float | str | None:
+    """Give a value as parallel coordinates take it: a number, a text, or None where there is nothing to draw."""
+    if is_number(value):
+        return value if math.isfinite(value) else None
+    return None if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _systems(report: ExperimentReport) -> list[str]:
+    return list(dict.fromkeys(name for run in report.runs for name in run.system))
+
+
+def _outcomes(report: ExperimentReport) -> list[dict[str, Any]]:
+    """Rate the parameters by what they have to do with each metric; nothing where all runs are alike."""
+    metrics = [metric for metric in [*report.metrics, *report.finals] if metric in report.finals]
+    if not report.differing or len(report.runs) < 2:
+        return []
+    given = [run.given for run in report.runs]
+    return [
+        {
+            "metric": metric,
+            "ratings": importances(report.differing, given, [run.final.get(metric) for run in report.runs]),
+        }
+        for metric in list(dict.fromkeys(metrics))[:_MOST_OUTCOMES]
+    ]
 
 
 def _place(report: ExperimentReport) -> str:
@@ -167,10 +208,10 @@ def _rows(report: ExperimentReport, colours: Colours) -> list[dict[str, Any]]:
             "colour": colours.of_run[number],
             "parameters": [column[number] for column in parameters],
             "finals": [finals[metric][number] for metric in report.finals],
-            "duration": Cell(_duration(run.seconds), run.seconds, number=True),
+            "duration": Cell(duration(run.seconds), run.seconds, number=True),
             "verified": f"{_day(run.verified)}, {run.verified:%H:%M}" if run.verified else "",
         }
-        for number, (name, run) in enumerate(_named(report))
+        for number, (name, run) in enumerate(zip(unique_names(report.runs), report.runs, strict=True))
     ]
 
 
@@ -203,18 +244,6 @@ def _numbers(values: Sequence[float | None]) -> list[Cell]:
             text = f"{value:.{decimals}f}" if plain else f"{value:.3g}"
             cells.append(Cell(text.replace("-", "\u2212"), value, number=True, full=repr(value)))
     return cells
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return _NOTHING
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if not minutes and not hours:
-        return f"{rest} s"
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def _moment(time: datetime) -> str:

@@ -20,7 +20,7 @@ from graphql import (
     validate,
 )
 
-from runferry.standin import artifact_fields, artifact_mutations, mutations, run_fields
+from runferry.standin import artifact_fields, artifact_mutations, mutations, run_fields, sweeps
 from runferry.standin.filters import FilterError
 from runferry.standin.problems import RefusedError
 from runferry.standin.runs import iso_time
@@ -110,6 +110,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     **run_fields.RESOLVERS,
     **artifact_fields.RESOLVERS,
     **mutations.RESOLVERS,
+    **sweeps.RESOLVERS,
     **artifact_mutations.RESOLVERS,
 }
 

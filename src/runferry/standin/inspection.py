@@ -64,6 +64,7 @@ def run_as_json(store: Store, run: Record) -> dict[str, Any]:
         "state": state_of(store, run),
         "exit_code": run["exit_code"],
         "group": run["group_name"],
+        "sweep": run["sweep_name"],
         "job_type": run["job_type"],
         "tags": json.loads(run["tags"]),
         "notes": run["notes"],

@@ -103,7 +103,7 @@ def upsert_run(store: Store, number: int | None, wanted: Mapping[str, Any]) -> t
     run = run_by_number(store, number)
     if run is None:
         project = make_project(store, wanted.get("entity_name"), wanted.get("model_name"))
-        name = wanted.get("name") or _new_name()
+        name = wanted.get("name") or new_name()
         run = find_run(store, project["entity"], project["name"], name)
         inserted = run is None
         if run is None:
@@ -181,5 +181,6 @@ def _insert_run(store: Store, project: Record, name: str) -> Record:
     return run
 
 
-def _new_name() -> str:
+def new_name() -> str:
+    """Make the kind of name that the server gives: eight letters and digits."""
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))

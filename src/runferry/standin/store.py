@@ -84,6 +84,16 @@ CREATE TABLE uses (
 """
 
 
+ADDED_TABLES = """
+CREATE TABLE IF NOT EXISTS sweeps (
+    number INTEGER PRIMARY KEY, project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE, name TEXT NOT NULL,
+    display_name TEXT, description TEXT, config TEXT, state TEXT NOT NULL, created_at REAL NOT NULL,
+    UNIQUE (project, name)
+)
+"""
+"""Made in an older file, too, which stays usable."""
+
+
 class Store:
     """The stand-in's tables.
 
@@ -212,6 +222,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={TABLES_VERSION}")
+    connection.execute(ADDED_TABLES)
     connection.execute("COMMIT")
 
 

@@ -1,0 +1,130 @@
+"""What it costs to read segments and to make a report of them, beside the plain reader of the wandb package.
+
+Prints JSON lines:
+
+    {"name": ..., "ours": ..., "other": ..., "ratio": ours / other, "limit": the ratio or the figure to stay under}
+
+The runs are real runs of the installed wandb, copied. The plain reader is `wandb.sdk.internal.datastore` with
+`wandb_internal_pb2`, as wandb had it up to 0.29 (here 0.27.2, from the environment that `make test` makes): once to the
+values of each row, as ours, and once to the parsed record only, which is what the parser alone takes. CPU seconds,
+because the machine may be busy.
+
+    python benchmarks/report.py            # about three minutes
+    python benchmarks/report.py thousand   # one of: long, thousand
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from runferry.report import build_report
+from runferry.report.measurements import read_measurements
+
+ROOT = Path(__file__).resolve().parent.parent
+WRITER = """
+import sys, wandb
+for name in sys.argv[4:]:
+    run = wandb.init(mode="offline", dir=sys.argv[1], id=name, project="benchmark",
+                     settings=wandb.Settings(silent=True, console="off"))
+    for step in range(int(sys.argv[2])):
+        run.log({f"metric{number}": step / (number + 1) for number in range(int(sys.argv[3]))})
+    run.finish()
+"""
+PLAIN_READER = """
+import json, sys, time
+from wandb.proto import wandb_internal_pb2
+from wandb.sdk.internal.datastore import DataStore
+start = time.process_time()
+for path in sys.argv[2:]:
+    rows = []
+    store = DataStore()
+    store.open_for_scan(path)
+    while (data := store.scan_data()) is not None:
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        if sys.argv[1] == "values" and record.HasField("history"):
+            items = record.history.item
+            rows.append({item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items})
+print(time.process_time() - start)
+"""
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    measures = {"long": long_runs, "thousand": thousand}
+    parser.add_argument("measures", nargs="*", choices=[*measures, []], help="which (default: all)")
+    given = parser.parse_args()
+    for name in given.measures or measures:
+        with tempfile.TemporaryDirectory(prefix="runferry-benchmark-") as folder:
+            measures[name](Path(folder))
+
+
+def long_runs(folder: Path) -> None:
+    """Read 20 runs of 10,000 rows of 10 metrics."""
+    python = ROOT / ".venv" / "wandb-0.27.2" / "bin" / "python"
+    if not python.exists():
+        sys.exit(f"no {python}: type make test")
+    one = write_run(folder, 10_000, 10)
+    logs = [Path(shutil.copy(one, folder / f"run-{number}.wandb")) for number in range(20)]
+    start = time.process_time()
+    for log in logs:
+        measured = read_measurements(log)
+        found = len(measured.steps), len(measured.columns)
+        if found != (10_000, 10):
+            sys.exit(f"{log}: read {found[0]} rows of {found[1]} metrics, expected 10000 of 10")
+    ours = time.process_time() - start
+    for what, limit in (("values", 0.5), ("records", 4.0)):
+        command = [python, "-c", PLAIN_READER, what, *logs]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        name = f"20 runs of 10,000 x 10 to values, beside wandb's plain reader to {what}, CPU s"
+        show(name, ours, float(done.stdout), limit)
+
+
+def thousand(folder: Path) -> None:
+    """Make the report of 1,000 runs of 100 rows of 4 metrics."""
+    log = write_run(folder / "one", 100, 4)
+    experiment = folder / "experiment"
+    for number in range(1000):
+        segment = experiment / f"run{number}" / "wandb" / f"offline-run-20260301_100000-run{number}"
+        segment.mkdir(parents=True)
+        shutil.copy(log, segment / f"run-run{number}.wandb")
+    before, start = cpu(), time.perf_counter()
+    build_report(experiment)
+    show("1,000 runs of 100 x 4 to a report, CPU s", cpu() - before, None, 20.0)
+    show("1,000 runs of 100 x 4 to a report, s", time.perf_counter() - start, None, 20.0)
+
+
+def write_run(folder: Path, rows: int, metrics: int) -> Path:
+    """Write a run with the installed wandb; return its transaction log."""
+    folder.mkdir(exist_ok=True)
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("WANDB_")}
+    arguments = [str(folder), str(rows), str(metrics), "one"]
+    subprocess.run([sys.executable, "-c", WRITER, *arguments], check=True, env=environment)
+    return next(folder.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def cpu() -> float:
+    """CPU seconds of this process and of those that it waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def show(name: str, ours: float, other: float | None, limit: float) -> None:
+    """Print one line; without another the limit is of the figure itself."""
+    ratio = None if other is None else round(ours / other, 3)
+    line = {"name": name, "ours": round(ours, 2), "other": other and round(other, 2), "ratio": ratio, "limit": limit}
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Commands that the rules of sweeps call: the run of a place in a round, a round's sync, the best run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    # argparse has no public name for what add_subparsers returns.
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+
+
+def add_sweep_commands(commands: _Commands) -> None:
+    """Add `launch-place`, `sync-round` and `best` to the command line."""
+    parser = commands.add_parser(
+        "launch-place",
+        help="run a run of a bayes sweep's round, as a job does",
+        description="Run the run of a place in a round, and write ENDED when it has ended: also when its command "
+        "failed, which is a result for the next round. Remove ENDED to have it run again.",
+    )
+    parser.add_argument("ended", type=Path, metavar="ENDED", help="results/<experiment>/rounds/<round>/<place>.json")
+    parser.set_defaults(command=_launch_place)
+    parser = commands.add_parser(
+        "sync-round",
+        help="sync the runs of a bayes sweep's round",
+        description="Sync the runs of a round, failed ones too, and write SYNCED when each has its receipt.",
+    )
+    parser.add_argument("synced", type=Path, metavar="SYNCED", help="results/<experiment>/rounds/<round>/synced.json")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="details go here")
+    parser.set_defaults(command=_sync_round)
+    parser = commands.add_parser(
+        "best",
+        help="find the best run of an experiment that another one needs",
+        description="Write BEST: the run that finished with the best value of the metric, or the only one.",
+    )
+    parser.add_argument("best", type=Path, metavar="BEST", help="results/<experiment>/best.json")
+    parser.add_argument("--metric", metavar="NAME", help="its name")
+    parser.add_argument("--goal", choices=("minimize", "maximize"), default="minimize", help="(default: %(default)s)")
+    parser.set_defaults(command=_best)
+
+
+def _launch_place(given: argparse.Namespace) -> int:
+    from runferry.rounds import launch_place
+
+    return launch_place(given.ended.resolve())
+
+
+def _sync_round(given: argparse.Namespace) -> int:
+    from runferry.cli import main
+    from runferry.files import read_json, write_json
+    from runferry.rounds import runs_file
+
+    experiment = given.synced.resolve().parents[2]
+    runs = [run["id"] for run in read_json(runs_file(experiment, int(given.synced.parent.name)))]
+    log = ["--log", str(given.log)] if given.log else []
+    status = main(["sync", *log, *(str(experiment / run) for run in runs)])
+    if status == 0:
+        write_json(given.synced, {"runs": runs})
+    return status
+
+
+def _best(given: argparse.Namespace) -> int:
+    from runferry.run_result import runs_of, write_best
+
+    experiment = given.best.resolve().parent
+    metric = {"name": given.metric, "goal": given.goal} if given.metric else None
+    write_best(experiment, runs_of(experiment), metric)
+    return 0

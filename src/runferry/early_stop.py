@@ -1,0 +1,129 @@
+"""Stops a run early, as its sweep's `early_terminate` says, by what it and its siblings have on the shared disk.
+
+There is no server to say so: each launcher reads its own run's segments while they are written, notes in
+`early-terminate.json` the value at each band, and compares it with what the other runs of the experiment have noted.
+It looks at these only when its run reaches a band and every `SIBLINGS_SECONDS` after that: there may be a thousand.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from runferry.files import read_json, write_json
+from runferry.json_values import is_mapping
+from runferry.sweep.hyperband import bands, threshold, value_to_compare
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from runferry.log_tail import LogTail
+    from runferry.run_folder import RunFolder
+
+LOOK_SECONDS = 5.0
+"""Between two looks at the run's own rows."""
+SIBLINGS_SECONDS = 300.0
+"""Between two looks at the other runs' values: one that was among the best may not be any more."""
+KILL_SECONDS = 30.0
+"""For the command to end after its SIGTERM, as W&B's agent gives it."""
+FILE = "early-terminate.json"
+"""In the run's folder: the values at the bands that it has reached, lower ones being better."""
+
+
+class EarlyStop:
+    """Says when the run is to be stopped.
+
+    Attributes
+    ----------
+    stopped : str or None
+        Why, once it has been decided.
+    """
+
+    def __init__(self, folder: RunFolder, section: Mapping[str, Any]) -> None:
+        """Take what stands in `run.json` under `early_terminate`: `metric` and `hyperband`."""
+        self.stopped: str | None = None
+        self._folder = folder
+        self._metric: str = section["metric"]["name"]
+        self._sign = -1.0 if section["metric"].get("goal") == "maximize" else 1.0
+        self._hyperband: Mapping[str, Any] = section["hyperband"]
+        self._bands = bands(self._hyperband)
+        self._tails: dict[str, LogTail] = {}
+        self._values: list[float] = []
+        self._reached = 0
+        self._next = time.monotonic() + LOOK_SECONDS
+        self._next_siblings = 0.0
+
+    def seconds_to_next(self) -> float:
+        """Give the seconds to the next thing to do."""
+        return max(0.0, self._next - time.monotonic())
+
+    def due(self) -> bool:
+        """Tell whether there is something to do: a look, or, once `stopped`, the end by force."""
+        return time.monotonic() >= self._next
+
+    def look(self) -> bool:
+        """Look whether the run is to be stopped now."""
+        self._next = time.monotonic() + LOOK_SECONDS
+        self._read()
+        reached = sum(band <= len(self._values) for band in self._bands)
+        if not reached or (reached == self._reached and time.monotonic() < self._next_siblings):
+            return False
+        if reached != self._reached:
+            self._reached = reached
+            noted = {str(band): self._values[band - 1] for band in self._bands[:reached]}
+            write_json(self._folder.path / FILE, {"metric": self._metric, "bands": noted})
+        self._next_siblings = time.monotonic() + SIBLINGS_SECONDS
+        band = self._bands[reached - 1]
+        others = self._values_at(band)
+        most = threshold(others, self._hyperband)
+        value = value_to_compare(self._values, band, self._hyperband)
+        if value <= most:
+            return False
+        self.stopped = (
+            f"stopped early by hyperband: {self._metric} was {self._sign * value:g} after {band} iterations, "
+            f"worse than {self._sign * most:g}, which the best of {len(others)} runs reached"
+        )
+        self._next = time.monotonic() + KILL_SECONDS
+        return True
+
+    def _read(self) -> None:
+        from google.protobuf.message import DecodeError
+
+        from runferry.errors import SegmentError
+        from runferry.log_tail import LogTail
+        from runferry.segment import find_log
+        from runferry.wandb_messages import parser
+
+        parse = parser("HistoryOnly")
+        for segment in self._folder.segments():
+            # One that is being made may have no log yet.
+            with suppress(OSError, DecodeError, SegmentError):
+                if segment.name not in self._tails:
+                    self._tails[segment.name] = LogTail(find_log(segment))
+                for payload in self._tails[segment.name]:
+                    self._add(parse(payload))
+
+    def _add(self, record: Any) -> None:
+        if not record.HasField("history"):
+            return
+        for item in record.history.item:
+            if (item.key or ".".join(item.nested_key)) == self._metric:
+                with suppress(ValueError):
+                    value = float(item.value_json)
+                    if math.isfinite(value):
+                        self._values.append(self._sign * value)
+
+    def _values_at(self, band: int) -> list[float]:
+        found: list[float] = []
+        for file in self._siblings():
+            with suppress(OSError, ValueError, KeyError):
+                noted = read_json(file)["bands"]
+                if is_mapping(noted) and str(band) in noted:
+                    found.append(float(noted[str(band)]))
+        return found
+
+    def _siblings(self) -> list[Path]:
+        return sorted(self._folder.path.parent.glob(f"*/{FILE}"))

@@ -1,0 +1,204 @@
+"""The attempts of an experiment's runs: when, how each one ended, what it asked for and what it used."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from runferry.accounting import usage_of
+from runferry.attempt import UNDER_WAY
+from runferry.json_values import is_mapping
+from runferry.reasons import TIME_LIMIT
+from runferry.report.measurements import GPU_USE
+from runferry.report.sampling import is_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from runferry.accounting import JobUsage
+    from runferry.report.data import RunReport
+
+_SPARE = 1.25
+"""What is suggested is that much more than the most that was used: the next run may need more."""
+_WORTHWHILE = 0.75
+"""Nothing is suggested that is more than this part of what was asked for."""
+_LITTLE_GPU_USE = 40.0
+"""In percent, mean over a run."""
+_CLOCKS_APART = 120.0
+"""Seconds by which the clocks of a node and of Slurm may differ."""
+
+
+@dataclass
+class AttemptReport:
+    """One attempt.
+
+    Attributes
+    ----------
+    number : int
+    start, end : datetime or None
+        `end` of one that runs is the moment of the report.
+    outcome : str
+        As the record has it.
+    why : str
+        Why it ended, in words: "finished", "time limit", "exit code 1".
+    host, job : str
+        Empty where they are not known.
+    cpu_seconds, peak_memory : float or None
+        Of the command and what it started, by the launcher's own account: seconds, and bytes of the largest process.
+    usage : JobUsage or None
+        Of its job, by Slurm's accounting.
+    shared : bool
+        Whether other runs had the job too, so that `usage` is theirs together.
+    """
+
+    number: int
+    start: datetime | None
+    end: datetime | None
+    outcome: str
+    why: str
+    host: str = ""
+    job: str = ""
+    cpu_seconds: float | None = None
+    peak_memory: float | None = None
+    usage: JobUsage | None = None
+    shared: bool = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it has not ended."""
+        return self.outcome in UNDER_WAY
+
+    @property
+    def kind(self) -> str:
+        """The state that its bar has the colour of."""
+        return "running" if self.under_way else self.outcome if self.outcome in {"finished", "failed"} else "ended"
+
+    @property
+    def seconds(self) -> float | None:
+        """From its start to its end."""
+        return (self.end - self.start).total_seconds() if self.start and self.end else None
+
+
+def report_attempt(number: int, record: dict[str, Any], built: datetime) -> AttemptReport:
+    """Take from an attempt's record what a report says; what is missing or odd in it is left out."""
+    outcome = str(record.get("outcome") or "unknown")
+    ended = outcome not in UNDER_WAY
+    used = record.get("used")
+    numbers = {name: value for name, value in used.items() if is_number(value)} if is_mapping(used) else {}
+    return AttemptReport(
+        number=number,
+        start=moment(record.get("start")),
+        end=moment(record.get("end")) if ended else built,
+        outcome=outcome,
+        why=outcome if not ended else _why(outcome, record),
+        host=str(record.get("host") or ""),
+        job=str(record.get("job") or ""),
+        cpu_seconds=numbers.get("cpu_seconds"),
+        peak_memory=numbers.get("peak_memory"),
+    )
+
+
+def ending(record: dict[str, Any]) -> str:
+    """Say how an attempt that did not finish ended: "SIGKILL", "exit code 1", "could not be started"."""
+    if record.get("signal"):
+        return str(record["signal"])
+    if record.get("exit_code") is not None:
+        return f"exit code {record['exit_code']}"
+    return "could not be started" if record.get("outcome") == "failed" else ""
+
+
+def _why(outcome: str, record: dict[str, Any]) -> str:
+    if outcome == "finished":
+        return outcome
+    reason, how = str(record.get("reason") or ""), ending(record)
+    if reason in {"failed", "killed", ""}:
+        return how or outcome
+    return reason if not how or how == "exit code 0" else f"{reason} ({how})"
+
+
+def moment(text: Any) -> datetime | None:
+    """Read a moment as ISO 8601 has it; None for anything else."""
+    try:
+        time = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def add_usage(runs: Sequence[RunReport], experiment_folder: Path) -> None:
+    """Add to the attempts what Slurm's accounting knows of their jobs; nothing where there is no Slurm.
+
+    A job counts only if the attempt began while it ran: on another cluster its number is another job's.
+    """
+    attempts = [attempt for run in runs for attempt in run.attempts if attempt.job]
+    usage = usage_of({attempt.job for attempt in attempts if not attempt.under_way}, experiment_folder / "usage.json")
+    users: dict[str, set[str]] = {}
+    for run in runs:
+        for attempt in run.attempts:
+            users.setdefault(attempt.job, set()).add(run.id)
+    for attempt in attempts:
+        found = usage.get(attempt.job)
+        attempt.shared = len(users[attempt.job]) > 1
+        if found and attempt.start:
+            begun = attempt.start.timestamp()
+            if found.start - _CLOCKS_APART <= begun <= found.end + _CLOCKS_APART:
+                attempt.usage = found
+
+
+def suggestions(runs: Sequence[RunReport]) -> list[str]:
+    """Say, in sentences, what the next run could ask for less of, from what those that finished used."""
+    said: list[str] = []
+    last = [run.attempts[-1] for run in runs if run.state == "finished" and run.attempts]
+    alone = [attempt for attempt in last if attempt.usage and not attempt.shared]
+    limits = [limit for each in alone if each.usage and (limit := each.usage.time_limit)]
+    if limits and not any(attempt.why.startswith(TIME_LIMIT) for run in runs for attempt in run.attempts):
+        longest, limit = max(each.usage.elapsed for each in alone if each.usage), min(limits)
+        minutes = max(5, math.ceil(longest * _SPARE / 300) * 5)
+        if minutes * 60 <= limit * _WORTHWHILE:
+            said.append(
+                f"The longest job took {duration(longest)} of the {duration(limit)} that it asked for: "
+                f"resources: {{time: {minutes}m}} would do, with a quarter to spare, and shorter jobs start sooner."
+            )
+    measured = [(each.usage.peak_memory, each.usage.memory) for each in alone if each.usage]
+    memory = [(peak, asked) for peak, asked in measured if peak and asked]
+    if memory:
+        peak, asked = max(peak for peak, _ in memory), min(asked for _, asked in memory)
+        gigabytes = max(1, math.ceil(peak * _SPARE / 2**30))
+        if gigabytes * 2**30 <= asked * _WORTHWHILE:
+            said.append(
+                f"No job used more than {size(peak)} of the {size(asked)} of memory that it asked for: "
+                f"resources: {{memory: {gigabytes}G}} would do, with a quarter to spare."
+            )
+    gpu = [run.system[GPU_USE].mean for run in runs if run.state == "finished" and GPU_USE in run.system]
+    if gpu and max(gpu) < _LITTLE_GPU_USE:
+        said.append(
+            f"No run kept its GPU busy for more than {max(gpu):.0f} % of the time: a smaller GPU, a MIG instance or "
+            "several runs on one (packing) would cost less."
+        )
+    return said
+
+
+def duration(seconds: float | None) -> str:
+    """Write a duration as a person would."""
+    if seconds is None:
+        return "\N{EN DASH}"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if not minutes and not hours:
+        return f"{rest} s"
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def size(count: float | None) -> str:
+    """Write a number of bytes as a person would."""
+    if count is None:
+        return "\N{EN DASH}"
+    for unit, power in (("GiB", 30), ("MiB", 20)):
+        if count >= 2**power:
+            return f"{count / 2**power:.{1 if count < 100 * 2**power else 0}f} {unit}"
+    return f"{count / 2**10:.0f} KiB"

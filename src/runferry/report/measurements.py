@@ -1,0 +1,115 @@
+"""What a segment measured, column by column: the history of the run, and the machine it ran on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runferry.errors import SegmentError
+from runferry.json_values import decode_all
+from runferry.segment import find_log
+from runferry.segment_records import parsed_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+# wandb's names of what it measures -> ours. Those of memory were seen in a segment of 0.31; those of GPUs and "cpu" are
+# assumed, as no GPU was at hand. What several GPUs have is averaged.
+_SYSTEM = [
+    (re.compile(r"gpu\.\d+\.gpu"), "GPU use (%)"),
+    (re.compile(r"gpu\.\d+\.memoryAllocated"), "GPU memory (%)"),
+    (re.compile(r"cpu"), "CPU use (%)"),
+    (re.compile(r"proc\.memory\.rssMB"), "Memory of the process (MB)"),
+    (re.compile(r"memory_percent"), "Memory of the node (%)"),
+]
+GPU_USE, GPU_MEMORY = _SYSTEM[0][1], _SYSTEM[1][1]
+
+
+@dataclass
+class Measurements:
+    """What a segment measured.
+
+    Attributes
+    ----------
+    steps : list of int
+        Of the rows of the history.
+    times : list of float
+        Of the rows, seconds since 1970; empty where they have none.
+    began : float
+        The first moment that is known, seconds since 1970.
+    columns : dict
+        Metric -> numbers of the rows that have it, from 0, and its values in them. wandb's own, which begin with an
+        underscore, are not in it.
+    system : dict
+        Measurement -> moments, seconds since 1970, and values.
+    """
+
+    steps: list[int] = field(default_factory=list[int])
+    times: list[float] = field(default_factory=list[float])
+    began: float = 0.0
+    columns: dict[str, tuple[list[int], list[Any]]] = field(default_factory=dict[str, "tuple[list[int], list[Any]]"])
+    system: dict[str, tuple[list[float], list[float]]] = field(
+        default_factory=dict[str, "tuple[list[float], list[float]]"]
+    )
+
+
+def read_measurements(path: Path) -> Measurements:
+    """Read what the segment at `path` (its folder or the log in it) measured.
+
+    The texts of a column are decoded together at the end, which is several times faster than row by row.
+
+    Raises
+    ------
+    SegmentError
+        When there is no transaction log, it cannot be read, or it is something else.
+    """
+    file = find_log(path)
+    columns: dict[str, tuple[list[int], list[str]]] = {}
+    steps: list[int] = []
+    system: list[tuple[float, Any]] = []
+    try:
+        for record in parsed_records(file, "Measured"):
+            if record.HasField("history"):
+                row = len(steps)
+                steps.append(record.history.step.num)
+                for item in record.history.item:
+                    nested = item.nested_key
+                    key = item.key or (nested[0] if len(nested) == 1 else ".".join(nested))
+                    column = columns.get(key)
+                    if column is None:
+                        column = columns[key] = ([], [])
+                    column[0].append(row)
+                    column[1].append(item.value_json)
+            elif record.HasField("stats"):
+                time = record.stats.timestamp
+                system.append((time.seconds + time.nanos / 1e9, record.stats.item))
+    except OSError as error:
+        message = f"{file}: cannot be read: {error.strerror}"
+        raise SegmentError(message) from error
+    measured = Measurements(steps=steps)
+    own = {name: columns.pop(name, ([], [])) for name in ("_step", "_timestamp")}
+    for row, step in zip(own["_step"][0], decode_all(own["_step"][1]), strict=True):
+        steps[row] = int(step)
+    times = decode_all(own["_timestamp"][1])
+    measured.times = times if len(times) == len(steps) else []
+    measured.columns = {name: (rows, decode_all(texts)) for name, (rows, texts) in columns.items() if name[:1] != "_"}
+    measured.system = _system(system)
+    measured.began = min([*measured.times[:1], *(stamps[0] for stamps, _ in measured.system.values())], default=0.0)
+    return measured
+
+
+def _system(records: Iterable[tuple[float, Any]]) -> dict[str, tuple[list[float], list[float]]]:
+    collected: dict[str, tuple[list[float], list[float]]] = {}
+    for stamp, items in records:
+        found: dict[str, list[float]] = {}
+        for item in items:
+            for pattern, name in _SYSTEM:
+                if pattern.fullmatch(item.key):
+                    found.setdefault(name, []).append(float(item.value_json))
+        for name, values in found.items():
+            stamps, means = collected.setdefault(name, ([], []))
+            stamps.append(stamp)
+            means.append(sum(values) / len(values))
+    return {name: collected[name] for _, name in _SYSTEM if name in collected}

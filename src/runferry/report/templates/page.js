@@ -1,0 +1,198 @@
+// The page itself: which charts there are, the switches, the filters, the table.
+
+const table = document.querySelector("#runs-table tbody");
+const rows = [...table.rows];
+const texts = rows.map((row) => row.textContent.toLowerCase());
+const keys = [...document.querySelectorAll(".key")];
+const clear = document.querySelector(".clear");
+
+function runsOf(key) {
+  return key.dataset.runs.split(" ").map(Number);
+}
+
+// Seconds of training at a step, between the moments that are known.
+function timeAt([steps, seconds], step) {
+  let i = 0;
+  while (i < steps.length - 2 && steps[i + 1] < step) i++;
+  if (steps.length < 2) return seconds[0] ?? 0;
+  const part = (step - steps[i]) / (steps[i + 1] - steps[i]);
+  return seconds[i] + part * (seconds[i + 1] - seconds[i]);
+}
+
+const onTime = new Map();
+
+function curvesOf(metric) {
+  if (state.axis === "step") return metric.series.map(({ run, steps, values }) => ({ run, xs: steps, ys: values }));
+  if (!onTime.has(metric)) {
+    const known = metric.series.filter(({ run }) => report.clocks[run][0].length);
+    onTime.set(metric, known.map(({ run, steps, values }) => (
+      { run, xs: steps.map((step) => timeAt(report.clocks[run], step)), ys: values }
+    )));
+  }
+  return onTime.get(metric);
+}
+
+for (const plot of document.querySelectorAll(".plot[data-chart]")) {
+  const metric = report.metrics[plot.dataset.chart];
+  new Chart(plot, () => curvesOf(metric));
+}
+for (const plot of document.querySelectorAll(".plot[data-system]")) {
+  const { series } = report.system[plot.dataset.system];
+  new Chart(plot, () => series.map(({ run, seconds, values }) => ({ run, xs: seconds, ys: values })), "time");
+}
+
+function on(id, event, listener) {
+  document.getElementById(id)?.addEventListener(event, listener);
+}
+
+// One metric is drawn large, all of them small.
+const figures = [...document.querySelectorAll(".charts.metrics figure")];
+const MORE = 12;
+let shownFigures = MORE;
+
+function chooseMetric() {
+  figures.forEach((figure, i) => {
+    figure.hidden = state.metric === "" ? i >= shownFigures : state.metric !== String(i);
+    figure.classList.toggle("only", state.metric !== "");
+    figure.querySelector(".plot").classList.toggle("large", state.metric !== "");
+  });
+  const more = document.getElementById("more");
+  if (more) more.hidden = state.metric !== "" || shownFigures >= figures.length;
+  notify("redraw");
+}
+on("metric", "change", ({ target }) => {
+  state.metric = target.value;
+  chooseMetric();
+});
+on("more", "click", () => {
+  shownFigures = figures.length;
+  chooseMetric();
+});
+on("axis", "change", ({ target }) => {
+  state.axis = target.value;
+  notify("redraw");
+});
+on("log", "change", ({ target }) => {
+  state.log = target.checked;
+  notify("redraw");
+});
+on("smoothing", "input", ({ target }) => {
+  state.smoothing = Number(target.value);
+  document.getElementById("smoothing-value").textContent = state.smoothing ? state.smoothing.toFixed(2) : "off";
+  notify("redraw");
+});
+
+const coordinates = document.getElementById("coordinates");
+const outcome = document.getElementById("outcome");
+const parallel = coordinates && new Coordinates(coordinates, outcome.value);
+
+function chooseOutcome() {
+  const last = parallel.outcome;
+  if (last !== outcome.value) state.brushes.delete(last);
+  parallel.outcome = outcome.value;
+  for (const rated of document.querySelectorAll(".importance")) rated.hidden = rated.dataset.outcome !== outcome.value;
+  applyFilters();
+}
+
+// A run is shown when its row has all the words, its state is the one chosen, and its line crosses every brush.
+function applyFilters() {
+  state.hidden.clear();
+  const brushes = [...state.brushes.values()];
+  for (const [i, row] of rows.entries()) {
+    const run = Number(row.dataset.run);
+    const shown = state.words.every((word) => texts[i].includes(word))
+      && (!state.kind || row.dataset.state === state.kind)
+      && brushes.every((brush) => crosses(run, brush));
+    row.hidden = !shown;
+    if (!shown) state.hidden.add(run);
+  }
+  for (const row of document.querySelectorAll("#attempts-table tbody tr")) {
+    row.hidden = state.hidden.has(Number(row.dataset.run));
+  }
+  const count = rows.length - state.hidden.size;
+  document.getElementById("shown").textContent = count === rows.length ? "" : `${count} of ${rows.length} runs shown`;
+  document.getElementById("reset").hidden = count === rows.length;
+  notify("redraw");
+  highlightKeys();
+}
+on("words", "input", ({ target }) => {
+  state.words = target.value.toLowerCase().split(/\s+/).filter(Boolean);
+  applyFilters();
+});
+on("kind", "change", ({ target }) => {
+  state.kind = target.value;
+  applyFilters();
+});
+on("reset", "click", () => {
+  document.getElementById("words").value = document.getElementById("kind").value = state.kind = "";
+  state.words = [];
+  state.brushes.clear();
+  applyFilters();
+});
+outcome?.addEventListener("change", chooseOutcome);
+
+function highlightKeys() {
+  const { pressed } = state;
+  document.body.classList.toggle("some-pressed", pressed.size > 0);
+  if (clear) clear.hidden = pressed.size === 0;
+  for (const key of keys) key.setAttribute("aria-pressed", String(pressed.size > 0 && runsOf(key).every((run) => pressed.has(run))));
+}
+// Pointing changes no key: a thousand rows are left alone then.
+let before = "";
+listeners.highlight.push(() => {
+  const now = [...state.pressed].join();
+  if (now !== before) highlightKeys();
+  before = now;
+});
+
+for (const key of keys) key.addEventListener("click", (event) => {
+  event.stopPropagation();
+  toggle(runsOf(key));
+});
+for (const row of rows) {
+  const run = Number(row.dataset.run);
+  row.addEventListener("pointerenter", () => point(run));
+  row.addEventListener("pointerleave", () => point(null));
+  row.addEventListener("click", ({ target }) => !target.closest("a") && !getSelection().toString() && toggle([run]));
+}
+
+function showAll() {
+  state.pressed.clear();
+  notify("highlight");
+}
+clear?.addEventListener("click", showAll);
+document.addEventListener("keydown", ({ key }) => key === "Escape" && showAll());
+
+// Sorting: what has no value comes last, whichever the direction.
+function sortBy(button, column) {
+  const direction = button.dataset.direction === "ascending" ? "descending" : "ascending";
+  const sign = direction === "ascending" ? 1 : -1;
+  const valueOf = (row) => row.cells[column].dataset.sort ?? "";
+  const sorted = [...table.rows].sort((one, other) => {
+    const [a, b] = [valueOf(one), valueOf(other)];
+    if (a === "" || b === "") return (a === "") - (b === "");
+    const difference = Number(a) - Number(b);
+    return sign * (Number.isNaN(difference) ? a.localeCompare(b, "en", { numeric: true }) : difference);
+  });
+  for (const other of document.querySelectorAll("#runs-table thead button")) {
+    delete other.dataset.direction;
+    other.closest("th").removeAttribute("aria-sort");
+  }
+  button.dataset.direction = direction;
+  button.closest("th").setAttribute("aria-sort", direction);
+  table.append(...sorted);
+}
+// In the order of the columns: Run and State, those of the second row, the rest of the first.
+const [upper, lower] = document.querySelectorAll("#runs-table thead tr");
+const outer = [...upper.querySelectorAll("button")];
+const sorters = [...outer.slice(0, 2), ...lower.querySelectorAll("button"), ...outer.slice(2)];
+sorters.forEach((button, column) => button.addEventListener("click", () => sortBy(button, column)));
+
+// Inside Snakemake's report the files beside this page are out of reach.
+if (!["file:", "http:", "https:"].includes(location.protocol) || window.parent !== window) {
+  for (const link of document.querySelectorAll("a.local")) link.replaceWith(link.textContent);
+}
+
+if (parallel) chooseOutcome();
+if (figures.length) chooseMetric();
+document.body.dataset.ready = "true";

@@ -1,0 +1,216 @@
+"""A sweep definition, read and checked; what cannot work without W&B's server is refused."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from runferry.config import suggest
+from runferry.errors import ConfigError
+from runferry.json_values import is_mapping
+from runferry.sweep.macros import check_command
+from runferry.sweep.parameter import Parameter, Parameters, is_number, read_parameters, shown
+from runferry.sweep.points import at_random, grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+METHODS = ("grid", "random", "bayes")
+
+# `settings` is written by `wandb sweep --settings`; the others are W&B's schema (sweeps 0.3.0).
+_KEYS = (
+    *("program", "method", "parameters", "command", "name", "description", "metric", "project", "entity", "run_cap"),
+    *("early_terminate", "controller", "apiVersion", "kind", "settings"),
+)
+_NEED_A_SERVER = {
+    "job": "W&B Launch",
+    "image_uri": "W&B Launch",
+    "scheduler": "a sweep scheduler, which talks to W&B's server",
+    "metrics": "a sweep scheduler, which talks to W&B's server",
+}
+_METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
+_IMPUTE = ("latest", "best", "worst")
+_CHOICES = {
+    "goal": ("minimize", "maximize"),
+    "impute": _IMPUTE,
+    "impute_while_running": (*_IMPUTE, "false"),
+}
+_HYPERBAND_KEYS = ("type", "min_iter", "max_iter", "s", "eta", "strict")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep definition that was checked."""
+
+    definition: Mapping[str, Any]
+    """As it was given."""
+    where: str
+    """The file or the config's key, for messages."""
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def method(self) -> str:
+        """How points are chosen: one of `METHODS`."""
+        return self.definition["method"]
+
+    @property
+    def run_cap(self) -> int | None:
+        """The most runs that the definition allows."""
+        return self.definition.get("run_cap")
+
+    @property
+    def metric(self) -> Mapping[str, Any] | None:
+        """What is to be optimized: `name`, `goal` and so on; None where the definition does not say."""
+        return self.definition.get("metric")
+
+    @property
+    def early_terminate(self) -> Mapping[str, Any] | None:
+        """When runs are stopped early: W&B's section, checked; None where none are."""
+        return self.definition.get("early_terminate")
+
+    def count(self, wanted: int | None) -> int:
+        """Return how many runs a sweep without an end has: the least of what the config and the definition say.
+
+        Raises
+        ------
+        ConfigError
+            When neither says anything.
+        """
+        given = [number for number in (wanted, self.run_cap) if number is not None]
+        if not given:
+            message = (
+                f"{self.where}: run_cap: found nothing, expected the number of runs, since method is {self.method}"
+            )
+            raise ConfigError(
+                f"{message} and nobody stops the sweep (run_cap in the definition, or count in the config)"
+            )
+        return min(given)
+
+    def points(self, count: int | None, seed: int) -> Iterable[Parameters]:
+        """Give the parameters of every run of a grid or random sweep, in order.
+
+        Parameters
+        ----------
+        count
+            The most runs that the config wants.
+        seed
+            Of a random sweep.
+
+        Raises
+        ------
+        ConfigError
+            When a grid cannot be counted, or a random sweep has no end.
+        """
+        if self.method == "random":
+            return at_random(self.parameters, self.count(count), seed)
+        most = None if count is None and self.run_cap is None else self.count(count)
+        return itertools.islice(grid(self.parameters, self.where), most)
+
+    @cached_property
+    def shown(self) -> list[Parameter]:
+        """List the parameters that tell the runs apart, or all where none does."""
+        return [parameter for parameter in self.parameters if parameter.varies] or list(self.parameters)
+
+
+def check(definition: Any, where: str) -> Sweep:
+    """Read a sweep definition, and refuse what is none, or none that can be run here.
+
+    Parameters
+    ----------
+    definition
+        What the YAML says.
+    where
+        The file or the config's key, for the messages.
+
+    Raises
+    ------
+    ConfigError
+        For the first thing that is wrong.
+    """
+    if not is_mapping(definition):
+        raise ConfigError(f"{where}: found {shown(definition)}, expected a W&B sweep definition (a mapping)")
+    for key in definition:
+        if key in _NEED_A_SERVER:
+            raise ConfigError(f"{where}: {key}: found {_NEED_A_SERVER[key]}, expected a sweep that needs no server")
+        if key not in _KEYS:
+            known = ", ".join(_KEYS)
+            raise ConfigError(
+                f"{where}: {key}: found an unknown key, expected one of {known}{suggest(str(key), _KEYS)}"
+            )
+    method = definition.get("method")
+    if method not in METHODS:
+        expected = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
+        raise ConfigError(f"{where}: method: found {shown(method)}, expected {expected}{suggest(str(method), METHODS)}")
+    parameters = read_parameters(definition.get("parameters"), where)
+    _check_cap(definition.get("run_cap"), where)
+    _check_metric(definition, where)
+    _check_early_terminate(definition, where)
+    check_command(definition, where)
+    sweep = Sweep(definition, where, parameters)
+    if method == "grid":
+        for parameter in parameters:
+            parameter.grid_values(f"{where}: parameters.{parameter.name}")
+    if method == "bayes" and not any(parameter.distribution != "constant" for parameter in parameters):
+        raise ConfigError(f"{where}: parameters: found constants alone, expected one to search, since method is bayes")
+    return sweep
+
+
+def _check_cap(cap: Any, where: str) -> None:
+    if cap is not None and (type(cap) is not int or cap < 1):
+        raise ConfigError(f"{where}: run_cap: found {shown(cap)}, expected a number of runs, 1 or more")
+
+
+def _check_metric(definition: Mapping[str, Any], where: str) -> None:
+    metric = definition.get("metric")
+    if metric is None:
+        for needs, what in (
+            (definition["method"] == "bayes", "bayes"),
+            ("early_terminate" in definition, "early_terminate"),
+        ):
+            if needs:
+                raise ConfigError(f"{where}: metric: found nothing, expected name and goal, which {what} needs")
+        return
+    if not is_mapping(metric) or not isinstance(metric.get("name"), str):
+        raise ConfigError(f"{where}: metric: found {shown(metric)}, expected a mapping with name and goal")
+    for key, value in metric.items():
+        if key not in _METRIC_KEYS:
+            known = ", ".join(_METRIC_KEYS)
+            message = f"{where}: metric.{key}: found an unknown key, expected one of {known}"
+            raise ConfigError(message + suggest(key, _METRIC_KEYS))
+        if key in _CHOICES and value not in _CHOICES[key]:
+            expected = " or ".join(_CHOICES[key])
+            raise ConfigError(f"{where}: metric.{key}: found {shown(value)}, expected {expected}")
+    target = metric.get("target")
+    if target is not None and not is_number(target):
+        raise ConfigError(f"{where}: metric.target: found {shown(target)}, expected a number")
+
+
+def _check_early_terminate(definition: Mapping[str, Any], where: str) -> None:
+    section = definition.get("early_terminate")
+    if section is None:
+        return
+    where = f"{where}: early_terminate"
+    if not is_mapping(section) or section.get("type") != "hyperband":
+        raise ConfigError(f"{where}: found {shown(section)}, expected a mapping with type: hyperband")
+    for key in section:
+        if key not in _HYPERBAND_KEYS:
+            known = ", ".join(_HYPERBAND_KEYS)
+            message = f"{where}.{key}: found an unknown key, expected one of {known}"
+            raise ConfigError(message + suggest(key, _HYPERBAND_KEYS))
+    _check_hyperband(section, where)
+
+
+def _check_hyperband(section: Mapping[str, Any], where: str) -> None:
+    for key in ("min_iter", "max_iter"):
+        if key in section and (type(section[key]) is not int or section[key] < 1):
+            raise ConfigError(f"{where}.{key}: found {shown(section[key])}, expected a number of iterations")
+    if "min_iter" not in section and not {"max_iter", "s"} <= set(section):
+        raise ConfigError(f"{where}: found neither min_iter nor max_iter with s, expected one of the two")
+    for key, least in (("eta", 1), ("s", 0)):
+        value = section.get(key)
+        if value is not None and (not is_number(value) or value <= least):
+            raise ConfigError(f"{where}.{key}: found {shown(value)}, expected a number above {least}")
+    if not isinstance(section.get("strict", True), bool):
+        raise ConfigError(f"{where}.strict: found {shown(section['strict'])}, expected true or false")

@@ -1,0 +1,116 @@
+"""The `command` of a sweep definition: its macros, as the agent of wandb 0.31 replaces them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from runferry.errors import ConfigError
+from runferry.json_values import is_list
+from runferry.sweep.parameter import Parameters, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
+"""W&B's own default for `command`."""
+
+ARGUMENTS_FILE = "${args_json_file}"
+"""The path of a file with the parameters as JSON, which the launcher writes on the node."""
+
+ENVIRONMENT_VARIABLE = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
+"""Replaced by the launcher, which runs where W&B's agent would."""
+
+_OURS = re.compile(r"\$\{(?:data|needs:[A-Za-z0-9_.-]+)\}")
+"""Macros of runferry's, which stand anywhere in an argument or a value."""
+
+
+def command(definition: Mapping[str, Any], parameters: Parameters, where: str) -> list[str]:
+    """Write out a run's command: the macros replaced, one list item an argument, nothing ever quoted or split.
+
+    Those that only the node can know stay (see `late_macros`).
+
+    Raises
+    ------
+    ConfigError
+        For a macro that is not known here.
+    """
+    arguments: list[str] = []
+    for item in definition.get("command") or DEFAULT_COMMAND:
+        arguments += _expanded(item, str(definition.get("program", "")), parameters, where)
+    return arguments
+
+
+def late_macros(definition: Mapping[str, Any], parameters: Parameters, where: str) -> list[int]:
+    """List the places of the arguments in which the launcher has to replace a macro.
+
+    By their places: a parameter's value that looks like a macro is none.
+    """
+    places: list[int] = []
+    place = 0
+    items = definition.get("command") or DEFAULT_COMMAND
+    # Most commands have none, and there may be thousands of runs.
+    for item in items if any(_is_late(str(item)) for item in items) else ():
+        if _is_late(str(item)):
+            places.append(place)
+        place += len(_expanded(item, "", parameters, where))
+    return places
+
+
+def check_command(definition: Mapping[str, Any], where: str) -> None:
+    """Refuse a command that is no list, has a macro that is not known, or needs a `program` that is not there.
+
+    Raises
+    ------
+    ConfigError
+        For the first thing that is wrong.
+    """
+    items = definition.get("command")
+    if items is not None and (not is_list(items) or not items):
+        raise ConfigError(f"{where}: command: found {shown(items)}, expected a list of arguments")
+    for item in items or DEFAULT_COMMAND:
+        _expanded(item, "", {}, where)
+        program = definition.get("program")
+        if str(item) == "${program}" and (not isinstance(program, str) or not program):
+            raise ConfigError(f"{where}: program: found {shown(program)}, expected the script to run, such as train.py")
+
+
+def _expanded(item: Any, program: str, parameters: Parameters, where: str) -> list[str]:
+    text = str(item)
+    # As in W&B's agent, a macro is a whole item; `${` inside a longer item is left as it is.
+    if not (text.startswith("${") and text.endswith("}")):
+        return [text]
+    if _is_late(text) or _OURS.fullmatch(text):
+        return [text]
+    name = text[2:-1]
+    if name not in _MACROS:
+        known = ", ".join("${" + macro + "}" for macro in (*_MACROS, "args_json_file", "envvar:NAME"))
+        raise ConfigError(f"{where}: command: found the macro ${{{name}}}, expected one of {known}")
+    return _MACROS[name](program, parameters)
+
+
+def _is_late(text: str) -> bool:
+    return text == ARGUMENTS_FILE or ENVIRONMENT_VARIABLE.search(text) is not None
+
+
+def _no_boolean_flags(_program: str, parameters: Parameters) -> list[str]:
+    # A true flag stands alone, a false one is left out; everything else as in ${args}.
+    kept = {name: value for name, value in parameters.items() if value is not False}
+    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in kept.items()]
+
+
+_MACROS: dict[str, Callable[[str, Parameters], list[str]]] = {
+    "env": lambda _program, _parameters: ["/usr/bin/env"],
+    "interpreter": lambda _program, _parameters: ["python"],
+    "program": lambda program, _parameters: [program],
+    "args": lambda _program, parameters: [f"--{name}={value}" for name, value in parameters.items()],
+    "args_no_hyphens": lambda _program, parameters: [f"{name}={value}" for name, value in parameters.items()],
+    "args_no_equals": lambda _program, parameters: [
+        part for name, value in parameters.items() for part in (f"--{name}", str(value))
+    ],
+    "args_no_boolean_flags": _no_boolean_flags,
+    "args_json": lambda _program, parameters: [json.dumps(parameters)],
+    "args_append_hydra": lambda _program, parameters: [f"+{name}={value}" for name, value in parameters.items()],
+    "args_override_hydra": lambda _program, parameters: [f"++{name}={value}" for name, value in parameters.items()],
+}

@@ -1,0 +1,82 @@
+"""A run that is worse than its siblings at a band is stopped, and counts as trained."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+
+from launching import make_run, run_to_end
+
+from runferry.segment import read_segment
+from runferry.sweep.hyperband import bands, threshold, value_to_compare
+
+TRAINING = """
+import sys, time, wandb
+run = wandb.init()
+for step in range(600):
+    run.log({"loss": float(sys.argv[1]), "step_number": step})
+    time.sleep(0.05 if step > 5 else 0)
+"""
+
+SECTION = {"metric": {"name": "loss", "goal": "minimize"}, "hyperband": {"type": "hyperband", "min_iter": 3}}
+
+
+def _sibling(folder, name: str, value: float) -> None:
+    (folder / name).mkdir()
+    (folder / name / "early-terminate.json").write_text(
+        json.dumps({"metric": "loss", "bands": dict.fromkeys(map(str, bands(SECTION["hyperband"])), value)})
+    )
+
+
+def test_a_run_worse_than_its_siblings_is_stopped_and_counts_as_trained(tmp_path):
+    for number, value in enumerate((0.1, 0.2, 0.3)):
+        _sibling(tmp_path, f"other{number}", value)
+    folder = make_run(tmp_path / "k3j9", [sys.executable, "-c", TRAINING, "5.0"], early_terminate=SECTION)
+    status, said = run_to_end(folder)
+    assert status == 0
+    assert "stopped early by hyperband: loss was 5 after" in said
+    assert folder.trained_file.exists()
+    segment = read_segment(folder.segments()[0])
+    assert segment.exit_code == 0, "W&B will show it as finished"
+    assert 3 <= segment.history_count < 600
+    assert json.loads((folder.path / "early-terminate.json").read_text())["bands"]["3"] == 5.0
+
+
+def test_bands_are_wandbs():
+    assert bands({"type": "hyperband", "max_iter": 27, "s": 2}) == [3, 9]
+    assert bands({"type": "hyperband", "min_iter": 3})[:4] == [3, 9, 27, 81]
+    assert bands({"type": "hyperband", "min_iter": 2, "eta": 2})[:4] == [2, 4, 8, 16]
+
+
+def test_a_run_is_stopped_just_when_the_sweeps_package_stops_it(ask_sweeps):
+    generator = random.Random(3)
+    histories = [[generator.random() for _ in range(generator.randrange(1, 30))] for _ in range(30)]
+    for section in (
+        {"type": "hyperband", "min_iter": 3},
+        {"type": "hyperband", "max_iter": 27, "s": 3, "eta": 2},
+        {"type": "hyperband", "min_iter": 2, "strict": False},
+    ):
+        theirs = ask_sweeps(
+            """
+from sweeps import stop_runs
+from sweeps.run import SweepRun
+histories, section = asked
+runs = [
+    SweepRun(name=str(n), state="running", history=[{"loss": v} for v in h]) for n, h in enumerate(histories)
+]
+sweep = {"method": "grid", "metric": {"name": "loss", "goal": "minimize"}, "early_terminate": section,
+         "parameters": {"a": {"values": [1]}}}
+answer = sorted(int(run.name) for run in stop_runs(sweep, runs))
+""",
+            [histories, section],
+        )
+        ours = []
+        for number, history in enumerate(histories):
+            reached = [band for band in bands(section) if band <= len(history)]
+            if reached:
+                values = [other[reached[-1] - 1] for other in histories if len(other) >= reached[-1]]
+                if value_to_compare(history, reached[-1], section) > threshold(values, section):
+                    ours.append(number)
+        assert ours == theirs
+        assert ours

@@ -1,0 +1,84 @@
+# Bayes sweeps, round by round: what the runs of one reached chooses the runs of the next. How many there are is known
+# beforehand, so these are ordinary rules; which run a place in a round has, `runs.json` says once it is chosen.
+
+
+rule choose_round:
+    input:
+        before=lambda wildcards: ends_of_round(wildcards, before=1),
+    output:
+        runs="<results>/{experiment}/rounds/{round}/runs.json",
+    log:
+        "<logs>/{experiment}/rounds/{round}.log",
+    localrule: True
+    conda:
+        "../envs/runferry.yaml"
+    params:
+        # More of them are chosen where the sweep gets longer; those that are chosen stay.
+        size=lambda wildcards: plan.size_of_round(
+            wildcards.experiment, int(wildcards.round)
+        ),
+    script:
+        "../scripts/choose_round.py"
+
+
+rule train_in_round:
+    input:
+        # Chosen once: a file that is touched later trains nothing again.
+        runs=ancient(rules.choose_round.output.runs),
+        environment=environment_of_experiment,
+        needs=needed_results,
+    output:
+        # That the run has ended; a failed one is a result, too, which the next round is told of.
+        ended="<results>/{experiment}/rounds/{round}/{place}.json",
+    log:
+        "<results>/{experiment}/rounds/{round}/{place}.log",
+    # As of rule `train`.
+    retries: plan.retries
+    conda:
+        "../envs/runferry.yaml"
+    threads: lambda wildcards: plan.requests[wildcards.experiment].cores
+    resources:
+        mem_mb=asked("mem_mb"),
+        runtime=asked("runtime"),
+        nodes=asked("nodes"),
+        tasks=asked("tasks"),
+        gpu=asked("gpu"),
+        gpu_model=asked("gpu_model"),
+        gres=asked("gres"),
+        tasks_per_gpu=asked("tasks_per_gpu"),
+        slurm_account=asked("slurm_account"),
+        slurm_extra=asked("slurm_extra"),
+    shell:
+        # The log is a link to the run's own.
+        "runferry launch-place {output.ended:q}"
+
+
+rule sync_round:
+    input:
+        ended=ends_of_round,
+    output:
+        synced="<results>/{experiment}/rounds/{round}/synced.json",
+    log:
+        "<logs>/{experiment}/rounds/{round}/sync.log",
+    localrule: True
+    conda:
+        "../envs/runferry.yaml"
+    shell:
+        # Failed runs too, whose receipt is an interim one.
+        "runferry sync-round --log {log:q} {output.synced:q}"
+
+
+rule best:
+    input:
+        ended=ends_of_experiment,
+    output:
+        best="<results>/{experiment}/best.json",
+    log:
+        "<logs>/{experiment}/best.log",
+    localrule: True
+    conda:
+        "../envs/runferry.yaml"
+    params:
+        options=lambda wildcards: plan.best_options(wildcards.experiment),
+    shell:
+        "runferry best {output.best:q} {params.options:q} 2>&1 | tee {log:q} >&2"
