@@ -8,8 +8,8 @@ The environment holds numpy, pandas, scikit-learn and wandb, and with --torch Py
 downloads once (200 MB). "start" is from the start of `runferry launch` to the first line of the user's command, the
 wandb-core that it starts and the attempt's record included; "unpacking" is that part of it alone, in a process that has
 Python loaded. The others are what a job's script would do before it starts the same command: the recipe is `virtualenv
---no-download` and `pip install --no-index` of the same wheels; `uv` the same with a warm cache on the same disk (left
-out, and said, where there is no uv on PATH); `tar -x` extracts the same tree from an uncompressed tar. They take turns,
+--no-download` and `pip install --no-index` of the same wheels; `uv` the same with a warm cache on the same disk
+(installed into .venv/uv the first time); `tar -x` extracts the same tree from an uncompressed tar. They take turns,
 each time in another order, so that what else the machine does, and what the one before left in its caches, disturbs all
 of them alike. Each waits until the processors are idle, 20 s at most: unpacking uses two of them, and where only one is
 free it takes twice as long as `tar -x`, which uses one.
@@ -40,6 +40,7 @@ PACKAGES = ["numpy", "pandas", "scikit-learn", "wandb"]
 TORCH = "torch==2.13.0"
 IMPORTS = "import numpy, pandas, sklearn, wandb"
 ROOT = Path(__file__).resolve().parent.parent
+UV = ROOT / ".venv" / "uv" / "bin" / "uv"
 FIRST_LINE = "import sys, time; open(sys.argv[1], 'w').write(repr(time.time()))"
 
 Way = Callable[[Path], list["str | Path"]]
@@ -80,6 +81,7 @@ def main() -> None:
     extra = ROOT / ".venv" / "wheels-torch"
     sources = [wheels, extra] if given.torch else [wheels]
     download(sources[-1], sources, packages)
+    install_uv()
     with tempfile.TemporaryDirectory(prefix="runferry-benchmark-", dir=given.folder) as folder:
         prepared = prepare(Path(folder), sources, packages)
         for line in compare(prepared, given.repeat, ", with PyTorch" if given.torch else ""):
@@ -98,6 +100,15 @@ def download(target: Path, sources: list[Path], packages: list[str]) -> None:
         subprocess.run([*command, *index, *packages], stdout=sys.stderr, check=True)
 
 
+def install_uv() -> None:
+    """Have uv in a virtual environment of its own, which nothing else uses."""
+    if not UV.exists():
+        say(f"installing uv into {UV.parents[1]}")
+        subprocess.run([sys.executable, "-m", "venv", UV.parents[1]], check=True)
+        pip = [UV.with_name("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv"]
+        subprocess.run(pip, check=True, stdout=sys.stderr)
+
+
 def compare(prepared: Prepared, repeat: int, with_what: str) -> Iterator[dict[str, object]]:
     """Measure all ways, `repeat` times each, and give the lines to print."""
     start: dict[str, list[float]] = {name: [] for name in prepared.ways}
@@ -111,8 +122,7 @@ def compare(prepared: Prepared, repeat: int, with_what: str) -> Iterator[dict[st
     yield line(f"environment start against virtualenv and pip{with_what}", start, "recipe", 1 / 15)
     yield line(f"environment start against a bare tar -x{with_what}", start, "tar", 1.3)
     yield line(f"unpacking alone against a bare tar -x{with_what}", start, "tar", 1.3, ours="unpacking")
-    if "uv" in start:
-        yield line(f"environment start against uv with a warm cache{with_what}", start, "uv", None)
+    yield line(f"environment start against uv with a warm cache{with_what}", start, "uv", None)
     # The recipe's environment was made where it is used.
     yield line(f"first import against an environment that was never moved{with_what}", imports, "recipe", 1.05)
     together: dict[str, list[float]] = {name: [] for name in prepared.ways}
@@ -122,8 +132,7 @@ def compare(prepared: Prepared, repeat: int, with_what: str) -> Iterator[dict[st
             say(f"{number + 1}/{repeat} {name}: four at once {together[name][-1]:.2f} s")
     yield line(f"four at once against virtualenv and pip{with_what}", together, "recipe", 1 / 20)
     yield line(f"four at once against a bare tar -x{with_what}", together, "tar", None)
-    if "uv" in together:
-        yield line(f"four at once against uv with a warm cache{with_what}", together, "uv", None)
+    yield line(f"four at once against uv with a warm cache{with_what}", together, "uv", None)
     yield from on_the_shared_filesystem(prepared, with_what)
 
 
@@ -159,9 +168,9 @@ def prepare(folder: Path, wheels: list[Path], packages: list[str]) -> Prepared:
 
     def uv(place: Path) -> list[str | Path]:
         variables = {**os.environ, "UV_CACHE_DIR": str(folder / "uv-cache")}
-        make = ["uv", "venv", "--quiet", "--clear", "--offline", "--python", base_python(), place]
+        make = [UV, "venv", "--quiet", "--clear", "--offline", "--python", base_python(), place]
         subprocess.run(make, env=variables, check=True)
-        install = ["uv", "pip", "install", "--quiet", "--offline", "--no-index", *links]
+        install = [UV, "pip", "install", "--quiet", "--offline", "--no-index", *links]
         subprocess.run([*install, "--python", place / "bin" / "python", *packages], env=variables, check=True)
         return [place / "bin" / "python"]
 
@@ -169,13 +178,9 @@ def prepare(folder: Path, wheels: list[Path], packages: list[str]) -> Prepared:
         return [unpack(record_file, place) / "bin" / "python"]
 
     # `ours` is the launcher itself: see `start_one`.
-    ways: dict[str, Way] = {"ours": lambda _place: [], "recipe": recipe, "tar": tar, "unpacking": unpacking}
-    if shutil.which("uv"):
-        ways["uv"] = uv
-        uv(folder / "warming")
-        shutil.rmtree(folder / "warming")
-    else:
-        say("no uv on PATH: it is left out")
+    ways: dict[str, Way] = {"ours": lambda _place: [], "recipe": recipe, "tar": tar, "unpacking": unpacking, "uv": uv}
+    uv(folder / "warming")
+    shutil.rmtree(folder / "warming")
     return Prepared(folder, record_file, packages, ways)
 
 
@@ -253,8 +258,9 @@ def on_the_shared_filesystem(prepared: Prepared, with_what: str) -> Iterator[dic
         return
     node = prepared.folder / "node"
     node.mkdir()
-    folder = run_folder(prepared, "traced", ["-c", "pass"])
-    ours = calls([sys.executable, "-m", "runferry", "launch", str(folder)], shared, job_variables(node))
+    folder = run_folder(prepared, "traced", ["-c", FIRST_LINE, str(node / "first-line")])
+    launch = [sys.executable, "-m", "runferry", "launch", str(folder)]
+    ours = calls(launch, shared, job_variables(node), until=str(node / "first-line"))
     environments = [call for call in ours if "/environments" in call]
     running = calls([in_place / "bin" / "python", "-c", IMPORTS], shared, dict(os.environ))
     copying = calls(["cp", "-a", in_place, node / "copy"], shared, dict(os.environ))
@@ -268,13 +274,24 @@ def on_the_shared_filesystem(prepared: Prepared, with_what: str) -> Iterator[dic
     shutil.rmtree(in_place.parent)
 
 
-def calls(command: list[str | Path], shared: Path, variables: dict[str, str]) -> list[str]:
-    """Run a command and return its system calls, and its children's, that name a path below `shared`."""
+def calls(
+    command: list[str | Path] | list[str], shared: Path, variables: dict[str, str], *, until: str | None = None
+) -> list[str]:
+    """Run a command and return its system calls, and its children's, that name a path below `shared`.
+
+    With `until` only those before the start of a program that has it among its arguments.
+    """
     with tempfile.NamedTemporaryFile("r", errors="replace") as trace:
         strace = ["strace", "-f", "-qq", "-y", "-s", "4096", "-e", "trace=%file", "-o", trace.name]
         subprocess.run([*strace, *command], env=variables, stdout=subprocess.DEVNULL, check=True)
-        # The command's own start names the folder as an argument.
-        return [call for call in trace if f"{shared}" in call and "execve(" not in call]
+        found: list[str] = []
+        for call in trace:
+            if "execve(" not in call:
+                found += [call] if f"{shared}" in call else []
+            # Starts are left out: they name folders as arguments.
+            elif until and until in call:
+                break
+        return found
 
 
 def counts(name: str, ours: int, other: int, most: int | None) -> dict[str, object]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import tempfile
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry import reasons
 from runferry.errors import SegmentError
-from runferry.files import fsync_folder, write_json
+from runferry.files import as_text, write_json, write_new
 from runferry.processes import start_of
 
 if TYPE_CHECKING:
@@ -95,7 +93,7 @@ class Ending:
 
 @dataclass
 class Attempt:
-    """An attempt that has begun; its record says "waiting", then "running", until `end`.
+    """An attempt that has begun; its record says "waiting" where there were earlier ones, then "running", until `end`.
 
     Attributes
     ----------
@@ -151,9 +149,7 @@ class Attempt:
         OSError
             When the record cannot be written.
         """
-        folder.attempts_folder.mkdir(parents=True, exist_ok=True)
-        taken = [int(file.stem) for file in folder.attempts_folder.glob("*.json") if file.stem.isdigit()]
-        number = max(taken, default=0) + 1
+        number = max(folder.attempt_numbers(), default=0) + 1
         record: dict[str, Any] = {
             "attempt": number,
             "host": os.uname().nodename,
@@ -166,7 +162,8 @@ class Attempt:
             "start": _now(),
             "end": None,
             "seconds": None,
-            "outcome": "waiting",
+            # The first of all has none to wait for.
+            "outcome": "running" if number == 1 else "waiting",
             "reason": None,
             "exit_code": None,
             "signal": None,
@@ -174,9 +171,9 @@ class Attempt:
             "segments": [],
             "message": None,
         }
-        while not _write_new(folder.attempts_folder / f"{number}.json", record):
+        while not write_new(folder.attempts_folder / f"{number}.json", as_text(record)):
             number += 1
-            record["attempt"] = number
+            record |= {"attempt": number, "outcome": "waiting"}
         return cls(folder, number, record, _segments_before=frozenset(_segment_names(folder)))
 
     def set_outcome(self, outcome: str) -> None:
@@ -256,9 +253,9 @@ def finished_in_this_job(folder: RunFolder) -> dict[str, Any] | None:
 
     Slurm may run a job again whose training ended while it was being requeued.
     """
-    attempts = folder.attempts()
     job = os.environ.get("SLURM_JOB_ID")
-    if job and attempts and attempts[-1].get("job") == job and attempts[-1].get("outcome") == "finished":
+    attempts = folder.attempts() if job else []
+    if attempts and attempts[-1].get("job") == job and attempts[-1].get("outcome") == "finished":
         return attempts[-1]
     return None
 
@@ -278,23 +275,6 @@ def _used() -> dict[str, float]:
     """Say what the processes used that this one started and waited for, and theirs (getrusage(2); KiB on Linux)."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"cpu_seconds": round(used.ru_utime + used.ru_stime, 2), "peak_memory": used.ru_maxrss * 1024}
-
-
-def _write_new(path: Path, record: dict[str, Any]) -> bool:
-    """Write the record whole, unless `path` exists: then False."""
-    # A link, unlike a rename, never replaces; and the name appears with the content in it, unlike O_EXCL.
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        write_json(temporary, record)
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    fsync_folder(path.parent)
-    return True
 
 
 def _segment_names(folder: RunFolder) -> list[str]:

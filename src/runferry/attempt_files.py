@@ -29,7 +29,7 @@ class Scratch:
 
 
 def make_folders(folder: RunFolder) -> None:
-    """Make the folders that the command writes to, and write to each.
+    """Make the folders that the command writes to, and write to each that is there already.
 
     wandb falls back to /tmp, that is, onto the node, when it cannot write where it was told to.
 
@@ -38,17 +38,26 @@ def make_folders(folder: RunFolder) -> None:
     LaunchError
         When one cannot be written.
     """
-    for needed in (folder.path, folder.wandb_folder, folder.data_folder, folder.checkpoints_folder):
+    for needed in (folder.wandb_folder, folder.data_folder, folder.checkpoints_folder):
         try:
-            needed.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=needed):
-                pass
+            _make_or_try(needed)
         except OSError as error:
             message = (
                 f"{needed}: cannot be written ({error.strerror}), and what the run logs would be lost with the node; "
                 "expected a folder that this user can write to from the compute node"
             )
             raise LaunchError(message) from error
+
+
+def _make_or_try(folder: Path) -> None:
+    # Where a folder can be made, a file can be made in it: a look less at the shared filesystem.
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 @contextmanager

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,8 @@ from runferry.commands_plan import add_plan
 from runferry.commands_sweep import add_sweep_commands
 from runferry.commands_watch import add_watch_options, watch
 from runferry.environment_commands import add_environment_commands
-from runferry.errors import ConfigError, RunferryError
+from runferry.errors import ConfigError
+from runferry.outcome import DEBUG, exit_code_of, say
 from runferry.pack_commands import add_pack_commands
 from runferry.run_folder import RunFolder, find_run_folders
 from runferry.sync_options import options_for
@@ -26,11 +25,6 @@ if TYPE_CHECKING:
     from typing import IO
 
     from runferry.commands import Commands
-
-DEBUG = "RUNFERRY_DEBUG"
-"""Set to anything but 0 it is the same as `--debug`, also for the commands that a rule types."""
-INTERRUPTED = 130
-"""What a shell calls the exit code of a command that Ctrl-C ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,33 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["sync"]:
         words[1:1] = options_for(words[1:])
     given = parser.parse_args(words)
-    debug = given.debug or os.environ.get(DEBUG, "") not in {"", "0"}
-    try:
-        return given.command(given)
-    except RunferryError as error:
-        if debug:
-            traceback.print_exc()
-        _say(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _say("interrupted; what is done is kept, run the same again for the rest")
-        return INTERRUPTED
-    except OSError as error:
-        # A full disk or a folder without permission is the user's to mend, not a defect.
-        if debug:
-            traceback.print_exc()
-        where = f"{error.filename}: " if error.filename else ""
-        _say(f"{where}{error.strerror or error}")
-        return 1
-    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one line
-        if debug:
-            traceback.print_exc()
-        first_line = str(error).partition("\n")[0]
-        _say(
-            f"a defect of runferry's: found {type(error).__name__}: {first_line}, expected no such error; "
-            f"for the traceback, to be attached to an issue, type: runferry --debug {shlex.join(words)}"
-        )
-        return 1
+    return exit_code_of(lambda: given.command(given), debug=given.debug, words=words)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -205,7 +173,7 @@ def _report(given: argparse.Namespace) -> int:
     with _log(given.log) as log:
         for experiment in experiments:
             line = f"report: {build_report(experiment)}"
-            _say(line)
+            say(line)
             log.write(f"{line}\n")
     return 0
 
@@ -236,7 +204,3 @@ def _log(file: Path | None) -> IO[str]:
         return Path(os.devnull).open("w")
     file.parent.mkdir(parents=True, exist_ok=True)
     return file.open("w")
-
-
-def _say(line: str) -> None:
-    print(f"runferry: {line}", file=sys.stderr, flush=True)

@@ -40,7 +40,7 @@ def take_turn(attempt: Attempt, note: Callable[[str], None]) -> None:
     Parameters
     ----------
     attempt
-        Has just begun; its record says "waiting", and "running" afterwards.
+        Has just begun; its record says "running" afterwards, as that of a run's first attempt does from the start.
     note
         Takes a line that says what is waited for.
 
@@ -49,6 +49,8 @@ def take_turn(attempt: Attempt, note: Callable[[str], None]) -> None:
     AnotherAttemptError
         When another one is at work. The record says so.
     """
+    if attempt.record["outcome"] == "running":
+        return
     others = [record for record in attempt.folder.attempts() if record["attempt"] < attempt.number]
     unsure = False
     for record in others:

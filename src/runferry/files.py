@@ -20,21 +20,33 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     OSError
         When the disk is full or the folder cannot be written; the temporary file is removed then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    temporary = _write_temporary(path, content)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            # mkstemp makes files private; results are shared with the group as the umask says.
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(temporary, path)  # noqa: PTH105 - a str from mkstemp
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def write_new(path: Path, content: str | bytes) -> bool:
+    """Write `content` to `path` as `write_atomically` does, unless there is such a file: then return False.
+
+    Raises
+    ------
+    OSError
+        As `write_atomically`.
+    """
+    temporary = _write_temporary(path, content)
+    try:
+        # A link, unlike a rename, never replaces; and the name appears with the content in it, unlike O_EXCL.
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    fsync_folder(path.parent)
+    return True
 
 
 def fsync_folder(folder: Path) -> None:
@@ -48,7 +60,12 @@ def fsync_folder(folder: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with `write_atomically`."""
-    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(path, as_text(value))
+
+
+def as_text(value: Any) -> str:
+    """Return `value` as a JSON file of ours has it: indented."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> Any:
@@ -67,6 +84,32 @@ def read_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         message = f"{path}: expected JSON, found {error}"
         raise ValueError(message) from error
+
+
+def _write_temporary(path: Path, content: str | bytes) -> str:
+    """Write `content` to a new file beside `path`, on the disk when this returns, and return its name."""
+    data = content.encode() if isinstance(content, str) else content
+
+    def create() -> tuple[int, str]:
+        return tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+
+    # In this order, because the folder is nearly always there, and each look at it is a question to a server.
+    try:
+        descriptor, temporary = create()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = create()
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            # mkstemp makes files private; results are shared with the group as the umask says.
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return temporary
 
 
 def _umask() -> int:

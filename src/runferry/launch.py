@@ -271,7 +271,8 @@ class _Launching:
     def _collect(self, data: Path, ending: Ending) -> Ending:
         """Bring back what the command left on the node, whatever its ending; then remove the run's own folder there."""
         patterns = self.run_record.get("collect", ())
-        target = self.folder.collected_folder
+        # Each node beside its other files: two nodes may write files of the same name.
+        target = node_folder(self.folder, self.node) / "collected" if self.node else self.folder.collected_folder
         problems = collect(patterns, data, target, lambda text: note(self.log, text))
         if not problems:
             shutil.rmtree(data, ignore_errors=True)
@@ -307,7 +308,7 @@ def _with_modules(run: dict[str, Any]) -> dict[str, str]:
 
 def _variables(folder: RunFolder, run: dict[str, Any], inherited: Mapping[str, str]) -> dict[str, str]:
     """Give the command what it inherits, without the key where it needs none, and what wandb must know."""
-    path = folder.path.resolve()
+    path = folder.path.absolute()
     wandb = run["wandb"]
     given = {
         "PYTHONUNBUFFERED": "1",  # so that what was printed before a kill is in the log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +84,17 @@ class RunFolder:
     def segments(self) -> list[Path]:
         """List the `offline-run-*` and `run-*` (online) folders in the order in which they were begun."""
         # The rest of the name is <YYYYmmdd_HHMMSS>-<id>, so that the names sort by time.
-        found = [*self.wandb_folder.glob("offline-run-*"), *self.wandb_folder.glob("run-*")]
-        return sorted(found, key=lambda folder: folder.name.removeprefix("offline-"))
+        names = [name for name in _names_in(self.wandb_folder) if name.startswith(("offline-run-", "run-"))]
+        return [self.wandb_folder / name for name in sorted(names, key=lambda name: name.removeprefix("offline-"))]
+
+    def attempt_numbers(self) -> list[int]:
+        """List the numbers of the attempts so far, from low to high."""
+        stems = [name.removesuffix(".json") for name in _names_in(self.attempts_folder) if name.endswith(".json")]
+        return sorted(int(stem) for stem in stems if stem.isdigit())
 
     def attempts(self) -> list[dict[str, Any]]:
         """Read the records of the attempts so far, first to last (see `runferry.launch` for their keys)."""
-        files = [file for file in self.attempts_folder.glob("*.json") if file.stem.isdigit()]
-        return [read_json(file) for file in sorted(files, key=lambda file: int(file.stem))]
+        return [read_json(self.attempts_folder / f"{number}.json") for number in self.attempt_numbers()]
 
     def read_run(self) -> dict[str, Any]:
         """Read `run.json` (see `runferry.experiment.Run.as_record` for its keys).
@@ -104,6 +109,14 @@ class RunFolder:
         except FileNotFoundError as error:
             message = f"{self.path}: no run.json in it; expected the folder of a run, as in results/<experiment>/<run>"
             raise ConfigError(message) from error
+
+
+def _names_in(folder: Path) -> list[str]:
+    # With the fewest questions to a shared filesystem: a glob looks at the folder first.
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def find_run_folders(path: Path) -> list[RunFolder]:

@@ -1,4 +1,4 @@
-"""Where `runferry` starts: what the `sync` rule asks for is looked up before anything heavy is imported."""
+"""Where `runferry` starts: what rules ask for often is done before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -20,9 +20,22 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments[:2] == ["sync", "--with-trained"] and _is_settled(arguments[2:]):
         return 0
+    if arguments[:1] == ["launch"] and len(arguments) == 2 and not arguments[1].startswith("-"):
+        return _launch(arguments[1])
     from runferry.cli import main as run_command
 
     return run_command()
+
+
+def _launch(folder: str) -> int:
+    """Do what `runferry launch FOLDER` does, without the other commands and their imports: every job waits for it."""
+    from pathlib import Path
+
+    from runferry.launch import launch
+    from runferry.outcome import exit_code_of
+    from runferry.run_folder import RunFolder
+
+    return exit_code_of(lambda: launch(RunFolder(Path(folder).resolve())), words=["launch", folder])
 
 
 def _is_settled(arguments: list[str]) -> bool:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -230,6 +231,18 @@ def test_what_cannot_be_brought_back_fails_the_run(tmp_path: Path) -> None:
     assert "not collected: a.pt: " in errors
     assert folder.attempts()[0]["outcome"] == "failed"
     assert not folder.trained_file.exists()
+
+
+def test_each_node_of_a_run_brings_its_files_to_a_place_of_its_own(tmp_path: Path) -> None:
+    folder = make_run(
+        tmp_path / "run", ["sh", "-c", 'echo "$SLURM_NODEID" >"$RUNFERRY_DATA/shard.pt"'], collect=["*.pt"]
+    )
+    for node in ("0", "1", "2"):
+        variables = {**os.environ, "SLURM_NODEID": node, "RUNFERRY_ATTEMPT": "1"}
+        command = [sys.executable, "-m", "runferry", "launch-nodes", "--node", str(folder.path)]
+        subprocess.run(command, env=variables, check=True, stdout=subprocess.DEVNULL)
+    places = [folder.collected_folder, folder.path / "nodes/1/collected", folder.path / "nodes/2/collected"]
+    assert [(place / "shard.pt").read_text() for place in places] == ["0\n", "1\n", "2\n"]
 
 
 def test_without_stage_and_collect_the_macro_is_a_word_like_any_other(tmp_path: Path) -> None:

@@ -130,11 +130,6 @@ def ends_of_round(wildcards, before=0):
     )
 
 
-def trained_runs(wildcards):
-    """What says that each run is trained: a function, so that a start for another target does not make the list."""
-    return plan.targets(f"{RESULTS}/{{experiment}}/{{run}}/trained.json")
-
-
 def carry_what_is_there():
     """Sync and report what the experiments have on disk, as `onerror` does; what cannot be carried is named and left."""
     folders = " ".join(map(shlex.quote, EXPERIMENT_FOLDERS))

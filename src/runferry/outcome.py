@@ -1,0 +1,70 @@
+"""What becomes of a command: its exit code, and one line where it could not do what was asked."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from runferry.errors import RunferryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+DEBUG = "RUNFERRY_DEBUG"
+"""Set to anything but 0 it is the same as `--debug`, also for the commands that a rule types."""
+INTERRUPTED = 130
+"""What a shell calls the exit code of a command that Ctrl-C ended."""
+
+
+def exit_code_of(command: Callable[[], int], *, words: Sequence[str], debug: bool = False) -> int:
+    """Run `command` and return its exit code; an error is said in one line on stderr.
+
+    Parameters
+    ----------
+    command
+        Returns an exit code, or raises.
+    words
+        What was typed after `runferry`.
+    debug
+        Whether to show a traceback with an error; `RUNFERRY_DEBUG` asks for it too.
+    """
+    debug = debug or os.environ.get(DEBUG, "") not in {"", "0"}
+    try:
+        return command()
+    except RunferryError as error:
+        _show_traceback(debug)
+        say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("interrupted; what is done is kept, run the same again for the rest")
+        return INTERRUPTED
+    except OSError as error:
+        # A full disk or a folder without permission is the user's to mend, not a defect.
+        _show_traceback(debug)
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"{where}{error.strerror or error}")
+        return 1
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one line
+        import shlex
+
+        _show_traceback(debug)
+        first_line = str(error).partition("\n")[0]
+        say(
+            f"a defect of runferry's: found {type(error).__name__}: {first_line}, expected no such error; "
+            f"for the traceback, to be attached to an issue, type: runferry --debug {shlex.join(words)}"
+        )
+        return 1
+
+
+def say(line: str) -> None:
+    """Tell a person, on stderr."""
+    sys.stderr.write(f"runferry: {line}\n")
+    sys.stderr.flush()
+
+
+def _show_traceback(debug: bool) -> None:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
