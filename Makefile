@@ -138,6 +138,7 @@ check: $(VENV)/.ready-test
 docs: $(VENV)/.ready-test
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The documentation: file://$(CURDIR)/build/site/index.html"
+	@echo "Its search needs a server: type  $(BIN)/mkdocs serve  and open http://127.0.0.1:8000"
 
 format: $(VENV)/.ready-test
 	$(BIN)/ruff format .

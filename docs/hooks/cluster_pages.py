@@ -22,7 +22,10 @@ _UNKNOWN = "not established"
 def cluster_pages(root: Path) -> dict[str, str]:
     """Make the pages: the page's path -> its Markdown. `root` is the checkout."""
     names = [name for name in cluster_names() if name != "local"]
-    return {"clusters/index.md": _overview(names), **{f"clusters/{name}.md": _page(facts(name), root) for name in names}}
+    return {
+        "clusters/index.md": _overview(names),
+        **{f"clusters/{name}.md": _page(facts(name), root) for name in names},
+    }
 
 
 def _overview(names: list[str]) -> str:
@@ -154,7 +157,9 @@ def _jobs(given: dict[str, Any]) -> str:
         "jobs of a user, queued and running": _say(jobs["cap"]),
         **({"of which running": str(jobs["running"])} if "running" in jobs else {}),
         "memory can be asked for": "yes" if jobs["memory_flag"] else "no: `--mem` is refused, and is not sent",
-        "account": f"needed: {' or '.join(f'`{prefix}...`' for prefix in account['prefixes'])}" if account["required"] else "not needed",
+        "account": f"needed: {' or '.join(f'`{prefix}...`' for prefix in account['prefixes'])}"
+        if account["required"]
+        else "not needed",
     }
     return f"## Jobs\n\n{_table(rows)}\n\n{_source(given, 'cluster', 'site')}"
 
@@ -163,7 +168,9 @@ def _folders(given: dict[str, Any]) -> str:
     login = given["login"] or {}
     hosts = [f"`{login[name]}`" for name in ("host", "gpu_host") if name in login]
     rows = {
-        "log in at": ", for GPU jobs ".join(hosts) + (f", port {login['port']}" if "port" in login else "") if hosts else "",
+        "log in at": ", for GPU jobs ".join(hosts) + (f", port {login['port']}" if "port" in login else "")
+        if hosts
+        else "",
         "Python": f"`module load {given['modules']['python']}`" if given["modules"]["python"] else "",
         "wheels of the site's own": "yes: environments are built from them" if given["wheelhouse"] else "no",
         "`$SLURM_TMPDIR`": _say(given["node_local"]),
@@ -199,7 +206,11 @@ def _options(line: str) -> str:
 
 
 def _sources(given: dict[str, Any]) -> str:
-    names = {"wandb": "W&B on the compute nodes", "cluster": "nodes, requests and limits", "site": "accounts, modules, wheels"}
+    names = {
+        "wandb": "W&B on the compute nodes",
+        "cluster": "nodes, requests and limits",
+        "site": "accounts, modules, wheels",
+    }
     rows = {
         names[name]: f"{source['page']}, read {source['read']}" + (f" ({source['note']})" if "note" in source else "")
         for name, source in given["sources"].items()
@@ -213,7 +224,9 @@ def _sources(given: dict[str, Any]) -> str:
 def _source(given: dict[str, Any], *names: str) -> str:
     # What has no source of its own was read in the cluster's.
     found = dict.fromkeys(
-        f"{source['page']}, {source['read']}" for name in names if (source := given["sources"].get(name, given["sources"]["cluster"]))
+        f"{source['page']}, {source['read']}"
+        for name in names
+        if (source := given["sources"].get(name, given["sources"]["cluster"]))
     )
     return f"<small>({'; '.join(found)})</small>"
 

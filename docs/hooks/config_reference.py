@@ -24,7 +24,9 @@ def config_reference(schema: Path) -> str:
     sections = [_HEAD]
     for name, section in properties.items():
         rows = list(_rows(name, section, seen=[]))
-        sections.append(f"## `{name}`\n\n| key | default | takes | what it says |\n| --- | --- | --- | --- |\n" + "\n".join(rows))
+        sections.append(
+            f"## `{name}`\n\n| key | default | takes | what it says |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
+        )
     return "\n\n".join(sections) + "\n"
 
 
