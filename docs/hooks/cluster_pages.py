@@ -18,6 +18,28 @@ _ONLINE = {
 }
 _UNKNOWN = "not established"
 
+_OVERVIEW = """# Clusters
+
+There is a profile for each: `snakemake --profile profiles/narval`. What a profile knows of its cluster was read in the
+site's documentation; each page names where and when. **runferry was never run on any of them.** What is not
+established is not checked, and the profile is careful.
+
+| cluster | GPUs | longest job | jobs of a user | W&B online from a job |
+| --- | --- | --- | --- | --- |
+{rows}
+
+Offline works on all of them and is the default; [online and metrics only](../online.md) says what online takes.
+
+## Gone
+
+| cluster | since | use |
+| --- | --- | --- |
+{gone}
+
+Their profiles are still there, so that a config that names one says which cluster came after it. Another cluster of
+yours: [adding a cluster](../adding-a-cluster.md).
+"""
+
 
 def cluster_pages(root: Path) -> dict[str, str]:
     """Make the pages: the page's path -> its Markdown. `root` is the checkout."""
@@ -36,31 +58,7 @@ def _overview(names: list[str]) -> str:
         for given in map(facts, names)
         if given["retired"]
     ]
-    return "\n".join(
-        [
-            "# Clusters",
-            "",
-            "There is a profile for each: `snakemake --profile profiles/narval`. What a profile knows of its cluster was read "
-            "in the site's documentation; each page names where and when. **runferry was never run on any of them.** What "
-            "is not established is not checked, and the profile is careful.",
-            "",
-            "| cluster | GPUs | longest job | jobs of a user | W&B online from a job |",
-            "| --- | --- | --- | --- | --- |",
-            *rows,
-            "",
-            "Offline works on all of them and is the default; [online and metrics only](../online.md) says what online takes.",
-            "",
-            "## Gone",
-            "",
-            "| cluster | since | use |",
-            "| --- | --- | --- |",
-            *gone,
-            "",
-            "Their profiles are still there, so that a config that names one says which cluster came after it. Another "
-            "cluster of yours: [adding a cluster](../adding-a-cluster.md).",
-            "",
-        ]
-    )
+    return _OVERVIEW.format(rows="\n".join(rows), gone="\n".join(gone))
 
 
 def _overview_row(given: dict[str, Any]) -> str:
@@ -69,10 +67,9 @@ def _overview_row(given: dict[str, Any]) -> str:
         for name, model in given["gpu"]["models"].items()
     )
     jobs = given["jobs"]
-    return (
-        f"| [{given['title']}]({given['name']}.md) | {models} | {_time(jobs['longest']['gpu'])} | {_say(jobs['cap'])} | "
-        f"{_ONLINE[given['wandb']['availability']]} |"
-    )
+    online = _ONLINE[given["wandb"]["availability"]]
+    name = f"[{given['title']}]({given['name']}.md)"
+    return f"| {name} | {models} | {_time(jobs['longest']['gpu'])} | {_say(jobs['cap'])} | {online} |"
 
 
 def _page(given: dict[str, Any], root: Path) -> str:
@@ -123,8 +120,8 @@ def _wandb(given: dict[str, Any]) -> str:
 def _gpus(given: dict[str, Any]) -> str:
     gpu = given["gpu"]
     rows = [
-        f"| `{name}`{' (when none is named)' if name == gpu['default'] else ''} | {_counts(model)} | {_say(model.get('nodes'))} | "
-        f"{_say(model['cores'])} | {_say(model['memory'])} | {_say(model['rgu'])} |"
+        f"| `{name}`{' (when none is named)' if name == gpu['default'] else ''} | {_counts(model)} | "
+        f"{_say(model.get('nodes'))} | {_say(model['cores'])} | {_say(model['memory'])} | {_say(model['rgu'])} |"
         for name, model in gpu["models"].items()
     ]
     instances = [
@@ -133,7 +130,8 @@ def _gpus(given: dict[str, Any]) -> str:
     ]
     return (
         "## GPUs\n\n"
-        "| `gpu:` | `gpus:` on a node | nodes | cores for each | memory for each | RGU |\n| --- | --- | --- | --- | --- | --- |\n"
+        "| `gpu:` | `gpus:` on a node | nodes | cores for each | memory for each | RGU |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
         + "\n".join([*rows, *instances])
         + f"\n\nCores and memory are what a run gets that does not say how much it wants. {_source(given, 'cluster')}"
     )
@@ -181,15 +179,15 @@ def _folders(given: dict[str, Any]) -> str:
 
 
 def _submitted(given: dict[str, Any], root: Path) -> str:
-    """What the tests have seen sbatch be given, without what is the same everywhere."""
+    """Say what the tests have seen sbatch be given, without what is the same everywhere."""
     golden = (root / "tests" / "workflow" / "golden" / f"{given['name']}.txt").read_text(encoding="utf-8")
     rows = [
         f"| `{asked.partition(': ')[2]}` | `{_options(line)}` |"
         for asked, line in re.findall(r"^(\w+: \{.*\})\n(sbatch .*)$", golden, re.MULTILINE)
     ]
     return (
-        "## What sbatch is given\n\nFor an account that the scheduler knows as `..._cpu` and `..._gpu`, and the default time of "
-        "an hour (`tests/workflow/test_profiles.py::test_what_sbatch_is_given`):\n\n"
+        "## What sbatch is given\n\nFor an account that the scheduler knows as `..._cpu` and `..._gpu`, and "
+        "the default time of an hour (`tests/workflow/test_profiles.py::test_what_sbatch_is_given`):\n\n"
         "| `resources:` | options |\n| --- | --- |\n" + "\n".join(rows)
     )
 
@@ -216,8 +214,8 @@ def _sources(given: dict[str, Any]) -> str:
         for name, source in given["sources"].items()
     }
     return (
-        f"## Where this was read\n\n{_table(rows)}\n\nThe file is `src/runferry/clusters/{given['name']}.yaml`. Should the site "
-        "say otherwise today, the site is right: change the file, and the page and the profile follow."
+        f"## Where this was read\n\n{_table(rows)}\n\nThe file is `src/runferry/clusters/{given['name']}.yaml`. "
+        "Should the site say otherwise today, the site is right: change the file, and the page and the profile follow."
     )
 
 

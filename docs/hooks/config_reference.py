@@ -13,25 +13,30 @@ if TYPE_CHECKING:
 
 _HEAD = """# Every key of the config
 
-Made from `workflow/schemas/config.schema.yaml`, which is what a config is held against. Examples and explanations are in
-[the config](guide.md).
+Made from `workflow/schemas/config.schema.yaml`, which is what a config is held against. Examples and explanations are
+in [the config](guide.md).
 """
+
+_TABLE = "| key | default | takes | what it says |\n| --- | --- | --- | --- |"
+_NAMED = ("environments", "experiments")
+"""Sections whose keys are names of the user's."""
 
 
 def config_reference(schema: Path) -> str:
-    """Write the page; each section of the config is a section of it."""
+    """Write the page; `schema` is the file."""
     properties: dict[str, Any] = yaml.safe_load(schema.read_text(encoding="utf-8"))["properties"]
-    sections = [_HEAD]
+    tables: dict[str, list[str]] = {}
     for name, section in properties.items():
-        rows = list(_rows(name, section, seen=[]))
-        sections.append(
-            f"## `{name}`\n\n| key | default | takes | what it says |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
-        )
-    return "\n\n".join(sections) + "\n"
+        # Keys that are no sections share one table.
+        title = f"`{name}`" if "properties" in section or name in _NAMED else "Where jobs run, and paths"
+        tables.setdefault(title, []).extend(_rows(name, section, seen=[]))
+    return (
+        "\n\n".join([_HEAD, *(f"## {title}\n\n{_TABLE}\n" + "\n".join(rows) for title, rows in tables.items())]) + "\n"
+    )
 
 
 def keys(schema: Path) -> list[str]:
-    """List the keys that hold a value, as `experiments.<name>.resources.gpus`; a section that stands again is its first."""
+    """List the keys, such as `experiments.<name>.resources.gpus`; those of a section that stands again only once."""
     properties: dict[str, Any] = yaml.safe_load(schema.read_text(encoding="utf-8"))["properties"]
     seen: list[Any] = []
     return [key for name, section in properties.items() for key, _ in _walk(name, section, seen)]

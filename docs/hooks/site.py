@@ -1,4 +1,4 @@
-"""What MkDocs calls while it builds the site: the pages that are made from other files, and the language of each page."""
+"""What MkDocs calls while it builds the site: for the pages that are made from other files, and for the language."""
 
 from __future__ import annotations
 
@@ -41,7 +41,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 - MkDocs names its arguments
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - as MkDocs calls it
+    """Let the long names of tests and keys break where they have a mark, not within a word."""
+
+    def breakable(found: re.Match[str]) -> str:
+        return "<code>" + re.sub(r"(/|::|_|\.(?=\w|&lt;))", r"\1<wbr>", found[1]) + "</code>"
+
+    return re.sub(
+        r"<code>(tests/[^<]*|(?:[\w\[\]]+|&lt;name&gt;)(?:\.(?:[\w\[\]]+|&lt;name&gt;))+)</code>", breakable, html
+    )
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 - as MkDocs calls it
     """Say the language of a French page, for screen readers and search."""
     if page.file.src_uri.startswith("fr/"):
         return re.sub(r'(<html\b[^>]*\blang=)"en"', r'\1"fr"', output, count=1)

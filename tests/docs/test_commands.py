@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ TRAIN = "import sys, wandb\nrun = wandb.init()\nrun.log({'n': int(sys.argv[1].sp
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A copy of the checkout in which two small runs of the experiment `digits` are trained and synced, and its variables."""
+    """A copy of the checkout, in which two small runs of the experiment `digits` are synced, and its variables."""
     scratch = tmp_path_factory.mktemp("scratch")
     folder = scratch / "runferry"
     listed = subprocess.run(
@@ -151,7 +152,7 @@ def test_a_command_within_a_sentence_is_one(name, command):
         targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert words[0] in targets
     elif program == "snakemake":
-        for profile in [after for word, after in zip(words, words[1:], strict=False) if word == "--profile"]:
+        for profile in [after for word, after in pairwise(words) if word == "--profile"]:
             assert (ROOT / profile).is_dir() or "<" in profile
     else:
         for file in [word for word in words if word.endswith(".py")]:

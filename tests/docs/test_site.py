@@ -122,6 +122,8 @@ def test_pages_are_readable_on_a_wide_screen_and_on_a_narrow_one(address):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for width in (1280, 390):
             page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
+            # Generous: other tests may have the machine's cores.
+            page.set_default_timeout(120_000)
             said: list[str] = []
             asked: list[str] = []
             page.on("pageerror", lambda error, said=said: said.append(str(error)))
@@ -131,8 +133,16 @@ def test_pages_are_readable_on_a_wide_screen_and_on_a_narrow_one(address):
                 page.locator("article h1").wait_for()
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
             if width > 1000:
-                page.locator("[data-md-component=search-query]").fill("scancel")
+                page.goto(f"{address}index.html?q=scancel")
                 page.locator(".md-search-result__link", has_text="What happens when").first.wait_for()
+                page.goto(f"{address}first-steps.html")
+                # What the button copies can be pasted into a shell.
+                page.evaluate(
+                    "document.addEventListener('copy', () => { window.copied = document.activeElement.value; })"
+                )
+                page.locator(".md-code__button[data-md-type=copy]").first.click()
+                page.wait_for_function("window.copied")
+                assert "module load python/3.11" in page.evaluate("window.copied").splitlines()
             assert said == []
             assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
         browser.close()
