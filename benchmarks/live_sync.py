@@ -118,8 +118,8 @@ def main() -> None:
         "--trigger",
         type=float,
         default=30.0,
-        help="seconds between two triggers of a run for wandb-osh, whose documentation has one at each epoch's end "
-        "(default: %(default).0f)",
+        help="seconds between two triggers of a run for wandb-osh; its documentation has one at each epoch's end and "
+        "names no seconds: the default is our own interval (%(default).0f)",
     )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="runferry-benchmark-") as name:
