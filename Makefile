@@ -1,6 +1,7 @@
 # make demo    sets up everything it needs, runs the pipeline on real data, prints where the report is
 # make test    sets up everything it needs, runs every test
 # make check   format, lint and types
+# make docs    the documentation's site
 # make cluster-up, make cluster-down   a Slurm cluster on this machine, for development (root on Debian)
 #
 # Everything that is installed goes to .venv. The second time nothing is downloaded.
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SERVER ?= standin
 STANDIN_PORT ?= 8765
 
-.PHONY: help demo test quick check format setup clean
+.PHONY: help demo test quick check format setup clean docs
 .DEFAULT_GOAL := help
 
 help:
@@ -133,10 +134,16 @@ check: $(VENV)/.ready-test
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --profile profiles/local --lint
 
+# The variable silences what the theme's authors print about MkDocs 2, which is not used.
+docs: $(VENV)/.ready-test
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation: file://$(CURDIR)/build/site/index.html"
+	@echo "Its search needs a server: type  $(BIN)/mkdocs serve  and open http://127.0.0.1:8000"
+
 format: $(VENV)/.ready-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt workflow
 
 clean:
-	rm -rf $(VENV) .snakemake .standin .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .snakemake .standin .pytest_cache .ruff_cache .hypothesis

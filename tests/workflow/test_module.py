@@ -9,10 +9,10 @@ import subprocess
 
 import pytest
 import yaml
-from slurm_stub import make_stub
 
 from conftest import ROOT
 from runferry.standin import running
+from slurm_stub import make_stub
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from slurm_stub import path_without_slurm
 
 from conftest import ROOT
+from slurm_stub import path_without_slurm
 
 # Ends with 3 for n=2, until the file is there.
 FAILING = ["sh", "-c", 'case "$0" in *=2) [ -e mended ] || exit 3;; esac', "${args}"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from slurm_stub import path_without_slurm
 
 from conftest import ROOT
 from runferry.cluster import find_cluster
 from sample_experiment import write, write_attempt, write_receipt, write_run
+from slurm_stub import path_without_slurm
 
 NARVAL = {"gpus": 1, "time": "20m"}
 

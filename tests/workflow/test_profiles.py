@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from slurm_stub import make_stub, path_without_slurm
 
 from conftest import ROOT
 from runferry.cluster import cluster_names, find_cluster
+from slurm_stub import make_stub, path_without_slurm
 
 PROFILES = ROOT / "profiles"
 GOLDEN = Path(__file__).parent / "golden"
