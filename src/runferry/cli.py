@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runferry import __version__
 from runferry.commands_housekeeping import add_housekeeping
+from runferry.commands_launch import add_launch, split_command
 from runferry.commands_plan import add_plan
 from runferry.commands_sweep import add_sweep_commands
 from runferry.commands_watch import add_watch_options, watch
@@ -36,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["sync"]:
         words[1:1] = options_for(words[1:])
-    given = parser.parse_args(words)
+    words, run_command = split_command(words)
+    given = parser.parse_args(words, argparse.Namespace(run_command=run_command))
     return exit_code_of(lambda: given.command(given), debug=given.debug, words=words)
 
 
@@ -50,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help=f"show a traceback with an error (or set {DEBUG}=1)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_plan(commands)
-    _add_launch(commands)
+    add_launch(commands)
     _add_sync(commands)
     _add_report(commands)
     add_pack_commands(commands)
@@ -58,23 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     add_environment_commands(commands)
     add_housekeeping(commands)
     return parser
-
-
-def _add_launch(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "launch",
-        help="run one run's command, as a job does",
-        description="Unpack the environment, run the command of RUN_FOLDER/run.json with W&B offline, write the "
-        "attempt's record. Returns the command's own exit code.",
-    )
-    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="results/<experiment>/<run>")
-    parser.set_defaults(command=_launch)
-
-
-def _launch(given: argparse.Namespace) -> int:
-    from runferry.launch import launch
-
-    return launch(RunFolder(given.folder.resolve()))
 
 
 def _add_sync(commands: Commands) -> None:

@@ -1,0 +1,119 @@
+"""A run that no config names: a command with a folder of its own, for a plain script, a wrapper or the library."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.errors import ConfigError
+from runferry.experiment import Experiment, make_run, write_changed
+from runferry.files import read_json
+from runferry.run_folder import RunFolder
+from runferry.sweep import check_command, command, late_macros
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DEFAULT_PROJECT = "uncategorized"
+"""Where wandb puts runs without a project."""
+
+
+def create_run(  # noqa: PLR0913 - each is a keyword with a default
+    folder: Path,
+    words: Sequence[str],
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    workdir: Path | None = None,
+    environment: Path | None = None,
+    project: str | None = None,
+    entity: str | None = None,
+    tags: Sequence[str] = (),
+) -> RunFolder:
+    """Write `run.json` of a run; to do it again changes nothing.
+
+    Parameters
+    ----------
+    folder
+        Of the run, `results/<experiment>/<run>`. The W&B run id is a hash of these two names, command and parameters.
+    words
+        The command, one argument an item; the macros of a sweep's `command` stand for the parameters.
+    parameters
+        What `wandb.config` has, too.
+    name
+        What W&B shows; by default the folder's.
+    workdir
+        Where the command runs; by default the current folder.
+    environment
+        The record that `runferry environment` has written; without one, the command runs with the PATH as it is.
+    project, entity
+        Of W&B; by default `$WANDB_PROJECT` and `$WANDB_ENTITY`. What a script says to `wandb.init` wins.
+    tags
+        Of W&B.
+
+    Raises
+    ------
+    ConfigError
+        When the folder is another run's, the command has a macro that is not known, or there is no such environment.
+    """
+    # As the launcher has it, for which paths in the record are relative to the folder.
+    path = folder.resolve()
+    experiment = path.parent.name
+    if not words or not experiment:
+        message = f"{folder}: found {'no command' if experiment else 'no experiment'}, expected"
+        raise ConfigError(f"{message} a run's folder, results/<experiment>/<run>, and the command that it runs")
+    if environment is not None and not environment.is_file():
+        raise ConfigError(
+            f"{environment}: no such file, expected the record of an environment; see runferry environment"
+        )
+    template, given = {"command": list(words)}, dict(parameters or {})
+    check_command(template, "command")
+    run = make_run(
+        experiment,
+        name or path.name,
+        given,
+        command(template, given, "command"),
+        {"folder": path.name},
+        late_macros(template, given, "command"),
+    )
+    owner = Experiment(
+        name=experiment,
+        workdir=workdir or Path(),
+        runs={run.id: run},
+        cores=None,
+        gpus=0,
+        gpu=None,
+        memory=None,
+        time=0,
+        wandb={
+            "project": project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
+            "entity": entity or os.environ.get("WANDB_ENTITY"),
+            "tags": list(tags),
+            "mode": "offline",
+            "base_url": None,
+        },
+        environment=None,
+    )
+    record = owner.record_of(run)
+    if environment is not None:
+        record["environment"] = os.path.relpath(environment.parent.resolve() / environment.name, path)
+    made = RunFolder(path)
+    _check_same(made, record)
+    write_changed(made.run_file, record)
+    return made
+
+
+def _check_same(folder: RunFolder, record: Mapping[str, Any]) -> None:
+    """Refuse to make a folder another run's than it was: what it has on disk would become a part of that."""
+    try:
+        there = read_json(folder.run_file)
+        known = there["id"], shlex.join(there.get("command", []))
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder.run_file}: cannot be read as a run's ({error}); expected none, or one") from error
+    if known[0] != record["id"]:
+        found = f"found the run of another command there ({known[1] or 'an adopted one'})"
+        raise ConfigError(f"{folder.path}: {found}, expected {shlex.join(record['command'])}; give another folder")
