@@ -150,11 +150,16 @@ def create_runs(
     ConfigError
         For whatever is wrong with the config, and for a bayes sweep, whose runs only the workflow chooses.
     """
+    from runferry.config import cluster_name
     from runferry.config_file import read_config
     from runferry.workflow import experiments_of
 
+    checked = read_config(config)
+    if cluster_name(checked) is None:
+        # It says how W&B may be reached from a job; offline, nothing depends on it.
+        checked["cluster"] = "local"
+    experiments = experiments_of(checked)
     made: dict[str, list[Run]] = {}
-    experiments = experiments_of(read_config(config))
     for name, experiment in experiments.items():
         if experiment.rounds:
             message = f"config: experiments.{name}: found a bayes sweep, expected one whose runs are known beforehand"
