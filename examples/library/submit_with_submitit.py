@@ -23,6 +23,8 @@ def main() -> int:
 
     executor = submitit.AutoExecutor(folder="submitit_logs/%j", cluster=arguments.cluster)
     executor.update_parameters(timeout_min=15, cpus_per_task=2, mem_gb=2, name="line")
+    # Its signal before the time limit would kill a training that does not know it; the launcher's warning comes before.
+    executor.update_parameters(slurm_signal_delay_s=10)
     if arguments.account:
         executor.update_parameters(slurm_additional_parameters={"account": arguments.account})
 

@@ -150,6 +150,7 @@ def create_runs(
     ConfigError
         For whatever is wrong with the config, and for a bayes sweep, whose runs only the workflow chooses.
     """
+    from runferry.cluster import LOCAL
     from runferry.config import cluster_name
     from runferry.config_file import read_config
     from runferry.workflow import experiments_of
@@ -157,7 +158,7 @@ def create_runs(
     checked = read_config(config)
     if cluster_name(checked) is None:
         # It says how W&B may be reached from a job; offline, nothing depends on it.
-        checked["cluster"] = "local"
+        checked["cluster"] = LOCAL
     experiments = experiments_of(checked)
     made: dict[str, list[Run]] = {}
     for name, experiment in experiments.items():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from runferry import admission, executor_guard, scheduler_rounds
 from runferry import config as configuration
 from runferry.account import given_account, known_accounts, resolve_account
-from runferry.cluster import Cluster, find_cluster
+from runferry.cluster import LOCAL, Cluster, find_cluster
 from runferry.controller import note_start, remove_stale_lock
 from runferry.environment_plan import PlannedEnvironment, plan_environments
 from runferry.errors import RunferryError
@@ -186,6 +186,9 @@ def load(
     _put_on_path()
     try:
         checked = configuration.validate(config, Path(schema_file))
+        if "--lint" in sys.argv and configuration.cluster_name(checked) is None:
+            # The workflow catalog lints without a profile; nothing is run then.
+            checked["cluster"] = LOCAL
         cluster = find_cluster(configuration.cluster_name(checked))
         if controller and cluster.retired:
             _say_retired(cluster)
