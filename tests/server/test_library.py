@@ -43,7 +43,7 @@ def _assert_on_server(server: StandIn, runs: list[api.Run], rows: int = 20) -> N
     for run in runs:
         held = server.run(*PROJECT, run.id)
         assert held["state"] == "finished"
-        assert held["name"] == run.name
+        assert held["display_name"] == run.name
         assert [row["loss"] for row in held["history"]] == [row["loss"] for row in run.history()]
         assert run.receipt
         assert (run.receipt.history_lines, run.receipt.holds) == (rows, True)
