@@ -166,7 +166,7 @@ def create_runs(
             message = f"config: experiments.{name}: found a bayes sweep, expected one whose runs are known beforehand"
             raise ConfigError(f"{message}; the workflow chooses its runs in rounds")
     for name, experiment in experiments.items():
-        folder = Path(results).absolute() / name
+        folder = Path(results).resolve() / name
         experiment.write(folder / "runs.tsv")
         made[name] = [Run(folder / run) for run in experiment.runs]
     return made
@@ -180,7 +180,7 @@ def find_runs(path: str | os.PathLike[str] = "results") -> list[Run]:
     ConfigError
         When there is no such folder or no run in it.
     """
-    return [Run(folder.path) for folder in find_run_folders(Path(path).absolute())]
+    return [Run(folder.path) for folder in find_run_folders(Path(path).resolve())]
 
 
 def launch(run: Run | str | os.PathLike[str]) -> int:
@@ -256,7 +256,7 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
 
     folders: dict[Path, RunFolder] = {}
     for each in [runs] if isinstance(runs, Run | str | os.PathLike) else runs:
-        found = [_folder_of(each)] if isinstance(each, Run) else find_run_folders(Path(each).absolute())
+        found = [_folder_of(each)] if isinstance(each, Run) else find_run_folders(Path(each).resolve())
         folders.update({folder.path: folder for folder in found})
     limits = Limits(patience, deadline, parallel, accept_missing)
     outcomes = sync_folders(list(folders.values()), limits, say=say)
@@ -285,9 +285,9 @@ def adopt(
     from runferry.adopt import adopt as adopt_segments
 
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
-    done = adopt_segments([Path(path) for path in given], Path(results).absolute(), experiment)
+    done = adopt_segments([Path(path) for path in given], Path(results).resolve(), experiment)
     return [Adopted(each.segment, Run(each.folder.path) if each.folder else None, each.left) for each in done]
 
 
 def _folder_of(run: Run | str | os.PathLike[str]) -> RunFolder:
-    return RunFolder(run.path if isinstance(run, Run) else Path(run).absolute())
+    return RunFolder(run.path if isinstance(run, Run) else Path(run).resolve())

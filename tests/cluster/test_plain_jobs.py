@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 from cluster_namespaces import wait_for
+from cluster_user import QUICK
 
 from runferry import api
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "library"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "library"
 
 # Logs a row and waits to be stopped, the first time; then it goes on.
 GOES_ON = """
@@ -96,3 +98,24 @@ def test_submitit_submits_to_slurm_and_the_login_node_syncs(folder, cluster, ser
     assert all(run.attempts[0]["host"] in cluster.nodes for run in runs)
     assert len({run.attempts[0]["job"] for run in runs}) == 3
     _assert_synced("library-example", server, 20)
+
+
+def test_a_rule_with_the_training_wrapper_is_a_job_of_a_workflow_of_ones_own(folder, cluster, server):
+    shutil.copytree(ROOT / "workflow" / "wrappers" / "train" / "test", folder / "own")
+    (folder / "own" / "master").symlink_to(ROOT)
+    options = ["--executor", "slurm", "--jobs", "2", "--default-resources", "slurm_account=def-test_cpu", *QUICK]
+    prefix = ["--wrapper-prefix", f"file://{folder}/own/", "--directory", folder / "own"]
+    command = ["-m", "snakemake", "--snakefile", folder / "own" / "Snakefile", *options, *prefix]
+    done = subprocess.run(
+        [sys.executable, *command, "--", "results/line/0.5/trained.json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = api.find_runs("own/results")
+    assert run.attempts[0]["host"] in cluster.nodes
+    (synced,) = api.sync(run)
+    assert synced.receipt, synced.problem
+    assert server.run("demo", "wrapper-test", run.id)["state"] == "finished"
