@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.attempt import EXIT_STOPPED
 from runferry.errors import ConfigError, LaunchError, RunferryError
+from runferry.new_run import create_run
 from runferry.run_folder import RunFolder, find_run_folders
 from runferry.run_on_disk import Receipt, Run
 from runferry.segment import Segment, history, read_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "STOPPED",
@@ -69,63 +70,6 @@ class Adopted:
     left: str | None
 
 
-def create_run(  # noqa: PLR0913 - each is a keyword with a default
-    folder: str | os.PathLike[str],
-    command: Sequence[str],
-    parameters: Mapping[str, Any] | None = None,
-    *,
-    name: str | None = None,
-    workdir: str | os.PathLike[str] | None = None,
-    environment: str | os.PathLike[str] | None = None,
-    project: str | None = None,
-    entity: str | None = None,
-    tags: Sequence[str] = (),
-) -> Run:
-    """Make a run of one command; to do it again changes nothing.
-
-    Parameters
-    ----------
-    folder
-        `results/<experiment>/<run>`, with names of your choice. The W&B run id is a hash of these names, the command
-        and the parameters.
-    command
-        One argument an item, never a shell's line. In it `${args}` stands for the parameters as
-        `--name=value`, as in a sweep's `command`; so do its other macros.
-    parameters
-        What `wandb.config` has, too.
-    name
-        What W&B shows; by default the folder's.
-    workdir
-        Where the command runs; by default the current folder.
-    environment
-        The record that `runferry environment` has written, whose environment is unpacked on the node; without one, the
-        command runs with the PATH as it is.
-    project, entity
-        Of W&B; by default `$WANDB_PROJECT` and `$WANDB_ENTITY`. What a script says to `wandb.init` wins.
-    tags
-        Of W&B.
-
-    Raises
-    ------
-    ConfigError
-        When the folder is another run's, the command has a macro that is not known, or there is no such environment.
-    """
-    from runferry import new_run
-
-    made = new_run.create_run(
-        Path(folder),
-        command,
-        parameters,
-        name=name,
-        workdir=None if workdir is None else Path(workdir),
-        environment=None if environment is None else Path(environment),
-        project=project,
-        entity=entity,
-        tags=tags,
-    )
-    return Run(made.path)
-
-
 def create_runs(
     config: Mapping[str, Any] | str | os.PathLike[str], results: str | os.PathLike[str] = "results"
 ) -> dict[str, list[Run]]:
@@ -148,17 +92,19 @@ def create_runs(
     Raises
     ------
     ConfigError
-        For whatever is wrong with the config, and for a bayes sweep, whose runs only the workflow chooses.
+        For whatever is wrong with the config, an online mode that the cluster does not allow, and a bayes sweep, whose
+        runs only the workflow chooses.
     """
-    from runferry.cluster import LOCAL
+    from runferry.admission import check_mode
+    from runferry.cluster import LOCAL, find_cluster
     from runferry.config import cluster_name
     from runferry.config_file import read_config
     from runferry.workflow import experiments_of
 
     checked = read_config(config)
-    if cluster_name(checked) is None:
-        # It says how W&B may be reached from a job; offline, nothing depends on it.
-        checked["cluster"] = LOCAL
+    # It says how W&B may be reached from a job; offline, which is the default, nothing depends on it.
+    checked["cluster"] = cluster_name(checked) or LOCAL
+    check_mode(checked["wandb"], find_cluster(checked["cluster"]))
     experiments = experiments_of(checked)
     made: dict[str, list[Run]] = {}
     for name, experiment in experiments.items():
@@ -186,9 +132,10 @@ def find_runs(path: str | os.PathLike[str] = "results") -> list[Run]:
 def launch(run: Run | str | os.PathLike[str]) -> int:
     """Train a run here and now, as a job does; one that is trained is left as it is.
 
-    Its command runs with W&B offline, in the run's environment; signals to this process are passed on to it, it is
-    warned before the time limit of the Slurm job that this is in, and what it logged is on disk when it has ended,
-    however it ended. Until then the handlers of the signals that end jobs are the launcher's.
+    Its command runs in the run's environment; signals to this process are passed on to it, it is warned before the time
+    limit of the Slurm job that this is in, and what it logged is on disk when it has ended, however it ended. Until
+    then the handlers of the signals that end jobs are the launcher's. It forks, so that no other thread should be at
+    work.
 
     Returns
     -------

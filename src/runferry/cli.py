@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["sync"]:
         words[1:1] = options_for(words[1:])
-    words, run_command = split_command(words)
-    given = parser.parse_args(words, argparse.Namespace(run_command=run_command))
+    ours, run_command = split_command(words)
+    given = parser.parse_args(ours, argparse.Namespace(run_command=run_command))
     return exit_code_of(lambda: given.command(given), debug=given.debug, words=words)
 
 

@@ -41,10 +41,11 @@ def add_launch(commands: Commands) -> None:
 
 def split_command(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Take the command after `--` off what was typed, where `launch` is: argparse would take its options for ours."""
-    if words[:1] != ["launch"] or "--" not in words:
-        return list(words), []
-    end = list(words).index("--")
-    return list(words[:end]), list(words[end + 1 :])
+    typed = list(words)
+    # Before a command's name there are options such as --debug only.
+    name = next((word for word in typed if not word.startswith("-")), None)
+    end = typed.index("--") if name == "launch" and "--" in typed else len(typed)
+    return typed[:end], typed[end + 1 :]
 
 
 def _launch(given: argparse.Namespace) -> int:
@@ -59,7 +60,8 @@ def _launch(given: argparse.Namespace) -> int:
         return launch(RunFolder(given.folder.resolve()))
     from runferry.new_run import create_run
 
-    folder = create_run(given.folder, given.run_command, **{option: getattr(given, option) for option in _OF_A_NEW_RUN})
+    run = create_run(given.folder, given.run_command, **{option: getattr(given, option) for option in _OF_A_NEW_RUN})
+    folder = RunFolder(run.path)
     if folder.trained_file.exists():
         say(f"{given.folder}: trained already; remove {folder.trained_file.name} there to train it again")
         return 0

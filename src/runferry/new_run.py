@@ -7,11 +7,13 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runferry import sweep
 from runferry.errors import ConfigError
 from runferry.experiment import Experiment, make_run, write_changed
 from runferry.files import read_json
 from runferry.run_folder import RunFolder
-from runferry.sweep import check_command, command, late_macros
+from runferry.run_on_disk import Run
+from runferry.wandb_mode import OFFLINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,33 +23,36 @@ DEFAULT_PROJECT = "uncategorized"
 
 
 def create_run(  # noqa: PLR0913 - each is a keyword with a default
-    folder: Path,
-    words: Sequence[str],
+    folder: str | os.PathLike[str],
+    command: Sequence[str],
     parameters: Mapping[str, Any] | None = None,
     *,
     name: str | None = None,
-    workdir: Path | None = None,
-    environment: Path | None = None,
+    workdir: str | os.PathLike[str] = ".",
+    environment: str | os.PathLike[str] | None = None,
     project: str | None = None,
     entity: str | None = None,
     tags: Sequence[str] = (),
-) -> RunFolder:
-    """Write `run.json` of a run; to do it again changes nothing.
+) -> Run:
+    """Make a run of one command, with W&B offline; to do it again changes nothing.
 
     Parameters
     ----------
     folder
-        Of the run, `results/<experiment>/<run>`. The W&B run id is a hash of these two names, command and parameters.
-    words
-        The command, one argument an item; the macros of a sweep's `command` stand for the parameters.
+        `results/<experiment>/<run>`, with names of your choice. The W&B run id is a hash of these two names, the
+        command and the parameters.
+    command
+        One argument an item, never a shell's line. In it `${args}` stands for the parameters as `--name=value`, as in
+        a sweep's `command`; so do its other macros.
     parameters
         What `wandb.config` has, too.
     name
         What W&B shows; by default the folder's.
     workdir
-        Where the command runs; by default the current folder.
+        Where the command runs.
     environment
-        The record that `runferry environment` has written; without one, the command runs with the PATH as it is.
+        The record that `runferry environment` has written, whose environment is unpacked on the node; without one, the
+        command runs with the PATH as it is.
     project, entity
         Of W&B; by default `$WANDB_PROJECT` and `$WANDB_ENTITY`. What a script says to `wandb.init` wins.
     tags
@@ -59,28 +64,25 @@ def create_run(  # noqa: PLR0913 - each is a keyword with a default
         When the folder is another run's, the command has a macro that is not known, or there is no such environment.
     """
     # As the launcher has it, for which paths in the record are relative to the folder.
-    path = folder.resolve()
+    path = Path(folder).resolve()
     experiment = path.parent.name
-    if not words or not experiment:
-        message = f"{folder}: found {'no command' if experiment else 'no experiment'}, expected"
-        raise ConfigError(f"{message} a run's folder, results/<experiment>/<run>, and the command that it runs")
-    if environment is not None and not environment.is_file():
-        raise ConfigError(
-            f"{environment}: no such file, expected the record of an environment; see runferry environment"
-        )
-    template, given = {"command": list(words)}, dict(parameters or {})
-    check_command(template, "command")
+    if not command or not experiment:
+        found = "no command" if experiment else "no experiment"
+        message = f"{folder}: found {found}, expected a run's folder, results/<experiment>/<run>, and a command"
+        raise ConfigError(message)
+    template, given = {"command": list(command)}, dict(parameters or {})
+    sweep.check_command(template, "command")
     run = make_run(
         experiment,
         name or path.name,
         given,
-        command(template, given, "command"),
+        sweep.command(template, given, "command"),
         {"folder": path.name},
-        late_macros(template, given, "command"),
+        sweep.late_macros(template, given, "command"),
     )
     owner = Experiment(
         name=experiment,
-        workdir=workdir or Path(),
+        workdir=Path(workdir),
         runs={run.id: run},
         cores=None,
         gpus=0,
@@ -91,18 +93,26 @@ def create_run(  # noqa: PLR0913 - each is a keyword with a default
             "project": project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
             "entity": entity or os.environ.get("WANDB_ENTITY"),
             "tags": list(tags),
-            "mode": "offline",
+            "mode": OFFLINE,
             "base_url": None,
         },
         environment=None,
     )
     record = owner.record_of(run)
     if environment is not None:
-        record["environment"] = os.path.relpath(environment.parent.resolve() / environment.name, path)
+        record["environment"] = _relative(Path(environment), path)
     made = RunFolder(path)
     _check_same(made, record)
     write_changed(made.run_file, record)
-    return made
+    return Run(path)
+
+
+def _relative(environment: Path, folder: Path) -> str:
+    """Say where an environment's record is, as seen from the folder of a run."""
+    if not environment.is_file():
+        message = f"{environment}: no such file, expected the record of an environment"
+        raise ConfigError(f"{message}, as runferry environment writes it")
+    return os.path.relpath(environment.parent.resolve() / environment.name, folder)
 
 
 def _check_same(folder: RunFolder, record: Mapping[str, Any]) -> None:

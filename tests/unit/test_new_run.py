@@ -156,7 +156,7 @@ def test_launch_in_another_thread_says_what_to_do():
 
 
 def test_importing_the_library_imports_neither_wandb_nor_snakemake():
-    code = "import sys, runferry.api; sys.exit(any(name in sys.modules for name in ('wandb', 'snakemake', 'yaml')))"
+    code = "import sys, runferry.api; sys.exit(any(name in sys.modules for name in ('wandb', 'snakemake')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -192,6 +192,34 @@ def test_its_exit_code_is_the_commands_and_launched_again_it_is_another_attempt(
 def test_options_of_a_new_run_without_a_command_are_refused(capsys):
     assert cli.main(["launch", "results/line/a", "--project", "p"]) == 2
     assert "found --project without a command" in capsys.readouterr().err
+
+
+def test_an_option_for_all_commands_may_come_first():
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "runferry",
+            "--debug",
+            "launch",
+            "results/line/a",
+            "--",
+            "sh",
+            "-c",
+            "exit 5",
+            "--debug",
+        ],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 5
+    assert api.find_runs()[0].command[-1] == "--debug"
+
+
+def test_an_online_mode_that_the_cluster_does_not_allow_is_refused():
+    wandb = {"project": "p", "mode": "online"}
+    with pytest.raises(api.RunferryError, match="online"):
+        api.create_runs({"cluster": "trillium", "wandb": wandb, "experiments": {"a": {"command": ["true"]}}})
 
 
 def test_two_dashes_without_a_command_are_as_without_them(capsys):
