@@ -34,7 +34,9 @@ def main(arguments: list[str]) -> int:
     if problems := _not_ready(version):
         return _refuse(problems)
     try:
+        print("building the source distribution, and from it the wheel", flush=True)
         built = _build(version)
+        print("installing the wheel into an environment of its own", flush=True)
         _try(built["whl"], version)
         notes = _section(version)
         _run(
@@ -48,7 +50,7 @@ def main(arguments: list[str]) -> int:
         )
     except subprocess.CalledProcessError as error:
         return _refuse(
-            [f"{shlex.join(map(str, error.cmd))} failed with exit code {error.returncode}", error.stderr or ""]
+            [f"{shlex.join(map(str, error.cmd))} failed with exit code {error.returncode}", error.stderr or error.stdout or ""]
         )
     branch = _run("git", "branch", "--show-current") or "HEAD"
     print(f"tagged v{version}; built {', '.join(file.name for file in built.values())} in dist/. To publish it, type:")
@@ -123,4 +125,7 @@ def _refuse(problems: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(_refuse(["interrupted"]))

@@ -70,6 +70,8 @@ def create_run(  # noqa: PLR0913 - each is a keyword with a default
         found = "no command" if experiment else "no experiment"
         message = f"{folder}: found {found}, expected a run's folder, results/<experiment>/<run>, and a command"
         raise ConfigError(message)
+    if isinstance(command, str):
+        raise ConfigError(f"{folder}: found the command {command!r}, expected a list with one argument an item")
     template, given = {"command": list(command)}, dict(parameters or {})
     sweep.check_command(template, "command")
     run = make_run(

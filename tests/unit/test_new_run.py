@@ -97,6 +97,20 @@ def test_an_environment_is_found_from_the_runs_folder_wherever_links_lead(tmp_pa
         api.create_run("results/line/b", ["true"], environment="nowhere.json")
 
 
+@pytest.mark.parametrize(
+    ("folder", "command", "found"),
+    [
+        ("results/line/a", "python train.py", "found the command 'python train.py', expected a list"),
+        ("results/line/a", [], "found no command"),
+        ("/a", ["true"], "found no experiment"),
+    ],
+)
+def test_what_is_no_command_or_no_runs_folder_is_refused(folder, command, found):
+    with pytest.raises(api.RunferryError) as refused:
+        api.create_run(folder, command)
+    assert found in str(refused.value)
+
+
 def test_a_macro_that_is_not_known_is_refused():
     with pytest.raises(api.RunferryError, match="argz"):
         api.create_run("results/line/a", ["python", "${argz}"], {"rate": 1})

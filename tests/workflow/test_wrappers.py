@@ -167,12 +167,17 @@ def test_a_command_that_fails_fails_the_rule_and_its_segment_stays(project, serv
     shutil.copytree(WRAPPERS / "train" / "test", project.folder, dirs_exist_ok=True)
     train = project.folder / "train.py"
     train.write_text(train.read_text().replace("run.finish()", "sys.exit(3)"))
+    snakefile = project.folder / "Snakefile"
+    snakefile.write_text(snakefile.read_text().replace("results/line/{rate}/train.log", "logs/{rate}.log"))
     failed = _snakemake(project, "--wrapper-prefix", f"file://{tmp_path}/", "results/line/0.5/trained.json")
     assert failed.returncode != 0
     folder = project.folder / "results" / "line" / "0.5"
     assert not (folder / "trained.json").exists()
     assert len(list(folder.glob("wandb/offline-run-*"))) == 1
     assert json.loads((folder / "attempts" / "1.json").read_text())["exit_code"] == 3
+    # What runferry says is in the rule's log, what the command printed in the run's.
+    assert "failed with exit code 3" in (project.folder / "logs" / "0.5.log").read_text()
+    assert "attempt 1 of run" in (folder / "train.log").read_text()
 
 
 def test_wrappers_and_meta_wrapper_are_found_by_a_tag_in_git(project, tmp_path):

@@ -21,7 +21,7 @@ params = snakemake.params
 try:
     run = api.create_run(
         trained.parent,
-        [str(word) for word in params.command],
+        params.get("command", []),
         params.get("parameters"),
         environment=snakemake.input.get("environment"),
         **{name: params[name] for name in ("name", "project", "entity", "tags") if name in params.keys()},
