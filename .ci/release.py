@@ -31,9 +31,9 @@ def main(arguments: list[str]) -> int:
         given = " ".join(arguments) or "nothing"
         return _refuse([f"found {given} as the version, expected one such as 1.2.0: make release VERSION=1.2.0"])
     version = arguments[0]
-    if problems := _not_ready(version):
-        return _refuse(problems)
     try:
+        if problems := _not_ready(version):
+            return _refuse(problems)
         print("building the source distribution, and from it the wheel", flush=True)
         built = _build(version)
         print("installing the wheel into an environment of its own", flush=True)
@@ -50,7 +50,10 @@ def main(arguments: list[str]) -> int:
         )
     except subprocess.CalledProcessError as error:
         return _refuse(
-            [f"{shlex.join(map(str, error.cmd))} failed with exit code {error.returncode}", error.stderr or error.stdout or ""]
+            [
+                f"{shlex.join(map(str, error.cmd))} failed with exit code {error.returncode}",
+                error.stderr or error.stdout or "",
+            ]
         )
     branch = _run("git", "branch", "--show-current") or "HEAD"
     print(f"tagged v{version}; built {', '.join(file.name for file in built.values())} in dist/. To publish it, type:")

@@ -65,7 +65,8 @@ def run(project, server) -> Callable[..., Path]:
 
 
 def _snakemake(project, *words: str) -> subprocess.CompletedProcess[str]:
-    options = ["--cores", "2", "--printshellcmds", "--show-failed-logs", "--force"]
+    # One core, as there: one job after the other.
+    options = ["--cores", "1", "--printshellcmds", "--show-failed-logs", "--force"]
     return project.run(*project.snakemake_command(project.folder / "Snakefile", profile=False), *options, *words)
 
 
