@@ -23,13 +23,12 @@ from runferry.cluster import facts, find_cluster
 from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.checking import Check, run_checks
 from runferry.doctor.finding import Finding
+from runferry.doctor.loading import load_module, not_loaded
 from runferry.doctor.locks import other_takes
 from runferry.doctor.reach import STORAGE, reach
 from runferry.doctor.storage import in_gigabytes, room
 from runferry.environment.room import filesystem_of, free_memory
-from runferry.errors import ConfigError
 from runferry.files import read_json, write_json
-from runferry.modules import variables_after_loading
 from runferry.shield import shield
 from runferry.time_limit import job_end
 
@@ -164,22 +163,19 @@ def _modules(cluster: Cluster) -> Iterator[Finding]:
     name = facts(cluster.name)["modules"]["python"]
     if name is None:
         return
-    try:
-        variables_after_loading([name], "modules")
-    except ConfigError as error:
-        yield Finding(ABOUT, name, "differs", str(error).removeprefix("modules: "), f"module load {name} works")
-        return
-    yield Finding(ABOUT, name, "ok", "can be loaded")
+    loaded = load_module(name)
+    yield not_loaded(ABOUT, name, loaded) if isinstance(loaded, str) else Finding(ABOUT, name, "ok", "can be loaded")
 
 
 def _network(cluster: Cluster, server: str, addresses: list[str]) -> Iterator[Finding]:
     """Try each address as a job is, and with the module that an online job loads."""
     ways: dict[str, dict[str, str]] = {"": dict(os.environ)}
     if module := cluster.wandb.module:
-        try:
-            ways[f" after module load {module}"] = variables_after_loading([module], "modules")
-        except ConfigError as error:
-            yield Finding(NETWORK, module, "differs", str(error).removeprefix("modules: "), "it can be loaded")
+        loaded = load_module(module)
+        if isinstance(loaded, str):
+            yield not_loaded(NETWORK, module, loaded)
+        else:
+            ways[f" after module load {module}"] = loaded
     with ThreadPoolExecutor(8) as pool:
         tried = {
             pool.submit(reach, url, variables): (url, way)

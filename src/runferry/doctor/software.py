@@ -12,12 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from runferry.doctor.finding import Finding
+from runferry.doctor.loading import NO_COMMAND, load_module, not_loaded
 from runferry.doctor.reach import proxies_in
 from runferry.environment.interpreter import describe
 from runferry.environment.lock import normalised
 from runferry.environment.wheelhouse import names_in_wheelhouse, wheelhouse_folders
 from runferry.errors import ConfigError
-from runferry.modules import variables_after_loading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +30,6 @@ SECONDS = 45.0
 """For each of the checks: a module's start on a busy login node takes its time."""
 OLDEST_PYTHON = (3, 11)
 
-_NO_COMMAND = "this machine has no `module` command"
-"""In the message of `runferry.modules`."""
-
 INSTALLED = {"snakemake": "9.17.1", "snakemake-executor-plugin-slurm": "2.5.3", "wandb": "0.31"}
 """What runferry needs beside it, and the oldest version that does (pyproject.toml)."""
 WANTED = {"snakemake": "9.17.1", "snakemake-executor-plugin-slurm": "2.5.3", "wandb": "0.22", "torch": ""}
@@ -42,10 +39,10 @@ WANTED = {"snakemake": "9.17.1", "snakemake-executor-plugin-slurm": "2.5.3", "wa
 def modules(site: Site) -> Iterator[Finding]:
     """Load the module that brings Python, and the one that an online job loads."""
     name = site.python_module
-    variables = _load(name)
+    variables = load_module(name)
     if isinstance(variables, str):
         todo = "name the right one in environment.modules; `module avail python` lists them"
-        yield Finding(MODULES, str(name), "differs", variables, f"module load {name} works", todo)
+        yield not_loaded(MODULES, str(name), variables, todo)
         variables = dict(os.environ)
     elif name:
         yield Finding(MODULES, name, "ok", "can be loaded")
@@ -56,9 +53,9 @@ def modules(site: Site) -> Iterator[Finding]:
     for package, least in INSTALLED.items():
         yield _installed(package, least)
     if proxy := site.cluster.wandb.module:
-        loaded = _load(proxy)
+        loaded = load_module(proxy)
         if isinstance(loaded, str):
-            yield Finding(MODULES, proxy, "differs", loaded, f"module load {proxy} works, for online jobs")
+            yield not_loaded(MODULES, proxy, loaded, "only online jobs need it")
         else:
             proxies = proxies_in(loaded)
             mark = "ok" if proxies else "differs"
@@ -74,7 +71,7 @@ def wheelhouse(site: Site, packages: Sequence[str]) -> Iterator[Finding]:
     packages
         Names to look for beside those that runferry is made of.
     """
-    loaded = _load(site.python_module)
+    loaded = load_module(site.python_module)
     variables = dict(os.environ) if isinstance(loaded, str) else loaded
     folders = wheelhouse_folders([sys.executable, "-m", "pip"], variables)
     expected = site.cluster.wheelhouse
@@ -122,16 +119,8 @@ def _wheels_in(folder: Path) -> list[tuple[str, str]]:
     return [(words[0], words[1]) for words in parts if len(words) >= 5 and tags.search("-".join(words[-3:]))]
 
 
-def _load(name: str | None) -> dict[str, str] | str:
-    """Load a module; return the variables afterwards, or why it cannot be loaded."""
-    try:
-        return variables_after_loading([name] if name else [], "modules")
-    except ConfigError as error:
-        return _NO_COMMAND if _NO_COMMAND in str(error) else str(error).removeprefix("modules: ")
-
-
 def _there_is_a_module_command() -> bool:
-    return _load("runferry-no-such-module") != _NO_COMMAND
+    return load_module("runferry-no-such-module") != NO_COMMAND
 
 
 def _python(variables: Mapping[str, str]) -> Finding:

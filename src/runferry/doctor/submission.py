@@ -51,7 +51,7 @@ def account_for(site: Site, known: Sequence[str], *, gpu: bool) -> str | None:
 
 
 def payers(known: Sequence[str]) -> set[str]:
-    """Return the accounts without Slurm's endings: on the Alliance `def-x` is two to it, `def-x_cpu` and `def-x_gpu`."""
+    """Return the accounts without Slurm's endings: `def-x_cpu` and `def-x_gpu` are one person's `def-x`."""
     return {name.removesuffix("_cpu").removesuffix("_gpu") for name in known}
 
 
