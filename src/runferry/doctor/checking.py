@@ -98,7 +98,7 @@ def run_checks(
                     _end(running, receiver, done)
             for receiver, one in list(running.items()):
                 if time.monotonic() >= one.end:
-                    found = f"no answer within {one.check.seconds:.0f} s"
+                    found = f"no answer within {one.check.seconds:g} s"
                     one.findings.append(Finding(one.check.about, "the check itself", "unknown", found))
                     _end(running, receiver, done)
     finally:

@@ -54,7 +54,7 @@ def reach(url: str, variables: Mapping[str, str] | None = None, seconds: float =
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         if isinstance(reason, TimeoutError):
-            return Reached(reached=False, how=f"no answer within {seconds:.0f} s")
+            return Reached(reached=False, how=f"no answer within {seconds:g} s")
         return Reached(reached=False, how=str(getattr(reason, "strerror", None) or reason))
 
 

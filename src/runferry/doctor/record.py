@@ -81,7 +81,7 @@ class Record:
         looked = "with" if self.probed else "without"
         yield f"runferry {__version__}, {looked} a job on a compute node: {self.summary()}."
         yield f"The facts it is compared with: {'; '.join(self.sources) or 'none'}."
-        yield "No key is in it, and `<user>` stands for the user's name. Accounts, hosts and folders are named: read it."
+        yield "It holds no key, and `<user>` for the user's name; it does hold accounts, hosts and folders."
         yield ""
         yield "; ".join(f"`{mark}`: {words}" for mark, words in _LEGEND.items()) + "."
         others = [finding for finding in self.findings if not finding.as_expected]
