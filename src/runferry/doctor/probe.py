@@ -121,7 +121,8 @@ def _submit(site: Site, options: ProbeOptions, folder: Path) -> tuple[str, int]:
 
 def _wait(job: str, folder: Path, options: ProbeOptions, say: Callable[[str], None]) -> str:
     """Wait for the job's end; return its last state as Slurm has it, or "" where the job has said that it ends."""
-    begin = queue_at = time.monotonic()
+    queue_at = time.monotonic()
+    deadline = queue_at + options.patience
     said = ""
     while True:
         seen = _seen(folder)
@@ -129,6 +130,8 @@ def _wait(job: str, folder: Path, options: ProbeOptions, say: Callable[[str], No
             return ""
         if time.monotonic() >= queue_at:
             queue_at = time.monotonic() + _QUEUE
+            if time.monotonic() < deadline:
+                queue_at = min(queue_at, deadline)
             state, reason = _in_queue(job)
             if state and state not in ACTIVE:
                 time.sleep(_GRACE if not seen else _LOOK)
@@ -137,7 +140,7 @@ def _wait(job: str, folder: Path, options: ProbeOptions, say: Callable[[str], No
             if state and line != said:
                 said = line
                 say(line)
-            if state == "PENDING" and time.monotonic() - begin > options.patience:
+            if state == "PENDING" and time.monotonic() >= deadline:
                 message = f"the job was still pending ({reason}) after {options.patience / 60:.0f} minutes; cancelled"
                 raise RunferryError(message)
         time.sleep(_LOOK)
