@@ -20,6 +20,7 @@ import pytest
 from runferry.cli import main
 from runferry.cluster import cluster_names
 from runferry.doctor import locks, node, scheduler, software, storage, submission, wandb_server
+from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.checking import Check, run_checks
 from runferry.doctor.examination import login_checks
 from runferry.doctor.finding import Finding
@@ -150,6 +151,20 @@ def test_checks_run_at_the_same_time_and_come_in_their_order():
     found = run_checks([Check("c", 10, partial(_takes, seconds)) for seconds in (0.6, 0.5, 0.4)])
     assert time.monotonic() - begin < 1.4
     assert [finding.found for finding in found] == ["0.6", "0.5", "0.4"]
+
+
+def test_a_program_that_hangs_is_waited_for_no_longer_than_said_though_its_child_goes_on(programs):
+    programs("slow", "sleep 20 & wait")
+    begin = time.monotonic()
+    with pytest.raises(NoAnswerError, match=r"slow did not answer within 0\.2 s"):
+        answer_of("slow", seconds=0.2)
+    assert time.monotonic() - begin < 5
+
+
+def test_a_program_that_fails_is_said_to_with_its_last_line(programs):
+    programs("broken", "echo first; echo 'the last' >&2; exit 3")
+    with pytest.raises(NoAnswerError, match=r"broken failed \(exit code 3\) and said: the last"):
+        answer_of("broken")
 
 
 # The place.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 from runferry.errors import RunferryError
@@ -45,26 +46,27 @@ def answer_of(
     if shutil.which(name) is None:
         message = f"there is no {name} on the PATH"
         raise NoAnswerError(message)
-    try:
-        done = subprocess.run(
-            command,
-            env=variables,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired:
-        message = f"{name} did not answer within {seconds:.0f} s"
-        raise NoAnswerError(message) from None
-    except OSError as error:
-        message = f"{name} could not be started ({error.strerror})"
-        raise NoAnswerError(message) from error
-    said = done.stdout.strip()
+    # A file, not a pipe: a pipe is read to its end, which what the program has started may hold open after it.
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        try:
+            done = subprocess.run(
+                command,
+                env=variables,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired:
+            message = f"{name} did not answer within {seconds:g} s"
+            raise NoAnswerError(message) from None
+        except OSError as error:
+            message = f"{name} could not be started ({error.strerror})"
+            raise NoAnswerError(message) from error
+        output.seek(0)
+        said = output.read().strip()
     if done.returncode:
         last = said.splitlines()[-1].strip() if said else "nothing"
         message = f"{name} failed (exit code {done.returncode}) and said: {last}"

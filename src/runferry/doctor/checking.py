@@ -6,21 +6,19 @@ ends a thread.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any, cast
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, cast
 
 from runferry.doctor.finding import Finding
 from runferry.errors import RunferryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from multiprocessing.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -45,20 +43,20 @@ class Check:
 @dataclass
 class _Running:
     check: Check
-    process: Any
+    process: int
+    """Its id, and the number of its session."""
+    end: float
     findings: list[Finding] = field(default_factory=list[Finding])
-    begin: float = field(default_factory=time.monotonic)
-
-    @property
-    def end(self) -> float:
-        return self.begin + self.check.seconds
 
     def kill(self) -> None:
-        """End the check and whatever it started."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        # Where it has not come to be a session of its own yet.
-        self.process.kill()
+        """End the check and whatever it started, and wait a second for its end, no longer: a disk may hold it."""
+        for end in (os.killpg, os.kill):
+            # It may not have come to be a session of its own, or has ended.
+            with suppress(ProcessLookupError, PermissionError):
+                end(self.process, signal.SIGKILL)
+        deadline = time.monotonic() + 1.0
+        while os.waitpid(self.process, os.WNOHANG) == (0, 0) and time.monotonic() < deadline:
+            time.sleep(0.005)
 
 
 def run_checks(
@@ -75,17 +73,12 @@ def run_checks(
     done
         Takes the findings of a check as soon as it has ended.
     """
-    # A fork has what was imported already, and starts in milliseconds.
-    context = multiprocessing.get_context("fork")
     running: dict[Connection, _Running] = {}
     everything: list[_Running] = []
     try:
         for check in checks:
-            receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_look, args=(check, sender), daemon=False)
-            process.start()
-            sender.close()
-            running[receiver] = _Running(check, process)
+            receiver, process = _start(check)
+            running[receiver] = _Running(check, process, time.monotonic() + check.seconds)
             everything.append(running[receiver])
         while running:
             next_end = min(one.end for one in running.values())
@@ -107,17 +100,34 @@ def run_checks(
     return [finding for one in everything for finding in one.findings]
 
 
+def _start(check: Check) -> tuple[Connection, int]:
+    """Start a check; return where its findings come from, and its process.
+
+    A fork has what was imported already and starts in milliseconds. Not one of multiprocessing's, for which this
+    process would wait when it ends, and be it for ever.
+    """
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        try:
+            os.close(reader)
+            # Ctrl-C is the parent's, which ends this.
+            os.setsid()
+            _look(check, Connection(writer, readable=False))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    return Connection(reader, writable=False), process
+
+
 def _end(running: dict[Connection, _Running], receiver: Connection, done: Callable[[list[Finding]], object]) -> None:
     one = running.pop(receiver)
     one.kill()
-    one.process.join(1.0)
     receiver.close()
     done(one.findings)
 
 
 def _look(check: Check, sender: Connection) -> None:
-    # Ctrl-C is the parent's, which ends this.
-    os.setsid()
     try:
         for finding in check.look():
             sender.send(finding)
@@ -127,5 +137,3 @@ def _look(check: Check, sender: Connection) -> None:
         first_line = str(error).partition("\n")[0]
         found = f"it failed with {type(error).__name__}: {first_line}"
         sender.send(Finding(check.about, "the check itself", "unknown", found))
-    finally:
-        sender.close()
