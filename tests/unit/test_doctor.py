@@ -46,9 +46,9 @@ MinJobAge               = 300 sec
 SLURM_VERSION           = 22.05.8
 """
 PARTITIONS = """\
-cpubase_bycore_b1*|3:00:00|(null)
-gpubase_bynode_b5|7-00:00:00|gpu:a100:4(S:0-1)
-gpubase_mig_b5|7-00:00:00|gpu:a100_1g.5gb:4,gpu:a100_2g.10gb:2,gpu:a100_3g.20gb:2
+cpubase_bycore_b1*|3:00:00|64|255000+|(null)
+gpubase_bynode_b5|7-00:00:00|48|510000|gpu:a100:4(S:0-1)
+gpubase_mig_b5|7-00:00:00|48+|510000|gpu:a100_1g.5gb:4,gpu:a100_2g.10gb:2,gpu:a100_3g.20gb:2
 """
 # As the real one prints it, on stderr.
 TESTED = "sbatch: Job 5 to start at 2026-11-24T19:42:23 using 2 processors on nodes c1 in partition standard"
@@ -214,12 +214,14 @@ def test_a_slurm_as_the_facts_say_differs_in_nothing(programs, site):
     assert {finding.mark for finding in found} == {"ok", "info"}
     assert one(found, "default partition").found == "cpubase_bycore_b1"
     assert one(found, "MinJobAge").found == "300 sec"
-    assert one(found, "GPU a100").found == "4 on a node"
+    assert one(found, "GPU a100").found == "4 on a node of 48 cores and 498G"
+    assert one(found, "GPU a100_2g.10gb").found == "2 on a node of 48 cores and 498G"
 
 
 def test_what_differs_from_the_facts_is_named(programs, site):
     programs("scontrol", f"cat <<'end'\n{CONFIG.replace('300', '60')}end")
-    listed = PARTITIONS.replace("7-00:00:00", "1-00:00:00").replace("a100:4", "a100:8").replace("a100_3g.20gb", "b200")
+    listed = PARTITIONS.replace("7-00:00:00", "1-00:00:00").replace("a100_3g.20gb", "b200")
+    listed = listed.replace("48|510000|gpu:a100:4", "64|260000|gpu:a100:8")
     # A Slurm on which no partition cannot be named.
     programs("sinfo", f"cat <<'end'\n{listed.replace('*', '')}end")
     found = list(scheduler.scheduler(site))
@@ -234,6 +236,8 @@ def test_what_differs_from_the_facts_is_named(programs, site):
     assert one(found, "MinJobAge").todo.endswith("to 20 in the profile")
     assert one(found, "longest time limit of a partition").expected == "7d"
     assert one(found, "other GPUs").found == "b200"
+    assert one(found, "GPU a100").found == "8 on a node of 64 cores and 254G"
+    assert one(found, "GPU a100").expected == "4 on a node, 48 cores, 498G of memory"
     assert one(found, "default partition").found == "none is marked (*) by sinfo"
 
 
@@ -249,7 +253,11 @@ def test_without_slurm_that_is_the_line(programs, site):
 def sbatch(programs, tmp_path, monkeypatch):
     """Stubs of sacctmgr and sbatch, which refuses what is over 10080 minutes; give what sbatch was asked."""
     monkeypatch.setattr(submission, "PAUSE", 0.0)
-    programs("sacctmgr", "printf '%s\\n' def-me_cpu def-me_gpu rrg-you_gpu")
+    programs(
+        "sacctmgr",
+        "case \"$*\" in *qos*) printf '%s\\n' '|' '1000|';; *format=Max*) printf '|\\n|\\n';; "
+        "*) printf '%s\\n' def-me_cpu def-me_gpu rrg-you_gpu;; esac",
+    )
     programs(
         "sbatch",
         f"""
@@ -266,6 +274,7 @@ def test_jobs_are_tested_and_none_is_submitted(sbatch, site, monkeypatch):
     assert {finding.mark for finding in found} == {"ok"}, found
     assert one(found, "yours").found == "def-me_cpu, def-me_gpu, rrg-you_gpu"
     assert one(found, "for GPU jobs").found == "def-me_gpu"
+    assert one(found, "limits of a user's jobs").found == "1000"
     asked = [line.partition("|") for line in sbatch.read_text().splitlines()]
     assert len(asked) == 4
     assert all(key == "" and "--test-only" in words for key, _, words in asked)
@@ -302,7 +311,9 @@ def test_what_slurm_refuses_and_what_it_takes_against_the_facts_are_named(sbatch
     assert marks(found)["the longest job, 1d"] == "problem"
     assert one(found, "the longest job, 1d").found == f"failed (exit code 1) and said: {REFUSED}"
     assert marks(found)["a longer job, 1d1m"] == "differs"
+    assert marks(found)["a shorter job, 14m"] == "differs"
     assert marks(found)["a job that says --mem"] == "differs"
+    assert one(found, "limits of a user's jobs").expected == "500 among them"
     assert one(found, "a CPU job of 15m").mark == "ok"
 
 

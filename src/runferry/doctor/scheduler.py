@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from runferry.admission import in_words
 from runferry.doctor.answer import NoAnswerError, answer_of
@@ -12,7 +13,7 @@ from runferry.doctor.finding import Finding
 from runferry.slurm import NO_PARTITION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runferry.cluster import Gpu
     from runferry.doctor.site import Site
@@ -39,12 +40,12 @@ def scheduler(site: Site) -> Iterator[Finding]:
         yield Finding(ABOUT, name, "info", settings.get(name, "not said"))
     # A variable of the person's would hide partitions.
     variables = {name: value for name, value in os.environ.items() if not name.startswith("SINFO_")}
-    listed = answer_of("sinfo", "--noheader", "--format=%P|%l|%G", variables=variables).splitlines()
-    partitions = [fields for line in listed if len(fields := line.split("|", 2)) == 3]
-    yield _default_partition([name for name, _, _ in partitions])
+    listed = answer_of("sinfo", "--noheader", "--format=%P|%l|%c|%m|%G", variables=variables).splitlines()
+    partitions = [fields for line in listed if len(fields := line.split("|", 4)) == 5]
+    yield _default_partition([name for name, *_ in partitions])
     yield _no_partition(variables)
-    yield from _longest(site, [limit for _, limit, _ in partitions])
-    yield from _gpus(site, ",".join(gres for _, _, gres in partitions))
+    yield from _longest(site, [limit for _, limit, *_ in partitions])
+    yield from _gpus(site, [_Nodes(_number(cores), _number(memory), gres) for _, _, cores, memory, gres in partitions])
 
 
 def _setting(line: str) -> tuple[str, str] | None:
@@ -113,32 +114,68 @@ def _minutes(limit: str) -> int | None:
     return (days * 24 + hours) * 60 + minutes
 
 
-def _gpus(site: Site, gres: str) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class _Nodes:
+    """Nodes that are alike."""
+
+    cores: int
+    memory: int
+    """In MB, as Slurm counts them."""
+    gres: str
+
+    def gpus(self) -> dict[str, int]:
+        """Return how many there are on each, by model: of `gpu:a100:4(S:0-1)` or `gpu:8`, which names none."""
+        return {model: int(count) for model, count in re.findall(r"gpu:(?:([^:,()]+):)?(\d+)", self.gres)}
+
+
+def _number(text: str) -> int:
+    """Read sinfo's number of nodes that are not all alike, as "48+": the least of them."""
+    return int(text.removesuffix("+") or 0)
+
+
+def _gpus(site: Site, groups: Sequence[_Nodes]) -> Iterator[Finding]:
     """Compare the GPUs of the nodes, as sinfo lists them, with the facts."""
     if not site.cluster.gpus:
         return
-    there: dict[str, set[int]] = {}
-    # gpu:a100:4(S:0-1), gpu:8
-    for model, count in re.findall(r"gpu:(?:([^:,()]+):)?(\d+)", gres):
-        there.setdefault(model, set()).add(int(count))
+    there = {model for nodes in groups for model in nodes.gpus()}
     if not there:
         yield Finding(ABOUT, "GPUs", "differs", "sinfo lists none", ", ".join(site.cluster.gpus))
         return
     known: set[str] = set()
     for gpu in site.cluster.gpus.values():
-        names = {gpu.request, gpu.name, *gpu.aliases}
-        known |= names
-        yield _gpu(gpu, sorted(count for name in names for count in there.get(name, ())))
-    if others := sorted(there.keys() - known):
+        known |= _names(gpu)
+        having = [nodes for nodes in groups if _names(gpu) & nodes.gpus().keys()]
+        yield _gpu(gpu, site.facts["gpu"]["models"].get(gpu.name, {}), having)
+    if others := sorted(there - known):
         named = ", ".join(name or "GPUs without a model" for name in others)
         yield Finding(ABOUT, "other GPUs", "differs", named, "none that the facts do not name")
 
 
-def _gpu(gpu: Gpu, counts: list[int]) -> Finding:
+def _gpu(gpu: Gpu, said: Mapping[str, Any], groups: Sequence[_Nodes]) -> Finding:
+    """Compare the nodes that have a GPU with what the facts say of a node: how many, cores and memory."""
     what = f"GPU {gpu.name}"
-    if not counts:
+    if not groups:
         return Finding(ABOUT, what, "differs", "sinfo lists none", f"nodes with {gpu.request}")
-    found = f"{' or '.join(map(str, dict.fromkeys(counts)))} on a node"
-    if gpu.instance or gpu.counts is None or gpu.counts[-1] in counts:
+    counts = {count for nodes in groups for model, count in nodes.gpus().items() if model in _names(gpu)}
+    cores, memory = {nodes.cores for nodes in groups}, {nodes.memory for nodes in groups}
+    found = f"{_alternatives(counts)} on a node of {_alternatives(cores)} cores"
+    found += f" and {_alternatives({round(each / 1024) for each in memory})}G"
+    if gpu.instance:
         return Finding(ABOUT, what, "ok", found)
-    return Finding(ABOUT, what, "differs", found, f"{gpu.counts[-1]} on a node")
+    expected: list[str] = []
+    if said["per_node"] and said["per_node"] not in counts:
+        expected.append(f"{said['per_node']} on a node")
+    if said.get("node_cores") and said["node_cores"] not in cores:
+        expected.append(f"{said['node_cores']} cores")
+    # A page rounds; a tenth is another node.
+    if gpu.node_memory and not any(abs(each - gpu.node_memory) < gpu.node_memory / 10 for each in memory):
+        expected.append(f"{said['node_memory']} of memory")
+    return Finding(ABOUT, what, "differs" if expected else "ok", found, ", ".join(expected))
+
+
+def _names(gpu: Gpu) -> set[str]:
+    return {gpu.request, gpu.name, *gpu.aliases}
+
+
+def _alternatives(numbers: Iterable[int]) -> str:
+    return " or ".join(map(str, sorted(numbers)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.finding import Finding
 from runferry.errors import AccountError, ConfigError
 from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
+from runferry.slurm import ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +32,7 @@ def accounts(site: Site) -> Iterator[Finding]:
     """Ask Slurm for the user's accounts, and have it test jobs."""
     known = known_accounts()
     yield from _accounts(site, known)
+    yield from _cap(site)
     yield from _folder(site)
     yield from _tests(site, known)
 
@@ -109,6 +112,22 @@ def _accounts(site: Site, known: Sequence[str]) -> Iterator[Finding]:
             yield Finding(ACCOUNTS, f"for {kind} jobs", "problem", str(error), todo="--account, with one of yours")
 
 
+def _cap(site: Site) -> Iterator[Finding]:
+    """Compare how many jobs a user may have with what Slurm's limits say, of the user's associations and of any QOS."""
+    user = getpass.getuser()
+    asked = (
+        ("associations", f"user={user}", "format=MaxSubmitJobs,MaxJobs"),
+        ("qos", "format=MaxSubmitJobsPerUser,MaxJobsPerUser"),
+    )
+    lines = [line for words in asked for line in ask("sacctmgr", "--noheader", "--parsable2", "show", *words) or ()]
+    limits = sorted({int(field) for line in lines for field in line.split("|") if field.isdigit()})
+    cap = site.cluster.jobs.cap if site.cluster.jobs else None
+    found = ", ".join(map(str, limits)) or "neither an association nor a QOS says"
+    differs = bool(limits) and cap is not None and cap not in limits
+    mark = "differs" if differs else "ok" if cap in limits else "info"
+    yield Finding(ACCOUNTS, "limits of a user's jobs", mark, found, f"{cap} among them" * differs)
+
+
 def _folder(site: Site) -> Iterator[Finding]:
     try:
         check_folder(site.folder, site.cluster)
@@ -127,19 +146,21 @@ def _tests(site: Site, known: Sequence[str]) -> Iterator[Finding]:
     gpus = len(gpu)
     yield _test(site, known, f"the longest job, {in_words(jobs.longest(gpus))}", jobs.longest(gpus), gpu)
     longer = jobs.longest(gpus) + 1
-    refused = _test(site, known, f"a longer job, {in_words(longer)}", longer, gpu)
-    if refused.mark == "ok":
-        yield Finding(JOBS, refused.what, "differs", "Slurm would take it", "refused: over the site's longest")
-    elif refused.mark == "problem":
-        yield Finding(JOBS, refused.what, "ok", f"refused, as expected ({refused.found})")
-    else:
-        yield refused
+    yield _refused(_test(site, known, f"a longer job, {in_words(longer)}", longer, gpu))
+    if jobs.shortest:
+        shorter = jobs.shortest - 1
+        yield _refused(_test(site, known, f"a shorter job, {in_words(shorter)}", shorter, gpu))
     if not jobs.memory_flag:
-        told = _test(site, known, "a job that says --mem", short, ["--mem=1G"])
-        if told.mark == "ok":
-            yield Finding(JOBS, told.what, "differs", "Slurm would take it", "refused")
-        else:
-            yield Finding(JOBS, told.what, "ok", f"refused, as expected ({told.found})")
+        yield _refused(_test(site, known, "a job that says --mem", short, ["--mem=1G"]))
+
+
+def _refused(tested: Finding) -> Finding:
+    """Word the test of a job that the facts say is refused."""
+    if tested.mark == "ok":
+        return Finding(JOBS, tested.what, "differs", "Slurm would take it", "refused")
+    if tested.mark == "problem":
+        return Finding(JOBS, tested.what, "ok", f"refused, as expected ({tested.found})")
+    return tested
 
 
 def _test(site: Site, known: Sequence[str], what: str, minutes: int, options: Sequence[str] = ()) -> Finding:
