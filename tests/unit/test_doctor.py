@@ -161,10 +161,16 @@ def test_a_program_that_hangs_is_waited_for_no_longer_than_said_though_its_child
     assert time.monotonic() - begin < 5
 
 
-def test_a_program_that_fails_is_said_to_with_its_last_line(programs):
-    programs("broken", "echo first; echo 'the last' >&2; exit 3")
-    with pytest.raises(NoAnswerError, match=r"broken failed \(exit code 3\) and said: the last"):
+def test_a_program_that_fails_is_quoted(programs):
+    programs("broken", "echo output; printf 'one\\ntwo\\n' >&2; exit 3")
+    with pytest.raises(NoAnswerError, match=r"broken failed \(exit code 3\) and said: one / two$"):
         answer_of("broken")
+
+
+def test_what_a_program_prints_on_stderr_is_no_answer_unless_it_is_asked_for(programs):
+    programs("chatty", "echo note >&2; echo answer")
+    assert answer_of("chatty") == "answer"
+    assert answer_of("chatty", errors_too=True) == "answer\nnote"
 
 
 # The place.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SECONDS = 10.0
 """For one question."""
+_MOST = 400
+"""Characters of what a program that fails has said."""
 
 
 class NoAnswerError(RunferryError):
@@ -22,9 +24,13 @@ class NoAnswerError(RunferryError):
 
 
 def answer_of(
-    *command: str, seconds: float = SECONDS, variables: Mapping[str, str] | None = None, folder: Path | None = None
+    *command: str,
+    seconds: float = SECONDS,
+    variables: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    errors_too: bool = False,
 ) -> str:
-    """Run a program and return what it printed on stdout and stderr, without the last line's end.
+    """Run a program and return what it printed on stdout, without the last line's end.
 
     Parameters
     ----------
@@ -36,18 +42,23 @@ def answer_of(
         Its environment; this process's by default.
     folder
         Where it runs.
+    errors_too
+        Whether what it printed on stderr comes after it.
 
     Raises
     ------
     NoAnswerError
-        When it is not there, takes longer or fails; the message has the last line that it printed.
+        When it is not there, takes longer or fails; the message has what it printed on stderr.
     """
     name = command[0]
     if shutil.which(name) is None:
         message = f"there is no {name} on the PATH"
         raise NoAnswerError(message)
-    # A file, not a pipe: a pipe is read to its end, which what the program has started may hold open after it.
-    with tempfile.TemporaryFile("w+", errors="replace") as output:
+    # Files, not pipes: a pipe is read to its end, which what the program has started may hold open after it.
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as output,
+        tempfile.TemporaryFile("w+", errors="replace") as errors,
+    ):
         try:
             done = subprocess.run(
                 command,
@@ -55,7 +66,7 @@ def answer_of(
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=errors,
                 check=False,
                 timeout=seconds,
             )
@@ -66,9 +77,11 @@ def answer_of(
             message = f"{name} could not be started ({error.strerror})"
             raise NoAnswerError(message) from error
         output.seek(0)
-        said = output.read().strip()
+        errors.seek(0)
+        said, complained = output.read().strip(), errors.read().strip()
     if done.returncode:
-        last = said.splitlines()[-1].strip() if said else "nothing"
-        message = f"{name} failed (exit code {done.returncode}) and said: {last}"
+        # A site's plugin says in several lines why it refuses a job; Slurm's own last one only that it does.
+        lines = " / ".join((complained or said or "nothing").splitlines())
+        message = f"{name} failed (exit code {done.returncode}) and said: {lines[:_MOST]}"
         raise NoAnswerError(message)
-    return said
+    return "\n".join(filter(None, (said, complained))) if errors_too else said

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,9 +68,10 @@ def probe(site: Site, options: ProbeOptions, say: Callable[[str], None]) -> list
             try:
                 say(f"probe: job {job} is submitted; Ctrl-C cancels it")
                 end = _wait(job, folder, options, say)
-                return _judge(job, end, warning, folder, options)
-            finally:
+            except BaseException:
                 _cancel(job)
+                raise
+            return _judge(job, end, warning, folder, options)
     except RunferryError as error:
         return [Finding(ABOUT, "the job", "problem", str(error), "a job")]
 
@@ -115,8 +117,12 @@ def _submit(site: Site, options: ProbeOptions, folder: Path) -> tuple[str, int]:
     command += [f"--time={minutes}", "--cpus-per-task=2", f"--signal=B:USR1@{warning}"]
     command += [f"--account={account}"] if account else []
     said = answer_of(*command, *memory_option(site), *gpu, str(script), variables=without_key(), folder=site.folder)
-    # "123" or "123;cluster", whatever a site's plugin prints before it.
-    return said.splitlines()[-1].partition(";")[0], warning
+    # "123" or "123;cluster", whatever a site's plugin prints beside it.
+    ids = re.findall(r"^(\d+)(?:;\S*)?$", said, re.MULTILINE)
+    if not ids:
+        message = f"sbatch said {said!r}, expected a job's id; look for runferry-doctor in squeue"
+        raise NoAnswerError(message)
+    return ids[-1], warning
 
 
 def _wait(job: str, folder: Path, options: ProbeOptions, say: Callable[[str], None]) -> str:
@@ -195,9 +201,5 @@ def _signals(seen: Mapping[str, Any], warning: int, *, to_the_end: bool) -> Iter
 
 
 def _cancel(job: str) -> None:
-    """Cancel the job where it has not ended; one that has is no error to scancel."""
-    try:
+    with suppress(NoAnswerError):
         answer_of("scancel", job)
-    except NoAnswerError:
-        # It has gone from Slurm's memory.
-        return

@@ -174,7 +174,7 @@ def _test(site: Site, known: Sequence[str], what: str, minutes: int, options: Se
     command += [*memory_option(site), *options]
     time.sleep(PAUSE)
     try:
-        said = answer_of(*command, variables=without_key(), folder=site.folder)
+        said = answer_of(*command, variables=without_key(), folder=site.folder, errors_too=True)
     except NoAnswerError as error:
         refused = " failed (exit code " in str(error)
         mark = "problem" if refused else "unknown"
