@@ -139,8 +139,11 @@ def _write(file: Path | None, site: Site, findings: list[Finding], *, probed: bo
 
 
 def _minutes(text: str) -> float:
-    minutes = float(text)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
     if not 0 < minutes <= 10_000:
-        message = f"found {text}, expected a number of minutes"
+        message = f"found {text!r}, expected a number of minutes"
         raise argparse.ArgumentTypeError(message)
     return minutes

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ABOUT = "locks"
 SECONDS = 20.0
+_ELSEWHERE = "put results/ onto another file system"
 _REFUSED, _TAKEN, _NOT_SUPPORTED = 0, 1, 2
 _BUSY = {errno.EACCES, errno.EAGAIN}
 
@@ -66,7 +67,7 @@ def _between_processes(file: Path, kind: str, lock: Callable[[int, int], None]) 
     if (meanwhile, afterwards) == (_REFUSED, _TAKEN):
         return Finding(ABOUT, what, "ok", "held by one it is refused to the other, afterwards it is not")
     found = "both have it at once" if meanwhile == _TAKEN else "it stays refused after it was given back"
-    return Finding(ABOUT, what, "problem", found, "one at a time", "put results/ onto another file system")
+    return Finding(ABOUT, what, "problem", found, "one at a time", _ELSEWHERE)
 
 
 def _another_process(file: Path, lock: Callable[[int, int], None]) -> int:
@@ -98,6 +99,3 @@ def _link(place: Path) -> Finding:
     except FileExistsError:
         return Finding(ABOUT, what, "ok", "the second one is refused")
     return Finding(ABOUT, what, "problem", "a second one replaced the first", "refused", _ELSEWHERE)
-
-
-_ELSEWHERE = "put results/ onto another file system"
