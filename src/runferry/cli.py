@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry import __version__
+from runferry.commands_doctor import add_doctor
 from runferry.commands_housekeeping import add_housekeeping
 from runferry.commands_plan import add_plan
 from runferry.commands_sweep import add_sweep_commands
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add_sweep_commands(commands)
     add_environment_commands(commands)
     add_housekeeping(commands)
+    add_doctor(commands)
     return parser
 
 
