@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry import __version__
+from runferry.commands_doctor import add_doctor
 from runferry.commands_housekeeping import add_housekeeping
 from runferry.commands_launch import add_launch, split_command
 from runferry.commands_plan import add_plan
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add_sweep_commands(commands)
     add_environment_commands(commands)
     add_housekeeping(commands)
+    add_doctor(commands)
     return parser
 
 
@@ -137,6 +139,9 @@ def _sync(given: argparse.Namespace) -> int:
 
         if warning := status_of([outcome.folder for outcome in problems], read=False).warning():
             progress.say(warning)
+    if given.with_trained and given.log and not problems:
+        # A rule's: the receipts say all that it does, and a file for each run counts.
+        given.log.unlink(missing_ok=True)
     return 1 if problems else 0
 
 

@@ -28,6 +28,7 @@ from runferry.plan.model import make_plan
 from runferry.plan.text import lines
 from runferry.request import Request, make_request
 from runferry.server import job_finds_key
+from runferry.slurm import NO_PARTITION
 from runferry.sync_options import set_options
 from runferry.training_job import training_job
 from runferry.wandb_mode import is_online
@@ -35,8 +36,6 @@ from runferry.wandb_mode import is_online
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_NO_PARTITION = "runferry-names-none"
-"""The name of no partition; see `_name_no_partition`."""
 # What each use of the workflow in this process has said: a foreign workflow may use it as a module several times.
 _attempts: dict[Path, int] = {}
 
@@ -296,8 +295,8 @@ def _name_no_partition(*, asked: bool) -> None:
     if asked:
         # sinfo refuses the two together.
         os.environ.pop("SINFO_ALL", None)
-        os.environ["SINFO_PARTITION"] = _NO_PARTITION
-    elif os.environ.get("SINFO_PARTITION") == _NO_PARTITION:
+        os.environ["SINFO_PARTITION"] = NO_PARTITION
+    elif os.environ.get("SINFO_PARTITION") == NO_PARTITION:
         # A job inherits the controller's environment; the user's command may well ask sinfo.
         del os.environ["SINFO_PARTITION"]
 
