@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 HAS_RECEIPT = "the receipt is there already: it was written together with those of other runs\n"
 
 
+_ADDRESS_VARIABLES = {"wandb": "WANDB_BASE_URL", "comet": "COMET_URL_OVERRIDE"}
+
+
 def main() -> int:
     """Run one command and return its exit code (see `runferry.cli.main`)."""
     arguments = sys.argv[1:]
@@ -48,8 +51,11 @@ def _is_settled(arguments: list[str]) -> bool:
         final, interim = f"{folder}/receipt.json", f"{folder}/interim-receipt.json"
         # Snakemake removes the receipt before it runs the rule; so who synced this run too left an interim one.
         receipt = _read(final if os.path.exists(final) else interim)  # noqa: PTH110 - see receipt_stamp
-        base_url = run["wandb"].get("base_url") or os.environ.get("WANDB_BASE_URL") or ""
-        if not os.path.exists(f"{folder}/trained.json") or not is_for(receipt, base_url.rstrip("/") or None):  # noqa: PTH110 - see receipt_stamp
+        tracker = run.get("tracker", "wandb")
+        base_url = run[tracker].get("base_url") or os.environ.get(_ADDRESS_VARIABLES[tracker]) or ""
+        # Comet's variable has the path of its API in it.
+        base_url = base_url.rstrip("/").removesuffix("/clientlib")
+        if not os.path.exists(f"{folder}/trained.json") or not is_for(receipt, base_url or None):  # noqa: PTH110 - see receipt_stamp
             return False
         if not unchanged(receipt, folder):
             return False
