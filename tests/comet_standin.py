@@ -30,7 +30,8 @@ class Experiment:
     workspace: str
     project: str
     running: bool = True
-    error: str | None = None
+    errors: list[str] = field(default_factory=list)
+    """As they came; the real one shows the last, most likely."""
     times: list[int | None] = field(default_factory=list)
     metrics: dict[str, list[dict]] = field(default_factory=lambda: defaultdict(list))
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -41,7 +42,11 @@ class Experiment:
     details: dict[str, Any] = field(default_factory=dict)
 
     def values(self, metric: str) -> list[Any]:
-        return [each["metricValue"] for each in self.metrics[metric]]
+        """In the order of their steps: comet_ml sends them in another."""
+        return [each["metricValue"] for each in sorted(self.metrics[metric], key=lambda each: each["step"])]
+
+    def steps(self, metric: str) -> list[int]:
+        return sorted(each["step"] for each in self.metrics[metric])
 
 
 @dataclass
@@ -207,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {}
 
     def _post_rest_v2_write_experiment_update_status(self, content: dict) -> Any:
-        self._experiment(content["experimentKey"]).error = content["error"]
+        self._experiment(content["experimentKey"]).errors.append(content["error"])
         return {}
 
     def _asset_upload(self, query: dict[str, str], body: bytes) -> Any:

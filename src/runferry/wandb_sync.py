@@ -34,7 +34,7 @@ _KEPT = ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_HTTP_TIMEOUT", "WANDB_APP
 
 
 _MARK = "RUNFERRY_SYNC_OF"
-"""In the environment of a `wandb sync` and its wandb-core, or of a `comet upload`: the results folder that it is for."""
+"""In the environment of a `wandb sync` and its wandb-core, or a `comet upload`: the results folder that it is for."""
 _LOOK_SECONDS = 0.2
 # wandb-core spends a ninth of its CPU on collecting garbage. With this it needs 8.3 CPU s where it needs 9.3, and 0.1
 # GB more (20 runs of 10,000 rows, three times each in turn; with the verification around it 0.2 GB more). From half a

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runferry.sync_jobs import Limits, Outcome
     from runferry.wandb_core import InstalledCore
 
-#: Taken from the command, or set for it, whatever the user's shell says: keys, and what would make it another experiment.
+#: Taken from the command, or set for it: keys, and what would make it another experiment.
 _OWNED_VARIABLES = (
     *HOLDER_VARIABLES,
     *HOLDER_VARIABLES.values(),
