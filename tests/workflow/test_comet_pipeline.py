@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from comet_standin import KEY, comet_running
 
 COMET = {"tracker": "comet", "comet": {"project": "numbers"}}

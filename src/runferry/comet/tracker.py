@@ -120,6 +120,8 @@ class CometTracker:
             "COMET_START_EXPERIMENT_TAGS": ",".join([comet["group"], *(comet.get("tags") or ())]),
             "COMET_START_ONLINE": "0",
             "COMET_WORKSPACE": comet.get("workspace"),
+            # A container has none of this machine's Python path, and the run's folder at the same place.
+            "APPTAINERENV_PYTHONPATH": str(hook.parent),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(hook.parent), inherited.get("PYTHONPATH")))),
             "RUNFERRY_COMET_WARNING_SIGNAL": run.get("warning", {}).get("signal"),
         }

@@ -132,7 +132,7 @@ def upload(archives: Sequence[tuple[Path, Mapping[str, Any]]], server: CometServ
         # Named, because the person's settings (~/.comet.config) would win over what the archive says.
         options = ["--workspace", workspace] if workspace else []
         options += ["--project-name", project] if project else []
-        _run([find_comet(), "upload", *options, *map(str, files)], server, call)
+        _run([find_comet(), "upload", *options, *(str(file.resolve()) for file in files)], server, call)
 
 
 @dataclass(frozen=True)
