@@ -177,8 +177,7 @@ class _Group:
             from runferry.server import find_server
             from runferry.sweep_on_server import attach_runs
 
-            wandbs = (outcome.folder for outcome in outcomes if logs_to_wandb(outcome.folder.read_run()))
-            experiments = sorted({folder.path.parent for folder in wandbs})
+            experiments = sorted({outcome.folder.path.parent for outcome in outcomes if _may_have_sweep(outcome)})
             attach_runs(experiments, lambda url: find_server(url, deadline=self.limits.deadline), self.progress.say)
 
     def _carry_to(self, tracker: str, base_url: str | None, outcomes: Sequence[Outcome], hold: Hold) -> str | None:
@@ -194,6 +193,14 @@ class _Group:
             hold.check()
             line = carry(batch)
         return line
+
+
+def _may_have_sweep(outcome: Outcome) -> bool:
+    try:
+        return logs_to_wandb(outcome.folder.read_run())
+    except (RunferryError, ValueError):
+        # What is wrong with its record is its own problem, and not its experiment's.
+        return True
 
 
 def _unsettled(outcomes: Iterable[Outcome]) -> dict[tuple[str, str | None], list[Outcome]]:
