@@ -32,6 +32,15 @@ def wandb_python() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def comet_python() -> Callable[[str], Path]:
+    """Give the Python of an environment with comet_ml and nothing else, of a version or the "newest".
+
+    The environments stay in `.venv/comet_ml-<version>`; the program `comet` is beside the Python.
+    """
+    return cache(lambda version: _python_with("comet_ml", version))
+
+
+@pytest.fixture(scope="session")
 def wheels() -> Path:
     """Give the folder of wheels from which tests build environments: they leave the machine for nothing."""
     if not (WHEELS / ".ready").exists():
@@ -71,7 +80,11 @@ def ask_sweeps(sweeps_cache: Path) -> Callable[[str, object], object]:
 def _python_with_wandb(version: str) -> Path:
     if version == installed_version("wandb"):
         return Path(sys.executable)
-    folder = ROOT / ".venv" / f"wandb-{version}"
+    return _python_with("wandb", version)
+
+
+def _python_with(package: str, version: str) -> Path:
+    folder = ROOT / ".venv" / f"{package}-{version}"
     python = folder / "bin" / "python"
     complete = folder / "complete"
     folder.parent.mkdir(exist_ok=True)
@@ -82,7 +95,7 @@ def _python_with_wandb(version: str) -> Path:
             # From the wheels that `make setup` downloaded; without it, from the package index.
             source = ["--no-index", f"--find-links={WHEELS}"] if (WHEELS / ".ready").exists() else []
             pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, *source, f"wandb=={version}"], check=True)
+            subprocess.run([*pip, *source, package if version == "newest" else f"{package}=={version}"], check=True)
             complete.touch()
     return python
 

@@ -28,7 +28,9 @@ def config_reference(schema: Path) -> str:
     tables: dict[str, list[str]] = {}
     for name, section in properties.items():
         # Keys that are no sections share one table.
-        title = f"`{name}`" if "properties" in section or name in _NAMED else "Where jobs run, and paths"
+        title = (
+            f"`{name}`" if "properties" in section or name in _NAMED else "Where jobs run, what they log to, and paths"
+        )
         tables.setdefault(title, []).extend(_rows(name, section, seen=[]))
     return (
         "\n\n".join([_HEAD, *(f"## {title}\n\n{_TABLE}\n" + "\n".join(rows) for title, rows in tables.items())]) + "\n"

@@ -14,9 +14,11 @@ from runferry import reasons
 from runferry.errors import SegmentError
 from runferry.files import as_text, write_json, write_new
 from runferry.processes import start_of
+from runferry.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from runferry.run_folder import RunFolder
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 #: sysexits.h has it for "try again later": the run is not finished, though its command ended with exit code 0.
@@ -125,23 +127,33 @@ class Attempt:
         used            once it has ended: `cpu_seconds` of the command and all that it started and waited for, and
                         `peak_memory`, bytes of the largest of these processes
         ==============  ==========================================================================================
+    list_segments
+        Lists all segments of the run: its tracker's (`runferry.tracker.Tracker.segments`).
     """
 
     folder: RunFolder
     number: int
     record: dict[str, Any]
+    list_segments: Callable[[RunFolder], list[Path]]
     _clock: float = field(default_factory=time.monotonic)
     _segments_before: frozenset[str] = frozenset()
     _written_here: bool = True
 
     @classmethod
-    def of_another_process(cls, folder: RunFolder, number: int) -> Attempt:
+    def of_another_process(
+        cls, folder: RunFolder, number: int, list_segments: Callable[[RunFolder], list[Path]]
+    ) -> Attempt:
         """Return an attempt whose record the launcher of another node writes: here nothing is written."""
-        before = frozenset(_segment_names(folder))
-        return cls(folder, number, {"attempt": number}, _segments_before=before, _written_here=False)
+        before = _names(list_segments(folder))
+        return cls(folder, number, {"attempt": number}, list_segments, _segments_before=before, _written_here=False)
 
     @classmethod
-    def begin(cls, folder: RunFolder, command: list[str]) -> Attempt:
+    def begin(
+        cls,
+        folder: RunFolder,
+        command: list[str],
+        list_segments: Callable[[RunFolder], list[Path]] = RunFolder.segments,
+    ) -> Attempt:
         """Take the next number and write the record.
 
         Raises
@@ -174,7 +186,7 @@ class Attempt:
         while not write_new(folder.attempts_folder / f"{number}.json", as_text(record)):
             number += 1
             record |= {"attempt": number, "outcome": "waiting"}
-        return cls(folder, number, record, _segments_before=frozenset(_segment_names(folder)))
+        return cls(folder, number, record, list_segments, _segments_before=_names(list_segments(folder)))
 
     def set_outcome(self, outcome: str) -> None:
         """Write one of `UNDER_WAY`."""
@@ -189,7 +201,8 @@ class Attempt:
 
     def segments(self) -> list[str]:
         """List the names of the segments that this attempt has begun, in order."""
-        return [name for name in _segment_names(self.folder) if name not in self._segments_before]
+        names = [segment.name for segment in self.list_segments(self.folder)]
+        return [name for name in names if name not in self._segments_before]
 
     def first_free_step(self) -> int:
         """Return the step at which the run goes on: after the last one on disk, of all segments that have ended.
@@ -277,8 +290,8 @@ def _used() -> dict[str, float]:
     return {"cpu_seconds": round(used.ru_utime + used.ru_stime, 2), "peak_memory": used.ru_maxrss * 1024}
 
 
-def _segment_names(folder: RunFolder) -> list[str]:
-    return [segment.name for segment in folder.segments()]
+def _names(segments: list[Path]) -> frozenset[str]:
+    return frozenset(segment.name for segment in segments)
 
 
 def _now() -> str:

@@ -28,17 +28,17 @@ class Scratch:
     temporary: bool
 
 
-def make_folders(folder: RunFolder) -> None:
+def make_folders(*folders: Path) -> None:
     """Make the folders that the command writes to, and write to each that is there already.
 
-    wandb falls back to /tmp, that is, onto the node, when it cannot write where it was told to.
+    wandb and Comet fall back to /tmp, that is, onto the node, when they cannot write where they were told to.
 
     Raises
     ------
     LaunchError
         When one cannot be written.
     """
-    for needed in (folder.wandb_folder, folder.data_folder, folder.checkpoints_folder):
+    for needed in folders:
         try:
             _make_or_try(needed)
         except OSError as error:

@@ -15,6 +15,7 @@ from runferry.receipt import holds
 from runferry.results_lock import results_lock
 from runferry.server import find_server, given_base_url
 from runferry.sync_jobs import Limits, Outcome, jobs_of
+from runferry.tracker import logs_to_wandb
 from runferry.under_way import is_under_way, last_attempt
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ def _clean_one(each: Cleaned, older_than: timedelta, results: Path, progress: Pr
     folder = each.folder
     try:
         run = folder.read_run()
+        if not logs_to_wandb(run):
+            each.kept = "runs that log to Comet are not cleaned: the content of their files cannot be compared"
+            return
         base_url = given_base_url(run["wandb"].get("base_url"))
         each.kept = _why_kept(folder, run, base_url, older_than)
         if each.kept:

@@ -25,7 +25,7 @@ FORMAT = 2
 # `-C` gives the container none of the launcher's variables but those that are given to it; these are what a training
 # asks for beside what the launcher sets itself.
 _PASSED = re.compile(
-    r"^(WANDB|RUNFERRY|SLURM|CUDA|NVIDIA|NCCL|ROCR|HIP|OMP|MKL|OPENBLAS|MASTER|PYTHON)(_|[A-Z])|^(RANK|WORLD_SIZE|LOCAL_RANK)$"
+    r"^(WANDB|COMET|RUNFERRY|SLURM|CUDA|NVIDIA|NCCL|ROCR|HIP|OMP|MKL|OPENBLAS|MASTER|PYTHON)(_|[A-Z])|^(RANK|WORLD_SIZE|LOCAL_RANK)$"
 )
 # They are about this machine's Python and its files.
 _NOT_PASSED = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "SLURM_TMPDIR", "WANDB_SERVICE"})

@@ -16,6 +16,7 @@ from runferry import reasons, slurm
 from runferry.attempt import UNDER_WAY
 from runferry.files import write_json
 from runferry.processes import is_alive
+from runferry.tracker import tracker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,7 +87,7 @@ def end_record(folder: RunFolder, record: dict[str, Any], reason: str) -> None:
         "end": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "message": f"ended without a word ({reason}); found by process {os.getpid()} on {socket.gethostname()}",
     }
-    begun = {name.name for name in folder.segments()}
+    begun = {segment.name for segment in tracker_of(folder.read_run()).segments(folder)}
     known = {name for other in folder.attempts() if other["attempt"] != record["attempt"] for name in other["segments"]}
     _write(folder, record | changes | {"segments": sorted(begun - known)})
 

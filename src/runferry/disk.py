@@ -99,7 +99,7 @@ def read_disk(folder: RunFolder) -> OnDisk:
     NotVerifiedError
         When there is none, the run is still training, or the segments are of several W&B runs.
     """
-    _refuse_running(folder)
+    refuse_running(folder)
     segments: list[Segment] = []
     left_out: dict[Path, str] = {}
     unreadable: list[str] = []
@@ -136,7 +136,14 @@ def _why_no_segment(folder: RunFolder) -> str:
     return f"the command never called wandb.init; see {folder.log_file}"
 
 
-def _refuse_running(folder: RunFolder) -> None:
+def refuse_running(folder: RunFolder) -> None:
+    """Refuse a run that an attempt goes on with.
+
+    Raises
+    ------
+    NotVerifiedError
+        With the attempt, its machine and its start.
+    """
     attempts = folder.attempts()
     if not attempts or not is_under_way(attempts[-1]):
         return

@@ -20,6 +20,7 @@ from runferry.needs import check_needs, macros_in
 from runferry.rounds import Rounds
 from runferry.run_folder import RunFolder
 from runferry.table import read_table
+from runferry.tracker import WANDB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -69,8 +70,8 @@ class Experiment:
     """In MiB."""
     time: int
     """In minutes."""
-    wandb: Mapping[str, Any]
-    """The config's `wandb` section."""
+    tracker_settings: Mapping[str, Any]
+    """What the tracker is told of every run: see `runferry.tracker.Tracker.settings`."""
     environment: str | None
     """The name of the environment, or None where commands run with the PATH as it is."""
     modules: tuple[str, ...] = ()
@@ -97,6 +98,8 @@ class Experiment:
     """Of a bayes sweep."""
     needs: tuple[str, ...] = ()
     """Names of the experiments whose results the runs use."""
+    tracker: str = WANDB
+    """What the runs log to, "wandb" or "comet"."""
 
     @property
     def metric(self) -> Mapping[str, Any] | None:
@@ -162,7 +165,8 @@ class Experiment:
             "environment": f"../../{ENVIRONMENTS}/{self.environment}.json" if self.environment else None,
             "modules": list(self.modules),
             "warning": {"signal": self.warning_signal, "seconds": self.warning_seconds},
-            "wandb": {**self.wandb, "group": self.name},
+            **({} if self.tracker == WANDB else {"tracker": self.tracker}),
+            self.tracker: {**self.tracker_settings, "group": self.name},
             **({"nodes": self.nodes} if self.nodes > 1 else {}),
             **({"gpus": self.gpus} if self.gpus else {}),
             **({"stage": [item.as_record() for item in self.stage]} if self.stage else {}),
@@ -249,7 +253,8 @@ def _experiment(
         gpu=resources["gpu"],
         memory=mebibytes(resources["memory"]) if resources["memory"] else None,
         time=time,
-        wandb=config["wandb"],
+        tracker=config.get("tracker", WANDB),
+        tracker_settings=config[config.get("tracker", WANDB)],
         nodes=resources["nodes"],
         side_by_side=packing.get("side_by_side", switched_off),
         one_after_another=packing.get("one_after_another", switched_off),

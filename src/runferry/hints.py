@@ -68,6 +68,12 @@ HINTS = (
         "set WANDB_API_KEY before Snakemake is started; wandb.mode: offline in config.yaml needs none here",
     ),
     Hint(
+        (r"Comet\.ml requires an API key",),
+        # Where Comet is asked for an online experiment: no variable makes `Experiment()` an offline one.
+        "comet_ml.Experiment() is online, for which a job has no key: call comet_ml.start() "
+        "instead, or comet_ml.OfflineExperiment()",
+    ),
+    Hint(
         (r"CUDA out of memory|CUDA error: out of memory|RESOURCE_EXHAUSTED: Out of memory",),
         "the GPU's memory was not enough: use a smaller batch, or ask for a GPU with more memory",
     ),

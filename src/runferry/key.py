@@ -1,4 +1,4 @@
-"""Keeps the W&B key from the jobs that Snakemake submits, and gives it to the `runferry sync` that Snakemake runs.
+"""Keeps the tracker's key from the jobs that Snakemake submits, and gives it to the `runferry sync` that it runs.
 
 `sbatch --export=ALL`, which the slurm plugin calls, hands a job every variable of the process that submits it. So the
 key is taken out of that process's variables, into a file in memory that is no child's to inherit; a child of the same
@@ -24,19 +24,24 @@ from runferry.processes import parent_of, start_of
 HOLDER_VARIABLE = "RUNFERRY_KEY_HOLDER"
 """Tells children where the key is: `<process id>-<start of the process>-<file descriptor>`."""
 KEY_VARIABLE = "WANDB_API_KEY"
+COMET_KEY_VARIABLE = "COMET_API_KEY"
+HOLDER_VARIABLES = {KEY_VARIABLE: HOLDER_VARIABLE, COMET_KEY_VARIABLE: "RUNFERRY_COMET_KEY_HOLDER"}
+"""For each key the variable that tells where it is."""
 
 
-def put_away(*, needed_in_jobs: bool = False) -> None:
+def put_away(variable: str = KEY_VARIABLE, *, needed_in_jobs: bool = False) -> None:
     """Take the key out of this process's variables, for its children by another way (see `held_key`).
 
     Call it before anything is submitted; the second call does nothing. Where it is not set nothing is done.
 
     Parameters
     ----------
+    variable
+        The key's: one of `HOLDER_VARIABLES`.
     needed_in_jobs
         True where jobs are online and do not find the key elsewhere: then it stays.
     """
-    key = os.environ.get(KEY_VARIABLE)
+    key = os.environ.get(variable)
     # Elsewhere there is neither /proc nor a Slurm to submit to.
     if not key or needed_in_jobs or not hasattr(os, "memfd_create"):
         return
@@ -46,14 +51,14 @@ def put_away(*, needed_in_jobs: bool = False) -> None:
     # Close-on-exec, as Python opens everything: only this process, and a fork of it, has it.
     file = os.memfd_create("runferry-key")
     os.write(file, key.encode())
-    os.environ[HOLDER_VARIABLE] = f"{os.getpid()}-{started}-{file}"
-    del os.environ[KEY_VARIABLE]
+    os.environ[HOLDER_VARIABLES[variable]] = f"{os.getpid()}-{started}-{file}"
+    del os.environ[variable]
 
 
-def held_key() -> str | None:
+def held_key(variable: str = KEY_VARIABLE) -> str | None:
     """Return the key that a process above this one has put away; None when there is none, or it is not to be had."""
     try:
-        holder, started, file = map(int, os.environ.get(HOLDER_VARIABLE, "").split("-"))
+        holder, started, file = map(int, os.environ.get(HOLDER_VARIABLES[variable], "").split("-"))
     except ValueError:
         return None
     if start_of(holder) != started or not _is_above(holder):

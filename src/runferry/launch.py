@@ -12,9 +12,11 @@ SIGKILL, SIGTERM, a crash of the process       all that had left it: what its ow
                                                nothing at a row per millisecond or slower; the exit record says failed
 SIGTERM etc. to every process of the job       all, when the command ends before a SIGKILL follows
 SIGKILL of the launcher                        all; the command is ended
-SIGKILL of everything, loss of the node        0.31: all but the last `FLUSH_SECONDS`; before: what fills blocks of
-                                               32 KiB, of a short run nothing
+SIGKILL of everything, loss of the node        0.31: all but the last two seconds (`wandb_tracker.FLUSH_SECONDS`);
+                                               before: what fills blocks of 32 KiB, of a short run nothing
 =============================================  =====================================================================
+
+Where a run logs to Comet, see `runferry.comet.in_job`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry import reasons, wandb_mode
+from runferry import reasons
 from runferry.attempt import ATTEMPT_VARIABLE, Attempt, Ending, finished_in_this_job, write_trained
 from runferry.attempt_files import Scratch, make_folders, note, open_log, scratch_folder, shown
 from runferry.collect import collect
@@ -37,38 +39,21 @@ from runferry.errors import AnotherAttemptError, LaunchError, RunferryError
 from runferry.fence import FenceWatch, take_turn
 from runferry.hints import find_hint
 from runferry.keeper import Keeper, TimeLimits
-from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
 from runferry.leftovers import remove_empty
 from runferry.modules import variables_after_loading
 from runferry.nodes import node_folder, registered
 from runferry.preparation import Prepared, prepare
 from runferry.processes import end_session
 from runferry.time_limit import JobClock, job_end, warning_of
-from runferry.wandb_core import find_core
+from runferry.tracker import tracker_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from runferry.early_stop import EarlyStop
     from runferry.run_folder import RunFolder
-
-#: Seconds between two writes of what wandb-core holds (wandb 0.31 and later; 15 by default). It matters when
-#: everything is killed at once, or the node is lost: then what was logged since the last write is lost. Shorter costs
-#: appends on the shared filesystem: a run that logs all the time makes one per interval.
-FLUSH_SECONDS = 2
+    from runferry.tracker import Tracker
 
 #: Seconds in which what the command leaves behind may end by itself.
 _LEFTOVER_SECONDS = 1.0
-
-#: Set for the command, or taken from it, whatever the user's shell says.
-_OWNED_VARIABLES = (
-    HOLDER_VARIABLE,
-    KEY_VARIABLE,
-    "PYTHONHOME",
-    "WANDB_ENTITY",
-    "WANDB_SERVICE",
-    "WANDB_TAGS",
-)
 
 
 def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits | None = None) -> int:
@@ -96,20 +81,21 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         unpacked, the working directory is missing.
     """
     run = folder.read_run()
-    make_folders(folder)
+    tracker = tracker_of(run)
+    make_folders(*tracker.folders(folder), folder.checkpoints_folder)
     if record := finished_in_this_job(folder):
         # Snakemake has removed the file before it started this.
         write_trained(folder, record)
         return 0
     follow = sys.stdout.isatty() if follow is None else follow
     with SignalWatch() as signals, open_log(folder) as log:
-        attempt = Attempt.begin(folder, run["command"])
+        attempt = Attempt.begin(folder, run["command"], tracker.segments)
         begin = os.fstat(log).st_size
         note(log, _header(run, attempt))
         try:
             take_turn(attempt, lambda line: note(log, line))
             with scratch_folder() as scratch:
-                launching = _Launching(folder, run, attempt, log, scratch, limits or _limits(run))
+                launching = _Launching(folder, run, tracker, attempt, log, scratch, limits or _limits(run, tracker))
                 ending, written = launching.run(signals, begin if follow else None)
         except StoppedBeforeStartError as stop:
             message = "stopped before the command was started"
@@ -119,7 +105,7 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
             attempt.end(Ending(None, message=str(error), reason=reason))
             note(log, str(error))
             raise
-        ending = _explain(ending, attempt, begin, written=written)
+        ending = _explain(ending, attempt, begin, tracker, written=written)
         attempt.end(ending)
         if ending.outcome == "finished":
             remove_empty(folder)
@@ -151,11 +137,13 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
         As `launch`.
     """
     run = folder.read_run()
+    tracker = tracker_of(run)
     with SignalWatch() as signals:
         try:
             with registered(folder, node), scratch_folder() as scratch:
-                attempt = Attempt.of_another_process(folder, int(os.environ[ATTEMPT_VARIABLE]))
-                launching = _Launching(folder, run, attempt, sys.stdout.fileno(), scratch, _limits(run), node)
+                attempt = Attempt.of_another_process(folder, int(os.environ[ATTEMPT_VARIABLE]), tracker.segments)
+                limits = _limits(run, tracker)
+                launching = _Launching(folder, run, tracker, attempt, sys.stdout.fileno(), scratch, limits, node)
                 ending, written = launching.run(signals, None)
         except StoppedBeforeStartError as stop:
             ending, written = Ending(None, stop.number, message="stopped before the command was started"), True
@@ -166,8 +154,8 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
     return 0 if ending.exit_code == 0 else ending.status
 
 
-def _limits(run: dict[str, Any]) -> TimeLimits:
-    seconds = wandb_mode.core_seconds(run["wandb"])
+def _limits(run: dict[str, Any], tracker: Tracker) -> TimeLimits:
+    seconds = tracker.finish_seconds(run)
     return TimeLimits() if seconds is None else TimeLimits(finish_seconds=seconds)
 
 
@@ -177,6 +165,7 @@ class _Launching:
 
     folder: RunFolder
     run_record: dict[str, Any]
+    tracker: Tracker
     attempt: Attempt
     log: int
     scratch: Scratch
@@ -199,7 +188,7 @@ class _Launching:
             prepared = self._prepare()
             command, environment = prepared.command, prepared.variables
             # In a container wandb starts its own wandb-core: the one out here is not of its version.
-            core = None if prepared.contained else find_core(command, environment.get("PATH", os.defpath))
+            core = None if prepared.contained else self.tracker.core(command, environment.get("PATH", os.defpath))
             self.attempt.runs_in(prepared.environment, core.version if core else None)
         # From here on there is a command to pass a signal on to, or will be in a moment.
         signals.preparing = False
@@ -262,14 +251,26 @@ class _Launching:
 
     def _prepare(self) -> Prepared:
         """Put the environment and the data onto the node."""
-        variables = _variables(self.folder, self.run_record, _with_modules(self.run_record))
-        if self.node:
-            # What the first node's wandb writes is the run; what another's does is kept beside it.
-            variables["WANDB_DIR"] = str(node_folder(self.folder, self.node).resolve())
-        variables[ATTEMPT_VARIABLE] = str(self.attempt.number)
         return prepare(
-            self.run_record, self.folder.path, variables, self.scratch.folder, lambda text: note(self.log, text)
+            self.run_record, self.folder.path, self._variables(), self.scratch.folder, lambda text: note(self.log, text)
         )
+
+    def _variables(self) -> dict[str, str]:
+        """Give the command what it inherits, what it must know of its run, and what the tracker wants of both."""
+        run, path = self.run_record, self.folder.path.absolute()
+        modules = [*run.get("modules", ()), *self.tracker.modules(run)]
+        inherited = variables_after_loading(list(dict.fromkeys(modules)), "modules")
+        inherited.pop("PYTHONHOME", None)
+        # What the first node's tracker writes is the run; what another's does is kept beside it.
+        place = node_folder(self.folder, self.node).resolve() if self.node else path
+        return {
+            **self.tracker.job_variables(self.folder, run, self.attempt.number, place, inherited),
+            "PYTHONUNBUFFERED": "1",  # so that what was printed before a kill is in the log
+            "RUNFERRY_CHECKPOINTS": str(path / self.folder.checkpoints_folder.name),
+            "RUNFERRY_RUN": run["id"],
+            "RUNFERRY_RUN_FOLDER": str(path),
+            ATTEMPT_VARIABLE: str(self.attempt.number),
+        }
 
     def _collect(self, data: Path, ending: Ending) -> Ending:
         """Bring back what the command left on the node, whatever its ending; then remove the run's own folder there."""
@@ -303,40 +304,6 @@ def _reason(ending: Ending, watches: Watches) -> str | None:
     return reasons.STOPPED if asked or ending.signal in {signal.SIGTERM, signal.SIGINT} else None
 
 
-def _with_modules(run: dict[str, Any]) -> dict[str, str]:
-    """Return the launcher's own variables after loading the run's modules and those that its W&B mode needs."""
-    modules = [*run.get("modules", ()), *run["wandb"].get("modules", ())]
-    return variables_after_loading(list(dict.fromkeys(modules)), "modules")
-
-
-def _variables(folder: RunFolder, run: dict[str, Any], inherited: Mapping[str, str]) -> dict[str, str]:
-    """Give the command what it inherits, without the key where it needs none, and what wandb must know."""
-    path = folder.path.absolute()
-    wandb = run["wandb"]
-    given = {
-        "PYTHONUNBUFFERED": "1",  # so that what was printed before a kill is in the log
-        "RUNFERRY_CHECKPOINTS": str(path / folder.checkpoints_folder.name),
-        "RUNFERRY_RUN": run["id"],
-        "RUNFERRY_RUN_FOLDER": str(path),
-        "WANDB_BASE_URL": wandb.get("base_url"),
-        "WANDB_DATA_DIR": str(path / folder.data_folder.name),
-        "WANDB_DIR": str(path),
-        "WANDB_ENTITY": wandb.get("entity"),
-        "WANDB_NAME": run["name"],
-        "WANDB_PROJECT": wandb["project"],
-        "WANDB_RESUME": "allow",
-        "WANDB_RUN_GROUP": wandb["group"],
-        "WANDB_RUN_ID": run["id"],
-        "WANDB_TAGS": ",".join(wandb.get("tags") or []),
-        "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": str(FLUSH_SECONDS),
-    }
-    kept = {name: value for name, value in inherited.items() if name not in _OWNED_VARIABLES}
-    if wandb_mode.is_online(wandb) and (key := inherited.get(KEY_VARIABLE)):
-        # Without it wandb looks into ~/.netrc.
-        kept[KEY_VARIABLE] = key
-    return kept | {name: value for name, value in given.items() if value} | wandb_mode.variables(wandb)
-
-
 def _not_started(command: list[str], search_path: str, error: OSError | ValueError) -> Ending:
     """As a shell has it: 127 for a program that is not there, 126 for one that cannot be run."""
     program = command[0]
@@ -350,12 +317,12 @@ def _not_started(command: list[str], search_path: str, error: OSError | ValueErr
     return Ending(126, message=f"{program}: cannot be run: {reason}")
 
 
-def _explain(ending: Ending, attempt: Attempt, begin: int, *, written: bool) -> Ending:
+def _explain(ending: Ending, attempt: Attempt, begin: int, tracker: Tracker, *, written: bool) -> Ending:
     message = ending.message
     if message is None and ending.outcome != "finished":
         message = find_hint(attempt.folder.log_file, begin, ending, attempt.record["wandb"])
     elif message is None and not attempt.segments():
-        message = "the command never called wandb.init, so there is nothing to sync"
+        message = f"the command never called {tracker.first_call}, so there is nothing to sync"
     if not written:
         missing = "wandb-core has not written everything, so that rows may be missing"
         message = f"{message}; {missing}" if message else missing

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runferry import __version__
 from runferry.files import read_json, write_json
 from runferry.promised_files import promised_files
-from runferry.receipt_stamp import STAMP_KEYS, is_for, logs_on_disk, stamp, unchanged
+from runferry.receipt_stamp import STAMP_KEYS, files_of, is_for, logs_on_disk, stamp, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ def fingerprints(disk: OnDisk) -> list[dict[str, Any]]:
             **_stamp(segment.file),
             # What was read: where it has grown since, the stamp must not hold.
             "size_bytes": segment.size_bytes,
-            "sha256": _sha256(segment.file),
+            "sha256": sha256(segment.file),
             "history_lines": segment.history_count,
             "exit_code": segment.exit_code,
             "wandb": segment.wandb_version,
@@ -98,7 +98,7 @@ def fingerprints(disk: OnDisk) -> list[dict[str, Any]]:
     ]
     logs = {path: logs_on_disk(str(path.parent.parent)).get(path.name, "") for path in disk.left_out}
     rest = [
-        {"name": path.name, **_stamp(logs[path]), "sha256": _sha256(Path(logs[path])), "unreadable": why}
+        {"name": path.name, **_stamp(logs[path]), "sha256": sha256(Path(logs[path])), "unreadable": why}
         for path, why in disk.left_out.items()
     ]
     return sorted([*read, *rest], key=lambda segment: str(segment["name"]).removeprefix("offline-"))
@@ -123,11 +123,11 @@ def holds(folder: RunFolder, base_url: str | None, *, interim: bool = False) -> 
             return True
         # Copied or touched perhaps. Sizes first: hashing what has grown is work for nothing.
         known = {item["name"]: item for item in receipt["segments"] if not item.get("cleaned")}
-        logs = logs_on_disk(str(folder.path))
+        logs = files_of(receipt, str(folder.path))
         return (
             known.keys() == logs.keys()
             and all(_stamp(logs[name]).get("size_bytes") == item["size_bytes"] for name, item in known.items())
-            and all(_sha256(Path(logs[name])) == item["sha256"] for name, item in known.items())
+            and all(sha256(Path(logs[name])) == item["sha256"] for name, item in known.items())
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
@@ -137,7 +137,8 @@ def _stamp(file: Path | str) -> dict[str, Any]:
     return stamp(file) if file else dict.fromkeys(STAMP_KEYS)
 
 
-def _sha256(file: Path) -> str | None:
+def sha256(file: Path) -> str | None:
+    """Hash a file's content; None where there is none."""
     if not file.is_file():
         return None
     with file.open("rb") as stream:

@@ -45,16 +45,42 @@ def logs_on_disk(run_folder: str) -> dict[str, str]:
     return found
 
 
+def archives_on_disk(run_folder: str) -> dict[str, str]:
+    """Return the files that hold what a run logged to Comet, by their names below `comet/`.
+
+    An archive, or the messages of an experiment that was not ended (see `runferry.comet.in_job`).
+    """
+    comet = os.path.join(run_folder, "comet")  # noqa: PTH118 - see above
+    found: dict[str, str] = {}
+    try:
+        attempts = [entry for entry in os.scandir(comet) if entry.name.startswith("attempt-")]
+    except FileNotFoundError:
+        return {}
+    for attempt in attempts:
+        for entry in os.scandir(attempt.path):
+            messages = f"{entry.path}/messages.json"
+            if entry.name.endswith(".zip"):
+                found[f"{attempt.name}/{entry.name}"] = entry.path
+            elif entry.name.startswith("data-") and os.path.exists(messages):  # noqa: PTH110 - see above
+                found[f"{attempt.name}/{entry.name}"] = messages
+    return found
+
+
+def files_of(receipt: Any, run_folder: str) -> dict[str, str]:
+    """Return the files on disk of the kind that a receipt speaks of, by the names that it has for them."""
+    return archives_on_disk(run_folder) if receipt.get("tracker") == "comet" else logs_on_disk(run_folder)
+
+
 def unchanged(receipt: Any, run_folder: str) -> bool:
     """Tell whether every segment on disk is in the receipt with the stamp it has now, and no other is in it."""
     try:
         # What `runferry clean` has deleted was verified before, and is not expected on disk.
         known = {segment["name"]: segment for segment in receipt["segments"] if not segment.get("cleaned")}
-        logs = logs_on_disk(run_folder)
+        logs = files_of(receipt, run_folder)
         return known.keys() == logs.keys() and all(
             _same(known[name], stamp(file) if file else None) for name, file in logs.items()
         )
-    except (KeyError, TypeError, OSError):
+    except (AttributeError, KeyError, TypeError, OSError):
         return False
 
 

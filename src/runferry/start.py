@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_ADDRESS_VARIABLES = {"wandb": "WANDB_BASE_URL", "comet": "COMET_URL_OVERRIDE"}
+
 
 def main() -> int:
     """Run one command and return its exit code (see `runferry.cli.main`)."""
@@ -46,8 +48,11 @@ def _is_settled(arguments: list[str]) -> bool:
         final, interim = f"{folder}/receipt.json", f"{folder}/interim-receipt.json"
         # Snakemake removes the receipt before it runs the rule; so who synced this run too left an interim one.
         receipt = _read(final if os.path.exists(final) else interim)  # noqa: PTH110 - see receipt_stamp
-        base_url = run["wandb"].get("base_url") or os.environ.get("WANDB_BASE_URL") or ""
-        if not os.path.exists(f"{folder}/trained.json") or not is_for(receipt, base_url.rstrip("/") or None):  # noqa: PTH110 - see receipt_stamp
+        tracker = run.get("tracker", "wandb")
+        base_url = run[tracker].get("base_url") or os.environ.get(_ADDRESS_VARIABLES[tracker]) or ""
+        # Comet's variable has the path of its API in it.
+        base_url = base_url.rstrip("/").removesuffix("/clientlib")
+        if not os.path.exists(f"{folder}/trained.json") or not is_for(receipt, base_url or None):  # noqa: PTH110 - see receipt_stamp
             return False
         if not unchanged(receipt, folder):
             return False

@@ -6,19 +6,20 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.cluster import find_cluster
 from runferry.errors import RunferryError, SegmentError
 from runferry.files import read_json
 from runferry.receipt import holds
+from runferry.receipt_stamp import archives_on_disk
 from runferry.segment import find_log, read_segment
-from runferry.server import given_base_url
+from runferry.tracker import logs_to_wandb, tracker_of
 from runferry.under_way import is_under_way, last_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from runferry.run_folder import RunFolder
 
@@ -131,7 +132,7 @@ def purge_days(file: Path) -> int | None:
 def _add(found: Status, folder: RunFolder, *, read: bool) -> None:
     run = folder.read_run()
     attempt = last_attempt(folder)
-    if holds(folder, given_base_url(run["wandb"].get("base_url"))):
+    if holds(folder, tracker_of(run).given_base_url(run)):
         receipt = read_json(folder.receipt_file)
         found.states["verified"] += 1
         found.cleaned += sum(1 for segment in receipt["segments"] if segment.get("cleaned"))
@@ -141,6 +142,11 @@ def _add(found: Status, folder: RunFolder, *, read: bool) -> None:
         found.states["running"] += 1
         return
     found.states[_state(folder, run, attempt)] += 1
+    if not logs_to_wandb(run):
+        # How much is not there yet; what can be read of it, the sync says.
+        for file in archives_on_disk(str(folder.path)).values():
+            _add_unsynced(found, Path(file))
+        return
     for path in folder.segments():
         _add_segment(found, path, read=read)
 
@@ -154,14 +160,17 @@ def _state(folder: RunFolder, run: dict[str, Any], attempt: dict[str, Any] | Non
     return "lost" if attempt["outcome"] in {"waiting", "taking over", "running"} else str(attempt["outcome"])
 
 
+def _add_unsynced(found: Status, file: Path) -> None:
+    written = file.stat()
+    days = (time.time() - written.st_mtime) / DAY
+    found.unsynced_bytes += written.st_size
+    if found.oldest is None or days > found.oldest_days:
+        found.oldest, found.oldest_days = file, days
+
+
 def _add_segment(found: Status, path: Path, *, read: bool) -> None:
     try:
-        file = find_log(path)
-        written = file.stat()
-        days = (time.time() - written.st_mtime) / DAY
-        found.unsynced_bytes += written.st_size
-        if found.oldest is None or days > found.oldest_days:
-            found.oldest, found.oldest_days = file, days
+        _add_unsynced(found, find_log(path))
         if not read:
             return
         segment = read_segment(path)

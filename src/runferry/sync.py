@@ -14,14 +14,13 @@ from typing import IO, TYPE_CHECKING
 from runferry.batching import batches
 from runferry.continuation import settle_lost
 from runferry.errors import RunferryError, ServerError
-from runferry.ferry import Ferry
 from runferry.progress import Progress
 from runferry.receipt import holds, promote
 from runferry.results_lock import results_lock
 from runferry.run_folder import RunFolder
-from runferry.server import find_server, given_base_url
-from runferry.sync_jobs import Limits, Outcome, jobs_of
+from runferry.sync_jobs import Limits, Outcome
 from runferry.sync_queue import Queue
+from runferry.tracker import logs_to_wandb, tracker_named, tracker_of
 from runferry.trouble import Trouble
 from runferry.wandb_sync import end_orphans
 
@@ -159,13 +158,13 @@ class _Group:
             time.sleep(ORPHAN_SECONDS)
         # A run whose job was killed with everything in it still says that it trains; Slurm knows better.
         settle_lost(outcome.folder for outcome in outcomes if not outcome.folder.trained_file.exists())
-        for base_url, members in _unsettled(outcomes).items():
+        for (tracker, base_url), members in _unsettled(outcomes).items():
             trouble = Trouble(self.results)
             if self.with_trained and (line := trouble.recent(base_url)):
                 # Another rule has just found out; a thousand rules need not.
                 raise ServerError(line)
             try:
-                line = self._carry_to(base_url, members, hold)
+                line = self._carry_to(tracker, base_url, members, hold)
             except ServerError as error:
                 trouble.remember(base_url, str(error))
                 raise
@@ -175,15 +174,15 @@ class _Group:
                 trouble.forget()
         if self.limits.sweeps:
             # Only here: few want it.
+            from runferry.server import find_server
             from runferry.sweep_on_server import attach_runs
 
-            experiments = sorted({outcome.folder.path.parent for outcome in outcomes})
+            experiments = sorted({outcome.folder.path.parent for outcome in outcomes if _may_have_sweep(outcome)})
             attach_runs(experiments, lambda url: find_server(url, deadline=self.limits.deadline), self.progress.say)
 
-    def _carry_to(self, base_url: str | None, outcomes: Sequence[Outcome], hold: Hold) -> str | None:
+    def _carry_to(self, tracker: str, base_url: str | None, outcomes: Sequence[Outcome], hold: Hold) -> str | None:
         """Carry runs to one server; returns what was wrong with it after something was sent, if anything was."""
-        server = find_server(base_url, deadline=self.limits.deadline, say=self.progress.say)
-        ferry = Ferry(server, self.limits, self.results, self.log, self.progress)
+        carry = tracker_named(tracker).carrier(base_url, self.limits, self.results, self.log, self.progress)
         line: str | None = None
         for batch in batches(outcomes, RUNS_PER_BATCH):
             if line:
@@ -192,16 +191,26 @@ class _Group:
                     outcome.problem = line
                 continue
             hold.check()
-            line = ferry.carry(jobs_of(batch))
+            line = carry(batch)
         return line
 
 
-def _unsettled(outcomes: Iterable[Outcome]) -> dict[str | None, list[Outcome]]:
-    """Sort runs by their server; leave out those whose receipt speaks of what is on disk."""
-    by_server: dict[str | None, list[Outcome]] = defaultdict(list)
+def _may_have_sweep(outcome: Outcome) -> bool:
+    try:
+        return logs_to_wandb(outcome.folder.read_run())
+    except (RunferryError, ValueError):
+        # What is wrong with its record is its own problem, and not its experiment's.
+        return True
+
+
+def _unsettled(outcomes: Iterable[Outcome]) -> dict[tuple[str, str | None], list[Outcome]]:
+    """Sort runs by their tracker and server; leave out those whose receipt speaks of what is on disk."""
+    by_server: dict[tuple[str, str | None], list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         try:
-            base_url = given_base_url(outcome.folder.read_run()["wandb"].get("base_url"))
+            run = outcome.folder.read_run()
+            tracker = tracker_of(run)
+            base_url = tracker.given_base_url(run)
         except RunferryError as error:
             outcome.problem = str(error)
         except (ValueError, KeyError, TypeError) as error:
@@ -210,5 +219,5 @@ def _unsettled(outcomes: Iterable[Outcome]) -> dict[str | None, list[Outcome]]:
             if outcome.asked:
                 promote(outcome.folder, base_url)
             if not holds(outcome.folder, base_url, interim=not outcome.asked):
-                by_server[base_url].append(outcome)
+                by_server[tracker.name, base_url].append(outcome)
     return by_server

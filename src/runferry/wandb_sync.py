@@ -34,7 +34,7 @@ _KEPT = ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_HTTP_TIMEOUT", "WANDB_APP
 
 
 _MARK = "RUNFERRY_SYNC_OF"
-"""In the environment of a `wandb sync` and of its wandb-core: the results folder that it is for."""
+"""In the environment of a `wandb sync` and its wandb-core, or a `comet upload`: the results folder that it is for."""
 _LOOK_SECONDS = 0.2
 # wandb-core spends a ninth of its CPU on collecting garbage. With this it needs 8.3 CPU s where it needs 9.3, and 0.1
 # GB more (20 runs of 10,000 rows, three times each in turn; with the verification around it 0.2 GB more). From half a
@@ -80,7 +80,7 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> None:
     environment |= {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.key}
     if call.resume:
         environment["WANDB_RESUME"] = "allow"
-    environment[_MARK] = str(call.results.resolve())
+    environment |= sync_mark(call.results)
     for segment in segments:
         unmark(segment)
     with tempfile.TemporaryDirectory(prefix="runferry-sync-") as folder:
@@ -116,8 +116,15 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> None:
                 call.log.flush()
 
 
+def sync_mark(results: Path) -> dict[str, str]:
+    """Return the variable by which `end_orphans` knows what sends runs of a results folder."""
+    return {_MARK: str(results.resolve())}
+
+
 def end_orphans(results: Path) -> bool:
-    """End what is left of a `wandb sync` whose runferry was killed: it would go on sending beside the next one.
+    """End what is left of a `wandb sync`, or `comet upload`, whose runferry was killed.
+
+    It would go on sending beside the next one.
 
     Only who holds the lock of the results folder may call it, before the server is asked what it has. It finds
     processes of this machine and user only.

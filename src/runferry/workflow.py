@@ -21,17 +21,15 @@ from runferry.controller import note_start, remove_stale_lock
 from runferry.environment_plan import PlannedEnvironment, plan_environments
 from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
-from runferry.key import put_away
 from runferry.pack_plan import PackPlan, plan_packs
 from runferry.plan import record
 from runferry.plan.model import make_plan
 from runferry.plan.text import lines
 from runferry.request import Request, make_request
-from runferry.server import job_finds_key
 from runferry.slurm import NO_PARTITION
 from runferry.sync_options import set_options
+from runferry.tracker import tracker_of
 from runferry.training_job import training_job
-from runferry.wandb_mode import is_online
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,7 +82,7 @@ class Workflow:
         file = record.wanted()
         if file is None and quiet:
             return
-        made = make_plan(packs, self.environments, self.config["wandb"], self.refusals)
+        made = make_plan(packs, self.environments, self.config, self.refusals)
         if file is None:
             print("\n".join(lines(made)), file=sys.stderr, flush=True)  # noqa: T201
             return
@@ -193,15 +191,17 @@ def load(
             _say_retired(cluster)
         _name_no_partition(asked=controller and cluster.slurm)
         refusals = _Refusals()
-        refusals.check(lambda: admission.check_mode(checked["wandb"], cluster))
+        tracker = tracker_of(checked)
+        refusals.check(lambda: tracker.check(checked, cluster))
         set_options(results, _sync_options(checked["sync"]))
         made = experiments_of(checked)
         if controller and cluster.slurm:
             # Before anything is submitted: a job gets a copy of this process's variables.
-            online = is_online(checked["wandb"])
-            put_away(needed_in_jobs=online and not job_finds_key(checked["wandb"]["base_url"]))
+            tracker.put_keys_away(checked)
         requests: dict[str, Request] = {}
+        all_made = made
         for name, experiment in made.items():
+            refusals.check(lambda one=experiment: tracker.check_experiment(one, all_made))
             refusals.check(lambda name=name, one=experiment: requests.update({name: make_request(one, cluster)}))
         made = {name: experiment for name, experiment in made.items() if name in requests}
         refusals.check(lambda: admission.check_rounds(made, requests))
@@ -250,7 +250,8 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
         As `find_cluster` and `experiments` do.
     """
     cluster = find_cluster(configuration.cluster_name(config))
-    return experiments({**config, "wandb": admission.wandb_of_runs(config["wandb"], cluster)})
+    tracker = tracker_of(config)
+    return experiments({**config, tracker.name: tracker.settings(config, cluster)})
 
 
 def _guard(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:

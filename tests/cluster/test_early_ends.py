@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 LOST_AT_MOST = 8
-"""Rows, at two a second: wandb's buffer (runferry.launch.FLUSH_SECONDS) and the moment in which it is written."""
+"""Rows, at two a second: wandb's buffer (wandb_tracker.FLUSH_SECONDS) and the moment in which it is written."""
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from slurm_cluster import Cluster
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 LOST_AT_MOST = 8
-"""Rows, at two a second: wandb's buffer (runferry.launch.FLUSH_SECONDS) and the moment in which it is written."""
+"""Rows, at two a second: wandb's buffer (wandb_tracker.FLUSH_SECONDS) and the moment in which it is written."""
 WHOLE_NODE = {"cores": 48}
 
 

@@ -51,6 +51,10 @@ NOT_AS_WRITTEN = {
     "git clone <repository> runferry": NotAsWritten("a copy of this checkout is there in its place"),
     "git clone <repository> runferry && cd runferry": NotAsWritten("the block starts in a copy of this checkout"),
     "pip install --editable '.[slurm]'": NotAsWritten("it asks the package index; `make setup` does just this"),
+    "pip install --editable '.[slurm,comet]'": NotAsWritten(
+        "it asks the package index; the tests have comet_ml in environments of their own"
+    ),
+    "comet login": NotAsWritten("it asks for a key on the terminal; the tests' key is in COMET_API_KEY"),
     "wandb login": NotAsWritten("it asks for a key on the terminal; the tests' key is in WANDB_API_KEY"),
     "tmux new -s runferry": NotAsWritten("it takes the terminal"),
     "snakemake --profile profiles/narval --config account=def-<pi>": _TRAINS,

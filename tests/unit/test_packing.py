@@ -19,7 +19,7 @@ RUNS = {f"{number:012d}": Run(f"{number:012d}", "", {}, ("true",)) for number in
 
 def _experiment(**more) -> Experiment:
     given = {"cores": None, "gpus": 0, "gpu": None, "memory": None, "time": 60} | more
-    return Experiment(name="e", workdir=Path(), runs=RUNS, wandb={}, environment=None, **given)
+    return Experiment(name="e", workdir=Path(), runs=RUNS, tracker_settings={}, environment=None, **given)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from runferry.request import make_request
 
 def _request(cluster: str, gpus: int = 0, **more):
     given = {"cores": None, "gpu": None, "memory": None, "time": 60} | more
-    experiment = Experiment(name="e", workdir=Path(), runs={}, gpus=gpus, wandb={}, environment=None, **given)
+    experiment = Experiment(
+        name="e", workdir=Path(), runs={}, gpus=gpus, tracker_settings={}, environment=None, **given
+    )
     return make_request(experiment, find_cluster(cluster))
 
 

@@ -19,13 +19,12 @@ from runferry.plan.runs import (
     places_of,
     states_of,
 )
-from runferry.wandb_mode import is_online
+from runferry.tracker import tracker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from runferry.cluster import Cluster
     from runferry.experiment import Experiment, Rounds
     from runferry.pack_plan import PackPlan
     from runferry.request import Request
@@ -135,6 +134,8 @@ class Plan:
         Jobs that a user may have at a time.
     refusals : sequence of str
         What will be refused, and how to mend it.
+    tracker, tracker_title : str
+        What the runs log to: its name, "wandb" or "comet", and what a person calls it.
     """
 
     cluster: str
@@ -148,6 +149,8 @@ class Plan:
     measured: bool
     job_cap: int | None
     refusals: Sequence[str] = field(default_factory=tuple)
+    tracker: str = "wandb"
+    tracker_title: str = "W&B"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for a machine."""
@@ -163,7 +166,8 @@ class Plan:
                 **totals(jobs),
             },
             "environments": dict(self.environments),
-            "wandb": {"mode": self.mode, "reason": self.reason},
+            "tracker": {"name": self.tracker, "title": self.tracker_title},
+            self.tracker: {"mode": self.mode, "reason": self.reason},
             "shared_filesystem": {
                 "files": self.files,
                 "bytes": self.bytes,
@@ -199,7 +203,7 @@ def totals(jobs: Iterable[PlannedJob]) -> dict[str, Any]:
 
 
 def make_plan(
-    packs: PackPlan, environments: Iterable[str], wandb: Mapping[str, Any], refusals: Sequence[str] = ()
+    packs: PackPlan, environments: Iterable[str], config: Mapping[str, Any], refusals: Sequence[str] = ()
 ) -> Plan:
     """Make the plan.
 
@@ -209,8 +213,8 @@ def make_plan(
         What is to run where, which runs share jobs, what each asks for, and the folder of results.
     environments
         Names of those that are needed.
-    wandb
-        The config's section: `mode`, `eligible`.
+    config
+        Checked: which tracker, and what its section says.
     refusals
         What was refused so far.
     """
@@ -225,7 +229,8 @@ def make_plan(
     measured = files_and_bytes(done)
     files, size = measured or (FILES_OF_RUN, BYTES_OF_RUN)
     new = sum(len(experiment.runs) - experiment.states[DONE] - experiment.states[UNSYNCED] for experiment in planned)
-    mode, reason = _mode(wandb, cluster)
+    tracker = tracker_of(config)
+    mode, reason = tracker.mode(config, cluster)
     return Plan(
         cluster.name,
         cluster.title,
@@ -238,17 +243,9 @@ def make_plan(
         measured is not None,
         cluster.jobs.cap if cluster.jobs else None,
         refusals,
+        tracker.name,
+        tracker.title,
     )
-
-
-def _mode(wandb: Mapping[str, Any], cluster: Cluster) -> tuple[str, str]:
-    facts = cluster.wandb
-    if is_online(wandb):
-        metrics = "; metrics only, the sync brings the files" if facts.availability == "limited" else ""
-        return "online", f"{facts.reason}{metrics}"
-    if facts.availability == "yes":
-        return "offline", f"as the config says; online is possible: {facts.reason}"
-    return "offline", facts.reason
 
 
 def _experiment(experiment: Experiment, packs: PackPlan) -> ExperimentPlan:

@@ -52,7 +52,7 @@ def _notes(plan: Plan, jobs: Sequence[PlannedJob]) -> list[str]:
     missing = [name for name, there in plan.environments.items() if not there]
     if missing:
         found.append(f"environments to build: {', '.join(missing)}")
-    found.append(f"W&B {plan.mode}: {plan.reason}")
+    found.append(f"{plan.tracker_title} {plan.mode}: {plan.reason}")
     return found
 
 

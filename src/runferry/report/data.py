@@ -193,6 +193,9 @@ def _read_run(folder: RunFolder, built: datetime, most: int) -> RunReport:
     wandb = record.get("wandb")
     if is_mapping(wandb):
         run.project, run.entity = str(wandb.get("project") or ""), str(wandb.get("entity") or "")
+    elif is_mapping(comet := record.get("comet")):
+        run.project, run.entity = str(comet.get("project") or ""), str(comet.get("workspace") or "")
+        run.notes.append("logs to Comet, whose archives are not read here: no curves and no final values")
     segments = _read_segments(folder, run, most)
     run.name = run.name or run.id
     _read_attempts(folder, run, built, segments)

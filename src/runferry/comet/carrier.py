@@ -1,0 +1,270 @@
+"""Carries runs to a Comet server: finds out what it lacks, uploads that, compares, and writes receipts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from runferry import __version__
+from runferry.batching import batches
+from runferry.comet.segments import Archive, Contents, read_archives
+from runferry.comet.upload import Call, Selection, find_comet, upload, write_archive
+from runferry.comet.verification import differences, missing_points, not_compared
+from runferry.disk import refuse_running
+from runferry.errors import NotVerifiedError, RunferryError, ServerError
+from runferry.files import write_atomically, write_json
+from runferry.receipt import sha256
+from runferry.receipt_stamp import archives_on_disk, stamp
+from runferry.results_lock import FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from runferry.comet.server import CometServer, ExperimentOnServer
+    from runferry.progress import Progress
+    from runferry.sync_jobs import Limits, Outcome
+
+RUNS_PER_UPLOAD = 25
+"""In one `comet upload`: its start (0.4 s of CPU) is little beside them, and one deadline is for all."""
+BYTES_PER_SECOND = 1e6
+"""What a slow network carries at least: for each megabyte an upload gets a second more."""
+SENT_SUFFIX = ".sent"
+"""Of the file beside an archive that says that it was sent, or begun to be."""
+_SCRATCH_PREFIX = "comet-"
+_PAUSES = (0.2, 0.5, 1.0, 2.0)
+
+
+@dataclass
+class _Experiment:
+    """One experiment of a run: what is on disk of it, and what is there."""
+
+    key: str
+    archives: list[Archive] = field(default_factory=list[Archive])
+    disk: Contents = field(default_factory=Contents)
+    there: ExperimentOnServer | None = None
+    differences: list[str] = field(default_factory=list[str])
+
+    def compare(self, server: CometServer) -> None:
+        self.there = server.experiment(self.key, self.disk.metrics)
+        self.differences = differences(self.disk, self.there)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the server has values that the disk does not have: whatever is sent, they stay."""
+        return self.there is not None and any(
+            Counter(points) - self.disk.metrics[name] for name, points in self.there.metrics.items()
+        )
+
+
+@dataclass
+class _Job:
+    """One run on its way."""
+
+    outcome: Outcome
+    run: dict[str, Any]
+    experiments: list[_Experiment]
+    unreadable: dict[str, str]
+
+    @property
+    def differences(self) -> list[str]:
+        return [line for each in self.experiments for line in each.differences]
+
+    @property
+    def bytes(self) -> int:
+        return sum(archive.file.stat().st_size for each in self.experiments for archive in each.archives)
+
+
+@dataclass
+class Carrier:
+    """Carries runs to one server; `results` is the folder whose lock is held.
+
+    Called with runs, it does what `runferry.tracker.Tracker.carrier` says.
+    """
+
+    server: CometServer
+    limits: Limits
+    results: Path
+    log: IO[str] | None
+    progress: Progress
+    _said: list[str] = field(default_factory=list[str])
+
+    def __call__(self, outcomes: Sequence[Outcome]) -> str | None:
+        """Sync and verify; see `Tracker.carrier`."""
+        jobs = list(self._jobs(outcomes))
+        for job in jobs:
+            for experiment in job.experiments:
+                experiment.compare(self.server)
+        lacking = [job for job in jobs if job.differences]
+        if lacking:
+            find_comet()
+        trouble: str | None = None
+        for some in batches(lacking, RUNS_PER_UPLOAD):
+            # What the first of them found out, the others need not.
+            trouble = trouble or self._carry(some)
+            for job in some:
+                job.outcome.problem = trouble or (self._problem(job) if job.differences else None)
+        for job in jobs:
+            if not job.outcome.problem:
+                self._conclude(job)
+        return trouble
+
+    def _carry(self, jobs: Sequence[_Job]) -> str | None:
+        """Send what the server lacks of runs, and compare; returns what was wrong with the server, if anything was."""
+        self._said.clear()
+        try:
+            self._send(jobs)
+            self._wait(jobs)
+        except ServerError as error:
+            return str(error)
+        return None
+
+    def _jobs(self, outcomes: Iterable[Outcome]) -> Iterable[_Job]:
+        for outcome in outcomes:
+            try:
+                run = outcome.folder.read_run()
+                refuse_running(outcome.folder)
+                archives, unreadable = read_archives(outcome.folder, run)
+                if not archives:
+                    raise NotVerifiedError(_why_nothing(outcome, unreadable))
+                experiments: dict[str, _Experiment] = {}
+                for archive in archives:
+                    experiment = experiments.setdefault(archive.key, _Experiment(archive.key))
+                    experiment.archives.append(archive)
+                    experiment.disk.add(archive)
+                if outcome.asked:
+                    outcome.folder.receipt_file.unlink(missing_ok=True)
+            except (RunferryError, OSError, ValueError, KeyError, TypeError) as error:
+                outcome.problem = str(error)
+                continue
+            yield _Job(outcome, run, list(experiments.values()), unreadable)
+
+    def _send(self, jobs: Sequence[_Job]) -> None:
+        folder = self.results / FOLDER
+        for left in folder.glob(f"{_SCRATCH_PREFIX}*"):
+            # Of a process that was killed: this one holds the lock.
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=folder) as name:
+            scratch = Path(name)
+            archives = [
+                each for number, job in enumerate(jobs) for each in self._archives_to_send(job, scratch / str(number))
+            ]
+            if not archives:
+                return
+            deadline = self.limits.deadline + sum(job.bytes for job in jobs) / BYTES_PER_SECOND
+            call = Call(self.results, scratch, deadline, self.log, self._said.append)
+            upload(archives, self.server, call)
+
+    def _archives_to_send(self, job: _Job, scratch: Path) -> Iterable[tuple[Path, dict[str, Any]]]:
+        scratch.mkdir()
+        for experiment in job.experiments:
+            if not experiment.differences or experiment.has_more:
+                continue
+            missing = missing_points(experiment.disk, experiment.there)
+            held = set(experiment.there.assets) if experiment.there else set[str]()
+            for archive in experiment.archives:
+                sent = archive.file.with_name(archive.file.name + SENT_SUFFIX)
+                again = experiment.there is not None and sent.exists()
+                error = _error_of(job) if archive is experiment.archives[-1] else None
+                first = experiment.there is None and archive is experiment.archives[0]
+                job.outcome.sent.append(archive.name)
+                # Before anything is sent, so that after a kill nothing is sent that would be there twice.
+                write_atomically(sent, "")
+                if first and archive.ended and not error:
+                    # As Comet made it, so that large files are not copied; what it sends is taken off.
+                    for message in archive.messages():
+                        Selection(missing).takes(message)
+                    yield archive.file, archive.metadata
+                    continue
+                target = scratch / f"{experiment.key}-{len(job.outcome.sent)}.zip"
+                write_archive(archive, Selection(missing, held, again, error), target)
+                yield target, archive.metadata
+
+    def _wait(self, jobs: Sequence[_Job]) -> None:
+        """Ask until the server holds all, for a while: Comet goes on after the upload (its own words)."""
+        end = time.monotonic() + self.limits.patience
+        pauses = iter(_PAUSES)
+        while True:
+            waiting = [each for job in jobs for each in job.experiments if each.differences]
+            for experiment in waiting:
+                experiment.compare(self.server)
+            # What was sent twice stays there twice, however long one waits.
+            if all(each.has_more for each in waiting if each.differences) or time.monotonic() > end:
+                return
+            time.sleep(next(pauses, _PAUSES[-1]))
+
+    def _problem(self, job: _Job) -> str:
+        lines = job.differences
+        text = "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
+        said = self._said[-1].strip() if self._said else ""
+        return f"not verified: {text}" + (f" (comet upload said: {said})" if said else "")
+
+    def _conclude(self, job: _Job) -> None:
+        folder = job.outcome.folder
+        file = folder.receipt_file if job.outcome.asked else folder.interim_receipt_file
+        try:
+            write_json(file, self._receipt(job))
+        except OSError as error:
+            job.outcome.problem = f"{file}: cannot be written ({error.strerror})"
+            return
+        if file != folder.interim_receipt_file:
+            folder.interim_receipt_file.unlink(missing_ok=True)
+
+    def _receipt(self, job: _Job) -> dict[str, Any]:
+        experiments = [
+            {
+                "key": each.key,
+                "url": self.server.url_of(each.key, each.there),
+                "workspace": each.there.workspace,
+                "project": each.there.project,
+                "values": each.disk.values,
+                "metrics": len(each.disk.metrics),
+                "sampled": {name: len(each.there.metrics[name]) for name in sorted(each.disk.sampled)},
+                "parameters": len(each.disk.parameters),
+                "others": len(each.disk.others),
+                "files": len(each.disk.assets),
+                "not_compared": [*not_compared(each.disk), "the content of files", "whether it ended with an error"],
+            }
+            for each in job.experiments
+            if each.there
+        ]
+        return {
+            "run": job.run["id"],
+            "tracker": "comet",
+            "url": experiments[-1]["url"],
+            "base_url": self.server.base_url,
+            "verified": datetime.now(UTC).isoformat(timespec="seconds"),
+            "segments": [
+                {"name": name, **stamp(path), "sha256": sha256(Path(path)), "unreadable": job.unreadable.get(name)}
+                for name, path in sorted(archives_on_disk(str(job.outcome.folder.path)).items())
+            ],
+            "experiments": experiments,
+            "unreadable": job.unreadable,
+            "runferry": __version__,
+        }
+
+
+def _error_of(job: _Job) -> str | None:
+    """Say what a run ended with, where it did not finish and is not to go on."""
+    attempts = job.outcome.folder.attempts()
+    last = attempts[-1] if attempts else {}
+    if last.get("outcome") not in {"failed", "killed", "lost"}:
+        return None
+    how = last.get("signal") or (f"exit code {last['exit_code']}" if last.get("exit_code") is not None else "no word")
+    return f"attempt {last['attempt']} {last['outcome']} ({how})"
+
+
+def _why_nothing(outcome: Outcome, unreadable: dict[str, str]) -> str:
+    if unreadable:
+        name, why = next(iter(unreadable.items()))
+        return f"nothing on disk that can be sent: {name}: {why}"
+    attempts = outcome.folder.attempts()
+    if not attempts:
+        return "nothing on disk: the run has not been started"
+    message = attempts[-1].get("message")
+    return f"nothing on disk: {message or f'the command never called comet_ml.start; see {outcome.folder.log_file}'}"

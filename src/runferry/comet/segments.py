@@ -1,0 +1,341 @@
+"""What a run has logged to Comet, on disk: archives, and the messages of experiments that were not ended.
+
+One attempt's segment is its folder `comet/attempt-<n>/` in the run's. In it lies, for each experiment, an archive as
+`comet upload` takes it (a zip with `experiment.json`, `messages.json` of a message per line, and the files that were
+logged) or, where the experiment was not ended, a folder `data-*` with the same in it, beside an archive that is empty
+(see `runferry.comet.in_job`). The format is that of comet_ml 3.47.1 to 3.58.8.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from runferry.errors import SegmentError
+from runferry.json_values import is_list, is_mapping
+from runferry.receipt_stamp import archives_on_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from runferry.run_folder import RunFolder
+
+ATTEMPT_PREFIX = "attempt-"
+EXPERIMENT_FILE, MESSAGES_FILE = "experiment.json", "messages.json"
+SAMPLED_FROM = 15_000
+"""Values of a metric in an archive, of which `comet upload` sends so many, chosen at random, where there are more
+(COMET_OFFLINE_SAMPLING_SIZE)."""
+
+METRIC, PARAMETER, OTHER, FILE, REMOTE_FILE = "metric_msg", "parameter_msg", "log_other", "file_upload", "remote_file"
+COMPARED = frozenset({METRIC, PARAMETER, OTHER, FILE, REMOTE_FILE})
+"""The kinds of messages of which Comet's API says afterwards what it holds."""
+
+Point = tuple[int | None, str]
+"""The step of a metric's value and the value, as `as_text` writes it."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What one experiment of an attempt left.
+
+    Attributes
+    ----------
+    name : str
+        Below `comet/`, as receipts have it.
+    file : Path
+        The archive, or the `messages.json` of an experiment that was not ended.
+    metadata : dict
+        `experiment.json`: `offline_id` (the experiment's key), `project_name`, `workspace`, `tags`, `start_time` and
+        `stop_time` (ms since 1970), `resume_strategy`; made up from the run's record where it is missing.
+    """
+
+    name: str
+    file: Path
+    metadata: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The experiment's."""
+        return str(self.metadata["offline_id"])
+
+    @property
+    def ended(self) -> bool:
+        """Whether Comet made the archive itself."""
+        return self.file.suffix == ".zip"
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Yield the messages in their order; a line that cannot be read, as the last one of a killed run, is left out.
+
+        Raises
+        ------
+        SegmentError
+            When the file cannot be read.
+        """
+        try:
+            with self._opened(MESSAGES_FILE) as lines:
+                for line in lines:
+                    try:
+                        message = json.loads(line)
+                    except ValueError:
+                        continue
+                    if is_mapping(message) and is_mapping(message.get("payload")):
+                        yield message
+        except (OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+            message = f"{self.file}: cannot be read ({error})"
+            raise SegmentError(message) from error
+
+    def files(self) -> list[str]:
+        """Name the files that it holds besides experiment and messages."""
+        if self.ended:
+            with zipfile.ZipFile(self.file) as archive:
+                names = archive.namelist()
+        else:
+            names = [file.name for file in self.file.parent.iterdir()]
+        return [name for name in names if name not in {EXPERIMENT_FILE, MESSAGES_FILE}]
+
+    def size_of(self, file: str) -> int | None:
+        """Return the size in bytes of a file that it holds; None where it has none of that name."""
+        try:
+            if self.ended:
+                with zipfile.ZipFile(self.file) as archive:
+                    return archive.getinfo(file).file_size
+            return (self.file.parent / file).stat().st_size
+        except (KeyError, FileNotFoundError):
+            return None
+
+    @contextmanager
+    def opened(self, file: str) -> Generator[IO[bytes]]:
+        """Open a file that it holds for reading."""
+        with self._opened(file) as stream:
+            yield stream
+
+    @contextmanager
+    def _opened(self, file: str) -> Generator[IO[bytes]]:
+        if self.ended:
+            with zipfile.ZipFile(self.file) as archive, archive.open(file) as stream:
+                yield stream
+        else:
+            with (self.file.parent / file).open("rb") as stream:
+                yield stream
+
+
+@dataclass
+class Contents:
+    """What messages say together.
+
+    Attributes
+    ----------
+    metrics : dict of str to Counter of Point
+        How often each value was logged, by the metric's name.
+    sampled : set of str
+        The metrics of which `comet upload` sends a sample.
+    parameters, others : dict
+        The last value of each, by name.
+    assets : dict of str to (str, int or None)
+        Name and size in bytes (None for one that lies elsewhere) of each file that was logged, by its asset id.
+    tags : set of str
+    other_kinds : set of str
+        Kinds of messages besides those: what they brought cannot be asked for.
+    """
+
+    metrics: dict[str, Counter[Point]] = field(default_factory=dict[str, "Counter[Point]"])
+    sampled: set[str] = field(default_factory=set[str])
+    parameters: dict[str, Any] = field(default_factory=dict[str, Any])
+    others: dict[str, Any] = field(default_factory=dict[str, Any])
+    assets: dict[str, tuple[str, int | None]] = field(default_factory=dict[str, "tuple[str, int | None]"])
+    tags: set[str] = field(default_factory=set[str])
+    other_kinds: set[str] = field(default_factory=set[str])
+
+    @property
+    def values(self) -> int:
+        """Values of all metrics."""
+        return sum(points.total() for points in self.metrics.values())
+
+    def add(self, archive: Archive) -> None:
+        """Add what an archive holds.
+
+        Raises
+        ------
+        SegmentError
+            When it cannot be read.
+        """
+        counted: Counter[str] = Counter()
+        for message in archive.messages():
+            kind, payload = message.get("type"), message["payload"]
+            if kind == METRIC:
+                name, point = metric_of(payload)
+                self.metrics.setdefault(name, Counter())[point] += 1
+                counted[name] += 1
+            elif kind == PARAMETER:
+                self.parameters[payload["param"]["paramName"]] = payload["param"]["paramValue"]
+            elif kind == OTHER:
+                self.others[payload["key"]] = payload["value"]
+            elif kind in {FILE, REMOTE_FILE}:
+                self._add_asset(archive, payload)
+            else:
+                self.other_kinds.add(str(kind))
+        self.sampled |= {name for name, number in counted.items() if number > SAMPLED_FROM}
+        self.tags.update(archive.metadata.get("tags") or ())
+
+    def _add_asset(self, archive: Archive, payload: Mapping[str, Any]) -> None:
+        asset = asset_of(payload)
+        if asset is None or payload.get("upload_type") == "git-patch":
+            self.other_kinds.add(FILE)
+            return
+        file, parameters = payload.get("file_path"), payload["additional_params"]
+        name = str(parameters.get("fileName") or "")
+        if parameters.get("overwrite"):
+            self.assets = {key: value for key, value in self.assets.items() if value[0] != name}
+        self.assets[asset] = (name, archive.size_of(file) if file else None)
+
+
+def metric_of(payload: Mapping[str, Any]) -> tuple[str, Point]:
+    """Take the name of a metric and its step and value out of a message."""
+    metric = payload["metric"]
+    return metric["metricName"], (as_step(metric.get("step")), as_text(metric.get("metricValue")))
+
+
+def asset_of(payload: Mapping[str, Any]) -> str | None:
+    """Take the asset id out of a message about a file, which the client has given it."""
+    parameters = payload.get("additional_params")
+    return parameters.get("assetId") if is_mapping(parameters) else None
+
+
+def as_step(value: Any) -> int | None:
+    """Read a step, which may be a text."""
+    return None if value is None else int(float(value))
+
+
+def as_text(value: Any) -> str:
+    """Write a value so that a number and its text are the same: to 12 digits, `nan` and `inf` as Python has them."""
+    try:
+        # A truth is a number to Python and none to Comet.
+        return str(value).casefold() if isinstance(value, bool) else f"{float(value):.12g}"
+    except (TypeError, ValueError):
+        return str(value).strip().casefold()
+
+
+def list_segments(folder: RunFolder) -> list[Path]:
+    """List the folders of a run's attempts that logged to Comet, in their order."""
+    found = [path for path in comet_folder(folder).glob(f"{ATTEMPT_PREFIX}*") if _number(path) is not None]
+    return sorted(found, key=lambda path: _number(path) or 0)
+
+
+def comet_folder(folder: RunFolder) -> Path:
+    """Name the folder of a run's segments."""
+    return folder.path / "comet"
+
+
+def read_archives(folder: RunFolder, run: Mapping[str, Any]) -> tuple[list[Archive], dict[str, str]]:
+    """Find what a run's experiments left, in the order in which they began, and what cannot be read of it, by name.
+
+    Parameters
+    ----------
+    run
+        Its record, for what an experiment that was killed at its very start did not write itself.
+    """
+    found: list[Archive] = []
+    unreadable: dict[str, str] = {}
+    files = {name: Path(file) for name, file in archives_on_disk(str(folder.path)).items()}
+    archived: set[tuple[int, int]] = set()
+    for file in files.values():
+        if file.suffix == ".zip" and (checksum := _checksum(file)):
+            archived.add(checksum)
+    for name, file in files.items():
+        try:
+            if file.suffix == ".zip":
+                found.append(Archive(name, file, _metadata_in(file)))
+            elif _checksum_of_file(file) not in archived:
+                # Else the process was killed after the archive was made, before this was removed.
+                found.append(Archive(name, file, _metadata_beside(file, folder, run)))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            unreadable[name] = _why(file, error)
+    for name in list(unreadable):
+        attempt, _, archive = name.partition("/")
+        key = archive.partition("-")[0].removesuffix(".zip")
+        if any(each.name.startswith(f"{attempt}/data-") and each.key == key for each in found):
+            # Begun when the experiment began, and never filled; what belongs into it lies beside it.
+            del unreadable[name]
+    return sorted(
+        found, key=lambda each: (_number(each.file.parents[0 if each.ended else 1]) or 0, _start(each))
+    ), unreadable
+
+
+def _start(archive: Archive) -> int:
+    return int(archive.metadata.get("start_time") or 0)
+
+
+def _number(attempt: Path) -> int | None:
+    text = attempt.name.removeprefix(ATTEMPT_PREFIX)
+    return int(text) if text.isdigit() else None
+
+
+def _metadata_in(file: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(file) as archive:
+        archive.getinfo(MESSAGES_FILE)
+        return _checked(json.loads(archive.read(EXPERIMENT_FILE)))
+
+
+def _metadata_beside(messages: Path, folder: RunFolder, run: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return _checked(json.loads((messages.parent / EXPERIMENT_FILE).read_bytes()))
+    except (FileNotFoundError, ValueError, KeyError):
+        comet, modified = run["comet"], int(messages.stat().st_mtime * 1000)
+        return {
+            "offline_id": read_key(folder),
+            "project_name": comet["project"],
+            "workspace": comet.get("workspace"),
+            "tags": list(comet.get("tags") or ()),
+            "start_time": modified,
+            "stop_time": modified,
+            "resume_strategy": "get_or_create",
+        }
+
+
+def read_key(folder: RunFolder) -> str:
+    """Read the key of the run's experiment, which its first attempt chose.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there was no attempt.
+    """
+    return (comet_folder(folder) / "experiment_key").read_text().strip()
+
+
+def _checked(metadata: Any) -> dict[str, Any]:
+    if not is_mapping(metadata) or not isinstance(metadata.get("offline_id"), str):
+        message = f"{EXPERIMENT_FILE} names no experiment"
+        raise ValueError(message)
+    if not is_list(metadata.get("tags")):
+        metadata["tags"] = []
+    return metadata
+
+
+def _checksum(file: Path) -> tuple[int, int] | None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            messages = archive.getinfo(MESSAGES_FILE)
+            return messages.file_size, messages.CRC
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def _checksum_of_file(file: Path) -> tuple[int, int]:
+    checksum = size = 0
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            checksum, size = zlib.crc32(block, checksum), size + len(block)
+    return size, checksum
+
+
+def _why(file: Path, error: Exception) -> str:
+    if file.suffix == ".zip" and isinstance(error, KeyError):
+        return "the archive is empty: the experiment was not ended, and what it logged was on the node"
+    return f"cannot be read ({error})"
