@@ -8,11 +8,11 @@ from typing import IO, TYPE_CHECKING
 
 from runferry import wandb_sync
 from runferry.errors import ServerError
-from runferry.file_stream import complete_summary, fill
+from runferry.file_stream import complete_summary, fill, send_console
 from runferry.progress import Amount
 from runferry.promised_files import NOR_ON_DISK
 from runferry.receipt import write_receipt
-from runferry.resending import There, folder_to_send, pass_over
+from runferry.resending import There, appends_console, folder_to_send, pass_over
 from runferry.sync_jobs import by_place, has_beginning, only_summary, promises, segments_to_send
 from runferry.verification import differences, missing_rows, row_differences
 
@@ -57,6 +57,9 @@ class Ferry:
                 job.to_send = segments_to_send(job)
             sent = [job for job in jobs if job.to_send]
             trouble = self._send(sent)
+            for job in sent if trouble is None else ():
+                if job.console_apart and not job.outcome.problem:
+                    send_console(job.disk, self.server, job.place)
             self._wait_for_counts(sent, self.limits.patience if trouble is None else 0.0)
             self._complete_summaries(jobs)
             self._compare_rows(job for job in jobs if job.had_rows and not job.differences)
@@ -129,6 +132,7 @@ class Ferry:
             if first is not None:
                 self.progress.say(f"{job.outcome.folder.path.name}: rows are missing from row {first} on; sending them")
                 fill(job.disk, self.server, job.place, first)
+                send_console(job.disk, self.server, job.place)
                 job.outcome.sent = [segment.name for segment in job.disk.segments]
                 self._ask([job])
 
@@ -138,9 +142,13 @@ class Ferry:
             return None
         paths: dict[Path, Job] = {}
         for job in jobs:
-            there = There(job.lines_there, *((job.there.event_lines, job.there.output_lines) if job.there else ()))
+            there = There(job.lines_there)
             job.outcome.sent = [segment.name for segment in job.to_send]
             try:
+                if job.there:
+                    there.events = job.there.event_lines
+                    there.console = not appends_console(job.disk.segments, job.to_send, job.there.output_lines)
+                job.console_apart = there.console
                 for segment in job.disk.segments:
                     if segment in job.to_send:
                         paths[folder_to_send(segment, job.outcome.folder, there)] = job

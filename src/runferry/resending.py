@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
+from runferry.console import CONSOLE_FILE, console_lines
 from runferry.transaction_log import TransactionLog, write_log
-from runferry.wandb_messages import parser
+from runferry.wandb_messages import message_class, parser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from runferry.run_folder import RunFolder
@@ -24,18 +25,29 @@ if TYPE_CHECKING:
 
 @dataclass
 class There:
-    """How many lines of each stream the server has of a run, of which the first segments make up the beginning."""
+    """What the server has of a run: so many lines of each stream, of which the first segments make up the beginning."""
 
     history: int = 0
     events: int = 0
     """System metrics."""
-    output: int = 0
-    """Lines of the console. What a terminal shows as one line may have been written in many; so at the place where
-    an earlier sync stopped, lines of the console can be missing or twice. Rows of the history never are."""
+    console: bool = False
+    """Whether the console is left out of what is sent, because it is sent to its places afterwards."""
 
     def __bool__(self) -> bool:
-        """Whether there is anything."""
-        return bool(self.history or self.events or self.output)
+        """Whether something has to be left out."""
+        return bool(self.history or self.events or self.console)
+
+
+def appends_console(segments: Sequence[Segment], to_send: Sequence[Segment], lines: int) -> bool:
+    """Tell whether what `to_send` printed comes just behind the console lines that the server has.
+
+    It does not where an earlier sync stopped within a segment, or live sync sent the rows of a whole segment: what
+    `wandb sync` appends would be a line too many or at a wrong place.
+    """
+    if not lines and list(to_send) == list(segments):
+        return True
+    before = segments[: segments.index(to_send[0])]
+    return lines == sum(len(console_lines(segment.file)) for segment in before)
 
 
 def folder_to_send(segment: Segment, folder: RunFolder, there: There) -> Path:
@@ -50,9 +62,10 @@ def folder_to_send(segment: Segment, folder: RunFolder, there: There) -> Path:
         return segment.folder
     copy = folder.path / "resent" / segment.name
     write_log(copy / segment.file.name, _without(there, TransactionLog(segment.file)))
-    files = copy / "files"
-    if not files.exists() and (segment.folder / "files").exists():
-        files.symlink_to((segment.folder / "files").resolve())
+    _link_files(segment, copy / "files")
+    if there.console:
+        printed = "".join(f"{line.text}\n" for line in console_lines(segment.file))
+        (copy / "files" / CONSOLE_FILE).write_text(printed)
     return copy
 
 
@@ -63,8 +76,21 @@ def pass_over(segment: Segment, there: There) -> None:
             pass
 
 
+def _link_files(segment: Segment, files: Path) -> None:
+    """Show `wandb sync` the files of a segment, but for the console, which it would write over."""
+    if files.is_symlink():
+        # As earlier versions of runferry had it.
+        files.unlink()
+    files.mkdir(exist_ok=True)
+    originals = segment.folder / "files"
+    for file in originals.iterdir() if originals.is_dir() else ():
+        link = files / file.name
+        if file.name != CONSOLE_FILE and not (link.is_symlink() or link.exists()):
+            link.symlink_to(file.resolve())
+
+
 def _without(there: There, records: Iterable[bytes]) -> Iterator[bytes]:
-    """Leave out the first lines of each stream; every other record stays."""
+    """Leave out the first lines of each stream, and the console where it is sent otherwise; all else stays."""
     parse = parser("Streamed")
     for payload in records:
         try:
@@ -75,7 +101,9 @@ def _without(there: There, records: Iterable[bytes]) -> Iterator[bytes]:
             there.history -= 1
         elif there.events and record.HasField("stats"):
             there.events -= 1
-        elif there.output and record.HasField("output_raw"):
-            there.output = max(there.output - record.output_raw.line.count("\n"), 0)
-        else:
+        elif not (there.console and record.HasField("output_raw")):
             yield payload
+            if there.console and record.HasField("run"):
+                # The console as a file: without lines wandb neither writes nor sends one.
+                files = message_class("FilesRecord")(files=[{"path": CONSOLE_FILE}])
+                yield message_class("Record")(files=files).SerializeToString()

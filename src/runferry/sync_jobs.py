@@ -11,6 +11,7 @@ from runferry.disk import OnDisk, read_disk
 from runferry.errors import RunferryError
 from runferry.progress import Amount
 from runferry.promised_files import segments_with, total_bytes
+from runferry.segment_records import count_events
 from runferry.verification import count_differences, differences, end_differences, file_differences
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Job:
     entity: str
     there: RunOnServer | None = None
     to_send: list[Segment] = field(default_factory=list["Segment"])
+    console_apart: bool = False
+    """Whether what it printed is sent line by line after the rest."""
     had_rows: bool = False
     """Whether the server had rows before this call: then they are compared one by one."""
     gone: list[str] = field(default_factory=list[str])
@@ -143,6 +146,7 @@ def segments_to_send(job: Job) -> list[Segment]:
         names = {name for segment in segments for name in segment.files}
         needed |= segments_with(job.disk, names) | {segment.name for segment in segments if segment.artifacts}
         needed.add(segments[-1].name)
+    needed |= _from_event(segments, job.there.event_lines, needed)
     return [segment for segment in segments if segment.name in needed]
 
 
@@ -152,6 +156,20 @@ def _from_row(segments: Sequence[Segment], rows: int) -> set[str]:
         if rows < segment.history_count:
             return {later.name for later in segments[number:]}
         rows -= segment.history_count
+    return set()
+
+
+def _from_event(segments: Sequence[Segment], events: int, needed: set[str]) -> set[str]:
+    """Name the first segment before the `needed` ones of which system metrics are missing, and those after it.
+
+    Live sync sends rows only: of a run of several segments it leaves the system metrics of the first ones to this.
+    """
+    for number, segment in enumerate(segments):
+        if segment.name in needed:
+            break
+        events -= count_events(segment.file)
+        if events < 0:
+            return {later.name for later in segments[number:]}
     return set()
 
 
