@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runferry.continuation import should_continue
+from runferry.continuation import is_to_continue
 from runferry.errors import RunferryError, ServerError
 from runferry.file_stream import HISTORY_FILE, SUMMARY_FILE
 from runferry.files import read_json
@@ -63,6 +63,8 @@ class LiveOptions:
     sync_ended: Callable[[Sequence[RunFolder]], None] | None = None
     """Called at each look with the runs that have ended since the last one, to have them synced; at the first look with
     all that have. None leaves that to others (the workflow's rules)."""
+    attempts_follow: bool = False
+    """Whether somebody starts another attempt of a run that was cut short, so that it is shown as running meanwhile."""
 
 
 @dataclass
@@ -290,7 +292,7 @@ class Watcher:
     def _is_to_go_on(self, folder: RunFolder) -> bool:
         """Tell whether the workflow, which leaves runs that ended to its rules, starts another attempt of a run."""
         with suppress(OSError, ValueError):
-            return self._options.sync_ended is None and should_continue(folder) and not folder.receipt_file.exists()
+            return self._options.attempts_follow and is_to_continue(folder) and not folder.receipt_file.exists()
         return False
 
     def _end_again(self, followed: _Followed, place: tuple[str, str, str]) -> None:
