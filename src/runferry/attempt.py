@@ -122,6 +122,7 @@ class Attempt:
         passed_on       names of the signals that it was sent before
         segments        names of the folders with segments that it wrote, in order
         message         one line for a person, or null
+        given_up        true where the workflow starts no other attempt: those that it may have are used up
         used            once it has ended: `cpu_seconds` of the command and all that it started and waited for, and
                         `peak_memory`, bytes of the largest of these processes
         ==============  ==========================================================================================
@@ -192,14 +193,16 @@ class Attempt:
         return [name for name in _segment_names(self.folder) if name not in self._segments_before]
 
     def first_free_step(self) -> int:
-        """Return the step at which the run goes on: after the last one on disk, of all segments that have ended.
+        """Return the step at which the run goes on: after the last of all segments that have ended, also deleted ones.
 
         Those of earlier attempts have, however they ended; of this attempt's own those that their process has finished.
         """
         # Only here: a run's first attempt needs neither it nor protobuf.
+        from runferry.cleaned import read_cleaned
         from runferry.segment import read_segment
 
-        last = -1
+        cleaned = read_cleaned(self.folder)
+        last = -1 if cleaned is None or cleaned.last_step is None else cleaned.last_step
         for path in self.folder.segments():
             try:
                 segment = read_segment(path)

@@ -12,7 +12,7 @@ from runferry.file_stream import complete_summary, fill, send_console
 from runferry.progress import Amount
 from runferry.promised_files import NOR_ON_DISK
 from runferry.receipt import write_receipt
-from runferry.resending import There, appends_console, folder_to_send, pass_over
+from runferry.resending import folders_to_send
 from runferry.sync_jobs import by_place, has_beginning, only_summary, promises, segments_to_send
 from runferry.verification import differences, missing_rows, row_differences
 
@@ -142,18 +142,9 @@ class Ferry:
             return None
         paths: dict[Path, Job] = {}
         for job in jobs:
-            there = There(job.lines_there)
             job.outcome.sent = [segment.name for segment in job.to_send]
             try:
-                if job.there:
-                    there.events = job.there.event_lines
-                    there.console = not appends_console(job.disk.segments, job.to_send, job.there.output_lines)
-                job.console_apart = there.console
-                for segment in job.disk.segments:
-                    if segment in job.to_send:
-                        paths[folder_to_send(segment, job.outcome.folder, there)] = job
-                    else:
-                        pass_over(segment, there)
+                paths |= dict.fromkeys(folders_to_send(job), job)
             except OSError as error:
                 job.outcome.problem = f"{error.filename}: {error.strerror}"
         total = sum((job.amount for job in jobs), Amount())
@@ -162,7 +153,7 @@ class Ferry:
         self.progress.say(f"sending {segments} to {self.server.base_url}")
         deadline = self.limits.deadline + total.bytes / BYTES_PER_SECOND
         try:
-            wandb_sync.send(
+            refused = wandb_sync.send(
                 list(paths),
                 self.server,
                 wandb_sync.Call(
@@ -181,6 +172,11 @@ class Ferry:
             return str(error)
         finally:
             self.progress.end()
+        for path, status in refused.items():
+            paths[path].outcome.problem = self.server.refusal(status)
+        if refused and all(job.outcome.problem for job in jobs):
+            # The key may write none of them: what else waits need not be tried.
+            return jobs[0].outcome.problem
         return None
 
     def _wait_for_counts(self, jobs: Sequence[Job], patience: float) -> None:
@@ -215,7 +211,8 @@ class Ferry:
             because = f" ({outcome.problem})" if outcome.problem else ""
             what = "; ".join(job.differences[:5]) or "the server could not be asked"
             more = f"; and {len(job.differences) - 5} more" if len(job.differences) > 5 else ""
-            outcome.problem = f"not verified: {what}{more}{because}"
+            gone = f"; segments of it were deleted here on {before.date[:10]}" if (before := job.disk.before) else ""
+            outcome.problem = f"not verified: {what}{more}{gone}{because}"
             return
         outcome.problem = None
         try:

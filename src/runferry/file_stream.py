@@ -38,7 +38,7 @@ def fill(disk: OnDisk, server: Server, place: tuple[str, str], first: int) -> No
         When the server cannot be reached or refuses it.
     """
     offset = first
-    for lines in batches(islice(_lines(disk), first, None), LINES_PER_REQUEST):
+    for lines in batches(islice(_lines(disk), first - disk.lines_before, None), LINES_PER_REQUEST):
         chunk = {"offset": offset, "content": lines}
         server.stream(*place, disk.run_id, {"files": {HISTORY_FILE: chunk}})
         offset += len(lines)
@@ -54,7 +54,7 @@ def send_console(disk: OnDisk, server: Server, place: tuple[str, str]) -> None:
         When the server cannot be reached or refuses it.
     """
     lines = chain.from_iterable(console_lines(segment.file) for segment in disk.segments)
-    offset = 0
+    offset = disk.before.output_lines if disk.before else 0
     for batch in batches(lines, LINES_PER_REQUEST):
         chunk = {"offset": offset, "content": [line.as_sent() for line in batch]}
         server.stream(*place, disk.run_id, {"files": {CONSOLE_FILE: chunk}})
@@ -82,7 +82,7 @@ def _end(disk: OnDisk) -> dict[str, Any]:
 
 
 def _lines(disk: OnDisk) -> Iterator[str]:
-    last, seconds_before = -1, 0.0
+    last, seconds_before = disk.last_step_before, float(disk.before.seconds if disk.before else 0)
     for segment in disk.segments:
         runtime = 0.0
         for row in history_lines(segment.file):

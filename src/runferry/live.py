@@ -75,6 +75,8 @@ class _Followed:
     base_url: str | None
     project: str
     entity: str = ""
+    wandb_config: dict[str, Any] = field(default_factory=dict[str, Any])
+    """wandb's own part of the config, which the sync of an earlier attempt has sent: it is kept."""
     begun: bool = False
     """Whether the server was asked what it has, and has the run."""
     spoken: float = 0.0
@@ -209,6 +211,7 @@ class Watcher:
             for each in members:
                 there = found.get(each.run.read.run["run_id"])
                 rows = there.history_lines if there else 0
+                each.wandb_config = there.wandb_config if there else {}
                 each.entity = entity
                 if rows < each.run.read.rows - len(each.run.lines):
                     each.run.start_again()
@@ -268,7 +271,7 @@ class Watcher:
             if not is_under_way(last_attempt(run.folder)) and not self._is_to_go_on(run.folder):
                 return
             if run.config_changed:
-                server.upsert(*place, **_fields(run))
+                server.upsert(*place, **_fields(run, followed.wandb_config))
                 run.config_changed = False
             files: dict[str, Any] = {}
             if run.lines:
@@ -339,8 +342,8 @@ def stop_on_signals(watcher: Watcher) -> None:
         signal.signal(number, lambda _number, _frame: watcher.stop())
 
 
-def _fields(run: LiveRun) -> dict[str, Any]:
-    config = {key: {"value": value} for key, value in run.read.config.items()}
+def _fields(run: LiveRun, wandb_config: dict[str, Any]) -> dict[str, Any]:
+    config = {key: {"value": value} for key, value in (run.read.config | {"_wandb": wandb_config}).items()}
     known = {"groupName": "run_group", "displayName": "display_name", "tags": "tags"}
     fields = {theirs: run.read.run[ours] for theirs, ours in known.items() if ours in run.read.run}
     return {"config": as_json(config), **fields}

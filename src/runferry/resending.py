@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from runferry.run_folder import RunFolder
     from runferry.segment import Segment
+    from runferry.sync_jobs import Job
 
 
 @dataclass
@@ -38,7 +39,32 @@ class There:
         return bool(self.history or self.events or self.console)
 
 
-def appends_console(segments: Sequence[Segment], to_send: Sequence[Segment], lines: int) -> bool:
+def folders_to_send(job: Job) -> list[Path]:
+    """Give the folders to sync of a run, in order; says in the job whether its console is to be sent apart.
+
+    Raises
+    ------
+    OSError
+        When a copy is needed and cannot be written.
+    """
+    before, there = job.disk.before, There(job.lines_there - job.disk.lines_before)
+    if job.there:
+        there.events = max(job.there.event_lines - (before.event_lines if before else 0), 0)
+        lines = job.there.output_lines - (before.output_lines if before else 0)
+        there.console = not _appends_console(job.disk.segments, job.to_send, lines)
+    job.console_apart = there.console
+    folders: list[Path] = []
+    for segment in job.disk.segments:
+        if segment in job.to_send:
+            folders.append(_folder_to_send(segment, job.outcome.folder, there))
+        elif there:
+            # What of it is there is no part of a later one.
+            for _ in _without(there, TransactionLog(segment.file)):
+                pass
+    return folders
+
+
+def _appends_console(segments: Sequence[Segment], to_send: Sequence[Segment], lines: int) -> bool:
     """Tell whether what `to_send` printed comes just behind the console lines that the server has.
 
     It does not where an earlier sync stopped within a segment, or live sync sent the rows of a whole segment: what
@@ -50,14 +76,8 @@ def appends_console(segments: Sequence[Segment], to_send: Sequence[Segment], lin
     return lines == sum(len(console_lines(segment.file)) for segment in before)
 
 
-def folder_to_send(segment: Segment, folder: RunFolder, there: There) -> Path:
-    """Give the folder to sync, and take off `there` what of it is in this segment.
-
-    Raises
-    ------
-    OSError
-        When a copy is needed and cannot be written.
-    """
+def _folder_to_send(segment: Segment, folder: RunFolder, there: There) -> Path:
+    """Give the folder to sync of a segment, and take off `there` what of it is in this one."""
     if not segment.damage and not there:
         return segment.folder
     copy = folder.path / "resent" / segment.name
@@ -67,13 +87,6 @@ def folder_to_send(segment: Segment, folder: RunFolder, there: There) -> Path:
         printed = "".join(f"{line.text}\n" for line in console_lines(segment.file))
         (copy / "files" / CONSOLE_FILE).write_text(printed)
     return copy
-
-
-def pass_over(segment: Segment, there: There) -> None:
-    """Take off `there` what of it is in a segment that is not sent again."""
-    if there:
-        for _ in _without(there, TransactionLog(segment.file)):
-            pass
 
 
 def _link_files(segment: Segment, files: Path) -> None:

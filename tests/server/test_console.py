@@ -173,8 +173,15 @@ def test_attempts_that_are_synced_one_by_one(printed, server, tmp_path):
     _is_whole(server, printed, folder)
 
 
-def test_after_live_sync_which_sends_rows_only(printed, server, tmp_path):
+@pytest.mark.parametrize("first", ["not synced", "synced"])
+def test_after_live_sync_which_sends_rows_only(printed, server, tmp_path, first):
     folder = printed.copied_to(tmp_path / "results")
+    if first == "synced":
+        second = folder.segments()[1]
+        second.rename(tmp_path / second.name)
+        assert [outcome.problem for outcome in sync([folder], QUICK)] == [None]
+        (tmp_path / second.name).rename(second)
+    before = _lines(server) if first == "synced" else []
     folder.trained_file.unlink()
     record = {"attempt": 2, "host": socket.gethostname(), "job": None, "pid": os.getpid(), "outcome": "running"}
     write_json(folder.attempts_folder / "2.json", record)
@@ -182,7 +189,7 @@ def test_after_live_sync_which_sends_rows_only(printed, server, tmp_path):
     os.utime(log_of(folder), (old, old))
     Watcher(lambda: [folder], LiveOptions(interval=0.2), print).look()
     assert len(server.run("demo", PROJECT, RUN)["history"]) == 60
-    assert _lines(server) == []
+    assert _lines(server) == before
     write_json(folder.attempts_folder / "2.json", record | {"outcome": "finished"})
     write_json(folder.trained_file, {})
     _is_whole(server, printed, folder)

@@ -35,7 +35,7 @@ def server():
 def training(request, project, server):
     project.environment |= server.environment | {"WANDB_ERROR_REPORTING": "false"}
     project.write("train.py", SCRIPT)
-    experiments = dict.fromkeys(request.param, {"command": [sys.executable, "train.py"], "resources": {"cores": 1}})
+    experiments = {name: {"command": [sys.executable, "train.py"], "resources": {"cores": 1}} for name in request.param}
     project.configure(experiments, sync={"watch": True, "interval": 1})
     command = project.snakemake_command()
     with (project.folder / "snakemake.txt").open("w") as output:
