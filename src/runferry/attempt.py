@@ -6,12 +6,13 @@ import os
 import resource
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runferry import reasons
-from runferry.errors import SegmentError
+from runferry.errors import NotVerifiedError, SegmentError
 from runferry.files import as_text, write_json, write_new
 from runferry.processes import start_of
 
@@ -201,8 +202,11 @@ class Attempt:
         from runferry.cleaned import read_cleaned
         from runferry.segment import read_segment
 
-        cleaned = read_cleaned(self.folder)
-        last = -1 if cleaned is None or cleaned.last_step is None else cleaned.last_step
+        last = -1
+        # What is wrong with the file the sync says: a training is not held up by it.
+        with suppress(NotVerifiedError):
+            cleaned = read_cleaned(self.folder)
+            last = -1 if cleaned is None or cleaned.last_step is None else cleaned.last_step
         for path in self.folder.segments():
             try:
                 segment = read_segment(path)

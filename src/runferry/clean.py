@@ -169,4 +169,4 @@ def _delete(job: Job, receipt: dict[str, Any], segments: Sequence[Path]) -> None
     os.utime(folder.receipt_file, ns=(times.st_atime_ns, times.st_mtime_ns))
     for segment in segments:
         shutil.rmtree(segment)
-    shutil.rmtree(folder.path / "resent", ignore_errors=True)
+    shutil.rmtree(folder.resent_folder, ignore_errors=True)

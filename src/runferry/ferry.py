@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
@@ -223,6 +224,7 @@ class Ferry:
         except OSError as error:
             outcome.problem = f"verified, but the receipt could not be written ({error.strerror}); run the same again"
             return
+        shutil.rmtree(outcome.folder.resent_folder, ignore_errors=True)
         if outcome.folder.trained_file.exists():
             remove_debug_logs(outcome.folder)
 

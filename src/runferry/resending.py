@@ -80,7 +80,7 @@ def _folder_to_send(segment: Segment, folder: RunFolder, there: There) -> Path:
     """Give the folder to sync of a segment, and take off `there` what of it is in this one."""
     if not segment.damage and not there:
         return segment.folder
-    copy = folder.path / "resent" / segment.name
+    copy = folder.resent_folder / segment.name
     write_log(copy / segment.file.name, _without(there, TransactionLog(segment.file)))
     _link_files(segment, copy / "files")
     if there.console:

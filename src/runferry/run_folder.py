@@ -82,6 +82,11 @@ class RunFolder:
         return self.path / "interim-receipt.json"
 
     @property
+    def resent_folder(self) -> Path:
+        """Copies of segments without what cannot be read or is on the server; there until the run has a receipt."""
+        return self.path / "resent"
+
+    @property
     def cleaned_file(self) -> Path:
         """What the segments said that were deleted; see `runferry.cleaned`."""
         return self.path / "cleaned.json"

@@ -138,6 +138,7 @@ def test_lines_are_made_of_what_was_written_as_the_client_makes_them(printed_by_
 def _is_whole(server, printed: Printed, folder: RunFolder) -> None:
     assert [outcome.problem for outcome in sync([folder], QUICK)] == [None]
     assert _lines(server) == printed.lines
+    assert not folder.resent_folder.exists(), "copies are removed"
     held = server.run("demo", PROJECT, RUN)
     assert held["state"] == "finished"
     assert len(held["history"]) == 60
