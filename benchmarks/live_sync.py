@@ -5,9 +5,9 @@ Prints JSON lines:
     {"name": ..., "ours": ..., "other": ..., "ratio": ours / other, "limit": the ratio or the figure to stay under}
 
 Every way gets the same runs, which grow at the same pace: a real run of the installed wandb, copied with other ids, of
-which a row is added to each log every few seconds. A row's delay is the time from its bytes on disk to the server's
-having it. The server is the stand-in, in a process of its own that is not counted. CPU is that of each way's whole
-process tree, per hour of a run.
+which a row is added to each log every few seconds, of one run after the other. A row's delay is the time from its
+bytes on disk to the server's having it. The server is the stand-in, in a process of its own that is not counted. CPU
+is that of each way's whole process tree, per hour of a run.
 
     python benchmarks/live_sync.py                     # 100 runs, 4 minutes for each of three ways
     python benchmarks/live_sync.py --runs 10 --seconds 60 --interval 5
@@ -94,7 +94,7 @@ class Runs:
         return self.folders
 
     def grow(self, trigger: Path | None, trigger_rows: int) -> Iterator[None]:
-        """Add a row to every log each time that it is asked for one; every `trigger_rows` of them trigger wandb-osh."""
+        """Add a row to the log of one run after the other; every `trigger_rows` rows of a run trigger wandb-osh."""
         for row in range(self.rows - 1):
             for folder, log, whole in zip(self.folders, self.logs, self.whole, strict=True):
                 # Ids differ in length by a byte or two: what is cut off comes with the next row.
@@ -105,7 +105,7 @@ class Runs:
                 if trigger and row % trigger_rows == 0:
                     # As wandb-osh's hook for the training script does.
                     (trigger / f"{folder.name}.command").write_text(str(log.parent.resolve()))
-            yield
+                yield
 
 
 def main() -> None:
@@ -135,7 +135,7 @@ def main() -> None:
         found = {way: measure(folder, runs, way, given) for way in ("runferry", "wandb-osh", "wandb beta sync --live")}
     ours = found.pop("runferry")
     # CPU is counted until the end, with the time that is left to what was written last.
-    hours = given.runs * (given.seconds + given.interval + 5) / 3600
+    hours = given.runs * ((runs.rows - 1) * ROW_SECONDS + given.interval + 5) / 3600
     report(f"{given.runs} running runs, worst delay of a row, s, beside interval + 5", ours[1], given.interval + 5, 1.0)
     for way, (median, worst, cpu, missing) in found.items():
         of = f"{given.runs} running runs beside {way}"
@@ -188,7 +188,8 @@ def measure(folder: Path, runs: Runs, way: str, given: argparse.Namespace) -> tu
             begun = time.monotonic()
             trigger_rows = max(round(given.trigger / ROW_SECONDS), 1)
             for number, _ in enumerate(runs.grow(trigger if way == "wandb-osh" else None, trigger_rows), 1):
-                time.sleep(max(begun + number * ROW_SECONDS - time.monotonic(), 0))
+                # Spread over the time between two rows of a run: no way shall profit from looking at the right moment.
+                time.sleep(max(begun + number * ROW_SECONDS / runs.count - time.monotonic(), 0))
             # What was written last gets as long as the longest interval allows.
             time.sleep(given.interval + 5)
         finally:

@@ -6,12 +6,13 @@ import os
 import resource
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runferry import reasons
-from runferry.errors import SegmentError
+from runferry.errors import NotVerifiedError, SegmentError
 from runferry.files import as_text, write_json, write_new
 from runferry.processes import start_of
 from runferry.run_folder import RunFolder
@@ -124,6 +125,7 @@ class Attempt:
         passed_on       names of the signals that it was sent before
         segments        names of the folders with segments that it wrote, in order
         message         one line for a person, or null
+        given_up        true where the workflow starts no other attempt: those that it may have are used up
         used            once it has ended: `cpu_seconds` of the command and all that it started and waited for, and
                         `peak_memory`, bytes of the largest of these processes
         ==============  ==========================================================================================
@@ -205,14 +207,19 @@ class Attempt:
         return [name for name in names if name not in self._segments_before]
 
     def first_free_step(self) -> int:
-        """Return the step at which the run goes on: after the last one on disk, of all segments that have ended.
+        """Return the step at which the run goes on: after the last of all segments that have ended, also deleted ones.
 
         Those of earlier attempts have, however they ended; of this attempt's own those that their process has finished.
         """
         # Only here: a run's first attempt needs neither it nor protobuf.
+        from runferry.cleaned import read_cleaned
         from runferry.segment import read_segment
 
         last = -1
+        # What is wrong with the file the sync says: a training is not held up by it.
+        with suppress(NotVerifiedError):
+            cleaned = read_cleaned(self.folder)
+            last = -1 if cleaned is None or cleaned.last_step is None else cleaned.last_step
         for path in self.folder.segments():
             try:
                 segment = read_segment(path)

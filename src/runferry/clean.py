@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from runferry import reasons
+from runferry.cleaned import Cleaned, write_cleaned
 from runferry.errors import RunferryError
 from runferry.ferry import Ferry
 from runferry.files import read_json, write_json
+from runferry.promised_files import promised_files
 from runferry.receipt import holds
 from runferry.results_lock import results_lock
 from runferry.server import find_server, given_base_url
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Cleaned:
+class Cleaning:
     """What became of one run.
 
     Attributes
@@ -46,19 +49,20 @@ class Cleaned:
     kept: str | None = None
 
 
-def clean(folders: Sequence[RunFolder], older_than: timedelta, progress: Progress, *, dry_run: bool) -> list[Cleaned]:
+def clean(folders: Sequence[RunFolder], older_than: timedelta, progress: Progress, *, dry_run: bool) -> list[Cleaning]:
     """Delete the segments of runs whose receipt is older than `older_than` and verifies again now.
 
-    The receipt stays, and says of each segment when it was deleted; so the run stays done. A run that may be trained
-    further is left alone, since a sync of what it writes then needs the segments before it.
+    The receipt stays, and says of each segment when it was deleted; so the run stays done. What they said is kept in
+    `cleaned.json`, with which the server can be asked again, and behind which a later attempt goes on. A run that was
+    cut short, and of which more is to come, is left alone.
 
     Raises
     ------
     ServerError
         When the server cannot be asked; what was deleted before had been verified.
     """
-    done = [Cleaned(folder) for folder in folders]
-    by_results: dict[Path, list[Cleaned]] = {}
+    done = [Cleaning(folder) for folder in folders]
+    by_results: dict[Path, list[Cleaning]] = {}
     for each in done:
         by_results.setdefault(each.folder.path.resolve().parent.parent, []).append(each)
     for results, members in by_results.items():
@@ -68,7 +72,7 @@ def clean(folders: Sequence[RunFolder], older_than: timedelta, progress: Progres
     return done
 
 
-def _clean_one(each: Cleaned, older_than: timedelta, results: Path, progress: Progress, *, dry_run: bool) -> None:
+def _clean_one(each: Cleaning, older_than: timedelta, results: Path, progress: Progress, *, dry_run: bool) -> None:
     folder = each.folder
     try:
         run = folder.read_run()
@@ -100,22 +104,30 @@ def _clean_one(each: Cleaned, older_than: timedelta, results: Path, progress: Pr
     segments = folder.segments()
     each.files, each.bytes = _size(segments)
     if not dry_run:
-        _delete(folder, receipt, segments)
+        _delete(jobs[0], receipt, segments)
 
 
 def _why_kept(folder: RunFolder, run: dict[str, Any], base_url: str | None, older_than: timedelta) -> str | None:
-    if is_under_way(last_attempt(folder)):
+    attempt = last_attempt(folder)
+    if is_under_way(attempt):
         return "still training"
     if not folder.segments():
         return "nothing on disk"
-    if not (folder.trained_file.exists() or run.get("adopted")):
-        return "not trained to its end: it may be continued"
+    if not (folder.trained_file.exists() or run.get("adopted")) and (why := _why_to_be_continued(attempt)):
+        return f"not trained to its end ({why}): it may be continued"
     if not folder.receipt_file.exists():
         return "no receipt; type: runferry sync"
     if not holds(folder, base_url):
         return "the receipt does not speak of what is on disk; type: runferry sync"
     age = datetime.now(UTC) - datetime.fromisoformat(read_json(folder.receipt_file)["verified"])
     return f"verified {age.days} days ago" if age < older_than else None
+
+
+def _why_to_be_continued(attempt: dict[str, Any] | None) -> str | None:
+    """Say why a run that is not trained is to go on; None where its last attempt failed, or all are used up."""
+    reason = attempt.get("reason") if attempt else "no attempt"
+    ended = reason in reasons.ENDED or (attempt and attempt.get("given_up"))
+    return None if ended else str(reason)
 
 
 def _why_not_verified(job: Job, receipt: dict[str, Any]) -> str | None:
@@ -131,15 +143,34 @@ def _size(segments: Sequence[Path]) -> tuple[int, int]:
     return len(files), sum(file.stat().st_size for file in files)
 
 
-def _delete(folder: RunFolder, receipt: dict[str, Any], segments: Sequence[Path]) -> None:
-    """Say in the receipt first that they are gone: killed in between, what is left is verified and deleted later."""
+def _delete(job: Job, receipt: dict[str, Any], segments: Sequence[Path]) -> None:
+    """Write down first what is deleted: after a kill in between, what is left is deleted the next time."""
+    folder, disk, there = job.outcome.folder, job.disk, job.there
+    assert there is not None
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for segment in receipt["segments"]:
         segment.setdefault("cleaned", now)
+    cleaned = Cleaned(
+        date=now,
+        segments=tuple(receipt["segments"]),
+        run_id=disk.run_id,
+        entity=job.entity,
+        project=job.project,
+        history_lines=disk.history_lines,
+        last_step=disk.last_step,
+        state=disk.state,
+        event_lines=there.event_lines,
+        output_lines=there.output_lines,
+        summary=disk.summary,
+        config=disk.config,
+        files=tuple(promised_files(disk)),
+        artifacts=tuple(disk.artifacts),
+    )
+    write_cleaned(folder, cleaned)
     times = folder.receipt_file.stat()
     write_json(folder.receipt_file, receipt)
     # As old as it was: Snakemake would make a new report of runs whose rows are not on disk any more.
     os.utime(folder.receipt_file, ns=(times.st_atime_ns, times.st_mtime_ns))
     for segment in segments:
         shutil.rmtree(segment)
-    shutil.rmtree(folder.path / "resent", ignore_errors=True)
+    shutil.rmtree(folder.resent_folder, ignore_errors=True)

@@ -134,10 +134,10 @@ def _sync(given: argparse.Namespace) -> int:
             f"{verified} of {len(outcomes)} runs verified"
             + (f"; for the rest see {given.log}" if problems and given.log else "")
         )
-    if problems and "SCRATCH" in os.environ:
-        from runferry.status import status_of
+    if problems:
+        from runferry.status import purge_warning
 
-        if warning := status_of([outcome.folder for outcome in problems], read=False).warning():
+        if warning := purge_warning(lambda: [outcome.folder for outcome in problems]):
             progress.say(warning)
     if given.with_trained and given.log and not problems:
         # A rule's: the receipts say all that it does, and a file for each run counts.

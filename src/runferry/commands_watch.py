@@ -48,6 +48,11 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--running-only", action="store_true", help="leave runs that have ended to others (the workflow's rules)"
     )
+    group.add_argument(
+        "--attempts-follow",
+        action="store_true",
+        help="show runs that were cut short as running, until the workflow has given them up",
+    )
     group.add_argument("--with-process", type=int, metavar="PID", help="end when this process, which started it, ends")
 
 
@@ -65,7 +70,7 @@ def watch(given: argparse.Namespace) -> int:
     progress = progress_for(as_json=given.json)
     results = _results_folders(given.paths)
     syncer = None if given.running_only else _Syncer(given)
-    options = LiveOptions(given.interval, given.parallel, given.with_process, syncer)
+    options = LiveOptions(given.interval, given.parallel, given.with_process, syncer, given.attempts_follow)
     watcher = Watcher(lambda: _find(given.paths), options, progress.say)
     stop_on_signals(watcher)
     with _only_watcher(results) as beat:

@@ -33,6 +33,17 @@ def should_continue(folder: RunFolder) -> bool:
     return bool(attempts) and not folder.trained_file.exists() and attempts[-1].get("reason") in reasons.CONTINUED
 
 
+def give_up(folder: RunFolder) -> None:
+    """Write into the record of a run's last attempt that no other one follows: they are used up."""
+    for record in folder.attempts()[-1:]:
+        _write(folder, record | {"given_up": True})
+
+
+def is_to_continue(folder: RunFolder) -> bool:
+    """Tell whether a workflow that is there starts another attempt of a run, as far as it has not given up."""
+    return should_continue(folder) and not folder.attempts()[-1].get("given_up")
+
+
 def settle(folder: RunFolder, states: dict[str, str]) -> None:
     """Write into the records of a run's attempts what Slurm says of their jobs.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runferry.cleaned import read_cleaned
 from runferry.errors import NotVerifiedError, SegmentError
 from runferry.segment import history, read_segment
 from runferry.under_way import is_under_way
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from runferry.cleaned import Cleaned
     from runferry.run_folder import RunFolder
     from runferry.segment import LoggedArtifact, Segment
 
@@ -25,34 +27,60 @@ class OnDisk:
     """In the order of their start."""
     left_out: dict[Path, str] = field(default_factory=dict["Path", str])
     """Folders of segments that hold nothing that could be sent, and why: empty, or no transaction log at all."""
+    before: Cleaned | None = None
+    """What was deleted here after the server had it; the segments come behind that."""
 
     @property
     def run_id(self) -> str:
         """The W&B run id, the same in all of them."""
-        return self.segments[0].run_id
+        return self._first.run_id
+
+    @property
+    def entity(self) -> str:
+        """The entity that the script named; empty where it named none."""
+        return self._first.entity
+
+    @property
+    def project(self) -> str:
+        """The project that the script named; empty where it named none."""
+        return self._first.project
+
+    @property
+    def _first(self) -> Segment | Cleaned:
+        return self.before or self.segments[0]
+
+    @property
+    def lines_before(self) -> int:
+        """Rows that can be read no more: their segments were deleted."""
+        return self.before.history_lines if self.before else 0
+
+    @property
+    def last_step_before(self) -> int:
+        """The step of the last one of these on the server; -1 without any."""
+        return -1 if self.before is None or self.before.last_step is None else self.before.last_step
 
     @property
     def history_lines(self) -> int:
-        """Rows that can be read."""
-        return sum(segment.history_count for segment in self.segments)
+        """Rows that the server is to have: those that can be read, behind those that were deleted."""
+        return self.lines_before + sum(segment.history_count for segment in self.segments)
 
     @property
     def last_step(self) -> int | None:
         """The step that the last row has on the server; None without rows (see `steps`)."""
-        last: int | None = None
+        last = self.before.last_step if self.before else None
         for segment in self.segments:
             if segment.history_count:
                 last = _last_step_after(last, segment)
         return last
 
     def steps(self) -> Iterator[int]:
-        """Yield the step that each row has on the server.
+        """Yield the step that each row that can be read has on the server.
 
         It is the row's own, but always above the one before: a later segment whose steps begin again is moved behind
         the earlier one, each row to the first step that is free (measured: `wandb sync` 0.31 of segments of 0.22.3,
         0.27.2 and 0.31.0 makes of 0..3 and 2, 3, 9, 10: 0..5, 9, 10).
         """
-        last = -1
+        last = self.last_step_before
         for segment in self.segments:
             for row in history(segment.file):
                 last = max(int(row["_step"]), last + 1)
@@ -61,12 +89,14 @@ class OnDisk:
     @property
     def state(self) -> str:
         """`finished` where the last segment says exit code 0, else `failed`."""
+        if self.before and not self.segments:
+            return self.before.state
         return "finished" if self.segments[-1].exit_code == 0 else "failed"
 
     @property
     def summary(self) -> dict[str, Any]:
         """The last value of each metric, later segments over earlier ones."""
-        together: dict[str, Any] = {}
+        together = dict(self.before.summary) if self.before else {}
         for segment in self.segments:
             together |= segment.summary
         return together
@@ -74,7 +104,7 @@ class OnDisk:
     @property
     def config(self) -> dict[str, Any]:
         """The config, later segments over earlier ones, as W&B joins them when a run is resumed (measured)."""
-        together: dict[str, Any] = {}
+        together = dict(self.before.config) if self.before else {}
         for segment in self.segments:
             together |= segment.config
         return together
@@ -82,12 +112,15 @@ class OnDisk:
     @property
     def artifacts(self) -> set[LoggedArtifact]:
         """Every artifact that was logged."""
-        return {artifact for segment in self.segments for artifact in segment.artifacts}
+        before = self.before.artifacts if self.before else ()
+        return {*before, *(artifact for segment in self.segments for artifact in segment.artifacts)}
 
     @property
     def unreadable(self) -> dict[str, str]:
         """What could not be read, by the segment's name."""
         damaged = {segment.name: segment.damage for segment in self.segments if segment.damage}
+        before = self.before.segments if self.before else ()
+        damaged |= {segment["name"]: segment["unreadable"] for segment in before if segment["unreadable"]}
         return {**{path.name: why for path, why in self.left_out.items()}, **damaged}
 
 
@@ -97,13 +130,17 @@ def read_disk(folder: RunFolder) -> OnDisk:
     Raises
     ------
     NotVerifiedError
-        When there is none, the run is still training, or the segments are of several W&B runs.
+        When there is none and none was deleted, the run is still training, or the segments are of several W&B runs.
     """
     refuse_running(folder)
+    before = read_cleaned(folder)
     segments: list[Segment] = []
     left_out: dict[Path, str] = {}
     unreadable: list[str] = []
     for path in folder.segments():
+        if before and path.name in before.names:
+            # Whoever deleted it was killed at that.
+            continue
         try:
             segment = read_segment(path)
         except SegmentError as error:
@@ -116,14 +153,14 @@ def read_disk(folder: RunFolder) -> OnDisk:
             segments.append(segment)
     if unreadable and not segments:
         raise NotVerifiedError(unreadable[0])
-    if not segments:
+    if not segments and not before:
         message = f"no record on disk: {_why_no_segment(folder)}"
         raise NotVerifiedError(message)
-    ids = {segment.run_id for segment in segments}
+    ids = {segment.run_id for segment in segments} | ({before.run_id} if before else set[str]())
     if len(ids) > 1:
         message = f"found segments of {len(ids)} W&B runs ({', '.join(sorted(ids))}), expected one"
         raise NotVerifiedError(f"{message}: does the command set its own run id?")
-    return OnDisk(tuple(segments), left_out)
+    return OnDisk(tuple(segments), left_out, before)
 
 
 def _why_no_segment(folder: RunFolder) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runferry import slurm
-from runferry.continuation import settle, should_continue
+from runferry.continuation import give_up, settle, should_continue
 from runferry.errors import ConfigError
 from runferry.reasons import CONTINUED, LOST, of_state
 
@@ -199,14 +199,18 @@ class Guard:
     def _goes_on(self, training: TrainingJob, info: Any, state: str) -> bool:
         job = info.job
         lost = (of_state(state) if state else LOST) in CONTINUED
-        names = [
-            folder.path.name
+        left = [
+            folder
             for folder in training.folders
             if should_continue(folder) or (lost and not _has_begun(folder, info.external_jobid))
         ]
+        names = [folder.path.name for folder in left]
         if not names:
             return False
         if job.attempt >= training.attempts:
+            for folder in left:
+                # Who shows the run while it trains need not wait for the end of the workflow.
+                give_up(folder)
             self.say(f"{', '.join(names)}: not finished after {job.attempt} jobs, as many as `attempts` allows")
             return False
         self.say(f"{', '.join(names)}: goes on in another job ({job.attempt + 1} of {training.attempts} at most)")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
 from runferry import wandb_sync
 from runferry.errors import ServerError
-from runferry.file_stream import complete_summary, fill
+from runferry.file_stream import complete_summary, fill, send_console
 from runferry.leftovers import remove_debug_logs
 from runferry.progress import Amount
 from runferry.promised_files import NOR_ON_DISK
 from runferry.receipt import write_receipt
-from runferry.resending import There, folder_to_send, pass_over
+from runferry.resending import folders_to_send
 from runferry.sync_jobs import by_place, has_beginning, only_summary, promises, segments_to_send
 from runferry.verification import differences, missing_rows, row_differences
 
@@ -58,6 +59,9 @@ class Ferry:
                 job.to_send = segments_to_send(job)
             sent = [job for job in jobs if job.to_send]
             trouble = self._send(sent)
+            for job in sent if trouble is None else ():
+                if job.console_apart and not job.outcome.problem:
+                    send_console(job.disk, self.server, job.place)
             self._wait_for_counts(sent, self.limits.patience if trouble is None else 0.0)
             self._complete_summaries(jobs)
             self._compare_rows(job for job in jobs if job.had_rows and not job.differences)
@@ -130,6 +134,7 @@ class Ferry:
             if first is not None:
                 self.progress.say(f"{job.outcome.folder.path.name}: rows are missing from row {first} on; sending them")
                 fill(job.disk, self.server, job.place, first)
+                send_console(job.disk, self.server, job.place)
                 job.outcome.sent = [segment.name for segment in job.disk.segments]
                 self._ask([job])
 
@@ -139,14 +144,9 @@ class Ferry:
             return None
         paths: dict[Path, Job] = {}
         for job in jobs:
-            there = There(job.lines_there, *((job.there.event_lines, job.there.output_lines) if job.there else ()))
             job.outcome.sent = [segment.name for segment in job.to_send]
             try:
-                for segment in job.disk.segments:
-                    if segment in job.to_send:
-                        paths[folder_to_send(segment, job.outcome.folder, there)] = job
-                    else:
-                        pass_over(segment, there)
+                paths |= dict.fromkeys(folders_to_send(job), job)
             except OSError as error:
                 job.outcome.problem = f"{error.filename}: {error.strerror}"
         total = sum((job.amount for job in jobs), Amount())
@@ -155,7 +155,7 @@ class Ferry:
         self.progress.say(f"sending {segments} to {self.server.base_url}")
         deadline = self.limits.deadline + total.bytes / BYTES_PER_SECOND
         try:
-            wandb_sync.send(
+            refused = wandb_sync.send(
                 list(paths),
                 self.server,
                 wandb_sync.Call(
@@ -174,6 +174,11 @@ class Ferry:
             return str(error)
         finally:
             self.progress.end()
+        for path, status in refused.items():
+            paths[path].outcome.problem = self.server.refusal(status)
+        if refused and all(job.outcome.problem for job in jobs):
+            # The key may write none of them: what else waits need not be tried.
+            return jobs[0].outcome.problem
         return None
 
     def _wait_for_counts(self, jobs: Sequence[Job], patience: float) -> None:
@@ -208,7 +213,8 @@ class Ferry:
             because = f" ({outcome.problem})" if outcome.problem else ""
             what = "; ".join(job.differences[:5]) or "the server could not be asked"
             more = f"; and {len(job.differences) - 5} more" if len(job.differences) > 5 else ""
-            outcome.problem = f"not verified: {what}{more}{because}"
+            gone = f"; segments of it were deleted here on {before.date[:10]}" if (before := job.disk.before) else ""
+            outcome.problem = f"not verified: {what}{more}{gone}{because}"
             return
         outcome.problem = None
         try:
@@ -218,6 +224,7 @@ class Ferry:
         except OSError as error:
             outcome.problem = f"verified, but the receipt could not be written ({error.strerror}); run the same again"
             return
+        shutil.rmtree(outcome.folder.resent_folder, ignore_errors=True)
         if outcome.folder.trained_file.exists():
             remove_debug_logs(outcome.folder)
 

@@ -9,10 +9,11 @@ back and compared afterwards.
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from runferry.batching import batches
+from runferry.console import CONSOLE_FILE, console_lines
 from runferry.history_lines import as_json, history_lines
 from runferry.verification import NOT_COMPARED
 
@@ -37,10 +38,27 @@ def fill(disk: OnDisk, server: Server, place: tuple[str, str], first: int) -> No
         When the server cannot be reached or refuses it.
     """
     offset = first
-    for lines in batches(islice(_lines(disk), first, None), LINES_PER_REQUEST):
+    for lines in batches(islice(_lines(disk), first - disk.lines_before, None), LINES_PER_REQUEST):
         chunk = {"offset": offset, "content": lines}
         server.stream(*place, disk.run_id, {"files": {HISTORY_FILE: chunk}})
         offset += len(lines)
+    server.stream(*place, disk.run_id, _end(disk))
+
+
+def send_console(disk: OnDisk, server: Server, place: tuple[str, str]) -> None:
+    """Send every line that the run printed, each to its own place: those of a later segment behind the earlier one's.
+
+    Raises
+    ------
+    ServerError
+        When the server cannot be reached or refuses it.
+    """
+    lines = chain.from_iterable(console_lines(segment.file) for segment in disk.segments)
+    offset = disk.before.output_lines if disk.before else 0
+    for batch in batches(lines, LINES_PER_REQUEST):
+        chunk = {"offset": offset, "content": [line.as_sent() for line in batch]}
+        server.stream(*place, disk.run_id, {"files": {CONSOLE_FILE: chunk}})
+        offset += len(batch)
     server.stream(*place, disk.run_id, _end(disk))
 
 
@@ -64,7 +82,7 @@ def _end(disk: OnDisk) -> dict[str, Any]:
 
 
 def _lines(disk: OnDisk) -> Iterator[str]:
-    last, seconds_before = -1, 0.0
+    last, seconds_before = disk.last_step_before, float(disk.before.seconds if disk.before else 0)
     for segment in disk.segments:
         runtime = 0.0
         for row in history_lines(segment.file):

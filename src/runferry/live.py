@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runferry.continuation import should_continue
+from runferry.continuation import is_to_continue
 from runferry.errors import RunferryError, ServerError
 from runferry.file_stream import HISTORY_FILE, SUMMARY_FILE
 from runferry.files import read_json
@@ -63,6 +63,8 @@ class LiveOptions:
     sync_ended: Callable[[Sequence[RunFolder]], None] | None = None
     """Called at each look with the runs that have ended since the last one, to have them synced; at the first look with
     all that have. None leaves that to others (the workflow's rules)."""
+    attempts_follow: bool = False
+    """Whether somebody starts another attempt of a run that was cut short, so that it is shown as running meanwhile."""
 
 
 @dataclass
@@ -73,6 +75,8 @@ class _Followed:
     base_url: str | None
     project: str
     entity: str = ""
+    wandb_config: dict[str, Any] = field(default_factory=dict[str, Any])
+    """wandb's own part of the config, which the sync of an earlier attempt has sent: it is kept."""
     begun: bool = False
     """Whether the server was asked what it has, and has the run."""
     spoken: float = 0.0
@@ -207,6 +211,7 @@ class Watcher:
             for each in members:
                 there = found.get(each.run.read.run["run_id"])
                 rows = there.history_lines if there else 0
+                each.wandb_config = there.wandb_config if there else {}
                 each.entity = entity
                 if rows < each.run.read.rows - len(each.run.lines):
                     each.run.start_again()
@@ -266,7 +271,7 @@ class Watcher:
             if not is_under_way(last_attempt(run.folder)) and not self._is_to_go_on(run.folder):
                 return
             if run.config_changed:
-                server.upsert(*place, **_fields(run))
+                server.upsert(*place, **_fields(run, followed.wandb_config))
                 run.config_changed = False
             files: dict[str, Any] = {}
             if run.lines:
@@ -290,7 +295,7 @@ class Watcher:
     def _is_to_go_on(self, folder: RunFolder) -> bool:
         """Tell whether the workflow, which leaves runs that ended to its rules, starts another attempt of a run."""
         with suppress(OSError, ValueError):
-            return self._options.sync_ended is None and should_continue(folder) and not folder.receipt_file.exists()
+            return self._options.attempts_follow and is_to_continue(folder) and not folder.receipt_file.exists()
         return False
 
     def _end_again(self, followed: _Followed, place: tuple[str, str, str]) -> None:
@@ -337,8 +342,8 @@ def stop_on_signals(watcher: Watcher) -> None:
         signal.signal(number, lambda _number, _frame: watcher.stop())
 
 
-def _fields(run: LiveRun) -> dict[str, Any]:
-    config = {key: {"value": value} for key, value in run.read.config.items()}
+def _fields(run: LiveRun, wandb_config: dict[str, Any]) -> dict[str, Any]:
+    config = {key: {"value": value} for key, value in (run.read.config | {"_wandb": wandb_config}).items()}
     known = {"groupName": "run_group", "displayName": "display_name", "tags": "tags"}
     fields = {theirs: run.read.run[ours] for theirs, ours in known.items() if ours in run.read.run}
     return {"config": as_json(config), **fields}

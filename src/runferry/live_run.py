@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
+from runferry.cleaned import read_cleaned
 from runferry.errors import SegmentError
 from runferry.files import read_json, write_json
 from runferry.history_lines import as_json, row_of, set_item
@@ -73,7 +74,7 @@ class LiveRun:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.read = Progress()
+        self.read = self._beginning()
         self.lines: list[str] = []
         self.config_changed = self.summary_changed = False
         self.problem: str | None = None
@@ -102,7 +103,16 @@ class LiveRun:
 
     def start_again(self) -> None:
         """Read everything again: the server has fewer rows than the state says."""
-        self.read, self.lines = Progress(), []
+        self.read, self.lines = self._beginning(), []
+
+    def _beginning(self) -> Progress:
+        """Begin behind what was deleted of the run."""
+        cleaned = read_cleaned(self.folder)
+        if cleaned is None:
+            return Progress()
+        last = -1 if cleaned.last_step is None else cleaned.last_step
+        rows, seconds = cleaned.history_lines, float(cleaned.seconds)
+        return Progress("", 0, rows, last, seconds, config=dict(cleaned.config), summary=dict(cleaned.summary))
 
     def newest(self) -> Path | None:
         """Return the log of the newest segment; None where there is none yet."""

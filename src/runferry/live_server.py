@@ -103,8 +103,7 @@ class LiveServer:
             asked = answer.headers.get("Retry-After", "")
             raise BusyError(f"{url}: answered HTTP {status}", float(asked) if asked.isdigit() else None)
         if status in {401, 403}:
-            what = f"refused the key from {self.server.key_source} (HTTP {status})"
-            raise RefusedError(f"{url}: {what}; expected a valid one: wandb login, or set WANDB_API_KEY", status)
+            raise RefusedError(self.server.refusal(status), status)
         if status >= 400:
             raise RefusedError(f"{url}: answered HTTP {status}, expected 200", status)
         try:

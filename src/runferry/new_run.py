@@ -91,7 +91,7 @@ def create_run(  # noqa: PLR0913 - each is a keyword with a default
         gpu=None,
         memory=None,
         time=0,
-        wandb={
+        tracker_settings={
             "project": project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
             "entity": entity or os.environ.get("WANDB_ENTITY"),
             "tags": list(tags),

@@ -26,7 +26,7 @@ def promised_files(disk: OnDisk) -> dict[str, Path | None]:
 
     Where two segments promise the same one, the later one's counts: it overwrites the other on the server.
     """
-    promised: dict[str, Path | None] = {}
+    promised: dict[str, Path | None] = dict.fromkeys(disk.before.files if disk.before else ())
     for segment in disk.segments:
         for name, file in _of_segment(segment):
             if file is not None or promised.get(name) is None:

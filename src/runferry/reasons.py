@@ -22,6 +22,9 @@ NOT_STARTED = "not started"
 CONTINUED = frozenset({TIME_LIMIT, PREEMPTED, REQUEUED, NODE_FAILURE, LOST})
 """After these the run goes on in another attempt, as far as these are allowed; after the others when somebody asks."""
 
+ENDED = frozenset({FAILED, KILLED, OUT_OF_MEMORY, CANCELLED})
+"""For a fault of the training's own, or because somebody wanted it: nobody is expected to go on with the run."""
+
 _OF_SLURM = {
     "TIMEOUT": TIME_LIMIT,
     "DEADLINE": TIME_LIMIT,

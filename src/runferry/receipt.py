@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runferry import __version__
 from runferry.files import read_json, write_json
 from runferry.promised_files import promised_files
-from runferry.receipt_stamp import STAMP_KEYS, files_of, is_for, logs_on_disk, stamp, unchanged
+from runferry.receipt_stamp import STAMP_KEYS, is_for, known_and_there, logs_on_disk, stamp, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,8 @@ def fingerprints(disk: OnDisk) -> list[dict[str, Any]]:
         {"name": path.name, **_stamp(logs[path]), "sha256": sha256(Path(logs[path])), "unreadable": why}
         for path, why in disk.left_out.items()
     ]
-    return sorted([*read, *rest], key=lambda segment: str(segment["name"]).removeprefix("offline-"))
+    before = disk.before.segments if disk.before else ()
+    return sorted([*before, *read, *rest], key=lambda segment: str(segment["name"]).removeprefix("offline-"))
 
 
 def promote(folder: RunFolder, base_url: str | None) -> None:
@@ -122,8 +123,7 @@ def holds(folder: RunFolder, base_url: str | None, *, interim: bool = False) -> 
         if unchanged(receipt, str(folder.path)):
             return True
         # Copied or touched perhaps. Sizes first: hashing what has grown is work for nothing.
-        known = {item["name"]: item for item in receipt["segments"] if not item.get("cleaned")}
-        logs = files_of(receipt, str(folder.path))
+        known, logs = known_and_there(receipt, str(folder.path))
         return (
             known.keys() == logs.keys()
             and all(_stamp(logs[name]).get("size_bytes") == item["size_bytes"] for name, item in known.items())

@@ -74,14 +74,20 @@ def files_of(receipt: Any, run_folder: str) -> dict[str, str]:
 def unchanged(receipt: Any, run_folder: str) -> bool:
     """Tell whether every segment on disk is in the receipt with the stamp it has now, and no other is in it."""
     try:
-        # What `runferry clean` has deleted was verified before, and is not expected on disk.
-        known = {segment["name"]: segment for segment in receipt["segments"] if not segment.get("cleaned")}
-        logs = files_of(receipt, run_folder)
+        known, logs = known_and_there(receipt, run_folder)
         return known.keys() == logs.keys() and all(
             _same(known[name], stamp(file) if file else None) for name, file in logs.items()
         )
     except (AttributeError, KeyError, TypeError, OSError):
         return False
+
+
+def known_and_there(receipt: Any, run_folder: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what the receipt says of each segment, and the logs on disk, but for what `runferry clean` has deleted."""
+    segments = receipt["segments"]
+    cleaned = {segment["name"] for segment in segments if segment.get("cleaned")}
+    known = {segment["name"]: segment for segment in segments if segment["name"] not in cleaned}
+    return known, {name: log for name, log in files_of(receipt, run_folder).items() if name not in cleaned}
 
 
 def is_for(receipt: Any, base_url: str | None) -> bool:

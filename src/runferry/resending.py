@@ -11,60 +11,99 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
+from runferry.console import CONSOLE_FILE, console_lines
 from runferry.transaction_log import TransactionLog, write_log
-from runferry.wandb_messages import parser
+from runferry.wandb_messages import message_class, parser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from runferry.run_folder import RunFolder
     from runferry.segment import Segment
+    from runferry.sync_jobs import Job
 
 
 @dataclass
 class There:
-    """How many lines of each stream the server has of a run, of which the first segments make up the beginning."""
+    """What the server has of a run: so many lines of each stream, of which the first segments make up the beginning."""
 
     history: int = 0
     events: int = 0
     """System metrics."""
-    output: int = 0
-    """Lines of the console. What a terminal shows as one line may have been written in many; so at the place where
-    an earlier sync stopped, lines of the console can be missing or twice. Rows of the history never are."""
+    console: bool = False
+    """Whether the console is left out of what is sent, because it is sent to its places afterwards."""
 
     def __bool__(self) -> bool:
-        """Whether there is anything."""
-        return bool(self.history or self.events or self.output)
+        """Whether something has to be left out."""
+        return bool(self.history or self.events or self.console)
 
 
-def folder_to_send(segment: Segment, folder: RunFolder, there: There) -> Path:
-    """Give the folder to sync, and take off `there` what of it is in this segment.
+def folders_to_send(job: Job) -> list[Path]:
+    """Give the folders to sync of a run, in order; says in the job whether its console is to be sent apart.
 
     Raises
     ------
     OSError
         When a copy is needed and cannot be written.
     """
+    before, there = job.disk.before, There(job.lines_there - job.disk.lines_before)
+    if job.there:
+        there.events = max(job.there.event_lines - (before.event_lines if before else 0), 0)
+        lines = job.there.output_lines - (before.output_lines if before else 0)
+        there.console = not _appends_console(job.disk.segments, job.to_send, lines)
+    job.console_apart = there.console
+    folders: list[Path] = []
+    for segment in job.disk.segments:
+        if segment in job.to_send:
+            folders.append(_folder_to_send(segment, job.outcome.folder, there))
+        elif there:
+            # What of it is there is no part of a later one.
+            for _ in _without(there, TransactionLog(segment.file)):
+                pass
+    return folders
+
+
+def _appends_console(segments: Sequence[Segment], to_send: Sequence[Segment], lines: int) -> bool:
+    """Tell whether what `to_send` printed comes just behind the console lines that the server has.
+
+    It does not where an earlier sync stopped within a segment, or live sync sent the rows of a whole segment: what
+    `wandb sync` appends would be a line too many or at a wrong place.
+    """
+    if not lines and list(to_send) == list(segments):
+        return True
+    before = segments[: segments.index(to_send[0])]
+    return lines == sum(len(console_lines(segment.file)) for segment in before)
+
+
+def _folder_to_send(segment: Segment, folder: RunFolder, there: There) -> Path:
+    """Give the folder to sync of a segment, and take off `there` what of it is in this one."""
     if not segment.damage and not there:
         return segment.folder
-    copy = folder.path / "resent" / segment.name
+    copy = folder.resent_folder / segment.name
     write_log(copy / segment.file.name, _without(there, TransactionLog(segment.file)))
-    files = copy / "files"
-    if not files.exists() and (segment.folder / "files").exists():
-        files.symlink_to((segment.folder / "files").resolve())
+    _link_files(segment, copy / "files")
+    if there.console:
+        printed = "".join(f"{line.text}\n" for line in console_lines(segment.file))
+        (copy / "files" / CONSOLE_FILE).write_text(printed)
     return copy
 
 
-def pass_over(segment: Segment, there: There) -> None:
-    """Take off `there` what of it is in a segment that is not sent again."""
-    if there:
-        for _ in _without(there, TransactionLog(segment.file)):
-            pass
+def _link_files(segment: Segment, files: Path) -> None:
+    """Show `wandb sync` the files of a segment, but for the console, which it would write over."""
+    if files.is_symlink():
+        # As earlier versions of runferry had it.
+        files.unlink()
+    files.mkdir(exist_ok=True)
+    originals = segment.folder / "files"
+    for file in originals.iterdir() if originals.is_dir() else ():
+        link = files / file.name
+        if file.name != CONSOLE_FILE and not (link.is_symlink() or link.exists()):
+            link.symlink_to(file.resolve())
 
 
 def _without(there: There, records: Iterable[bytes]) -> Iterator[bytes]:
-    """Leave out the first lines of each stream; every other record stays."""
+    """Leave out the first lines of each stream, and the console where it is sent otherwise; all else stays."""
     parse = parser("Streamed")
     for payload in records:
         try:
@@ -75,7 +114,9 @@ def _without(there: There, records: Iterable[bytes]) -> Iterator[bytes]:
             there.history -= 1
         elif there.events and record.HasField("stats"):
             there.events -= 1
-        elif there.output and record.HasField("output_raw"):
-            there.output = max(there.output - record.output_raw.line.count("\n"), 0)
-        else:
+        elif not (there.console and record.HasField("output_raw")):
             yield payload
+            if there.console and record.HasField("run"):
+                # The console as a file: without lines wandb neither writes nor sends one.
+                files = message_class("FilesRecord")(files=[{"path": CONSOLE_FILE}])
+                yield message_class("Record")(files=files).SerializeToString()

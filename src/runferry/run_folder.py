@@ -81,6 +81,16 @@ class RunFolder:
         """The receipt of a run that is not trained yet."""
         return self.path / "interim-receipt.json"
 
+    @property
+    def resent_folder(self) -> Path:
+        """Copies of segments without what cannot be read or is on the server; there until the run has a receipt."""
+        return self.path / "resent"
+
+    @property
+    def cleaned_file(self) -> Path:
+        """What the segments said that were deleted; see `runferry.cleaned`."""
+        return self.path / "cleaned.json"
+
     def segments(self) -> list[Path]:
         """List the `offline-run-*` and `run-*` (online) folders in the order in which they were begun."""
         # The rest of the name is <YYYYmmdd_HHMMSS>-<id>, so that the names sort by time.

@@ -37,6 +37,8 @@ class RunOnServer:
     summary: dict[str, Any]
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     """Without `_wandb`, where wandb keeps its own."""
+    wandb_config: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What is there: a run whose config has it no more counts for wandb as one that was never begun."""
     event_lines: int = 0
     output_lines: int = 0
     files: dict[str, FileOnServer] | None = None
@@ -137,13 +139,15 @@ def parse_rows(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _run(node: dict[str, Any]) -> RunOnServer:
     last = _json_field(node["historyKeys"]).get("lastStep")
+    config = _config(_json_field(node["config"]))
     run = RunOnServer(
         state=str(node["state"]),
         history_lines=int(node["historyLineCount"] or 0),
         # The public API gives -1 for none.
         last_step=None if last is None or int(last) < 0 else int(last),
         summary=_json_field(node["summaryMetrics"]),
-        config=_config(_json_field(node["config"])),
+        wandb_config=config.pop("_wandb", {}),
+        config=config,
         event_lines=int(node["eventsLineCount"] or 0),
         output_lines=int(node["logLineCount"] or 0),
     )
@@ -171,8 +175,7 @@ def _nodes(connection: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _config(config: dict[str, Any]) -> dict[str, Any]:
     # {"lr": {"value": 0.1, "desc": null}}, as wandb's client sends it.
-    values = {key: item["value"] for key, item in config.items() if is_mapping(item) and "value" in item}
-    return {key: value for key, value in values.items() if key != "_wandb"}
+    return {key: item["value"] for key, item in config.items() if is_mapping(item) and "value" in item}
 
 
 def _json_field(value: Any) -> dict[str, Any]:

@@ -38,3 +38,8 @@ def history_records(file: Path) -> Iterator[Any]:
     for record in parsed_records(file, "HistoryOnly"):
         if record.HasField("history"):
             yield record.history
+
+
+def count_events(file: Path) -> int:
+    """Count the records of system metrics, of which each is a line on the server; as `parsed_records` does."""
+    return sum(record.HasField("stats") for record in parsed_records(file, "Streamed"))

@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -253,12 +254,16 @@ class Server:
             time.sleep(wait)
         raise AssertionError  # the last turn of the loop returns or raises
 
+    def refusal(self, status: int) -> str:
+        """Say that the server refused the key, with HTTP status 401 or 403, and where the key came from."""
+        expected = "a valid one: wandb login, or set WANDB_API_KEY"
+        if status == HTTPStatus.FORBIDDEN:
+            expected = f"one that may write there, or {expected}"
+        return f"{self.base_url}: refused the key from {self.key_source} (HTTP {status}); expected {expected}"
+
     def _describe(self, error: urllib.error.HTTPError) -> str:
         if error.code in {401, 403}:
-            return (
-                f"{self.base_url}: refused the key from {self.key_source} (HTTP {error.code}); "
-                "expected a valid one: wandb login, or set WANDB_API_KEY"
-            )
+            return self.refusal(error.code)
         return f"{self.base_url}: answered HTTP {error.code}, expected 200"
 
     def _parse(self, text: bytes) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from runferry.tracker import logs_to_wandb, tracker_of
 from runferry.under_way import is_under_way, last_attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runferry.run_folder import RunFolder
 
@@ -116,6 +116,14 @@ def status_of(folders: Sequence[RunFolder], *, read: bool = True) -> Status:
     if folders and found.oldest:
         found.purge_days = purge_days(found.oldest)
     return found
+
+
+def purge_warning(folders: Callable[[], Sequence[RunFolder]]) -> str | None:
+    """Say when the site's purge comes near to what of these runs is not on the server; None where it does not.
+
+    Where there is no `$SCRATCH`, nothing is looked at, and `folders` is not called.
+    """
+    return status_of(folders(), read=False).warning() if os.environ.get("SCRATCH") else None
 
 
 def purge_days(file: Path) -> int | None:

@@ -11,6 +11,7 @@ from runferry.disk import OnDisk, read_disk
 from runferry.errors import RunferryError
 from runferry.progress import Amount
 from runferry.promised_files import segments_with, total_bytes
+from runferry.segment_records import count_events
 from runferry.verification import count_differences, differences, end_differences, file_differences
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Job:
     entity: str
     there: RunOnServer | None = None
     to_send: list[Segment] = field(default_factory=list["Segment"])
+    console_apart: bool = False
+    """Whether what it printed is sent line by line after the rest."""
     had_rows: bool = False
     """Whether the server had rows before this call: then they are compared one by one."""
     gone: list[str] = field(default_factory=list[str])
@@ -95,9 +98,8 @@ def jobs_of(outcomes: Iterable[Outcome]) -> list[Job]:
         except (RunferryError, OSError, ValueError) as error:
             outcome.problem = str(error)
             continue
-        # What the script says to wandb.init wins over the config, as everywhere in W&B; the segment has it.
-        first = disk.segments[0]
-        jobs.append(Job(outcome, disk, first.project or wandb["project"], first.entity or wandb.get("entity") or ""))
+        # What the script says to wandb.init wins over the config, as everywhere in W&B; the segments have it.
+        jobs.append(Job(outcome, disk, disk.project or wandb["project"], disk.entity or wandb.get("entity") or ""))
     return jobs
 
 
@@ -111,14 +113,16 @@ def by_place(jobs: Iterable[Job]) -> dict[tuple[str, str], list[Job]]:
 
 def promises(job: Job) -> bool:
     """Tell whether the run promised files or artifacts."""
-    return any(segment.files or segment.artifacts for segment in job.disk.segments)
+    before = job.disk.before
+    return any(each.files or each.artifacts for each in (*job.disk.segments, *([before] if before else [])))
 
 
 def only_summary(job: Job) -> bool:
     """Tell whether all that differs is the summary of a run with several segments, of which it has the last one's."""
-    if len(job.disk.segments) == 1 or not job.there or not job.differences:
+    segments, before = job.disk.segments, job.disk.before
+    if not segments or len(segments) + bool(before) == 1 or not job.there or not job.differences:
         return False
-    of_last = replace(job.disk, segments=job.disk.segments[-1:]).summary
+    of_last = replace(job.disk, segments=segments[-1:], before=None).summary
     complete = replace(job.there, summary={**job.disk.summary, **{key: job.there.summary.get(key) for key in of_last}})
     return not differences(job.disk, complete)
 
@@ -130,19 +134,23 @@ def segments_to_send(job: Job) -> list[Segment]:
     """
     if not job.differences or only_summary(job):
         return []
-    segments, rows = job.disk.segments, job.lines_there
+    segments, rows, before = job.disk.segments, job.lines_there, job.disk.before
+    if not segments or (before and (not job.there or rows < before.history_lines)):
+        # What the server has lost of what was deleted here nobody can send.
+        return []
     if not job.there or not rows:
         return list(segments)
     if rows > job.disk.history_lines or not has_beginning(job, rows):
         return []
     needed = {segments[-1].name} if end_differences(job.disk, job.there) else set[str]()
     if count_differences(job.disk, job.there):
-        needed |= _from_row(segments, rows)
+        needed |= _from_row(segments, rows - job.disk.lines_before)
     if file_differences(job.disk, job.there):
         # What comes with the rows of a run that stopped half way is not known, so all that promise something.
         names = {name for segment in segments for name in segment.files}
         needed |= segments_with(job.disk, names) | {segment.name for segment in segments if segment.artifacts}
         needed.add(segments[-1].name)
+    needed |= _from_event(segments, job.there.event_lines - (before.event_lines if before else 0), needed)
     return [segment for segment in segments if segment.name in needed]
 
 
@@ -155,6 +163,20 @@ def _from_row(segments: Sequence[Segment], rows: int) -> set[str]:
     return set()
 
 
+def _from_event(segments: Sequence[Segment], events: int, needed: set[str]) -> set[str]:
+    """Name the first segment before the `needed` ones of which system metrics are missing, and those after it.
+
+    Live sync sends rows only: of a run of several segments it leaves the system metrics of the first ones to this.
+    """
+    for number, segment in enumerate(segments):
+        if segment.name in needed:
+            break
+        events -= count_events(segment.file)
+        if events < 0:
+            return {later.name for later in segments[number:]}
+    return set()
+
+
 def has_beginning(job: Job, rows: int) -> bool:
     """Tell whether the server's rows can be the first ones of the run: the last of them has the step that it must have.
 
@@ -164,5 +186,7 @@ def has_beginning(job: Job, rows: int) -> bool:
         return False
     if rows == job.disk.history_lines:
         return job.there.last_step == job.disk.last_step
-    step = next((step for number, step in enumerate(job.disk.steps()) if number == rows - 1), None)
+    steps = enumerate(job.disk.steps(), job.disk.lines_before + 1)
+    before = job.disk.last_step_before if rows == job.disk.lines_before else None
+    step = next((step for number, step in steps if number == rows), before)
     return job.there.last_step == step

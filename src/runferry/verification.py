@@ -89,7 +89,7 @@ def row_differences(disk: OnDisk, server: Server, place: tuple[str, str]) -> lis
     ServerError
         When the server cannot be asked.
     """
-    after = -1
+    after = disk.last_step_before
     for page in batches(_steps_and_rows(disk), ROWS_PER_REQUEST):
         steps = [step for step, _ in page]
         # From where the last page ended, so that a row between two pages is seen; twice as many, so that doubled are.
@@ -106,7 +106,7 @@ def row_differences(disk: OnDisk, server: Server, place: tuple[str, str]) -> lis
 
 
 def missing_rows(disk: OnDisk, server: Server, place: tuple[str, str]) -> int | None:
-    """Find the first row that the server lacks, counted from 0; None where it has rows that are not the disk's.
+    """Find the first row that the server lacks, counted from 0 in the whole run; None where it has others.
 
     Raises
     ------
@@ -115,14 +115,15 @@ def missing_rows(disk: OnDisk, server: Server, place: tuple[str, str]) -> int | 
     """
     ours = list(disk.steps())
     held: list[Any] = []
-    after = -1
+    after = disk.last_step_before
     for page in batches(ours, ROWS_PER_REQUEST):
         rows = server.rows(*place, disk.run_id, (after + 1, page[-1]), 2 * len(page) + 1)
         held += [row.get("_step") for row in rows]
         after = page[-1]
     if len(set(held)) != len(held) or not set(held) <= set(ours):
         return None
-    return next((number for number, step in enumerate(ours) if number >= len(held) or held[number] != step), None)
+    first = next((number for number, step in enumerate(ours) if number >= len(held) or held[number] != step), None)
+    return None if first is None else disk.lines_before + first
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -140,7 +141,7 @@ def same(ours: Any, theirs: Any) -> bool:
 
 
 def _steps_and_rows(disk: OnDisk) -> Iterator[tuple[int, dict[str, Any]]]:
-    last = -1
+    last = disk.last_step_before
     for segment in disk.segments:
         for row in history_lines(segment.file):
             last = max(int(row["_step"]), last + 1)

@@ -65,7 +65,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     },
     "ArtifactManifest": {"contents": (4, "ArtifactManifestEntry*")},
     "ArtifactManifestEntry": {"local_path": (6, "string")},
-    "OutputRawRecord": {"line": (3, "string")},
+    "OutputRawRecord": {"output_type": (1, "enum"), "timestamp": (2, "Timestamp"), "line": (3, "string")},
     # A record of which only the history is looked at, or not even that: the rest costs nothing then.
     "HistoryOnly": {"history": (2, "HistoryRecord")},
     "HistoryUnread": {"history": (2, "Unread")},
@@ -74,8 +74,9 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "Measured": {"history": (2, "HistoryRecord"), "stats": (7, "StatsRecord")},
     "StatsRecord": {"timestamp": (2, "Timestamp"), "item": (3, "StatsItem*")},
     "StatsItem": {"key": (1, "string"), "value_json": (16, "string")},
-    # What is streamed line by line.
-    "Streamed": {"history": (2, "Unread"), "stats": (7, "Unread"), "output_raw": (13, "OutputRawRecord")},
+    # What is streamed line by line, and what is needed to tell the kinds apart.
+    "Streamed": {"history": (2, "Unread"), "stats": (7, "Unread"), "output_raw": (13, "Unread"), "run": (17, "Unread")},
+    "Printed": {"output_raw": (13, "OutputRawRecord")},
 }
 
 
@@ -86,7 +87,13 @@ def parser(message: str) -> Callable[[bytes], Any]:
     It works at C speed where protobuf has its extension, and raises
     `google.protobuf.message.DecodeError` for bytes that are no such message.
     """
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"runferry.{message}")).FromString
+    return message_class(message).FromString
+
+
+@cache
+def message_class(message: str) -> Any:
+    """Return the class of one of the messages of `FIELDS`, of which records can be made, too."""
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"runferry.{message}"))
 
 
 @cache
@@ -103,7 +110,8 @@ def _pool() -> descriptor_pool.DescriptorPool:
             if scalar in FIELDS:
                 added.type, added.type_name = added.TYPE_MESSAGE, f".runferry.{scalar}"
             else:
-                added.type = getattr(added, f"TYPE_{scalar.upper()}")
+                # An enum is written as a number is; its names are of no use here.
+                added.type = added.TYPE_INT32 if scalar == "enum" else getattr(added, f"TYPE_{scalar.upper()}")
     pool.Add(file)
     return pool
 

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING
 import psutil
 
 from runferry.errors import ServerError
+from runferry.wandb_refusals import KEY_UNKNOWN, Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +61,7 @@ class Call:
     """Called several times a second while it runs."""
 
 
-def send(segments: Sequence[Path], server: Server, call: Call) -> None:
+def send(segments: Sequence[Path], server: Server, call: Call) -> dict[Path, int]:
     """Send segments to the server in one `wandb sync` process; segments of one run go up in the order of their start.
 
     What the server has of a run is continued, after its last line and step.
@@ -70,10 +71,15 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> None:
     segments
         Their folders, `offline-run-*` or `run-*`.
 
+    Returns
+    -------
+    dict
+        The HTTP status, 401 or 403, of each segment that the server would not have for the key's sake.
+
     Raises
     ------
     ServerError
-        When the deadline passed. How much was sent is not known then.
+        When the deadline passed, or the server does not know the key. How much was sent is not known then.
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_") or key in _KEPT}
     environment = _COLLECT_SELDOM | environment
@@ -99,6 +105,7 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> None:
             # A group of its own: Ctrl-C is for runferry, which then ends wandb and its core together.
             start_new_session=True,
         )
+        refusals = Refusals(Path(folder), server.base_url)
         try:
             end = time.monotonic() + call.deadline
             while process.poll() is None:
@@ -108,12 +115,19 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_LOOK_SECONDS)
                 call.look()
+                refusals.look()
+                if refusals.key_unknown:
+                    raise ServerError(server.refusal(KEY_UNKNOWN))
+            refusals.look()
         finally:
             _end(process)
             if call.log:
                 for file in sorted(Path(folder).glob("**/debug-*.log")):
                     call.log.write(f"--- {file.name}\n{file.read_text(errors='replace')}")
                 call.log.flush()
+    # Symbolic links are resolved in what wandb was told.
+    found = {segment.resolve(): segment for segment in segments}
+    return {found[path]: status for path, status in refusals.status_of.items() if path in found}
 
 
 def sync_mark(results: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ STOP_SECONDS = 30.0
 _started: dict[Path, subprocess.Popen[bytes]] = {}
 
 
-def start(results: Path, log: Path, interval: float) -> None:
+def start(results: Path, log: Path, interval: float, *, attempts_follow: bool) -> None:
     """Start `runferry sync --watch` of a results folder for running runs; the rules sync those that ended.
 
     Parameters
@@ -29,10 +29,13 @@ def start(results: Path, log: Path, interval: float) -> None:
         Where its lines go, added to what is there.
     interval
         Seconds between two looks.
+    attempts_follow
+        Whether this workflow starts another attempt of a run that was cut short.
     """
     results.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     words = ["sync", "--watch", "--running-only", f"--interval={interval}", f"--with-process={os.getpid()}"]
+    words += ["--attempts-follow"] * attempts_follow
     with log.open("ab") as stream:
         # A session of its own: a Ctrl-C in the terminal is for Snakemake, which says what becomes of the jobs.
         _started[results] = subprocess.Popen(

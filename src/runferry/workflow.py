@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +20,14 @@ from runferry.account import given_account, known_accounts, resolve_account
 from runferry.cluster import LOCAL, Cluster, find_cluster
 from runferry.controller import note_start, remove_stale_lock
 from runferry.environment_plan import PlannedEnvironment, plan_environments
-from runferry.errors import RunferryError
+from runferry.errors import ConfigError, RunferryError
 from runferry.experiment import Experiment, experiments
 from runferry.pack_plan import PackPlan, plan_packs
 from runferry.plan import record
 from runferry.plan.model import make_plan
 from runferry.plan.text import lines
 from runferry.request import Request, make_request
+from runferry.run_folder import find_run_folders
 from runferry.slurm import NO_PARTITION
 from runferry.sync_options import set_options
 from runferry.tracker import tracker_of
@@ -236,9 +238,16 @@ class _Refusals:
             self.found.append(str(error))
 
 
-def started() -> None:
+def started(results: Path) -> None:
     """Do what is to be done once Snakemake has the folder's lock and is about to run jobs."""
     note_start()
+    # Only here: every job evaluates the Snakefile, and this imports protobuf.
+    from runferry.status import purge_warning
+
+    # What no config names any more is purged, too.
+    with suppress(ConfigError):
+        if warning := purge_warning(lambda: find_run_folders(results)):
+            _say(warning)
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:

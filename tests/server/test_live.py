@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from written_runs import PROJECT, log_of, rows_of, wait_for, write_run
 
+from runferry.continuation import give_up
 from runferry.files import write_json
 from runferry.live import LiveOptions, Watcher
 from runferry.live_server import LiveServer
@@ -68,9 +69,9 @@ class Growing:
         with self.log.open("r+b") as file:
             file.write(self.content[: int(len(self.content) * part)])
 
-    def attempt(self, outcome: str, pid: int | None = None) -> None:
+    def attempt(self, outcome: str, reason: str | None = None, *, pid: int | None = None) -> None:
         record = {"attempt": 1, "host": socket.gethostname(), "job": None, "pid": pid or os.getpid()}
-        write_json(self.folder.attempts_folder / "1.json", record | {"outcome": outcome})
+        write_json(self.folder.attempts_folder / "1.json", record | {"outcome": outcome, "reason": reason})
 
     def finish(self) -> None:
         self.grow(1)
@@ -216,16 +217,41 @@ def test_a_run_whose_process_died_is_shown_as_crashed_and_the_sync_carries_the_r
 def test_a_run_that_another_attempt_will_go_on_with_stays_shown_as_running(trained, server, tmp_path):
     run = Growing(trained, tmp_path / "results")
     run.grow(0.5)
-    live = watcher(tmp_path / "results")
+    live = watcher(tmp_path / "results", attempts_follow=True)
     live.look()
-    record = json.loads((run.folder.attempts_folder / "1.json").read_text())
-    write_json(run.folder.attempts_folder / "1.json", record | {"outcome": "stopped", "reason": "time limit"})
+    run.attempt("stopped", "time limit")
     run.grow(0.6)
     live.look()
     assert state(server) == "running"
     assert steps(server) == list(range(sum(1 for _ in history(run.log))))
     # Slurm has said meanwhile that it was cancelled: nobody will go on with it.
-    write_json(run.folder.attempts_folder / "1.json", record | {"outcome": "stopped", "reason": "cancelled"})
+    run.attempt("stopped", "cancelled")
+    live.look()
+    assert state(server) == "crashed"
+
+
+def test_a_run_whose_attempts_are_used_up_is_shown_as_crashed_while_the_workflow_goes_on(trained, server, tmp_path):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.5)
+    live = watcher(tmp_path / "results", attempts_follow=True)
+    live.look()
+    run.attempt("stopped", "time limit")
+    live.look()
+    assert state(server) == "running", "it is not known yet"
+    give_up(run.folder)
+    live.look()
+    assert state(server) == "crashed"
+
+
+@pytest.mark.parametrize("reason", ["failed", "killed", "out of memory", "time limit", "lost"])
+def test_a_run_that_ended_badly_is_shown_as_crashed_at_once_where_nobody_starts_it_again(
+    trained, server, tmp_path, reason
+):
+    run = Growing(trained, tmp_path / "results")
+    run.grow(0.5)
+    live = watcher(tmp_path / "results")
+    live.look()
+    run.attempt("failed", reason)
     live.look()
     assert state(server) == "crashed"
 

@@ -206,6 +206,47 @@ def test_what_the_person_has_to_mend_is_said_at_once(variables, said, written, s
     _completes(server, folders)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_refused_stops_it_at_once_with_exit_code_1_and_its_source_is_named(
+    status, written, server, tmp_path
+):
+    folders = written.copied_to(tmp_path / "results")
+    server.faults({"match": "*", "status": status})
+    process = _sync_process(tmp_path / "results", options=("--log", str(tmp_path / "sync.log")))
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"refused the key from WANDB_API_KEY (HTTP {status})" in said
+    assert server.key not in out + said + (tmp_path / "sync.log").read_text()
+    assert server.requests()["total"] == 1, "no run is tried after that"
+    assert [receipt(folder) for folder in folders] == [None] * 3
+    server.faults()
+    _completes(server, folders)
+
+
+@pytest.mark.parametrize("request_kind", ["graphql:UpsertBucket", "file_stream"])
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_may_read_and_not_write_is_said_with_its_source_and_what_waits_is_not_tried(
+    status, request_kind, written, server, tmp_path, monkeypatch
+):
+    folders = written.copied_to(tmp_path / "results")
+    monkeypatch.setattr("runferry.sync.RUNS_PER_BATCH", 1)
+    server.faults({"match": request_kind, "status": status})
+    for outcome in sync(folders, Limits(patience=0, deadline=60)):
+        assert f"refused the key from WANDB_API_KEY (HTTP {status})" in (outcome.problem or "")
+    asked = [each for each in server.requests()["requests"] if each["kind"] == request_kind]
+    assert {each["run"] for each in asked} == {folders[0].path.name}
+    server.faults()
+    _completes(server, folders)
+
+
+def test_one_run_that_may_not_be_written_keeps_no_other_from_going_up(written, server, tmp_path):
+    folders = written.copied_to(tmp_path / "results")
+    server.faults({"match": "graphql:UpsertBucket", "run": folders[0].path.name, "status": 403})
+    outcomes = sync(folders, QUICK)
+    assert "refused the key from WANDB_API_KEY (HTTP 403)" in (outcomes[0].problem or "")
+    assert [outcome.problem for outcome in outcomes[1:]] == [None, None]
+
+
 def test_a_run_that_went_on_after_its_receipt_gets_only_what_is_new(written, server, tmp_path):
     folders = written.copied_to(tmp_path / "results")
     _completes(server, folders)

@@ -10,8 +10,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from runferry import executor_guard, slurm
+from runferry.continuation import is_to_continue, should_continue
 from runferry.errors import ConfigError
 from runferry.files import write_json
+from runferry.run_folder import RunFolder
 from runferry.slurm import QueuedJob
 from runferry.training_job import training_job
 
@@ -209,13 +211,16 @@ def test_a_run_whose_node_was_lost_before_it_began_goes_on(world):
     assert world.executor.calls == [("failed", "7", False)]
 
 
-def test_a_run_goes_on_in_as_many_jobs_as_are_allowed(world):
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_a_run_goes_on_in_as_many_jobs_as_are_allowed_and_its_record_says_when_it_is_given_up(world, jobs):
     _attempt(world, outcome="stopped", reason="time limit")
-    world.job.attempt = 3
+    world.job.attempt = jobs
     world.slurm.queue = [_queued(world, "FAILED")]
     assert _look(world) == []
-    assert world.executor.calls == [("failed", "7", True)]
-    assert "not finished after 3 jobs, as many as `attempts` allows" in world.said[-1]
+    assert world.executor.calls == [("failed", "7", jobs == 3)]
+    assert ("not finished after 3 jobs, as many as `attempts` allows" in world.said[-1]) == (jobs == 3)
+    assert should_continue(RunFolder(world.run)), "should somebody start it again"
+    assert is_to_continue(RunFolder(world.run)) == (jobs == 2)
 
 
 def test_a_run_that_another_controllers_job_is_at_work_on_is_waited_for(world):

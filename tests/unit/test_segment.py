@@ -207,9 +207,9 @@ print(json.dumps({
     done = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True)
     theirs = json.loads(done.stdout)
     # The numbers of google.protobuf.FieldDescriptor.TYPE_*.
-    scalars = {"int64": 3, "int32": 5, "bool": 8, "string": 9}
+    scalars = {"int64": 3, "int32": 5, "bool": 8, "string": 9, "enum": 14}
     # Our name for it -> W&B's.
-    alike = {name: ["Record"] for name in ("HistoryOnly", "Measured", "Streamed")}
+    alike = {name: ["Record"] for name in ("HistoryOnly", "Measured", "Streamed", "Printed")}
     alike["Item"] = ["HistoryItem", "SummaryItem", "ConfigItem"]
     for message, fields in FIELDS.items():
         for name in alike.get(message, [message]):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from dataclasses import replace
+
 import pytest
 
 from runferry import server as servers
@@ -123,6 +127,45 @@ def test_a_server_in_trouble_is_asked_again(status):
         standin.faults({"match": "graphql", "status": status})
         with pytest.raises(ServerError, match=f"answered HTTP {status}"):
             _server(standin).default_entity()
+
+
+def test_a_server_that_says_how_long_to_wait_is_waited_for_as_long(monkeypatch):
+    pauses: list[float] = []
+    monkeypatch.setattr(servers.time, "sleep", pauses.append)
+    said: list[str] = []
+    with running() as standin:
+        standin.faults({"match": "graphql", "status": 429, "headers": {"Retry-After": "7"}, "count": 2})
+        asked = replace(_server(standin), deadline=60.0, say=said.append)
+        assert asked.default_entity() == "demo"
+    assert pauses == [7.0, 7.0]
+    assert said == [f"{standin.url}: answered HTTP 429, expected 200; trying again in 7 s"] * 2
+
+
+def test_a_server_that_asks_for_more_than_the_deadline_is_left_at_once():
+    with running() as standin:
+        standin.faults({"match": "graphql", "status": 503, "headers": {"Retry-After": "3600"}})
+        with pytest.raises(ServerError, match="it asked to wait for 3600 s, which is beyond"):
+            replace(_server(standin), deadline=5.0).default_entity()
+        assert standin.requests()["total"] == 1
+
+
+def test_a_black_holed_server_is_left_when_the_deadline_has_passed(monkeypatch):
+    monkeypatch.setattr(servers, "REQUEST_TIMEOUT", 0.3)
+    monkeypatch.setattr(servers, "PAUSES", (0.1,))
+    monkeypatch.setattr(servers, "LONGEST_PAUSE", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as hole:
+        # Nobody accepts, and the queue is full: what comes now is not answered at all, as behind some firewalls.
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(hole.getsockname())
+        server = Server(f"http://127.0.0.1:{hole.getsockname()[1]}", KEY, "the test", deadline=1.0)
+        begun = time.monotonic()
+        with pytest.raises(ServerError, match=r"could not be reached \(timed out\)"):
+            server.default_entity()
+        assert 0.5 < time.monotonic() - begun < 10
+        for filler in fillers:
+            filler.close()
 
 
 def test_a_dropped_connection_is_made_again():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -30,12 +31,12 @@ def server():
         yield standin
 
 
-@pytest.fixture
-def training(project, server):
+@pytest.fixture(params=[["a"]])
+def training(request, project, server):
     project.environment |= server.environment | {"WANDB_ERROR_REPORTING": "false"}
     project.write("train.py", SCRIPT)
-    experiment = {"command": [sys.executable, "train.py"]}
-    project.configure({"a": experiment}, sync={"watch": True, "interval": 1})
+    experiments = {name: {"command": [sys.executable, "train.py"], "resources": {"cores": 1}} for name in request.param}
+    project.configure(experiments, sync={"watch": True, "interval": 1})
     command = project.snakemake_command()
     with (project.folder / "snakemake.txt").open("w") as output:
         process = subprocess.Popen(
@@ -81,6 +82,24 @@ def test_rows_are_on_the_server_while_the_run_trains_and_the_watcher_ends_with_t
     assert held["state"] == "finished"
     assert [row["_step"] for row in held["history"]] == list(range(len(held["history"])))
     assert list(project.folder.glob("results/a/*/receipt.json"))
+
+
+@pytest.mark.parametrize("training", [["a", "b"]], indirect=True)
+def test_a_run_that_was_killed_is_shown_as_crashed_while_the_workflow_goes_on(project, server, training):
+    until(lambda: len(server.runs("demo", "tests")) == 2 and list(project.folder.glob("results/a/*/attempts/1.json")))
+    # All processes of one run at once, as when a node is lost: nobody writes how the attempt ended.
+    (record,) = project.folder.glob("results/a/*/attempts/1.json")
+    launcher = psutil.Process(json.loads(record.read_text())["pid"])
+    for process in [launcher, *launcher.children(recursive=True)]:
+        process.kill()
+    run = record.parents[1].name
+    until(lambda: server.run("demo", "tests", run)["state"] == "crashed", 20)
+    assert training.poll() is None
+    project.write("go", "")
+    assert training.wait(60) == 1
+    assert server.run("demo", "tests", run)["state"] == "failed"
+    (other,) = {*server.runs("demo", "tests")} - {run}
+    assert server.run("demo", "tests", other)["state"] == "finished"
 
 
 def test_the_watcher_ends_when_its_snakemake_is_killed(project, training):

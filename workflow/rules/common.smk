@@ -142,7 +142,9 @@ def start_watching():
     section = plan.config["sync"]
     if section["watch"]:
         log = Path(workflow.pathvars.apply("<logs>")) / "watch.log"
-        watching.start(RESULTS, log, section["interval"])
+        watching.start(
+            RESULTS, log, section["interval"], attempts_follow=plan.retries > 0
+        )
 
 
 def stop_watching():
