@@ -1,0 +1,140 @@
+"""The example projects of three frameworks: each is ended in the middle and goes on from its checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+import yaml
+
+from conftest import ROOT
+from runferry.run_folder import RunFolder
+from runferry.segment import history
+from runferry.standin import running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Project
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running() as standin:
+        yield standin
+
+
+@pytest.fixture
+def example(project, server, frameworks):
+    """Give a function that copies an example here, with one run of its sweep, which the frameworks' environment trains."""
+
+    def copied(name: str, environment: dict, **parameters: object) -> Project:
+        shutil.copytree(ROOT / "examples" / name, project.folder, dirs_exist_ok=True)
+        config = yaml.safe_load((project.folder / "config" / "config.yaml").read_text())
+        config["environment"] = environment
+        (experiment,) = config["experiments"].values()
+        experiment["sweep"]["parameters"] = {key: {"value": value} for key, value in parameters.items()}
+        project.write("config/config.yaml", yaml.safe_dump(config))
+        project.environment |= server.environment | {
+            "WANDB_ERROR_REPORTING": "false",
+            # Threads of a network this small spend their time waiting for each other.
+            "OMP_NUM_THREADS": "1",
+            "PATH": os.pathsep.join([str(frameworks / "bin"), os.environ["PATH"]]),
+        }
+        return project
+
+    return copied
+
+
+def _end_in_the_middle(project: Project, checkpoint: str, number: signal.Signals) -> None:
+    """Start the workflow, and end the training once it has saved a checkpoint."""
+    snakemake = subprocess.Popen(
+        project.snakemake_command(),
+        cwd=project.folder,
+        env=os.environ | project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 200
+    while not list(project.folder.glob(f"results/*/*/checkpoints/{checkpoint}")):
+        assert snakemake.poll() is None, snakemake.communicate()[0]
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.05)
+    _training(snakemake.pid, killed=number == signal.SIGKILL).send_signal(number)
+    said, _ = snakemake.communicate(timeout=200)
+    assert snakemake.returncode != 0, said
+
+
+def _training(snakemake: int, *, killed: bool) -> psutil.Process:
+    """Find who is to get the signal: the training itself is killed, its launcher is asked to end it, as by Slurm."""
+    words = ("train.py",) if killed else ("launch", "runferry")
+    for process in psutil.Process(snakemake).children(recursive=True):
+        command = process.cmdline()
+        if command and "python" in command[0] and any(part.endswith(words) for part in command[1:3]):
+            return process
+    message = "the training has ended already"
+    raise AssertionError(message)
+
+
+def _the_run(project: Project) -> RunFolder:
+    (file,) = project.folder.glob("results/*/*/run.json")
+    return RunFolder(file.parent)
+
+
+def _held(server, project: Project) -> dict:
+    config = yaml.safe_load((project.folder / "config" / "config.yaml").read_text())
+    return server.run("demo", config["wandb"]["project"], _the_run(project).path.name)
+
+
+def _assert_verified(project: Project, server) -> list[dict]:
+    """Give the rows that the server holds, which are those of all segments on disk."""
+    folder = _the_run(project)
+    held = _held(server, project)
+    rows = [row for segment in folder.segments() for row in history(segment)]
+    assert [row["_step"] for row in held["history"]] == [row["_step"] for row in rows]
+    steps = [row["_step"] for row in rows]
+    assert steps == sorted(set(steps))
+    receipt = json.loads(folder.receipt_file.read_text())
+    assert receipt["server"]["history_lines"] == receipt["disk"]["history_lines"] == len(rows)
+    assert held["state"] == "finished"
+    return held["history"]
+
+
+EPOCHS = 40
+EXAMPLES = {
+    "pytorch": ("last.pt", signal.SIGKILL, {"learning_rate": 0.003, "epochs": EPOCHS}),
+    "lightning": ("last.ckpt", signal.SIGTERM, {"learning_rate": 0.003, "epochs": EPOCHS}),
+    "huggingface": ("checkpoint-*/trainer_state.json", signal.SIGTERM, {"width": 32, "num_train_epochs": 8}),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_ended_in_the_middle_and_goes_on_from_its_checkpoint(name, example, server, frameworks):
+    checkpoint, number, parameters = EXAMPLES[name]
+    # Packed and unpacked once; by then it is seen that PyTorch takes it.
+    environment = {"venv": str(frameworks)} if name == "pytorch" else {}
+    project = example(name, environment, **parameters)
+    _end_in_the_middle(project, checkpoint, number)
+    folder = _the_run(project)
+    assert not folder.trained_file.exists()
+    rows_before = len(_held(server, project)["history"])
+    assert rows_before
+
+    done = project.snakemake()
+    assert done.returncode == 0, done.stderr
+    rows = _assert_verified(project, server)
+    assert len(rows) > rows_before
+    outcomes = [attempt["outcome"] for attempt in folder.attempts()]
+    assert len(outcomes) == 2
+    assert outcomes[1] == "finished"
+    print(outcomes, json.dumps(rows[:3]), rows_before, len(rows))
