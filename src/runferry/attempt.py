@@ -191,6 +191,10 @@ class Attempt:
         """List the names of the segments that this attempt has begun, in order."""
         return [name for name in _segment_names(self.folder) if name not in self._segments_before]
 
+    def counts_as_earlier(self) -> None:
+        """Take what is in the run's folder by now for segments of earlier attempts."""
+        self._segments_before = frozenset(_segment_names(self.folder))
+
     def first_free_step(self) -> int:
         """Return the step at which the run goes on: after the last one on disk, of all segments that have ended.
 

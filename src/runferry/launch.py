@@ -38,6 +38,7 @@ from runferry.fence import FenceWatch, take_turn
 from runferry.hints import find_hint
 from runferry.keeper import Keeper, TimeLimits
 from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
+from runferry.misplaced import bring_in
 from runferry.modules import variables_after_loading
 from runferry.nodes import node_folder, registered
 from runferry.preparation import Prepared, prepare
@@ -187,6 +188,10 @@ class _Launching:
         if not workdir.is_dir():
             message = f"{workdir}: no such folder; expected the experiment's workdir, where the command is to run"
             raise LaunchError(message)
+        if self.attempt.number > 1:
+            # Of an attempt whose launcher was killed, before anybody looks at which step the run goes on.
+            self._bring_in(workdir)
+            self.attempt.counts_as_earlier()
         prepared: Prepared | None = None
         if self.node is None and self.run_record.get("nodes", 1) > 1:
             # It starts this same on every node, there with the run's command.
@@ -207,6 +212,7 @@ class _Launching:
             limits=self.limits,
             launcher_died=self._launcher_died,
             first_free_step=self.attempt.first_free_step,
+            workdir=workdir,
         )
         if keeper.warning:
             note(self.log, keeper.warning)
@@ -230,6 +236,8 @@ class _Launching:
             exit_code = ending.status
         finally:
             written = self._finish(keeper, exit_code, watches)
+            if not watches.fence.superseded:
+                self._bring_in(workdir)
         # The rows first: before a time limit there may not be the time for all.
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
@@ -256,6 +264,11 @@ class _Launching:
         if watches.clock.warned:
             seconds = max(1.0, min(seconds, watches.clock.seconds_left - 1))
         return keeper.finish(exit_code, seconds)
+
+    def _bring_in(self, workdir: Path) -> None:
+        # Of several nodes nobody could say whose segment lies in the folder that they share.
+        if self.run_record.get("nodes", 1) == 1:
+            bring_in(self.folder, workdir, self.run_record["id"], lambda line: note(self.log, line))
 
     def _prepare(self) -> Prepared:
         """Put the environment and the data onto the node."""
@@ -352,7 +365,7 @@ def _explain(ending: Ending, attempt: Attempt, begin: int, *, written: bool) -> 
     if message is None and ending.outcome != "finished":
         message = find_hint(attempt.folder.log_file, begin, ending, attempt.record["wandb"])
     elif message is None and not attempt.segments():
-        message = "the command never called wandb.init, so there is nothing to sync"
+        message = "the command never called wandb.init, or gave it a dir= of its own, so there is nothing to sync"
     if not written:
         missing = "wandb-core has not written everything, so that rows may be missing"
         message = f"{message}; {missing}" if message else missing
