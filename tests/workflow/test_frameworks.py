@@ -42,12 +42,12 @@ def example(project, server, frameworks):
         config = yaml.safe_load((project.folder / "config" / "config.yaml").read_text())
         config["environment"] = environment
         (experiment,) = config["experiments"].values()
+        # Two threads of a network this small spend their time waiting for each other.
+        experiment["resources"]["cores"] = 1
         experiment["sweep"]["parameters"] = {key: {"value": value} for key, value in parameters.items()}
         project.write("config/config.yaml", yaml.safe_dump(config))
         project.environment |= server.environment | {
             "WANDB_ERROR_REPORTING": "false",
-            # Threads of a network this small spend their time waiting for each other.
-            "OMP_NUM_THREADS": "1",
             "PATH": os.pathsep.join([str(frameworks / "bin"), os.environ["PATH"]]),
         }
         return project
