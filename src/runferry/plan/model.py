@@ -244,11 +244,10 @@ def make_plan(
 def _mode(wandb: Mapping[str, Any], cluster: Cluster) -> tuple[str, str]:
     facts = cluster.wandb
     if is_online(wandb):
-        metrics = "; metrics only, the sync brings the files" if facts.availability == "limited" else ""
-        return "online", f"{facts.reason}{metrics}"
-    if facts.availability == "yes":
-        return "offline", f"as the config says; online is possible: {facts.reason}"
-    return "offline", facts.reason
+        metrics = "metrics only, the sync brings the files; " if facts.availability == "limited" else ""
+        return "online", f"{metrics}the site says: {facts.reason}"
+    elsewhere = {"yes": "online is possible", "limited": "online is limited", "no": "online is not possible"}
+    return "offline", f"the sync sends it; {elsewhere[facts.availability]}: {facts.reason}"
 
 
 def _experiment(experiment: Experiment, packs: PackPlan) -> ExperimentPlan:
