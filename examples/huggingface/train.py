@@ -1,8 +1,8 @@
 """Teach a small GPT-2 to add, with the Trainer of Hugging Face's Transformers and report_to="wandb".
 
-The model is made from a configuration and the sums are made here: nothing is downloaded. The Trainer saves a checkpoint after
-each epoch, and one when it is asked to stop (SIGTERM, which runferry sends before a job's time limit); started again, it goes
-on from the newest.
+The model is made from a configuration and the sums are made here: nothing is downloaded. The Trainer saves a checkpoint
+after each epoch, and one when it is asked to stop (SIGTERM, which runferry sends before a job's time limit); started
+again, it goes on from the newest.
 """
 
 import os

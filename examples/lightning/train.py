@@ -1,14 +1,15 @@
 """Train a small network on scikit-learn's handwritten digits with Lightning and its W&B logger.
 
-Lightning saves a checkpoint after each epoch, and one when it is asked to stop (SIGTERM, which runferry sends before a job's
-time limit); started again, it goes on from the newest. The digits come with scikit-learn: nothing is downloaded.
+Lightning saves a checkpoint after each epoch, and one when it is asked to stop (SIGTERM, which runferry sends
+before a job's time limit); started again, it goes on from the newest. The digits come with scikit-learn: nothing is
+downloaded.
 """
 
 import argparse
 import os
 
-import lightning as L
 import torch
+from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from sklearn.datasets import load_digits
@@ -16,12 +17,13 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset, random_split
 
 
-class Digits(L.LightningModule):
+class Digits(LightningModule):
     """A network of one hidden layer."""
 
     def __init__(self, hidden: int, learning_rate: float) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.learning_rate = learning_rate
         self.network = nn.Sequential(nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 
     def training_step(self, batch: list[torch.Tensor]) -> torch.Tensor:
@@ -37,7 +39,7 @@ class Digits(L.LightningModule):
         self.log("validation_accuracy", (scores.argmax(1) == labels).float().mean())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.hparams.learning_rate)
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
 
 
 def main() -> None:
@@ -47,12 +49,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     arguments = parser.parse_args()
 
-    L.seed_everything(0)
+    seed_everything(0)
     images, labels = load_digits(return_X_y=True)
     data = TensorDataset(torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels))
     train, validation = random_split(data, [0.75, 0.25], generator=torch.Generator().manual_seed(0))
 
-    trainer = L.Trainer(
+    trainer = Trainer(
         max_epochs=arguments.epochs,
         # Without save_dir, the logger writes beside this file; there, live sync would not find the run while it trains.
         logger=WandbLogger(save_dir=os.environ.get("WANDB_DIR", ".")),

@@ -1,7 +1,8 @@
 """Train a small convolutional network on scikit-learn's handwritten digits with PyTorch, and log it to W&B.
 
-It saves a checkpoint after each epoch and goes on from it when it is started again. Asked to stop (SIGTERM, which runferry
-sends before a job's time limit), it ends after the epoch that it is in. The digits come with scikit-learn: nothing is downloaded.
+It saves a checkpoint after each epoch and goes on from it when it is started again. Asked to stop (SIGTERM, which
+runferry sends before a job's time limit), it ends after the epoch that it is in. The digits come with scikit-learn:
+nothing is downloaded.
 """
 
 import argparse

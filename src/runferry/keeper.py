@@ -191,7 +191,7 @@ def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
         if not shielded:
             warning = "wandb-core cannot be shielded on this machine from a signal to all processes of the job"
         try:
-            service = Service(installed, environment, log, limits.finish_seconds, first_free_step, workdir)
+            service = Service(installed, environment, log, limits.finish_seconds, first_free_step, workdir=workdir)
         except (LaunchError, OSError) as error:
             warning = f"{error}; if the command is killed, rows that wandb has not written by then are lost"
     threading.Thread(target=_report_signals, args=(channel,), daemon=True).start()

@@ -188,10 +188,6 @@ class _Launching:
         if not workdir.is_dir():
             message = f"{workdir}: no such folder; expected the experiment's workdir, where the command is to run"
             raise LaunchError(message)
-        if self.attempt.number > 1:
-            # Of an attempt whose launcher was killed, before anybody looks at which step the run goes on.
-            self._bring_in(workdir)
-            self.attempt.counts_as_earlier()
         prepared: Prepared | None = None
         if self.node is None and self.run_record.get("nodes", 1) > 1:
             # It starts this same on every node, there with the run's command.
@@ -236,8 +232,6 @@ class _Launching:
             exit_code = ending.status
         finally:
             written = self._finish(keeper, exit_code, watches)
-            if not watches.fence.superseded:
-                self._bring_in(workdir)
         # The rows first: before a time limit there may not be the time for all.
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
@@ -263,15 +257,22 @@ class _Launching:
         seconds = self.limits.finish_seconds
         if watches.clock.warned:
             seconds = max(1.0, min(seconds, watches.clock.seconds_left - 1))
-        return keeper.finish(exit_code, seconds)
+        written = keeper.finish(exit_code, seconds)
+        self._bring_in()
+        return written
 
-    def _bring_in(self, workdir: Path) -> None:
+    def _bring_in(self) -> None:
         # Of several nodes nobody could say whose segment lies in the folder that they share.
         if self.run_record.get("nodes", 1) == 1:
-            bring_in(self.folder, workdir, self.run_record["id"], lambda line: note(self.log, line))
+            workdir, run = Path(self.run_record["workdir"]), self.run_record["id"]
+            bring_in(self.folder, workdir, run, lambda line: note(self.log, line))
 
     def _prepare(self) -> Prepared:
         """Put the environment and the data onto the node."""
+        if self.attempt.number > 1:
+            # Of an attempt whose launcher was killed, before anybody asks at which step the run goes on.
+            self._bring_in()
+            self.attempt.counts_as_earlier()
         variables = _variables(self.folder, self.run_record, _with_modules(self.run_record))
         if self.node:
             # What the first node's wandb writes is the run; what another's does is kept beside it.

@@ -91,6 +91,7 @@ class Service:
         log: int,
         finish_seconds: float,
         first_free_step: Callable[[], int] = lambda: 0,
+        *,
         workdir: Path | None = None,
     ) -> None:
         """Start to listen, and the first wandb-core: if it cannot, the command can still start one by itself.

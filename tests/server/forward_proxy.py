@@ -69,7 +69,10 @@ def forward_proxy(name: str, port: int, folder: Path, *, drop: bool) -> Iterator
         if target == f"{name}:443":
             proxy.passed.append(target)
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            with tls.wrap_socket(client, server_side=True) as near, socket.create_connection(("127.0.0.1", port)) as far:
+            with (
+                tls.wrap_socket(client, server_side=True) as near,
+                socket.create_connection(("127.0.0.1", port)) as far,
+            ):
                 _carry_both_ways(near, far)
             return
         proxy.blocked.append(target)

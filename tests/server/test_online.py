@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from forward_proxy import forward_proxy
 
 from conftest import NEWEST, VERSIONS
-from forward_proxy import forward_proxy
 from runferry.files import write_json
 from runferry.run_folder import RunFolder
 from runferry.segment import history, read_segment
