@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,12 +69,19 @@ def _end_in_the_middle(project: Project, checkpoint: str, number: signal.Signals
         text=True,
     )
     deadline = time.monotonic() + 250
-    while not list(project.folder.glob(f"results/*/*/checkpoints/{checkpoint}")):
-        assert snakemake.poll() is None, snakemake.communicate()[0]
-        assert time.monotonic() < deadline, "no checkpoint came"
-        time.sleep(0.05)
-    _training(snakemake.pid, killed=number == signal.SIGKILL).send_signal(number)
-    said, _ = snakemake.communicate(timeout=250)
+    try:
+        while not list(project.folder.glob(f"results/*/*/checkpoints/{checkpoint}")):
+            assert snakemake.poll() is None, snakemake.communicate()[0]
+            assert time.monotonic() < deadline, "no checkpoint came"
+            time.sleep(0.05)
+        _training(snakemake.pid, killed=number == signal.SIGKILL).send_signal(number)
+        said, _ = snakemake.communicate(timeout=250)
+    except BaseException:
+        # A training that nobody waits for would take the machine from the other tests.
+        for process in [*psutil.Process(snakemake.pid).children(recursive=True), snakemake]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        raise
     assert snakemake.returncode != 0, said
 
 
