@@ -86,9 +86,8 @@ NOT_AS_WRITTEN = {
     },
     **{
         f"snakemake --profile profiles/local --directory examples/{name}": NotAsWritten(
-            "it installs PyTorch, and trains for a minute",
-            f"snakemake --profile profiles/local --directory examples/{name} -n",
-            "tests/workflow/test_frameworks.py::test_an_example_is_ended_in_the_middle_and_goes_on_from_its_checkpoint",
+            "it installs PyTorch, and trains for a minute; the line above it is this with -n",
+            shown_by="tests/workflow/test_frameworks.py::test_an_example_is_ended_in_the_middle_and_goes_on_from_its_checkpoint",
         )
         for name in ("pytorch", "lightning", "huggingface")
     },
