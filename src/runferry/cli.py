@@ -152,6 +152,9 @@ def _sync(given: argparse.Namespace) -> int:
 
         if warning := status_of([outcome.folder for outcome in problems], read=False).warning():
             progress.say(warning)
+    if given.with_trained and given.log and not problems:
+        # A rule's: the receipts say all that it does, and a file for each run counts.
+        given.log.unlink(missing_ok=True)
     return 1 if problems else 0
 
 
