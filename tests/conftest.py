@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 WHEELS = ROOT / ".venv" / "wheels"
 """Downloaded once by `make setup`."""
+FRAMEWORKS = ROOT / ".venv" / "frameworks"
+"""Installed once by `make setup`."""
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +48,14 @@ def wheels() -> Path:
     if not (WHEELS / ".ready").exists():
         pytest.fail(f"no wheels in {WHEELS}: type make setup")
     return WHEELS
+
+
+@pytest.fixture(scope="session")
+def frameworks() -> Path:
+    """Give the environment with PyTorch, Lightning and Transformers that the example projects train in."""
+    if not (FRAMEWORKS / ".ready").exists():
+        pytest.fail(f"no PyTorch in {FRAMEWORKS}: type make setup")
+    return FRAMEWORKS
 
 
 @pytest.fixture(scope="session")

@@ -170,7 +170,7 @@ def _why_no_segment(folder: RunFolder) -> str:
     last = attempts[-1]
     if last.get("message"):
         return f"the last attempt ended with: {last['message']}"
-    return f"the command never called wandb.init; see {folder.log_file}"
+    return f"the command never called wandb.init, or gave it a dir= of its own; see {folder.log_file}"
 
 
 def refuse_running(folder: RunFolder) -> None:

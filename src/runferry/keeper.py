@@ -23,6 +23,7 @@ from runferry.wandb_service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from runferry.wandb_core import InstalledCore
 
@@ -72,6 +73,7 @@ class Keeper:
         limits: TimeLimits,
         launcher_died: Callable[[], None],
         first_free_step: Callable[[], int] = lambda: 0,
+        workdir: Path | None = None,
     ) -> Keeper:
         """Fork the keeper and wait until its first wandb-core can be reached. There must be one thread only.
 
@@ -89,6 +91,8 @@ class Keeper:
             Called in the keeper, last, in that case.
         first_free_step
             Called in the keeper at each wandb.init: gives the step at which the run goes on.
+        workdir
+            Where the command runs.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # So that no handler of the launcher's runs in the child.
@@ -99,7 +103,15 @@ class Keeper:
             try:
                 ours.close()
                 _leave_the_launcher(log)
-                _keep(theirs, installed, environment, log, limits=limits, first_free_step=first_free_step)
+                _keep(
+                    theirs,
+                    installed,
+                    environment,
+                    log,
+                    limits=limits,
+                    first_free_step=first_free_step,
+                    workdir=workdir,
+                )
                 launcher_died()
                 status = 0
             finally:
@@ -168,6 +180,7 @@ def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
     *,
     limits: TimeLimits,
     first_free_step: Callable[[], int],
+    workdir: Path | None,
 ) -> None:
     """Do the keeper's work; return when the launcher has died, else end the process."""
     service: Service | None = None
@@ -178,7 +191,7 @@ def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
         if not shielded:
             warning = "wandb-core cannot be shielded on this machine from a signal to all processes of the job"
         try:
-            service = Service(installed, environment, log, limits.finish_seconds, first_free_step)
+            service = Service(installed, environment, log, limits.finish_seconds, first_free_step, workdir=workdir)
         except (LaunchError, OSError) as error:
             warning = f"{error}; if the command is killed, rows that wandb has not written by then are lost"
     threading.Thread(target=_report_signals, args=(channel,), daemon=True).start()

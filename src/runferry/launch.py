@@ -40,6 +40,7 @@ from runferry.fence import FenceWatch, take_turn
 from runferry.hints import find_hint
 from runferry.keeper import Keeper, TimeLimits
 from runferry.leftovers import remove_empty
+from runferry.misplaced import bring_in
 from runferry.modules import variables_after_loading
 from runferry.nodes import node_folder, registered
 from runferry.preparation import Prepared, prepare
@@ -199,6 +200,7 @@ class _Launching:
             limits=self.limits,
             launcher_died=self._launcher_died,
             first_free_step=self.attempt.first_free_step,
+            workdir=workdir,
         )
         if keeper.warning:
             note(self.log, keeper.warning)
@@ -247,10 +249,22 @@ class _Launching:
         seconds = self.limits.finish_seconds
         if watches.clock.warned:
             seconds = max(1.0, min(seconds, watches.clock.seconds_left - 1))
-        return keeper.finish(exit_code, seconds)
+        written = keeper.finish(exit_code, seconds)
+        self._bring_in()
+        return written
+
+    def _bring_in(self) -> None:
+        # Of several nodes nobody could say whose segment lies in the folder that they share.
+        if self.run_record.get("nodes", 1) == 1:
+            workdir, run = Path(self.run_record["workdir"]), self.run_record["id"]
+            bring_in(self.folder, workdir, run, lambda line: note(self.log, line))
 
     def _prepare(self) -> Prepared:
         """Put the environment and the data onto the node."""
+        if self.attempt.number > 1:
+            # Of an attempt whose launcher was killed, before anybody asks at which step the run goes on.
+            self._bring_in()
+            self.attempt.counts_as_earlier()
         return prepare(
             self.run_record, self.folder.path, self._variables(), self.scratch.folder, lambda text: note(self.log, text)
         )

@@ -86,7 +86,9 @@ class Core:
         self._address = address
 
     @classmethod
-    def start(cls, binary: Path, folder: Path, environment: Mapping[str, str], errors: int) -> Core:
+    def start(
+        cls, binary: Path, folder: Path, environment: Mapping[str, str], errors: int, workdir: Path | None = None
+    ) -> Core:
         """Start `binary` in a session of its own and wait until it can be reached.
 
         Parameters
@@ -99,6 +101,9 @@ class Core:
             The variables it gets, TMPDIR excepted.
         errors
             The file descriptor for what it says on stderr (nothing, unless it crashes).
+        workdir
+            Where it runs; None is where this process does. A client may give it a path that is relative to its own
+            working directory (`dir="."` in `wandb.init`), and would lose the run's records elsewhere.
 
         Raises
         ------
@@ -110,6 +115,7 @@ class Core:
         # --pid: it ends itself, within 0.1 s, when this process is gone, so that nothing is left behind for ever.
         process = subprocess.Popen(
             [binary, "--no-observability", "--port-filename", port_file, "--pid", str(os.getpid())],
+            cwd=workdir,
             env={**environment, **cache, "TMPDIR": str(folder)},
             stdin=subprocess.DEVNULL,
             # It prints a footer that asks for `wandb sync`, which is not what our user should do.

@@ -84,13 +84,15 @@ class Service:
         Process id of the command, once it is known.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what `Keeper.start` was given
         self,
         installed: InstalledCore,
         environment: Mapping[str, str],
         log: int,
         finish_seconds: float,
         first_free_step: Callable[[], int] = lambda: 0,
+        *,
+        workdir: Path | None = None,
     ) -> None:
         """Start to listen, and the first wandb-core: if it cannot, the command can still start one by itself.
 
@@ -106,6 +108,8 @@ class Service:
             How long a wandb-core may take to write what it holds, when its process has gone before the command.
         first_free_step
             Gives the step at which a run that is opened now goes on; 0 for one that begins.
+        workdir
+            Where the command runs.
 
         Raises
         ------
@@ -116,6 +120,7 @@ class Service:
         self._installed = installed
         self._environment = environment
         self._log = log
+        self._workdir = workdir
         self._finish_seconds = finish_seconds
         self._first_free_step = first_free_step
         # Guards the four below it.
@@ -162,7 +167,7 @@ class Service:
         return len(results) == len(cores) and all(results) and not any(thread.is_alive() for thread in threads)
 
     def _start_core(self) -> Core:
-        return Core.start(self._installed.binary, self._folder, self._environment, self._log)
+        return Core.start(self._installed.binary, self._folder, self._environment, self._log, self._workdir)
 
     def _accept(self) -> None:
         while True:

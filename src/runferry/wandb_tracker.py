@@ -41,7 +41,7 @@ class WandbTracker:
 
     name: str = "wandb"
     title: str = "W&B"
-    first_call: str = "wandb.init"
+    first_call: str = "wandb.init, or gave it a dir= of its own"
 
     def check(self, config: Mapping[str, Any], cluster: Cluster) -> None:
         """Refuse `wandb.mode: online` where the site's page says no (see `admission.check_mode`)."""
@@ -62,11 +62,10 @@ class WandbTracker:
         """Return the mode, with the site's own reason."""
         facts = cluster.wandb
         if wandb_mode.is_online(config["wandb"]):
-            metrics = "; metrics only, the sync brings the files" if facts.availability == "limited" else ""
-            return "online", f"{facts.reason}{metrics}"
-        if facts.availability == "yes":
-            return "offline", f"as the config says; online is possible: {facts.reason}"
-        return "offline", facts.reason
+            metrics = "metrics only, the sync brings the files; " if facts.availability == "limited" else ""
+            return "online", f"{metrics}the site says: {facts.reason}"
+        elsewhere = {"yes": "online is possible", "limited": "online is limited", "no": "online is not possible"}
+        return "offline", f"the sync sends it; {elsewhere[facts.availability]}: {facts.reason}"
 
     def put_keys_away(self, config: Mapping[str, Any]) -> None:
         """Put W&B's key away, unless jobs are online and find it nowhere else."""

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "docs" / "hooks"))
 from cluster_pages import cluster_pages  # noqa: E402 - it lies beside the site's pages
 
 PAGES = [ROOT / name for name in ("README.md", "config/README.md", "profiles/README.md")]
-PAGES += sorted((ROOT / "docs").rglob("*.md"))
+PAGES += sorted((ROOT / "examples").glob("*/README.md")) + sorted((ROOT / "docs").rglob("*.md"))
 
 PLACEHOLDERS = {"<pi>": "somebody"}
 """What a reader fills in -> what the tests do."""
@@ -106,6 +106,13 @@ NOT_AS_WRITTEN = {
             _MEASURES, f".venv/bin/python benchmarks/{name}.py --help"
         )
         for name in ("environment_start", "killed_training")
+    },
+    **{
+        f"snakemake --profile profiles/local --directory examples/{name}": NotAsWritten(
+            "it installs PyTorch, and trains for a minute; the line above it is this with -n",
+            shown_by="tests/workflow/test_frameworks.py::test_an_example_is_ended_in_the_middle_and_goes_on_from_its_checkpoint",
+        )
+        for name in ("pytorch", "lightning", "huggingface")
     },
     ".venv/bin/python -m pytest tests/unit/test_cluster_facts.py": _PYTEST,
     "RUNFERRY_WRITE_GOLDEN=1 .venv/bin/python -m pytest tests/workflow/test_profiles.py -k sbatch_is_given": _PYTEST,

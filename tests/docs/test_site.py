@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-LOOKED_AT = ["index", "first-steps", "what-happens-when", "how-it-works", "clusters/narval", "config/reference"]
+LOOKED_AT = [
+    "index",
+    "first-steps",
+    "what-happens-when",
+    "how-it-works",
+    "examples",
+    "plan",
+    "clusters/narval",
+    "config/reference",
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,22 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from forward_proxy import forward_proxy
 
 from conftest import NEWEST, VERSIONS
 from runferry.files import write_json
 from runferry.run_folder import RunFolder
 from runferry.segment import history, read_segment
 from runferry.standin import running
+from runferry.standin.app import App
+from runferry.standin.links import Links
 from runferry.sync import Limits, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from starlette.requests import Request
 
 SCRIPT = """
 import os, pathlib, signal, sys, time
@@ -72,6 +77,9 @@ def _swallowing() -> Iterator[int]:
         for each in waiting:
             each.close()
 
+
+API, STORAGE = "api.wandb.test", "storage.wandb.test"
+"""Names that only the proxy of a test knows."""
 
 BLOCKED = {"refused": _refusing, "black-holed": _swallowing}
 
@@ -248,6 +256,55 @@ def test_a_server_that_stops_to_answer_holds_no_job_and_costs_no_row(
     (outcome,) = sync([job.folder], QUICK)
     assert outcome.problem is None
     assert _losses(server.run("demo", "digits", "run1")) == [step / 2 for step in range(20)]
+
+
+@pytest.fixture
+def storage_of_its_own_name(monkeypatch):
+    """Whoever comes by the API's name is told of the storage by another one, over HTTPS, as W&B's server does it."""
+    own = App.links
+
+    def links(self: App, request: Request) -> Links:
+        found = own(self, request)
+        return Links(f"https://{API}", f"https://{STORAGE}", found.key) if request.url.hostname == API else found
+
+    monkeypatch.setattr(App, "links", links)
+
+
+@pytest.mark.usefixtures("storage_of_its_own_name")
+@pytest.mark.parametrize(("version", "drop"), [*((version, False) for version in VERSIONS), (NEWEST, True)])
+def test_through_a_sites_proxy_metrics_arrive_and_the_sync_brings_the_files_that_it_blocks(
+    version, drop, wandb_python, monkeypatch, tmp_path
+):
+    with (
+        running(storage_port=0) as server,
+        forward_proxy(API, int(server.url.rsplit(":", 1)[1]), tmp_path, drop=drop) as proxy,
+    ):
+        given = proxy.environment | {"WANDB_BASE_URL": f"https://{API}", "WANDB_API_KEY": server.key}
+        job = Job(tmp_path, wandb_python(version), given)
+        code, errors, after = job.run(f"{MORE['saved file']}\n{MORE['artifact']}", metrics_only=True)
+        assert code == 0, errors
+        assert after is not None
+        assert after < 10
+        held = server.run("demo", "digits", "run1")
+        assert _losses(held) == [step / 2 for step in range(20)]
+        assert held["state"] == "finished"
+        # The artifact was tried; nothing reached the storage, and nothing but the storage was blocked.
+        assert set(proxy.passed) == {f"{API}:443"}
+        assert set(proxy.blocked) == {f"{STORAGE}:443"}
+        assert [file["name"] for file in held["files"] if file["size_bytes"]] == []
+
+        # The login node needs no proxy.
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            monkeypatch.delenv(name)
+        for name, value in {**server.environment, "WANDB_ERROR_REPORTING": "false", "HOME": str(tmp_path)}.items():
+            monkeypatch.setenv(name, value)
+        (outcome,) = sync([job.folder], QUICK)
+        assert outcome.problem is None
+        held = server.run("demo", "digits", "run1")
+    assert _losses(held) == [step / 2 for step in range(20)]
+    assert "note.txt" in [file["name"] for file in held["files"] if file["size_bytes"]]
+    receipt = json.loads(job.folder.receipt_file.read_text())
+    assert receipt["disk"]["history_lines"] == receipt["server"]["history_lines"] == 20
 
 
 @pytest.mark.parametrize("modes", [("online", "offline"), ("offline", "online"), ("online", "online")], ids=str)

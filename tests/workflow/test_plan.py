@@ -48,7 +48,8 @@ def test_a_plan_names_jobs_after_packing_and_what_they_ask_for(project, plan, gr
     assert (a["gpu_hours"], a["rgu_hours"]) == pytest.approx((hours, 4 * hours), abs=0.01)
     assert (b["jobs"], b["gpus"], b["gpu_hours"], b["rgu_hours"]) == (2, 8, 8.0, 32.0)
     assert found["total"]["longest_hours"] == pytest.approx(62 / 60, abs=0.01)
-    assert found["wandb"] == {"mode": "offline", "reason": find_cluster("narval").wandb.reason}
+    reason = f"the sync sends it; online is limited: {find_cluster('narval').wandb.reason}"
+    assert found["wandb"] == {"mode": "offline", "reason": reason}
     assert found["shared_filesystem"]["files"] > 1002
     assert found["refusals"] == []
     assert not (project.folder / "results").exists()
@@ -95,6 +96,23 @@ def test_the_estimate_of_files_comes_from_finished_runs_where_there_are_some(pro
     found = json.loads(plan("--json").stdout)["shared_filesystem"]
     assert found["estimate_from"] == "finished runs"
     assert 3_000_000 < found["bytes"] < 3_010_000
+
+
+@pytest.mark.parametrize(
+    ("cluster", "mode", "said"),
+    [
+        ("narval", "online", "metrics only, the sync brings the files; the site says: "),
+        ("fir", "online", "the site says: "),
+        ("fir", "offline", "the sync sends it; online is possible: "),
+        ("trillium", "offline", "the sync sends it; online is not possible: "),
+    ],
+)
+def test_the_mode_of_wandb_has_what_it_means_and_the_pages_reason(project, plan, grid, cluster, mode, said):
+    project.configure(
+        {"a": {"sweep": grid(1), "resources": {"gpus": 1}}},
+        wandb={"project": "p", "mode": mode, "eligible": True},
+    )
+    assert f"W&B {mode}: {said}{find_cluster(cluster).wandb.reason}\n" in plan(cluster=cluster).stdout
 
 
 def test_everything_that_will_be_refused_is_named_at_once(project, plan, grid):
