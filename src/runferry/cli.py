@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from runferry import __version__
 from runferry.commands_housekeeping import add_housekeeping
 from runferry.commands_plan import add_plan
+from runferry.commands_status import add_status
 from runferry.commands_sweep import add_sweep_commands
 from runferry.commands_watch import add_watch_options, watch
 from runferry.environment_commands import add_environment_commands
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     add_plan(commands)
     _add_launch(commands)
     _add_sync(commands)
+    add_status(commands)
     _add_report(commands)
     add_pack_commands(commands)
     add_sweep_commands(commands)
@@ -148,9 +150,9 @@ def _sync(given: argparse.Namespace) -> int:
             + (f"; for the rest see {given.log}" if problems and given.log else "")
         )
     if problems and "SCRATCH" in os.environ:
-        from runferry.status import status_of
+        from runferry.status.purge import purge_warning
 
-        if warning := status_of([outcome.folder for outcome in problems], read=False).warning():
+        if warning := purge_warning(outcome.folder for outcome in problems):
             progress.say(warning)
     return 1 if problems else 0
 

@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from runferry.commands import interval
 from runferry.errors import ConfigError, RunferryError
 from runferry.files import read_json, write_json
 from runferry.run_folder import find_run_folders
@@ -40,7 +41,7 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--interval",
-        type=_seconds,
+        type=interval,
         default=30.0,
         metavar="SECONDS",
         help="between two looks at the disk (default: %(default).0f)",
@@ -180,13 +181,3 @@ def _other(file: Path) -> dict[str, Any] | None:
 def _watched(file: Path, other: dict[str, Any] | None) -> WatchedError:
     by = f"process {other['pid']} on {other['host']}" if other else "another process"
     return WatchedError(f"{file.parent.parent}: {by} watches it already; end that one first (Ctrl-C, or kill)")
-
-
-def _seconds(text: str) -> float:
-    import argparse
-
-    seconds = float(text)
-    if not 0.1 <= seconds <= 3600:
-        message = f"found {text}, expected 0.1 to 3600 seconds"
-        raise argparse.ArgumentTypeError(message)
-    return seconds

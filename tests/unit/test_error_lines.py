@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runferry import commands_housekeeping
+from runferry import commands_status
 from runferry.cli import main
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def defect(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ZeroDivisionError(DEFECT)
 
     monkeypatch.delenv("RUNFERRY_DEBUG", raising=False)
-    monkeypatch.setattr(commands_housekeeping, "_folders", fail)
+    monkeypatch.setattr(commands_status, "run_folders", fail)
 
 
 @pytest.mark.usefixtures("defect")

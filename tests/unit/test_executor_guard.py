@@ -88,7 +88,9 @@ def world(tmp_path, monkeypatch):
 
 def _queued(world, state: str = "RUNNING", job: str = "7", **changes) -> QueuedJob:
     comment = "rule_train_wildcards_a_run1"
-    return QueuedJob(**{"id": job, "state": state, "comment": comment, "folder": str(world.folder), **changes})
+    return QueuedJob(
+        **{"id": job, "state": state, "reason": "None", "comment": comment, "folder": str(world.folder), **changes}
+    )
 
 
 def _attempt(world, **record) -> None:
