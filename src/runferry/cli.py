@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["sync"]:
         words[1:1] = options_for(words[1:])
     given = parser.parse_args(words)
+    given.words = words
     return exit_code_of(lambda: given.command(given), debug=given.debug, words=words)
 
 

@@ -49,7 +49,7 @@ def _clean(given: argparse.Namespace) -> int:
         raise ConfigError("clean: found nothing to delete, expected --older-than AGE, --environments, or both")
     for results in given.paths if given.environments else ():
         if not results.is_dir():
-            raise ConfigError(f"{results}: no such folder, expected the folder of results")
+            raise ConfigError(f"{results}: found no such folder, expected the folder of results")
         clean_environments(results, dry_run=given.dry_run)
     return _clean_segments(given) if given.older_than is not None else 0
 

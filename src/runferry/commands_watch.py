@@ -30,6 +30,8 @@ SILENT_SECONDS = 300.0
 class WatchedError(RunferryError):
     """Another process watches the results folder already."""
 
+    before_next = "afterwards type"
+
 
 def add_watch_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of live sync to those of `runferry sync`."""
@@ -124,7 +126,7 @@ def _results_folders(paths: Sequence[Path]) -> list[Path]:
     found: set[Path] = set()
     for path in paths:
         if not path.is_dir():
-            message = f"{path}: no such folder; expected results/, an experiment's folder or a run's"
+            message = f"{path}: found no such folder, expected results/, an experiment's folder or a run's"
             raise ConfigError(message)
         runs = _find([path])
         found |= {run.path.resolve().parent.parent for run in runs} or {path.resolve()}
@@ -180,4 +182,6 @@ def _other(file: Path) -> dict[str, Any] | None:
 
 def _watched(file: Path, other: dict[str, Any] | None) -> WatchedError:
     by = f"process {other['pid']} on {other['host']}" if other else "another process"
-    return WatchedError(f"{file.parent.parent}: {by} watches it already; end that one first (Ctrl-C, or kill)")
+    return WatchedError(
+        f"{file.parent.parent}: found that {by} watches it already, expected none; end that one first (Ctrl-C, or kill)"
+    )

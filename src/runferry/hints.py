@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: Bytes of the log that are looked at, from its end.
 _TAIL_BYTES = 64 * 1024
 
+#: Of the end of a failed run's log, where its error is shown.
+LINES_SHOWN = 10
+
 #: Characters of a line of the log that are repeated.
 _LONGEST_LINE = 200
 
@@ -141,6 +144,23 @@ def last_lines(tail: str, count: int) -> list[str]:
         if text and not text.startswith(("wandb:", "runferry:")):
             found.append(text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 1] + "…")
     return found[::-1]
+
+
+def end_of_log(log: Path, begin: int = 0) -> str:
+    """Quote the last lines that a command printed, each on a line of its own; nothing where it printed nothing.
+
+    Parameters
+    ----------
+    log
+        What the command printed.
+    begin
+        Where the attempt's part of it begins, in bytes.
+    """
+    try:
+        lines = last_lines(read_tail(log, begin), LINES_SHOWN)
+    except OSError:
+        return ""
+    return "".join(f"    | {line}\n" for line in lines)
 
 
 def _last_line(tail: str) -> str | None:

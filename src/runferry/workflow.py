@@ -22,6 +22,8 @@ from runferry.environment_plan import PlannedEnvironment, plan_environments
 from runferry.errors import RunferryError
 from runferry.experiment import Experiment, experiments
 from runferry.key import put_away
+from runferry.next_step import note_command, with_next_step
+from runferry.outcome import debug_wanted, show_traceback
 from runferry.pack_plan import PackPlan, plan_packs
 from runferry.plan import record
 from runferry.plan.model import make_plan
@@ -184,6 +186,8 @@ def load(
         Snakemake's `--jobs`.
     """
     _put_on_path()
+    if controller:
+        note_command()
     try:
         checked = configuration.validate(config, Path(schema_file))
         cluster = find_cluster(configuration.cluster_name(checked))
@@ -321,5 +325,6 @@ def _put_on_path() -> None:
 
 
 def _stop(error: RunferryError) -> NoReturn:
+    show_traceback(debug=debug_wanted())
     # Not a WorkflowError: Snakemake would print the place in the Snakefile around the one line that matters.
-    sys.exit(f"runferry: {error}")
+    sys.exit(f"runferry: {with_next_step(error)}")

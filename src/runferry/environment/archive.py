@@ -75,8 +75,8 @@ def unpack(record_file: Path, destination: Path) -> Path:
     folder = destination / f"environment-{record.key}"
     if not Path(record.python).exists():
         message = (
-            f"{record_file}: the environment's Python, {record.python}, is not on {os.uname().nodename}; build the "
-            "environment with a Python that every node sees (environment.python, environment.modules)"
+            f"{record_file}: found no {record.python} on {os.uname().nodename}, expected the environment's Python; "
+            "build the environment with a Python that every node sees (environment.python, environment.modules)"
         )
         raise PackingError(message)
     if folder.is_dir():
@@ -87,7 +87,7 @@ def unpack(record_file: Path, destination: Path) -> Path:
             if not folder.is_dir():
                 _unpack_anew(record, record_file.parent / record.archive, folder)
     except OSError as error:
-        message = f"{destination}: cannot unpack the environment here: {error}"
+        message = f"{destination}: expected the environment to be unpacked here, found: {error}"
         raise PackingError(message) from error
     return folder
 
@@ -111,10 +111,12 @@ def read_frames(archive: Path) -> list[Frame]:
             file.seek(size - table + SKIPPABLE_HEADER.size)
             entries = list(SEEK_TABLE_ENTRY.iter_unpack(file.read(count * SEEK_TABLE_ENTRY.size)))
     except FileNotFoundError as error:
-        message = f"{archive}: no such archive, though its record is there; build the environment again"
+        message = f"{archive}: found no such archive, expected it beside its record; build the environment again"
         raise PackingError(message) from error
     except struct.error as error:
-        message = f"{archive}: not a whole archive (no table of frames at its end); build the environment again"
+        message = (
+            f"{archive}: found not a whole archive, expected a table of frames at its end; build the environment again"
+        )
         raise PackingError(message) from error
     frames: list[Frame] = []
     offset = 0
@@ -122,7 +124,9 @@ def read_frames(archive: Path) -> list[Frame]:
         frames.append(Frame(offset, compressed, uncompressed))
         offset += compressed
     if offset + table != size:
-        message = f"{archive}: its table of frames does not fit its {size} bytes; build the environment again"
+        message = (
+            f"{archive}: found {size} bytes, expected as many as its table of frames says; build the environment again"
+        )
         raise PackingError(message)
     return frames
 
@@ -174,12 +178,14 @@ class _Extraction:
         # A damaged archive fails in many ways, and in none of them is the disk or tar to blame.
         if self.found and self.found != sha256:
             message = (
-                f"{self.archive}: damaged: its sha256 is {self.found[:12]}..., the record says {sha256[:12]}...; "
+                f"{self.archive}: damaged: found the sha256 {self.found[:12]}..., expected {sha256[:12]}...; "
                 "build the environment again"
             )
             raise PackingError(message)
         if self.failures:
-            message = f"{self.archive}: cannot be extracted in {self.folder.parent}: {self.failures[0]}"
+            message = (
+                f"{self.archive}: not extracted in {self.folder.parent}: expected a whole one, found {self.failures[0]}"
+            )
             raise PackingError(message)
 
     def _run(self, frames: list[Frame]) -> None:
@@ -275,7 +281,7 @@ class _Tar:
                 start += os.write(self.input.fileno(), self.buffer[start:count])
             written += count
         if written != frame.unpacked_size:
-            message = f"a frame of {written} bytes, expected {frame.unpacked_size}"
+            message = f"found a frame of {written} bytes, expected {frame.unpacked_size}"
             raise PackingError(message)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -286,7 +292,9 @@ class _Tar:
         self.messages.close()
         # If tar ended early, feeding it failed with a broken pipe, and why is what tar said.
         if code != 0 and (error is None or isinstance(error, BrokenPipeError)):
-            raise PackingError(first or f"tar ended with exit code {code}") from error
+            raise PackingError(
+                f"expected an archive that tar unpacks, found: {first or f'exit code {code}'}"
+            ) from error
 
 
 class _Section:

@@ -133,5 +133,5 @@ def describe(python: str, variables: Mapping[str, str]) -> Interpreter:
         reason = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[0]
     except (OSError, ValueError, TypeError) as error:
         reason = str(error)
-    message = f"environment.python: {python} does not start: {reason}"
+    message = f"environment.python: expected a Python, found that {python} does not start: {reason}"
     raise ConfigError(message)

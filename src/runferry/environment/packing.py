@@ -122,11 +122,11 @@ def _member(tree: Path, path: Path) -> _Member:
         entry.size = status.st_size
         entry.mode = 0o755 if status.st_mode & 0o111 else 0o644
     else:
-        message = f"{path}: neither a file nor a link nor a folder; an environment cannot hold it"
+        message = f"{path}: found neither a file nor a link nor a folder, expected one of these in an environment"
         raise PackingError(message)
     # The table of frames counts in 32 bits.
     if entry.size >= 2**32 - 2 * _FRAME:
-        message = f"{path}: a file of {entry.size} bytes; an environment can hold files of less than 4 GiB"
+        message = f"{path}: found a file of {entry.size} bytes, expected less than 4 GiB"
         raise PackingError(message)
     header = entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
     return _Member(path, header, entry.size)
@@ -190,7 +190,8 @@ def _compress(frame: list[_Member], size: int) -> IO[bytes]:
             writer.write(bytes(size - written))
     except zstandard.ZstdError as error:
         message = (
-            f"{frame[0].path.parent}: a file in it changed while it was packed ({error}); build the environment again"
+            f"{frame[0].path.parent}: found that a file in it changed while it was packed ({error}), expected none to; "
+            "build the environment again"
         )
         raise PackingError(message) from error
     return compressed
