@@ -110,7 +110,10 @@ class Staging:
         except CancelledError:
             pass
         except OSError as error:
-            self._failure = LaunchError(f"{error.filename or self.destination}: cannot be staged: {error.strerror}")
+            where = error.filename or self.destination
+            self._failure = LaunchError(
+                f"{where}: cannot be staged: expected a folder with room, found: {error.strerror}"
+            )
         except (LaunchError, PackingError) as error:
             self._failure = error
         finally:

@@ -1,4 +1,4 @@
-"""Every place in src/runferry that raises one of its own errors, with the words that are said there."""
+"""Every place in src/runferry that makes one of its own errors, with the words that are said there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEFT_OUT = ("standin",)
 
 @dataclass(frozen=True)
 class Site:
-    """A `raise`."""
+    """Where an error is made, to be raised there or by who calls it."""
 
     module: str
     """As `sweep/parameter.py`."""
@@ -54,16 +54,14 @@ def _sites_of(module: str, tree: ast.Module, classes: set[str]) -> list[Site]:
     makers = {function.name: made for function in functions if (made := _made_by(function, classes))}
     found = []
     for function in functions:
+        # Not only where it is raised at once: an error may be kept for another thread to raise.
         for node in ast.walk(function):
-            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
-                continue
-            called = node.exc.func
-            if not isinstance(called, ast.Name):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
             lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-            if called.id in classes:
-                found.append(Site(module, _words(node.exc.args[0], function, node.lineno), lines))
-            elif made := makers.get(called.id):
+            if node.func.id in classes and function.name not in makers:
+                found.append(Site(module, _words(node.args[0], function, node.lineno), lines))
+            elif made := makers.get(node.func.id):
                 found.append(Site(module, made, lines))
     # A function within a function is walked with both.
     return list(dict.fromkeys(found))
