@@ -179,7 +179,7 @@ def _no_inodes(world: World) -> None:
 
 def _staged(words: str, name: str, *, with_room: bool = True) -> Row:
     def provoke(world: World) -> None:
-        source = world.file(name, "PK\x03\x04 and no more")
+        source = world.file(name, "PK\x03\x04 and no more" if name.endswith("zip") else "no archive")
         node = world.tmp / "node"
         if with_room:
             node.mkdir()
