@@ -216,7 +216,7 @@ ROWS = [
     _unpacked("found no such archive", lambda _, file: file.unlink()),
     _unpacked("found not a whole archive", lambda _, file: os.truncate(file, 10)),
     _unpacked("damaged: found the sha256", _flipped),
-    _unpacked("expected a whole one, found", _tar_fails),
+    _unpacked("expected room for it, found", _tar_fails),
     Row("environment/archive.py", "found a frame", _short_frame),
     Row("environment/archive.py", "that tar unpacks", _tar_alone),
     _container("found what another version", lambda _, file: write_json(file, {"kind": "container", "format": 1})),

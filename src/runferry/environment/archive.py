@@ -183,9 +183,8 @@ class _Extraction:
             )
             raise PackingError(message)
         if self.failures:
-            message = (
-                f"{self.archive}: not extracted in {self.folder.parent}: expected a whole one, found {self.failures[0]}"
-            )
+            where = self.folder.parent
+            message = f"{self.archive}: cannot be extracted in {where}: expected room for it, found {self.failures[0]}"
             raise PackingError(message)
 
     def _run(self, frames: list[Frame]) -> None:
