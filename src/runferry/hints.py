@@ -136,12 +136,12 @@ def last_lines(tail: str, count: int) -> list[str]:
     last attempt only, where the log holds several.
     """
     found: list[str] = []
-    for line in reversed(_COLOUR.sub("", tail).splitlines()):
-        text = line.split("\r")[-1].strip()
+    for line in reversed(_COLOUR.sub("", tail).split("\n")):
+        text = line.rstrip().split("\r")[-1]
         if len(found) == count or text.startswith(_ATTEMPT):
             break
         # wandb's closing words come after the traceback.
-        if text and not text.startswith(("wandb:", "runferry:")):
+        if text.strip() and not text.startswith(("wandb:", "runferry:")):
             found.append(text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 1] + "…")
     return found[::-1]
 
@@ -164,4 +164,4 @@ def end_of_log(log: Path, begin: int = 0) -> str:
 
 
 def _last_line(tail: str) -> str | None:
-    return next(iter(last_lines(tail, 1)), None)
+    return next((line.strip() for line in last_lines(tail, 1)), None)

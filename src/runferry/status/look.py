@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from runferry.run_folder import RunFolder
     from runferry.status.queue import Queue
 
-LINES_OF_A_LOG = 3
+LINES_OF_A_LOG = 5
 """Of a failed run, that are shown."""
 _UNREADABLE = (RunferryError, OSError, ValueError, KeyError, TypeError)
 
