@@ -183,8 +183,8 @@ def test_a_mark_that_another_tool_left_is_not_believed(written, server, tmp_path
     ("variables", "said"),
     [
         ({"WANDB_API_KEY": ""}, "found no key"),
-        ({"WANDB_API_KEY": "ab" * 20}, "refused the key from WANDB_API_KEY"),
-        ({"WANDB_API_KEY": "short"}, "refused the key from WANDB_API_KEY"),
+        ({"WANDB_API_KEY": "ab" * 20}, "refused the key found in WANDB_API_KEY"),
+        ({"WANDB_API_KEY": "short"}, "refused the key found in WANDB_API_KEY"),
         ({"WANDB_BASE_URL": "http://no-such-host.invalid"}, "could not be reached"),
         ({"WANDB_BASE_URL": "http://127.0.0.1:1"}, "could not be reached"),
     ],
@@ -456,7 +456,7 @@ def test_one_who_lost_the_lock_to_another_machine_sends_nothing_more(tmp_path):
     with results_lock(tmp_path, lambda _: None) as hold:
         hold.check()
         write_json(tmp_path / FOLDER / "holder.json", {"name": "other-1-2", "host": "other", "pid": 1})
-        with pytest.raises(LockLostError, match="the lock was taken by other"):
+        with pytest.raises(LockLostError, match="found that other took it"):
             hold.check()
     assert (tmp_path / FOLDER / "holder.json").exists(), "the other one's is left"
 

@@ -48,6 +48,18 @@ def test_a_traceback_is_shown_when_asked_for(
     assert "Traceback (most recent call last)" in capfd.readouterr().err
 
 
+def test_what_a_rule_or_job_types_names_the_command_that_the_person_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["status", str(tmp_path / "nowhere")]
+    monkeypatch.delenv("RUNFERRY_STARTED_BY", raising=False)
+    assert main(words) == 2
+    assert capfd.readouterr().err.endswith(f"; mend it, then type: runferry status {tmp_path}/nowhere\n")
+    monkeypatch.setenv("RUNFERRY_STARTED_BY", "snakemake --profile profiles/narval")
+    assert main(words) == 2
+    assert capfd.readouterr().err.endswith("; mend it, then type: snakemake --profile profiles/narval\n")
+
+
 @pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])
 def test_an_error_the_user_can_mend_has_a_traceback_only_with_debug(
     value: str, shown: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
