@@ -155,6 +155,9 @@ def _sync(given: argparse.Namespace) -> int:
 
         if warning := purge_warning(outcome.folder for outcome in problems):
             progress.say(warning)
+    if given.with_trained and given.log and not problems:
+        # A rule's: the receipts say all that it does, and a file for each run counts.
+        given.log.unlink(missing_ok=True)
     return 1 if problems else 0
 
 

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 from runferry import wandb_sync
 from runferry.errors import ServerError
 from runferry.file_stream import complete_summary, fill
+from runferry.leftovers import remove_debug_logs
 from runferry.progress import Amount
 from runferry.promised_files import NOR_ON_DISK
 from runferry.receipt import write_receipt
@@ -216,6 +217,9 @@ class Ferry:
             )
         except OSError as error:
             outcome.problem = f"verified, but the receipt could not be written ({error.strerror}); run the same again"
+            return
+        if outcome.folder.trained_file.exists():
+            remove_debug_logs(outcome.folder)
 
 
 class _Watch:

@@ -38,6 +38,7 @@ from runferry.fence import FenceWatch, take_turn
 from runferry.hints import end_of_log, find_hint
 from runferry.keeper import Keeper, TimeLimits
 from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
+from runferry.leftovers import remove_empty
 from runferry.modules import variables_after_loading
 from runferry.nodes import node_folder, registered
 from runferry.preparation import Prepared, prepare
@@ -120,6 +121,8 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
             raise
         ending = _explain(ending, attempt, begin, written=written)
         attempt.end(ending)
+        if ending.outcome == "finished":
+            remove_empty(folder)
         text = f"run {run['id']} {ending}" + (f": {ending.message}" if ending.message else "")
         note(log, text)
         if ending.message or ending.outcome != "finished":

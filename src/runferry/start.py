@@ -12,8 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-HAS_RECEIPT = "the receipt is there already: it was written together with those of other runs\n"
-
 
 def main() -> int:
     """Run one command and return its exit code (see `runferry.cli.main`)."""
@@ -55,8 +53,9 @@ def _is_settled(arguments: list[str]) -> bool:
             return False
         if not os.path.exists(final):  # noqa: PTH110
             os.rename(interim, final)  # noqa: PTH104
-        with open(log, "w") as file:  # noqa: PTH123
-            file.write(HAS_RECEIPT)
+        if os.path.exists(log):  # noqa: PTH110
+            # Of a time when it had no receipt.
+            os.unlink(log)  # noqa: PTH108
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Whatever it is: the whole command says it better.
         return False

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from runferry.environment import Record, read_record, unpack
-from runferry.environment.archive import read_frames
+from runferry.environment.archive import read_index
 from runferry.environment.packing import pack
 from runferry.errors import PackingError
 
@@ -40,14 +40,19 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
+@pytest.fixture(params=[False, True], ids=["stored", "compressed"])
+def compress(request: pytest.FixtureRequest) -> bool:
+    """Both kinds of archive."""
+    return request.param
+
+
 @pytest.fixture
-def record_file(tree: Path, tmp_path: Path) -> Path:
+def record_file(tree: Path, tmp_path: Path, compress: bool) -> Path:
     folder = tmp_path / "environments"
-    packed = pack(tree, folder / "k.tar.zst")
+    packed = pack(tree, folder, "k", compress=compress)
     record = Record(
         name="default",
         key="k",
-        archive="k.tar.zst",
         **dataclasses.asdict(packed),
         python=sys.executable,
         python_version="3.11.0",
@@ -61,6 +66,10 @@ def record_file(tree: Path, tmp_path: Path) -> Path:
     )
     record.write(folder / "default.json")
     return folder / "default.json"
+
+
+def archive_of(record_file: Path) -> Path:
+    return record_file.with_name(read_record(record_file).archive)
 
 
 def changed(record_file: Path, **changes: object) -> Path:
@@ -80,33 +89,57 @@ def contents(folder: Path) -> dict[str, object]:
 def test_what_is_unpacked_is_what_was_packed(tree: Path, record_file: Path, tmp_path: Path) -> None:
     folder = unpack(record_file, tmp_path / "node with space")
     assert contents(folder) == contents(tree)
-    assert len(read_frames(record_file.with_name("k.tar.zst"))) > 3
+    archive = archive_of(record_file)
+    with archive.open("rb") as file:
+        assert len(read_index(file, archive).pieces) > 2
 
 
-def test_an_archive_is_an_ordinary_compressed_tar(tree: Path, record_file: Path) -> None:
-    with record_file.with_name("k.tar.zst").open("rb") as file:
-        content = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
+def test_an_archive_is_an_ordinary_tar_which_may_be_compressed(tree: Path, record_file: Path, compress: bool) -> None:
+    content = archive_of(record_file).read_bytes()
+    if compress:
+        content = zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True).read()
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         names = {str(Path(name)) for name in tar.getnames()}
     assert names == {".", *contents(tree)}
 
 
-def test_the_same_tree_gives_the_same_archive(tree: Path, record_file: Path, tmp_path: Path) -> None:
-    assert pack(tree, tmp_path / "again.tar.zst").sha256 == read_record(record_file).sha256
+def test_the_same_tree_gives_the_same_archive(tree: Path, record_file: Path, tmp_path: Path, compress: bool) -> None:
+    again = pack(tree, tmp_path, "again", compress=compress)
+    assert again.sha256 == read_record(record_file).sha256
+    assert (tmp_path / again.archive).read_bytes() == archive_of(record_file).read_bytes()
+
+
+def test_a_large_tree_is_compressed_and_a_small_one_is_not(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pack(tree, tmp_path, "small").archive == "small.tar"
+    monkeypatch.setattr("runferry.environment.packing._STORED_BYTES", 10_000_000)
+    assert pack(tree, tmp_path, "large").archive == "large.tar.zst"
+
+
+def test_what_tar_extracts_is_what_was_packed(tree: Path, record_file: Path, tmp_path: Path, compress: bool) -> None:
+    folder = tmp_path / "by tar"
+    folder.mkdir()
+    archive = archive_of(record_file)
+    content = archive.read_bytes()
+    if compress:
+        content = zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True).read()
+    subprocess.run(["tar", "--extract", "--file=-", f"--directory={folder}"], input=content, check=True)
+    assert contents(folder) == contents(tree)
 
 
 def test_the_record_counts_what_was_unpacked(record_file: Path, tmp_path: Path) -> None:
     folder = unpack(record_file, tmp_path / "node")
     record = read_record(record_file)
     assert record.files == len(contents(folder)) + 1
-    assert record.archive_bytes == record_file.with_name("k.tar.zst").stat().st_size
+    assert record.archive_bytes == archive_of(record_file).stat().st_size
     assert record.unpacked_bytes >= sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def test_an_unpacked_environment_is_used_again(record_file: Path, tmp_path: Path) -> None:
     folder = unpack(record_file, tmp_path / "node")
     (folder / "mark").touch()
-    record_file.with_name("k.tar.zst").unlink()
+    archive_of(record_file).unlink()
     assert unpack(record_file, tmp_path / "node") == folder
     assert (folder / "mark").exists()
 
@@ -154,13 +187,13 @@ def test_jobs_that_share_a_node_unpack_once(record_file: Path, tmp_path: Path) -
     assert len(set(found)) == 1
 
 
-@pytest.mark.parametrize("position", [100, 5_000_000, -1])
+@pytest.mark.parametrize("position", [100, 5_000_000, -100, -1])
 def test_a_damaged_archive_is_refused_and_leaves_nothing(record_file: Path, tmp_path: Path, position: int) -> None:
-    archive = record_file.with_name("k.tar.zst")
+    archive = archive_of(record_file)
     content = bytearray(archive.read_bytes())
     content[position] ^= 0xFF
     archive.write_bytes(content)
-    with pytest.raises(PackingError, match=r"k\.tar\.zst: .*build the environment again"):
+    with pytest.raises(PackingError, match=r"k\.tar(\.zst)?: .*build the environment again"):
         unpack(record_file, tmp_path / "node")
     assert not (tmp_path / "node" / "environment-k").exists()
     assert not list((tmp_path / "node").glob("*.partial"))
@@ -168,23 +201,25 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(record_file: Path, tmp_
 
 @pytest.mark.parametrize("size", [0, 10, 5_000_000])
 def test_a_cut_off_archive_is_refused(record_file: Path, tmp_path: Path, size: int) -> None:
-    archive = record_file.with_name("k.tar.zst")
+    archive = archive_of(record_file)
     os.truncate(archive, size)
     with pytest.raises(PackingError, match="not a whole archive"):
         unpack(record_file, tmp_path / "node")
 
 
-def test_another_archive_than_the_record_s_is_refused(tree: Path, record_file: Path, tmp_path: Path) -> None:
+def test_another_archive_than_the_record_s_is_refused(
+    tree: Path, record_file: Path, tmp_path: Path, compress: bool
+) -> None:
     (tree / "more").touch()
-    pack(tree, record_file.with_name("k.tar.zst"))
-    with pytest.raises(PackingError, match="damaged: found the sha256"):
+    pack(tree, record_file.parent, "k", compress=compress)
+    with pytest.raises(PackingError, match="another environment's"):
         unpack(record_file, tmp_path / "node")
     assert not (tmp_path / "node" / "environment-k").exists()
 
 
 def test_a_missing_archive_is_named(record_file: Path, tmp_path: Path) -> None:
-    record_file.with_name("k.tar.zst").unlink()
-    with pytest.raises(PackingError, match=r"k\.tar\.zst: found no such archive"):
+    archive_of(record_file).unlink()
+    with pytest.raises(PackingError, match=r"k\.tar(\.zst)?: found no such archive"):
         unpack(record_file, tmp_path / "node")
 
 
@@ -206,22 +241,24 @@ def test_a_node_without_the_environment_s_python_is_told_so(record_file: Path, t
 def test_packing_something_else_than_files_links_and_folders_is_refused(tree: Path, tmp_path: Path) -> None:
     os.mkfifo(tree / "pipe")
     with pytest.raises(PackingError, match="pipe: found neither a file nor a link nor a folder"):
-        pack(tree, tmp_path / "out" / "k.tar.zst")
+        pack(tree, tmp_path / "out", "k")
 
 
 def test_packing_that_fails_leaves_the_archive_that_was_there(tree: Path, tmp_path: Path) -> None:
-    archive = tmp_path / "out" / "k.tar.zst"
-    pack(tree, archive)
+    archive = tmp_path / "out" / pack(tree, tmp_path / "out", "k").archive
     before = archive.read_bytes()
-    code = "import sys, pathlib; from runferry.environment.packing import pack; pack(*map(pathlib.Path, sys.argv[1:]))"
+    code = (
+        "import sys, pathlib; from runferry.environment.packing import pack; "
+        "pack(*map(pathlib.Path, sys.argv[1:]), 'k')"
+    )
     process = subprocess.run(
-        ["sh", "-c", 'ulimit -f 2000; exec "$@"', "sh", sys.executable, "-c", code, str(tree), str(archive)],
+        ["sh", "-c", 'ulimit -f 2000; exec "$@"', "sh", sys.executable, "-c", code, str(tree), str(archive.parent)],
         capture_output=True,
         check=False,
     )
     assert process.returncode != 0
     assert archive.read_bytes() == before
-    assert [path.name for path in archive.parent.iterdir()] == ["k.tar.zst"]
+    assert [path.name for path in archive.parent.iterdir()] == ["k.tar"]
 
 
 def test_a_record_reads_back_as_it_was_written(record_file: Path) -> None:
@@ -235,9 +272,9 @@ def test_a_record_reads_back_as_it_was_written(record_file: Path) -> None:
     [
         (None, "no such environment record"),
         ("{", "expected JSON"),
-        ("[]", "expected an environment record of format 2"),
-        ('{"format": 0}', "expected an environment record of format 2"),
-        ('{"format": 2}', "missing or unknown keys"),
+        ("[]", "expected an environment record of format 3"),
+        ('{"format": 0}', "expected an environment record of format 3"),
+        ('{"format": 3}', "missing or unknown keys"),
     ],
 )
 def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path, content: str | None, said: str) -> None:

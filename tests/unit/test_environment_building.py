@@ -129,7 +129,7 @@ def test_the_record_says_what_was_built(of_real_packages: Built) -> None:
     assert record.name == "default"
     assert record.python_version == ".".join(map(str, sys.version_info[:3]))
     assert record.wandb is None
-    assert record.archive == f"{record.key}.tar.zst"
+    assert record.archive == f"{record.key}.tar"
 
 
 def test_pip_s_output_is_seen(of_real_packages: Built) -> None:

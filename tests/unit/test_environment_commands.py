@@ -21,8 +21,8 @@ def results(tmp_path: Path) -> Path:
     environments = tmp_path / "results" / "environments"
     environments.mkdir(parents=True)
     (environments / "default.json").write_text(json.dumps({"key": USED}))
-    for key in [USED, OLD, RAN]:
-        (environments / f"{key}.tar.zst").write_bytes(bytes(2_000_000))
+    for key, suffix in {USED: ".tar.zst", OLD: ".tar.zst", RAN: ".tar"}.items():
+        (environments / f"{key}{suffix}").write_bytes(bytes(2_000_000))
         (environments / f"{key}.lock.txt").write_text("numpy==2.0\n")
     (environments / f".{OLD}.tar.zst.1a2b.partial").touch()
     (environments / "notes.txt").touch()

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
+from runferry.environment.archive import is_whole
 from runferry.environment.existing import copy_environment
 from runferry.environment.installation import Installation
 from runferry.environment.interpreter import Interpreter, describe, find_interpreter, variables_for_build
@@ -46,7 +47,8 @@ _CHANGING = re.compile(r"^\.\./|\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_u
 def build(specification: Specification, record_file: Path, *, log: IO[str] | None = None) -> Record:
     """Build, lock and pack an environment, and write its record.
 
-    Beside the record lie `<key>.tar.zst` and `<key>.lock.txt`, whose first line holds the archive's hash and sizes:
+    Beside the record lie `<key>.tar` (from 1 GB on `<key>.tar.zst`) and `<key>.lock.txt`, whose first line holds the
+    archive's hash and sizes:
     with the record, three files. The key is a hash of the packages and their own lists of file hashes, the Python
     (path, version, platform), the modules and the archive's format, so that the same environment has the same key, and
     an archive that is there and whole is used again. The build itself happens in a temporary folder ($TMPDIR) that is
@@ -100,20 +102,18 @@ def _build(installation: Installation, specification: Specification, record_file
         if (line := requirement_of(package)).startswith("-e "):
             installation.log.write(f"note: {package.name} is editable: jobs read it from {line[3:]}\n")
 
-    archive = record_file.with_name(f"{key}.tar.zst")
     lock_file = record_file.with_name(f"{key}.lock.txt")
-    packed = _packed_before(archive, lock_file)
+    packed = _packed_before(lock_file)
     if packed is None:
         _set_modified(tree)
         installation.compile()
-        installation.log.write(f"packing {archive.name}\n")
-        packed = pack(tree, archive)
+        installation.log.write(f"packing {key}\n")
+        packed = pack(tree, record_file.parent, key)
     header = [f"{_PACKED}{json.dumps(asdict(packed))}", f"Python {interpreter.version}, {interpreter.path}"]
     write_atomically(lock_file, lock_text(packages, installed.origins, header))
     return Record(
         name=record_file.stem,
         key=key,
-        archive=archive.name,
         **asdict(packed),
         python=interpreter.path,
         python_version=interpreter.version,
@@ -177,14 +177,13 @@ def _key(packages: list[Distribution], interpreter: Interpreter, modules: tuple[
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 
-def _packed_before(archive: Path, lock_file: Path) -> Packed | None:
+def _packed_before(lock_file: Path) -> Packed | None:
     try:
         first = lock_file.read_text().partition("\n")[0]
         packed = Packed(**json.loads(first.removeprefix(f"# {_PACKED}")))
-        found = _sha256(archive)
     except (OSError, ValueError, TypeError):
         return None
-    return packed if found == packed.sha256 else None
+    return packed if is_whole(lock_file.with_name(packed.archive), packed.sha256) else None
 
 
 def _file_hash(file: PackagePath) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-FORMAT = 2
+FORMAT = 3
 """The version of the archive's layout and of the record; part of every key, so that a change of either packs anew."""
 
 Kind = Literal["requirements", "lock", "pyproject", "venv", "container"]
@@ -72,7 +72,7 @@ class Record:
     archive: str
     """File name of the archive, beside the record."""
     sha256: str
-    """Of the archive."""
+    """Of the archive's index, which has the hash of every piece."""
     archive_bytes: int
     unpacked_bytes: int
     """What the unpacked tree takes on a disk with blocks of 4 KiB."""

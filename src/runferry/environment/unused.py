@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-_OF_A_KEY = re.compile(r"^(?P<key>[0-9a-f]{20})\.(tar\.zst|lock\.txt|packed\.json)$")
+_OF_A_KEY = re.compile(r"^(?P<key>[0-9a-f]{20})\.(tar|tar\.zst|lock\.txt|packed\.json)$")
 _PARTIAL = re.compile(r"^\..*\.partial$")
 _ABANDONED_SECONDS = 600.0
 """A build writes its archive, its lock and its record one after the other, within seconds."""
