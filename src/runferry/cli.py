@@ -129,6 +129,7 @@ def _add_sync(commands: Commands) -> None:
 
 
 def _sync(given: argparse.Namespace) -> int:
+    from runferry.next_step import typed
     from runferry.progress import progress_for
     from runferry.sync import Limits, sync
 
@@ -149,6 +150,7 @@ def _sync(given: argparse.Namespace) -> int:
         progress.say(
             f"{verified} of {len(outcomes)} runs verified"
             + (f"; for the rest see {given.log}" if problems and given.log else "")
+            + (f"; to try these again, type: {typed(['runferry', *given.words])}" if problems else "")
         )
     if problems and "SCRATCH" in os.environ:
         from runferry.status.purge import purge_warning

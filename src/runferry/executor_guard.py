@@ -343,12 +343,14 @@ def _last_attempt(job: Any) -> None:
 def _last_words(training: TrainingJob) -> str:
     """Say how the last attempts ended, for the message about the job."""
     said: list[str] = []
+    logs = 0
     for folder in training.folders:
         attempts = folder.attempts()
         if attempts and not (folder.trained_file.exists() or folder.finished_file.exists()):
             last = attempts[-1]
             message = f": {last['message']}" if last.get("message") else ""
             said.append(f"Run {folder.path.name}: {last.get('reason') or last.get('outcome')}{message}. ")
-            if len(said) <= _LOGS_SHOWN and (lines := end_of_log(folder.log_file)):
+            if logs < _LOGS_SHOWN and (lines := end_of_log(folder.log_file)):
+                logs += 1
                 said.append(f"The end of {folder.log_file}:\n{lines}")
     return "".join(said) if said else "It never began to train. "

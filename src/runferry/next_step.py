@@ -17,15 +17,9 @@ STARTED_BY = "RUNFERRY_STARTED_BY"
 """What a person typed, for the commands that rules and jobs type: they inherit it."""
 
 
-def note_command(words: Sequence[str] | None = None) -> None:
-    """Write down for child processes what a person typed, unless a parent process has.
-
-    Parameters
-    ----------
-    words
-        The command; by default this process's own.
-    """
-    os.environ.setdefault(STARTED_BY, shlex.join(words or _own_words()))
+def note_command() -> None:
+    """Write down for child processes that a person typed this process's command, unless a parent process has."""
+    os.environ.setdefault(STARTED_BY, shlex.join(_own_words()))
 
 
 def typed(words: Sequence[str]) -> str:

@@ -62,13 +62,14 @@ class Looking:
         found = Status([], self.asking.queue())
         jobs = found.queue.jobs_of(groups)
         logs: list[tuple[float, Path]] = []
+        metrics = {experiment: self._metric(experiment) for experiment in groups}
         found.experiments = [
             ExperimentStatus(
                 name=experiment.name,
                 folder=ours[0].path.parent,
-                runs=self._runs(experiment, ours, found, logs),
+                runs=self._runs(experiment, ours, found, logs, metrics[experiment]),
                 jobs=[each for each in jobs if each.experiment == experiment.name],
-                metric=self._metric(experiment),
+                metric=metrics[experiment],
             )
             for experiment, ours in groups.items()
         ]
@@ -78,11 +79,17 @@ class Looking:
         return found
 
     def _runs(
-        self, experiment: Path, folders: Sequence[RunFolder], found: Status, logs: list[tuple[float, Path]]
+        self,
+        experiment: Path,
+        folders: Sequence[RunFolder],
+        found: Status,
+        logs: list[tuple[float, Path]],
+        metric: Metric | None,
     ) -> list[RunStatus]:
         states = states_of(experiment, [folder.path.name for folder in folders])
-        metric = self._metric(experiment)
-        counts = self._counts.setdefault(experiment.parent, SegmentCounts(experiment.parent))
+        if experiment.parent not in self._counts:
+            self._counts[experiment.parent] = SegmentCounts(experiment.parent)
+        counts = self._counts[experiment.parent]
         runs: list[RunStatus] = []
         for folder in folders:
             state, why = states[folder.path.name]
