@@ -448,7 +448,9 @@ def test_a_wandb_core_that_does_not_start_is_a_warning_and_the_command_runs(tmp_
     assert run_to_end(folder)[0] == 0
     assert "service=" in lines(folder)
     (warning,) = [line for line in lines(folder) if "wandb-core" in line]
-    assert warning.startswith(f"runferry: {binary}: ended with exit code 5 before it could be reached; if the command")
+    assert warning.startswith(
+        f"runferry: {binary}: found it ended with exit code 5, expected it to wait for connections; if the command"
+    )
 
 
 def test_without_wandb_in_the_environment_there_is_no_warning(tmp_path):
