@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from runferry.status.text import Style, lines
 from sample_experiment import write, write_attempt, write_log_of, write_receipt, write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROWS = [{"loss": 1.0, "accuracy": 0.5}, {"loss": 0.5, "accuracy": 0.75}]
 SERVER = "http://127.0.0.1:1"
@@ -361,6 +362,15 @@ def test_a_line_that_is_too_long_for_the_terminal_is_cut_without_its_colours_cou
     assert cut("\x1b[31mabcd\x1b[0m", 3) == "\x1b[31mab…\x1b[0m"
 
 
+@pytest.fixture
+def _with_sigint() -> Iterator[None]:
+    """Let what is started get a SIGINT, which a shell's background job inherits as ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_with_sigint")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_watched_screen_is_refreshed_in_place_and_the_terminal_given_back(
     number: signal.Signals, experiment: Path
@@ -386,6 +396,7 @@ def test_the_watched_screen_is_refreshed_in_place_and_the_terminal_given_back(
 def _read_until(terminal: int, enough: Callable[[Any], bool]) -> str:
     text = ""
     while not (text and enough(text)):
+        assert select.select([terminal], [], [], 60)[0], f"nothing more for a minute after {text!r}"
         try:
             more = os.read(terminal, 65536).decode()
         except OSError:
@@ -397,6 +408,7 @@ def _read_until(terminal: int, enough: Callable[[Any], bool]) -> str:
     return text
 
 
+@pytest.mark.usefixtures("_with_sigint")
 def test_watching_without_a_terminal_prints_an_object_a_line(experiment: Path) -> None:
     run_of(experiment, "a", None)
     words = [sys.executable, "-m", "runferry", "status", "--watch", "--json", "--interval=0.1", str(experiment.parent)]
