@@ -250,7 +250,7 @@ def test_wandb_osh_a_sync_that_times_out_is_taken_up_again(written, server, tmp_
     folders = written.copied_to(tmp_path / "results")
     server.faults({**STREAM, "slow": 30})
     for outcome in sync(folders, Limits(patience=0, deadline=2)):
-        assert "had not finished after" in (outcome.problem or "")
+        assert "found it at work after" in (outcome.problem or "")
     server.faults()
     _completes(server, folders)
 
