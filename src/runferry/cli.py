@@ -35,9 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["sync"]:
-        words[1:1] = options_for(words[1:])
-    given = parser.parse_args(words)
+    options = options_for(words[1:]) if words[:1] == ["sync"] else []
+    given = parser.parse_args([*words[:1], *options, *words[1:]])
     given.words = words
     return exit_code_of(lambda: given.command(given), debug=given.debug, words=words)
 
