@@ -16,11 +16,10 @@ from runferry.next_step import STARTED_BY, typed
 if TYPE_CHECKING:
     import argparse
 
-    # argparse has no public name for what add_subparsers returns.
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+    from runferry.commands import Commands
 
 
-def add_plan(commands: _Commands) -> None:
+def add_plan(commands: Commands) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "plan",
