@@ -2,6 +2,7 @@
 # make test    sets up everything it needs, runs every test
 # make check   format, lint and types
 # make docs    the documentation's site
+# make release VERSION=1.2.0   checks, builds, tries what was built and tags; nothing is pushed
 # make cluster-up, make cluster-down   a Slurm cluster on this machine, for development (root on Debian)
 #
 # Everything that is installed goes to .venv. The second time nothing is downloaded.
@@ -139,6 +140,10 @@ docs: $(VENV)/.ready-test
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The documentation: file://$(CURDIR)/build/site/index.html"
 	@echo "Its search needs a server: type  $(BIN)/mkdocs serve  and open http://127.0.0.1:8000"
+
+.PHONY: release
+release: $(VENV)/.ready-test
+	@$(BIN)/python .ci/release.py $(VERSION)
 
 format: $(VENV)/.ready-test
 	$(BIN)/ruff format .

@@ -21,8 +21,9 @@ _UNKNOWN = "not established"
 _OVERVIEW = """# Clusters
 
 There is a profile for each: `snakemake --profile profiles/narval`. What a profile knows of its cluster was read in the
-site's documentation; each page names where and when. **runferry was never run on any of them.** What is not
-established is not checked, and the profile is careful.
+site's documentation; each page names where and when. **runferry was never run on any of them;** there,
+[`runferry doctor`](../doctor.md) checks in five minutes what we could only read. What is not established is not
+checked, and the profile is careful.
 
 | cluster | GPUs | longest job | jobs of a user | W&B online from a job |
 | --- | --- | --- | --- | --- |

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: A link of the repository's own pages -> what it is on the site.
-_LINKS = {"../profiles/README.md": "../clusters/index.md"}
+_LINKS = {
+    "../profiles/README.md": "../clusters/index.md",
+    "../docs/module.md": "../module.md",
+    "../docs/wrappers.md": "../wrappers.md",
+    "../docs/library.md": "../library.md",
+}
 
 
 def made_pages() -> dict[str, str]:

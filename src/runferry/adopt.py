@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError, SegmentError
 from runferry.files import fsync_folder, read_json, write_json
+from runferry.new_run import DEFAULT_PROJECT
 from runferry.run_folder import RunFolder
 from runferry.segment import read_segment
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 WRITTEN_SECONDS = 120.0
 """A segment that was written to less than this ago may be a running job's."""
-DEFAULT_PROJECT = "uncategorized"
-"""Where wandb puts runs without a project."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry import __version__
+from runferry.commands_doctor import add_doctor
 from runferry.commands_housekeeping import add_housekeeping
+from runferry.commands_launch import add_launch, split_command
 from runferry.commands_plan import add_plan
 from runferry.commands_status import add_status
 from runferry.commands_sweep import add_sweep_commands
@@ -36,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = options_for(words[1:]) if words[:1] == ["sync"] else []
-    given = parser.parse_args([*words[:1], *options, *words[1:]])
-    given.words = words
+    ours, run_command = split_command([*words[:1], *options, *words[1:]])
+    given = parser.parse_args(ours, argparse.Namespace(run_command=run_command, words=words))
     return exit_code_of(lambda: given.command(given), debug=given.debug, words=words)
 
 
@@ -51,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help=f"show a traceback with an error (or set {DEBUG}=1)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_plan(commands)
-    _add_launch(commands)
+    add_launch(commands)
     _add_sync(commands)
     add_status(commands)
     _add_report(commands)
@@ -59,24 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     add_sweep_commands(commands)
     add_environment_commands(commands)
     add_housekeeping(commands)
+    add_doctor(commands)
     return parser
-
-
-def _add_launch(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "launch",
-        help="run one run's command, as a job does",
-        description="Unpack the environment, run the command of RUN_FOLDER/run.json with W&B offline, write the "
-        "attempt's record. Returns the command's own exit code.",
-    )
-    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="results/<experiment>/<run>")
-    parser.set_defaults(command=_launch)
-
-
-def _launch(given: argparse.Namespace) -> int:
-    from runferry.launch import launch
-
-    return launch(RunFolder(given.folder.resolve()))
 
 
 def _add_sync(commands: Commands) -> None:

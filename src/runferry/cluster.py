@@ -19,6 +19,9 @@ from runferry.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LOCAL = "local"
+"""The name of the cluster that is none: this machine."""
+
 GpuOption = Literal["gpus", "gres", "gpus-per-node", "gpus-per-node-untyped"]
 """The option of sbatch that takes a GPU request; the last takes a number only."""
 

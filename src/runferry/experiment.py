@@ -106,7 +106,7 @@ class Experiment:
     @cached_property
     def digest(self) -> str:
         """A hash of all that `write` would write, so that Snakemake sees when it has to be written again."""
-        return short_hash([self._record(run) for run in self.runs.values()], 16)
+        return short_hash([self.record_of(run) for run in self.runs.values()], 16)
 
     def write(self, runs_file: Path, runs: Iterable[Run] | None = None) -> None:
         """Write `run.json` for every run, then the list of them: `runs_file`, tab-separated with a header.
@@ -121,10 +121,10 @@ class Experiment:
         """
         runs = list(self.runs.values() if runs is None else runs)
         for run in runs:
-            _write_changed(RunFolder(runs_file.parent / run.id).run_file, self._record(run))
+            write_changed(RunFolder(runs_file.parent / run.id).run_file, self.record_of(run))
         if self.sweep:
             # For `sync`, which can make the sweep on the server.
-            _write_changed(runs_file.parent / SWEEP_FILE, self.sweep.definition)
+            write_changed(runs_file.parent / SWEEP_FILE, self.sweep.definition)
         names = list(dict.fromkeys(name for run in runs for name in run.parameters))
         rows = [["id", "name", *names]]
         rows += [
@@ -149,7 +149,8 @@ class Experiment:
             raise AssertionError
         return _run_of_sweep(self.name, self.sweep, parameters, {"repetition": repetition} if repetition else {})
 
-    def _record(self, run: Run) -> dict[str, Any]:
+    def record_of(self, run: Run) -> dict[str, Any]:
+        """Return the content of a run's `run.json`."""
         return {
             "id": run.id,
             "name": run.name,
@@ -300,7 +301,7 @@ def _source(
         _check_macros([line], needs, where)
         if table is None:
             # Without parameters there is no macro: what looks like one is the command's own, but for ours.
-            return None, [_run(name, name, {}, [str(item) for item in line], identity)]
+            return None, [make_run(name, name, {}, [str(item) for item in line], identity)]
         return None, _runs_of_table(name, Path(table), line, f"{where}.command", identity)
     source = given if isinstance(given, str) else f"{where}.sweep"
     definition = sweep.check(load_yaml(Path(given)) if isinstance(given, str) else given, source)
@@ -321,7 +322,7 @@ def _run_of_sweep(name: str, definition: Sweep, point: sweep.Parameters, identit
     shown = " ".join(f"{one.name}={_at(point, one.path)}" for one in definition.shown)
     arguments = sweep.command(definition.definition, point, definition.where)
     macros = sweep.late_macros(definition.definition, point, definition.where)
-    return _run(name, shown, point, arguments, identity, macros)
+    return make_run(name, shown, point, arguments, identity, macros)
 
 
 def _runs_of_table(
@@ -334,7 +335,7 @@ def _runs_of_table(
     for row in rows:
         shown = " ".join(f"{key}={row[key]}" for key in varying if key in row) or name
         arguments = sweep.command(template, row, where)
-        yield _run(name, shown, row, arguments, identity, sweep.late_macros(template, row, where))
+        yield make_run(name, shown, row, arguments, identity, sweep.late_macros(template, row, where))
 
 
 def _differs(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
@@ -348,7 +349,7 @@ def _at(point: Mapping[str, Any], path: Sequence[str]) -> Any:
     return value
 
 
-def _run(  # noqa: PLR0913, PLR0917 - what a run is, in the order in which it is shown
+def make_run(  # noqa: PLR0913, PLR0917 - what a run is, in the order in which it is shown
     experiment: str,
     name: str,
     parameters: sweep.Parameters,
@@ -356,13 +357,14 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run is, in the order in which it is
     identity: Mapping[str, Any] | None = None,
     macros: Sequence[int] = (),
 ) -> Run:
+    """Make a run, with the id that follows from what it is; `identity` is what else makes it another one."""
     whole = {"experiment": experiment, "command": command, "parameters": parameters, **(identity or {})}
     # W&B refuses control characters nowhere but shows them badly; 128 characters is its limit for a run's name.
     shown = "".join(character if character.isprintable() else "?" for character in name)[:128]
     return Run(short_hash(whole, 12), shown or experiment, parameters, tuple(command), tuple(macros))
 
 
-def _write_changed(file: Path, content: Any) -> None:
+def write_changed(file: Path, content: Any) -> None:
     """Write a JSON file, unless it says the same already."""
     try:
         same = json.loads(file.read_text()) == content

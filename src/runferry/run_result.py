@@ -50,7 +50,7 @@ def read_result(folder: RunFolder, metric: str) -> Result:
         for key in metric.split("."):
             summary = summary.get(key) if is_mapping(summary) else None
         values += [float(value) for value in [*rows, summary] if _is_finite(value)]
-    return Result(folder.path.name, _state(folder), values)
+    return Result(folder.path.name, state_of(folder), values)
 
 
 def write_best(experiment: Path, runs: Iterable[str], metric: Mapping[str, Any] | None) -> None:
@@ -91,7 +91,8 @@ def write_best(experiment: Path, runs: Iterable[str], metric: Mapping[str, Any] 
     write_json(file, {"run": run, "metric": metric["name"], "goal": goal, "value": value, "of": len(runs)})
 
 
-def _state(folder: RunFolder) -> State:
+def state_of(folder: RunFolder) -> State:
+    """Say how a run is, in W&B's word for it."""
     if folder.trained_file.exists():
         return "finished"
     attempt = last_attempt(folder)

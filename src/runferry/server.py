@@ -281,6 +281,20 @@ def given_base_url(base_url: str | None) -> str | None:
     return (base_url or os.environ.get("WANDB_BASE_URL") or "").rstrip("/") or None
 
 
+def server_url(base_url: str | None = None) -> str:
+    """Name the server's address; without one that is set, what the installed wandb would use, which is asked.
+
+    Raises
+    ------
+    ServerError
+        When it is no URL, or wandb cannot be asked.
+    """
+    url = given_base_url(base_url) or _wandbs_own_base_url().rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise ServerError(f"WANDB_BASE_URL: found {url!r}, expected a URL such as https://api.wandb.ai")
+    return url
+
+
 def find_server(
     base_url: str | None = None, *, deadline: float | None = None, say: Callable[[str], None] = lambda _line: None
 ) -> Server:
@@ -300,9 +314,7 @@ def find_server(
     ServerError
         When the address is no URL or there is no key for it.
     """
-    url = given_base_url(base_url) or _wandbs_own_base_url().rstrip("/")
-    if not url.startswith(("http://", "https://")):
-        raise ServerError(f"WANDB_BASE_URL: found {url!r}, expected a URL such as https://api.wandb.ai")
+    url = server_url(base_url)
     if key := os.environ.get(KEY_VARIABLE) or held_key():
         return Server(url, key, KEY_VARIABLE, deadline, say)
     file = _netrc_file()
@@ -323,7 +335,7 @@ def job_finds_key(base_url: str | None = None) -> bool:
     key = os.environ.get(KEY_VARIABLE)
     if not key:
         return True
-    url = given_base_url(base_url) or _wandbs_own_base_url()
+    url = server_url(base_url)
     try:
         return _key_in_netrc(_netrc_file(), urlsplit(url).netloc) == key
     except ServerError:
@@ -372,6 +384,11 @@ def _wandbs_own_base_url() -> str:
 def _opener(url: str) -> urllib.request.OpenerDirector:
     # A proxy that a site sets for the world is not for this machine; wandb-core makes the same exception.
     return urllib.request.build_opener(urllib.request.ProxyHandler({} if is_loopback(url) else None))
+
+
+def is_wandbs_own(url: str) -> bool:
+    """Tell whether a URL is that of W&B's own server, which has files sent to a storage elsewhere."""
+    return urlsplit(url).hostname in {_NEW_NAME, _OLD_NAME}
 
 
 def is_loopback(url: str) -> bool:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _SECONDS = 30
 """To wait for an answer."""
 
+NO_PARTITION = "runferry-names-none"
+"""The name of no partition. `runferry.workflow` has sinfo list it alone; `runferry doctor` sees whether that works."""
+
 ACTIVE = frozenset(
     {
         "PENDING",
@@ -125,8 +128,10 @@ def ask(*command: str) -> list[str] | None:
     """Run one of Slurm's programs; return the lines that it printed, or None where there is none or it failed."""
     if shutil.which(command[0]) is None:
         return None
+    # A person may have another format of times; what is read here is Slurm's own.
+    variables = os.environ | {"SLURM_TIME_FORMAT": "standard"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from runferry import admission, executor_guard, scheduler_rounds
 from runferry import config as configuration
 from runferry.account import given_account, known_accounts, resolve_account
-from runferry.cluster import Cluster, find_cluster
+from runferry.cluster import LOCAL, Cluster, find_cluster
 from runferry.controller import note_start, remove_stale_lock
 from runferry.environment_plan import PlannedEnvironment, plan_environments
 from runferry.errors import RunferryError
@@ -30,6 +30,7 @@ from runferry.plan.model import make_plan
 from runferry.plan.text import lines
 from runferry.request import Request, make_request
 from runferry.server import job_finds_key
+from runferry.slurm import NO_PARTITION
 from runferry.sync_options import set_options
 from runferry.training_job import training_job
 from runferry.wandb_mode import is_online
@@ -37,8 +38,6 @@ from runferry.wandb_mode import is_online
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_NO_PARTITION = "runferry-names-none"
-"""The name of no partition; see `_name_no_partition`."""
 # What each use of the workflow in this process has said: a foreign workflow may use it as a module several times.
 _attempts: dict[Path, int] = {}
 
@@ -190,6 +189,9 @@ def load(
         note_command()
     try:
         checked = configuration.validate(config, Path(schema_file))
+        if "--lint" in sys.argv and configuration.cluster_name(checked) is None:
+            # The workflow catalog lints without a profile; nothing is run then.
+            checked["cluster"] = LOCAL
         cluster = find_cluster(configuration.cluster_name(checked))
         if controller and cluster.retired:
             _say_retired(cluster)
@@ -297,8 +299,8 @@ def _name_no_partition(*, asked: bool) -> None:
     if asked:
         # sinfo refuses the two together.
         os.environ.pop("SINFO_ALL", None)
-        os.environ["SINFO_PARTITION"] = _NO_PARTITION
-    elif os.environ.get("SINFO_PARTITION") == _NO_PARTITION:
+        os.environ["SINFO_PARTITION"] = NO_PARTITION
+    elif os.environ.get("SINFO_PARTITION") == NO_PARTITION:
         # A job inherits the controller's environment; the user's command may well ask sinfo.
         del os.environ["SINFO_PARTITION"]
 

@@ -68,6 +68,25 @@ NOT_AS_WRITTEN = {
     "snakemake --profile profiles/narval": NotAsWritten(
         _TRAINS.reason, "snakemake --profile profiles/narval -n", _TRAINS.shown_by
     ),
+    "sbatch --account=def-<pi> job.sh --learning_rate=0.1": NotAsWritten(
+        _TRAINS.reason,
+        shown_by="tests/cluster/test_plain_jobs.py::test_a_script_for_sbatch_trains_where_there_is_no_route_and_runferry_sync_verifies_it",
+    ),
+    "python submit_with_submitit.py --account def-<pi>": NotAsWritten(
+        _TRAINS.reason,
+        instead="python submit_with_submitit.py --help",
+        shown_by="tests/cluster/test_plain_jobs.py::test_submitit_submits_to_slurm_and_the_login_node_syncs",
+    ),
+    "runferry doctor --profile profiles/narval": NotAsWritten(
+        "its exit code is 1 where the machine is not Narval",
+        "runferry doctor --profile profiles/narval || test $? = 1",
+        "tests/cluster/test_doctor_probe.py::test_a_login_node_is_looked_at_and_nothing_is_submitted",
+    ),
+    "runferry doctor --profile profiles/narval --account def-<pi> --probe": NotAsWritten(
+        "it needs a Slurm that runs jobs",
+        "runferry doctor --help",
+        "tests/cluster/test_doctor_probe.py::test_one_job_tells_what_a_compute_node_sees_and_hears",
+    ),
     "runferry sync --watch results/": NotAsWritten(
         "it goes on until Ctrl-C",
         "runferry sync --watch --help",

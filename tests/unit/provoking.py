@@ -64,6 +64,8 @@ class Row:
     words: str
     """A part of the message that no other place of the module has."""
     provoke: Callable[[World], Any] | None
+    finding: bool = False
+    """Whether it is what `runferry doctor` has found, beside which the finding says what was expected."""
     test: str = ""
     """Where the error needs more than a row can have: the test that provokes it, as `tests/...py::test_...`."""
 
@@ -73,7 +75,7 @@ class Row:
 
 def elsewhere(module: str, words: str, test: str) -> Row:
     """Name the test that provokes an error."""
-    return Row(module, words, None, test)
+    return Row(module, words, None, test=test)
 
 
 def made(sections: dict[str, Any] | None = None, **rest: Any) -> dict[str, Experiment]:

@@ -16,7 +16,7 @@ from runferry.report.sampling import SystemCurve
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Made up in the form of sacct --parsable2, not copied from a cluster.
+# In the form of sacct --parsable2, with what no short job has; tests/cluster/test_job_usage.py asks a real one.
 LINES = """\
 7|COMPLETED|2026-03-01T10:00:00|2026-03-01T11:00:00|3600|180|billing=12,cpu=12,gres/gpu:a100=1,gres/gpu=1,mem=124G,node=1||11:30:05
 7.batch|COMPLETED|2026-03-01T10:00:00|2026-03-01T11:00:00|3600||cpu=12,mem=124G,node=1|204800K|00:05.100

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 
 import provoked_config
+import provoked_doctor
 import provoked_files
 import provoked_runs
 import provoked_sweeps
@@ -22,7 +23,13 @@ from runferry.next_step import STARTED_BY, with_next_step
 
 ROOT = Path(__file__).parents[2]
 SITES = all_sites()
-ROWS: list[Row] = [*provoked_config.ROWS, *provoked_files.ROWS, *provoked_runs.ROWS, *provoked_sweeps.ROWS]
+ROWS: list[Row] = [
+    *provoked_config.ROWS,
+    *provoked_doctor.ROWS,
+    *provoked_files.ROWS,
+    *provoked_runs.ROWS,
+    *provoked_sweeps.ROWS,
+]
 
 
 def sites_of(row: Row) -> list[Site]:
@@ -55,6 +62,9 @@ def test_it_says_what_was_found_what_was_expected_and_what_to_type(
     assert any(last.lineno in site.lines or said_by(site, caught.value) for site in sites_of(row)), (
         f"{caught.value} was raised in another line: {last}"
     )
+    if row.finding:
+        assert "\n" not in str(caught.value)
+        return
     told = with_next_step(caught.value, ["runferry", "sync", "results"])
     assert "\n" not in told
     assert re.search(r"\bfound\b", told), told

@@ -31,8 +31,8 @@ def _ids(sections: dict, name: str = "e") -> list[str]:
 
 def test_the_id_is_the_same_in_another_process_and_folder(tmp_path):
     code = (
-        "import sys; from runferry.experiment import _run; "
-        "print(_run('e', 'n', {'b': 1, 'a': 'é'}, ['python', 'train.py', '--b=1']).id)"
+        "import sys; from runferry.experiment import make_run; "
+        "print(make_run('e', 'n', {'b': 1, 'a': 'é'}, ['python', 'train.py', '--b=1']).id)"
     )
     ids = {
         subprocess.run(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from runferry.errors import PackingError
+from runferry.mounts import mount_of
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
@@ -54,13 +55,7 @@ def check_room(destination: Path, needed: int, what: str, *, inodes: int = 0) ->
 
 def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
     """Name the type of the filesystem that holds `path`, such as "ext4" or "tmpfs"; "" when it is not to be found."""
-    device = path.stat().st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
-    for line in mounts.read_text().splitlines():
-        fields = line.split()
-        if len(fields) > 6 and fields[2] == number:
-            return fields[fields.index("-") + 1]
-    return ""
+    return mount_of(path, mounts).kind
 
 
 def free_memory(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:

@@ -1,0 +1,68 @@
+"""The command `runferry launch`: what a job runs, the workflow's or one of a person's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runferry.errors import ConfigError
+from runferry.outcome import say
+from runferry.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from runferry.commands import Commands
+
+_OF_A_NEW_RUN = ("name", "project", "entity", "environment")
+
+
+def add_launch(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "launch",
+        help="run one run's command, as a job does",
+        usage="runferry launch [options] RUN_FOLDER [-- COMMAND ...]",
+        description="Unpack the environment, run the run's command with W&B offline, write the attempt's record. With "
+        "COMMAND, after --, the run is made first; without, RUN_FOLDER/run.json says what it is.",
+        epilog="Exit code: the command's own; 75 where it was stopped and has more to do: launch it again. With "
+        "COMMAND, a run that is trained is not trained again; remove its trained.json for that.",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="results/<experiment>/<run>")
+    parser.add_argument("--name", metavar="NAME", help="what W&B shows (default: the folder's name)")
+    parser.add_argument("--project", metavar="NAME", help="of W&B (default: $WANDB_PROJECT, else uncategorized)")
+    parser.add_argument("--entity", metavar="NAME", help="of W&B (default: $WANDB_ENTITY, else your key's own)")
+    parser.add_argument(
+        "--environment", type=Path, metavar="RECORD", help="what runferry environment has written (default: none)"
+    )
+    parser.set_defaults(command=_launch)
+
+
+def split_command(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take the command after `--` off what was typed, where `launch` is: argparse would take its options for ours."""
+    typed = list(words)
+    # Before a command's name there are options such as --debug only.
+    name = next((word for word in typed if not word.startswith("-")), None)
+    end = typed.index("--") if name == "launch" and "--" in typed else len(typed)
+    return typed[:end], typed[end + 1 :]
+
+
+def _launch(given: argparse.Namespace) -> int:
+    from runferry.launch import launch
+
+    if not given.run_command:
+        if unused := [option for option in _OF_A_NEW_RUN if getattr(given, option) is not None]:
+            message = (
+                f"launch: found --{unused[0]} without a command, expected one: runferry launch RUN_FOLDER -- COMMAND"
+            )
+            raise ConfigError(message)
+        return launch(RunFolder(given.folder.resolve()))
+    from runferry.new_run import create_run
+
+    run = create_run(given.folder, given.run_command, **{option: getattr(given, option) for option in _OF_A_NEW_RUN})
+    folder = RunFolder(run.path)
+    if folder.trained_file.exists():
+        say(f"{given.folder}: trained already; remove {folder.trained_file.name} there to train it again")
+        return 0
+    return launch(folder)

@@ -1,0 +1,123 @@
+"""Where the doctor is, and what is expected there: the cluster's facts, the profile's settings, what the user said."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.account import given_account
+from runferry.cluster import Cluster, facts, find_cluster
+from runferry.config import cluster_name, load_yaml
+from runferry.errors import ConfigError
+from runferry.json_values import is_list, is_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CONFIG = Path("config") / "config.yaml"
+"""Where the workflow looks for the config, in its working folder."""
+# The names that Snakemake 9 takes, the newest first.
+_PROFILE_FILES = ("profile.v*+.yaml", "profile.yaml", "config.v*+.yaml", "config.yaml")
+
+
+@dataclass(frozen=True)
+class Site:
+    """The place.
+
+    Attributes
+    ----------
+    cluster : Cluster
+    facts : Mapping
+        The file that `cluster` was made from, for what it leaves out.
+    settings : Mapping
+        The profile's.
+    account : str or None
+        As the user says it.
+    base_url : str or None
+        The config's `wandb.base_url`.
+    folder : Path
+        Where jobs would be submitted from.
+    addresses : tuple
+        Beside W&B's server: what a compute node tries to reach.
+    """
+
+    cluster: Cluster
+    facts: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    account: str | None
+    base_url: str | None
+    folder: Path
+    addresses: tuple[str, ...]
+
+    @property
+    def python_module(self) -> str | None:
+        """The module that brings Python."""
+        return self.facts["modules"]["python"]
+
+    @property
+    def sources(self) -> list[str]:
+        """Where the cluster's facts were read, and when."""
+        return [f"{source['page']} (read {source['read']})" for source in self.facts["sources"].values()]
+
+
+def find_site(profile: str | None, account: str | None, addresses: Sequence[str], folder: Path) -> Site:
+    """Read the profile and the config as the workflow would, as far as it matters here.
+
+    Parameters
+    ----------
+    profile
+        The folder that Snakemake is given; None leaves the cluster to the config or `$CC_CLUSTER`.
+    account
+        From the command line; it comes before the config's and the environment's.
+    addresses
+        As in `Site`.
+    folder
+        The working folder.
+
+    Raises
+    ------
+    ConfigError
+        When the profile or the config cannot be read, or no cluster is named that runferry knows.
+    """
+    settings, config = _read_profile(Path(profile)) if profile else ({}, {})
+    own = load_yaml(folder / CONFIG) if (folder / CONFIG).is_file() else None
+    if is_mapping(own):
+        config = {**own, **config}
+    if account:
+        config = {**config, "account": account}
+    cluster = find_cluster(cluster_name(config))
+    wandb = config.get("wandb")
+    base_url = wandb.get("base_url") if is_mapping(wandb) else None
+    return Site(cluster, facts(cluster.name), settings, given_account(config), base_url, folder, tuple(addresses))
+
+
+def _read_profile(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a profile's settings, and what its config files and its `config:` say."""
+    files = [file for pattern in _PROFILE_FILES for file in sorted(folder.glob(pattern), reverse=True)]
+    if not files:
+        message = f"--profile: found no profile in {folder}, expected a folder such as profiles/narval"
+        raise ConfigError(message)
+    settings = load_yaml(files[0])
+    if not is_mapping(settings):
+        message = f"{files[0]}: found no keys, expected Snakemake's options"
+        raise ConfigError(message)
+    config: dict[str, Any] = {}
+    for name in _listed(settings.get("configfile")) + _listed(settings.get("configfiles")):
+        # As Snakemake: a file beside the profile comes first.
+        read = load_yaml(folder / name if (folder / name).exists() else Path(name))
+        config |= read if is_mapping(read) else {}
+    given = settings.get("config")
+    if is_mapping(given):
+        config |= given
+    for pair in _listed(given):
+        if found := re.fullmatch(r"(\w+)=(.*)", pair):
+            config[found[1]] = found[2]
+    return settings, config
+
+
+def _listed(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [str(item) for item in value] if is_list(value) else []

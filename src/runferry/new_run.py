@@ -1,0 +1,131 @@
+"""A run that no config names: a command with a folder of its own, for a plain script, a wrapper or the library."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry import sweep
+from runferry.errors import ConfigError
+from runferry.experiment import Experiment, make_run, write_changed
+from runferry.files import read_json
+from runferry.run_folder import RunFolder
+from runferry.run_on_disk import Run
+from runferry.wandb_mode import OFFLINE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DEFAULT_PROJECT = "uncategorized"
+"""Where wandb puts runs without a project."""
+
+
+def create_run(  # noqa: PLR0913 - each is a keyword with a default
+    folder: str | os.PathLike[str],
+    command: Sequence[str],
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    workdir: str | os.PathLike[str] = ".",
+    environment: str | os.PathLike[str] | None = None,
+    project: str | None = None,
+    entity: str | None = None,
+    tags: Sequence[str] = (),
+) -> Run:
+    """Make a run of one command, with W&B offline; to do it again changes nothing.
+
+    Parameters
+    ----------
+    folder
+        `results/<experiment>/<run>`, with names of your choice. The W&B run id is a hash of these two names, the
+        command and the parameters.
+    command
+        One argument an item, never a shell's line. In it `${args}` stands for the parameters as `--name=value`, as in
+        a sweep's `command`; so do its other macros.
+    parameters
+        What `wandb.config` has, too.
+    name
+        What W&B shows; by default the folder's.
+    workdir
+        Where the command runs.
+    environment
+        The record that `runferry environment` has written, whose environment is unpacked on the node; without one, the
+        command runs with the PATH as it is.
+    project, entity
+        Of W&B; by default `$WANDB_PROJECT` and `$WANDB_ENTITY`. What a script says to `wandb.init` wins.
+    tags
+        Of W&B.
+
+    Raises
+    ------
+    ConfigError
+        When the folder is another run's, the command has a macro that is not known, or there is no such environment.
+    """
+    # As the launcher has it, for which paths in the record are relative to the folder.
+    path = Path(folder).resolve()
+    experiment = path.parent.name
+    if not command or not experiment:
+        found = "no command" if experiment else "no experiment"
+        message = f"{folder}: found {found}, expected a run's folder, results/<experiment>/<run>, and a command"
+        raise ConfigError(message)
+    if isinstance(command, str):
+        raise ConfigError(f"{folder}: found the command {command!r}, expected a list with one argument an item")
+    template, given = {"command": list(command)}, dict(parameters or {})
+    sweep.check_command(template, "command")
+    run = make_run(
+        experiment,
+        name or path.name,
+        given,
+        sweep.command(template, given, "command"),
+        {"folder": path.name},
+        sweep.late_macros(template, given, "command"),
+    )
+    owner = Experiment(
+        name=experiment,
+        workdir=Path(workdir),
+        runs={run.id: run},
+        cores=None,
+        gpus=0,
+        gpu=None,
+        memory=None,
+        time=0,
+        wandb={
+            "project": project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
+            "entity": entity or os.environ.get("WANDB_ENTITY"),
+            "tags": list(tags),
+            "mode": OFFLINE,
+            "base_url": None,
+        },
+        environment=None,
+    )
+    record = owner.record_of(run)
+    if environment is not None:
+        record["environment"] = _relative(Path(environment), path)
+    made = RunFolder(path)
+    _check_same(made, record)
+    write_changed(made.run_file, record)
+    return Run(path)
+
+
+def _relative(environment: Path, folder: Path) -> str:
+    """Say where an environment's record is, as seen from the folder of a run."""
+    if not environment.is_file():
+        message = f"{environment}: found no such file, expected the record of an environment"
+        raise ConfigError(f"{message}, as runferry environment writes it")
+    return os.path.relpath(environment.parent.resolve() / environment.name, folder)
+
+
+def _check_same(folder: RunFolder, record: Mapping[str, Any]) -> None:
+    """Refuse to make a folder another run's than it was: what it has on disk would become a part of that."""
+    try:
+        there = read_json(folder.run_file)
+        known = there["id"], shlex.join(there.get("command", []))
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder.run_file}: found what is no run's ({error}), expected none, or one") from error
+    if known[0] != record["id"]:
+        found = f"found the run of another command there ({known[1] or 'an adopted one'})"
+        raise ConfigError(f"{folder.path}: {found}, expected {shlex.join(record['command'])}; give another folder")

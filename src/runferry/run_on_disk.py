@@ -1,0 +1,164 @@
+"""A run as the Python API shows it: what its folder says of it, read when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from runferry.files import read_json
+from runferry.run_folder import RunFolder
+from runferry.segment import Segment, history, read_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What says that the server held, when it was asked, every record that the disk held.
+
+    Attributes
+    ----------
+    url : str
+        The run's page.
+    verified : datetime
+        When the server was asked, UTC.
+    state : str
+        Of the run on the server, such as "finished" or "failed".
+    history_lines : int
+        Rows of its history.
+    last_step : int or None
+        Of the last row; None without rows.
+    segments : tuple of str
+        Names of the segments that it speaks of.
+    missing : tuple of str
+        Files and artifacts that were gone from disk and server both, where that was accepted.
+    unreadable : dict
+        What could not be read of a damaged segment, by its name.
+    holds : bool
+        Whether the segments on disk are still those that it speaks of.
+    """
+
+    url: str
+    verified: datetime
+    state: str
+    history_lines: int
+    last_step: int | None
+    segments: tuple[str, ...]
+    missing: tuple[str, ...]
+    unreadable: Mapping[str, str]
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, known by its folder; each look at it reads what is on disk now.
+
+    It may be pickled, sent to a job and used there.
+    """
+
+    path: Path
+    """`results/<experiment>/<run>`, absolute."""
+
+    @property
+    def id(self) -> str:
+        """The W&B run id."""
+        return self._record["id"]
+
+    @property
+    def name(self) -> str:
+        """What W&B shows."""
+        return self._record["name"]
+
+    @property
+    def experiment(self) -> str:
+        """The name of the experiment, which is the W&B group."""
+        return self.path.parent.name
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the run was made with; nothing of an adopted one."""
+        return self._record.get("parameters", {})
+
+    @property
+    def command(self) -> list[str]:
+        """The command, one argument an item; nothing of an adopted run."""
+        return self._record.get("command", [])
+
+    @property
+    def state(self) -> Literal["pending", "running", "failed", "finished"]:
+        """How it is, in W&B's word, from its files. One that was stopped is "failed" until it goes on."""
+        from runferry.run_result import state_of
+
+        return state_of(self._folder)
+
+    @property
+    def attempts(self) -> list[dict[str, Any]]:
+        """The records of the attempts to train it, first to last; their keys: `runferry.attempt.Attempt`."""
+        return self._folder.attempts()
+
+    @property
+    def log(self) -> Path:
+        """What its command printed, all attempts one after the other."""
+        return self._folder.log_file
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder that the command finds in `$RUNFERRY_CHECKPOINTS`."""
+        return self._folder.checkpoints_folder
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """Its receipt; None before its first sync that was verified."""
+        from runferry.receipt import holds
+        from runferry.server import given_base_url
+
+        try:
+            record = read_json(self._folder.receipt_file)
+        except FileNotFoundError:
+            return None
+        interim = self._folder.receipt_file == self._folder.interim_receipt_file
+        # Of the server that it names: which one this process would ask is no matter of the disk.
+        base_url = given_base_url(self._record["wandb"].get("base_url")) or record["base_url"]
+        return Receipt(
+            url=record["url"],
+            verified=datetime.fromisoformat(record["verified"]),
+            state=record["server"]["state"],
+            history_lines=record["server"]["history_lines"],
+            last_step=record["server"]["last_step"],
+            segments=tuple(segment["name"] for segment in record["segments"]),
+            missing=tuple(record["missing"]),
+            unreadable=record["unreadable"],
+            holds=holds(self._folder, base_url, interim=interim),
+        )
+
+    def segments(self) -> list[Segment]:
+        """Read its segments, in the order in which they were begun.
+
+        Raises
+        ------
+        SegmentError
+            When one cannot be read at all.
+        """
+        return [read_segment(path) for path in self._folder.segments()]
+
+    def history(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows that it logged, of all its segments; their keys: `runferry.segment.history`.
+
+        Raises
+        ------
+        SegmentError
+            As `segments`.
+        """
+        for path in self._folder.segments():
+            yield from history(path)
+
+    @property
+    def _folder(self) -> RunFolder:
+        return RunFolder(self.path)
+
+    @property
+    def _record(self) -> dict[str, Any]:
+        return self._folder.read_run()
