@@ -79,7 +79,8 @@ def resolve_account(given: str | None, cluster: Cluster, known: Sequence[str], *
             return names[name.lower()]
     kind = "GPU" if gpu else "CPU"
     raise AccountError(
-        f"account: found {given!r}, which this Slurm does not let you use for a {kind} job{_yours(known)}"
+        f"account: found {given!r}, which this Slurm does not let you use for a {kind} job, expected one of yours"
+        f"{_yours(known)}"
     )
 
 

@@ -55,7 +55,7 @@ def adopt(paths: Sequence[Path], results: Path, experiment: str, *, dry_run: boo
 
 def _find(path: Path) -> list[Path]:
     if not path.is_dir():
-        message = f"{path}: no such folder; expected one with offline-run-* in it, or one itself"
+        message = f"{path}: found no such folder, expected one with offline-run-* in it, or one itself"
         raise ConfigError(message)
     if path.name.startswith("offline-run-"):
         return [path]

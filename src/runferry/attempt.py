@@ -208,7 +208,7 @@ class Attempt:
 
     def counts_as_earlier(self) -> None:
         """Take what is in the run's folder by now for segments of earlier attempts."""
-        self._segments_before = frozenset(_segment_names(self.folder))
+        self._segments_before = _names(self.list_segments(self.folder))
 
     def first_free_step(self) -> int:
         """Return the step at which the run goes on: after the last of all segments that have ended, also deleted ones.

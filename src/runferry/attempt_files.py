@@ -43,7 +43,7 @@ def make_folders(*folders: Path) -> None:
             _make_or_try(needed)
         except OSError as error:
             message = (
-                f"{needed}: cannot be written ({error.strerror}), and what the run logs would be lost with the node; "
+                f"{needed}: found that it cannot be written ({error.strerror}), and what is logged would be lost; "
                 "expected a folder that this user can write to from the compute node"
             )
             raise LaunchError(message) from error
@@ -72,7 +72,7 @@ def open_log(folder: RunFolder) -> Generator[int]:
     try:
         log = os.open(folder.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError as error:
-        message = f"{folder.log_file}: cannot be written ({error.strerror})"
+        message = f"{folder.log_file}: found that it cannot be written ({error.strerror}), expected a file to add to"
         raise LaunchError(message) from error
     try:
         yield log

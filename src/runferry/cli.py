@@ -13,6 +13,7 @@ from runferry.commands_doctor import add_doctor
 from runferry.commands_housekeeping import add_housekeeping
 from runferry.commands_launch import add_launch, split_command
 from runferry.commands_plan import add_plan
+from runferry.commands_status import add_status
 from runferry.commands_sweep import add_sweep_commands
 from runferry.commands_watch import add_watch_options, watch
 from runferry.environment_commands import add_environment_commands
@@ -36,10 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["sync"]:
-        words[1:1] = options_for(words[1:])
-    ours, run_command = split_command(words)
-    given = parser.parse_args(ours, argparse.Namespace(run_command=run_command))
+    options = options_for(words[1:]) if words[:1] == ["sync"] else []
+    ours, run_command = split_command([*words[:1], *options, *words[1:]])
+    given = parser.parse_args(ours, argparse.Namespace(run_command=run_command, words=words))
     return exit_code_of(lambda: given.command(given), debug=given.debug, words=words)
 
 
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     add_plan(commands)
     add_launch(commands)
     _add_sync(commands)
+    add_status(commands)
     _add_report(commands)
     add_pack_commands(commands)
     add_sweep_commands(commands)
@@ -113,6 +114,7 @@ def _add_sync(commands: Commands) -> None:
 
 
 def _sync(given: argparse.Namespace) -> int:
+    from runferry.next_step import typed
     from runferry.progress import progress_for
     from runferry.sync import Limits, sync
 
@@ -133,9 +135,10 @@ def _sync(given: argparse.Namespace) -> int:
         progress.say(
             f"{verified} of {len(outcomes)} runs verified"
             + (f"; for the rest see {given.log}" if problems and given.log else "")
+            + (f"; to try these again, type: {typed(['runferry', *given.words])}" if problems else "")
         )
     if problems:
-        from runferry.status import purge_warning
+        from runferry.status.purge import purge_warning
 
         if warning := purge_warning(lambda: [outcome.folder for outcome in problems]):
             progress.say(warning)

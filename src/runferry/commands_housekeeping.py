@@ -1,38 +1,23 @@
-"""The commands that look after what lies on disk: `runferry status`, `clean` and `adopt`."""
+"""The commands that look after what lies on disk: `runferry clean` and `adopt`."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runferry.commands import RUN_PATHS, run_folders
 from runferry.environment_commands import add_unused_environments, clean_environments
 from runferry.errors import ConfigError
-from runferry.run_folder import RunFolder, find_run_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runferry.commands import Commands
-
-RUN_PATHS = "a run's folder, an experiment's, or results/"
 
 
 def add_housekeeping(commands: Commands) -> None:
     """Add the commands to the command line."""
-    status = commands.add_parser(
-        "status",
-        help="show runs by state, what is not on the server yet and what cannot be read",
-        description="Look at the disk only; no server is asked.",
-    )
-    status.add_argument("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=RUN_PATHS)
-    status.add_argument("--json", action="store_true", help="print one JSON object")
-    status.set_defaults(command=_status)
-
     clean = commands.add_parser(
         "clean",
         help="delete from disk what the server holds, or what nothing needs any more",
@@ -59,20 +44,12 @@ def add_housekeeping(commands: Commands) -> None:
     adopt.set_defaults(command=_adopt)
 
 
-def _status(given: argparse.Namespace) -> int:
-    from runferry.status import status_of
-
-    found = status_of(_folders(given.paths))
-    sys.stdout.write(json.dumps(found.as_json()) + "\n" if given.json else "\n".join(found.lines()) + "\n")
-    return 0
-
-
 def _clean(given: argparse.Namespace) -> int:
     if given.older_than is None and not given.environments:
         raise ConfigError("clean: found nothing to delete, expected --older-than AGE, --environments, or both")
     for results in given.paths if given.environments else ():
         if not results.is_dir():
-            raise ConfigError(f"{results}: no such folder, expected the folder of results")
+            raise ConfigError(f"{results}: found no such folder, expected the folder of results")
         clean_environments(results, dry_run=given.dry_run)
     return _clean_segments(given) if given.older_than is not None else 0
 
@@ -82,7 +59,7 @@ def _clean_segments(given: argparse.Namespace) -> int:
     from runferry.progress import progress_for
 
     progress = progress_for(as_json=False)
-    done = clean(_folders(given.paths), given.older_than, progress, dry_run=given.dry_run)
+    done = clean(run_folders(given.paths), given.older_than, progress, dry_run=given.dry_run)
     for each in done:
         if each.kept:
             progress.say(f"{each.folder.path}: kept: {each.kept}")
@@ -107,10 +84,6 @@ def _adopt(given: argparse.Namespace) -> int:
     rest = f"; type: runferry sync {given.results / given.experiment}" if taken and not given.dry_run else ""
     progress.say(f"{word} {len(taken)} of {len(done)} segments{rest}")
     return 0 if len(taken) == len(done) else 1
-
-
-def _folders(paths: Sequence[Path]) -> list[RunFolder]:
-    return list({folder.path.resolve(): folder for path in paths for folder in find_run_folders(path)}.values())
 
 
 def _age(text: str) -> timedelta:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.files import read_json, write_atomically
+from runferry.next_step import STARTED_BY, typed
 
 if TYPE_CHECKING:
     import argparse
@@ -62,7 +63,7 @@ def _ask_snakemake(given: argparse.Namespace) -> dict[str, Any] | int:
     command += ["--config", *given.config] if given.config else []
     with tempfile.TemporaryDirectory(prefix="runferry-plan-") as folder:
         file = Path(folder) / "plan.json"
-        environment = os.environ | {VARIABLE: str(file)}
+        environment = os.environ | {VARIABLE: str(file), STARTED_BY: typed(["runferry", *given.words])}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if file.exists():
             return read_json(file)

@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from runferry.commands import interval
 from runferry.errors import ConfigError, RunferryError
 from runferry.files import read_json, write_json
 from runferry.run_folder import find_run_folders
@@ -29,6 +30,8 @@ SILENT_SECONDS = 300.0
 class WatchedError(RunferryError):
     """Another process watches the results folder already."""
 
+    before_next = "afterwards type"
+
 
 def add_watch_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of live sync to those of `runferry sync`."""
@@ -40,7 +43,7 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--interval",
-        type=_seconds,
+        type=interval,
         default=30.0,
         metavar="SECONDS",
         help="between two looks at the disk (default: %(default).0f)",
@@ -128,7 +131,7 @@ def _results_folders(paths: Sequence[Path]) -> list[Path]:
     found: set[Path] = set()
     for path in paths:
         if not path.is_dir():
-            message = f"{path}: no such folder; expected results/, an experiment's folder or a run's"
+            message = f"{path}: found no such folder, expected results/, an experiment's folder or a run's"
             raise ConfigError(message)
         runs = _find([path])
         found |= {run.path.resolve().parent.parent for run in runs} or {path.resolve()}
@@ -184,14 +187,6 @@ def _other(file: Path) -> dict[str, Any] | None:
 
 def _watched(file: Path, other: dict[str, Any] | None) -> WatchedError:
     by = f"process {other['pid']} on {other['host']}" if other else "another process"
-    return WatchedError(f"{file.parent.parent}: {by} watches it already; end that one first (Ctrl-C, or kill)")
-
-
-def _seconds(text: str) -> float:
-    import argparse
-
-    seconds = float(text)
-    if not 0.1 <= seconds <= 3600:
-        message = f"found {text}, expected 0.1 to 3600 seconds"
-        raise argparse.ArgumentTypeError(message)
-    return seconds
+    return WatchedError(
+        f"{file.parent.parent}: found that {by} watches it already, expected none; end that one first (Ctrl-C, or kill)"
+    )

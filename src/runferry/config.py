@@ -54,10 +54,10 @@ def load_yaml(file: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
-        message = f"{file}, {where}: malformed YAML: {error.problem or error.context}"
+        message = f"{file}, {where}: expected YAML, found it malformed: {error.problem or error.context}"
         raise ConfigError(message) from error
     except yaml.YAMLError as error:
-        message = f"{file}: malformed YAML: {' '.join(str(error).split())}"
+        message = f"{file}: expected YAML, found it malformed: {' '.join(str(error).split())}"
         raise ConfigError(message) from error
 
 

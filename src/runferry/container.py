@@ -103,14 +103,17 @@ def read_container(record_file: Path) -> ContainerRecord | None:
         return None
     values = cast("dict[str, Any]", content)
     if values.get("format") != FORMAT or set(values) != {field.name for field in dataclasses.fields(ContainerRecord)}:
-        raise PackingError(f"{record_file}: written by another version of runferry: build the environment again")
+        raise PackingError(
+            f"{record_file}: found what another version of runferry has written, expected format {FORMAT}; "
+            "build the environment again"
+        )
     values["modules"] = tuple(values["modules"])
     record = ContainerRecord(**values)
     image = Path(record.image)
     if not image.exists():
-        raise PackingError(f"{image}: no such image; the environment was made of it")
+        raise PackingError(f"{image}: found no such image, expected the one that the environment was made of")
     if image.is_file() and image.stat().st_size != record.image_bytes:
-        message = f"{image}: another image than the one of {record_file.name}: build the environment again"
+        message = f"{image}: found another image, expected the one of {record_file.name}; build the environment again"
         raise PackingError(message)
     return record
 
@@ -137,11 +140,14 @@ class Contained:
         """
         program = shutil.which("apptainer", path=search_path)
         if program is None:
-            message = "apptainer: not on this node's PATH; load its module (environment.modules: [apptainer])"
+            message = "apptainer: found none, expected it on this node's PATH; load its module"
+            message += " (environment.modules: [apptainer])"
             raise LaunchError(message)
         for folder in (self.workdir, *self.folders):
             if "," in str(folder) or ":" in str(folder):
-                raise LaunchError(f"{folder}: a path with a comma or colon cannot be bound into a container")
+                raise LaunchError(
+                    f"{folder}: found a comma or colon, expected a path without, which can be bound into a container"
+                )
         binds = dict.fromkeys(str(folder) for folder in (self.workdir, *self.folders))
         return [
             *(program, "exec", "-C", "-W", str(self.scratch), *(["--nv"] if self.gpu else [])),

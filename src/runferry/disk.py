@@ -154,7 +154,7 @@ def read_disk(folder: RunFolder) -> OnDisk:
     if unreadable and not segments:
         raise NotVerifiedError(unreadable[0])
     if not segments and not before:
-        message = f"no record on disk: {_why_no_segment(folder)}"
+        message = f"found no record on disk, expected one at least: {_why_no_segment(folder)}"
         raise NotVerifiedError(message)
     ids = {segment.run_id for segment in segments} | ({before.run_id} if before else set[str]())
     if len(ids) > 1:
@@ -186,7 +186,7 @@ def refuse_running(folder: RunFolder) -> None:
         return
     last = attempts[-1]
     since = f"attempt {last['attempt']} on {last.get('host')} since {last.get('start')}"
-    raise NotVerifiedError(f"still training ({since}); sync it when it has ended")
+    raise NotVerifiedError(f"found it still training ({since}), expected it to have ended")
 
 
 def _last_step_after(last: int | None, segment: Segment) -> int | None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from runferry import slurm
 from runferry.continuation import give_up, settle, should_continue
 from runferry.errors import ConfigError
+from runferry.hints import end_of_log
 from runferry.reasons import CONTINUED, LOST, of_state
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ QUEUE_SECONDS = 120
 """For which the queue that was asked for before a submission is good enough for the next."""
 SUBMISSION_PAUSE, SUBMISSION_PATIENCE = 30, 3600
 """Seconds before a submission that Slurm did not answer is tried again, and for how long."""
+_LOGS_SHOWN = 4
+"""Of a pack whose runs failed, whose ends are repeated."""
 # What sbatch says when the scheduler is away or overloaded (slurm_errno.c); after the second the job may be there.
 _NO_ANSWER = ("Unable to contact slurm controller", "Socket timed out", "Connection refused", "Connection timed out")
 # The next look shows the job as pending again where Slurm has requeued it.
@@ -344,10 +347,14 @@ def _last_attempt(job: Any) -> None:
 def _last_words(training: TrainingJob) -> str:
     """Say how the last attempts ended, for the message about the job."""
     said: list[str] = []
+    logs = 0
     for folder in training.folders:
         attempts = folder.attempts()
         if attempts and not (folder.trained_file.exists() or folder.finished_file.exists()):
             last = attempts[-1]
             message = f": {last['message']}" if last.get("message") else ""
-            said.append(f"Run {folder.path.name}: {last.get('reason') or last.get('outcome')}{message}")
-    return ". ".join(said) + ". " if said else "It never began to train. "
+            said.append(f"Run {folder.path.name}: {last.get('reason') or last.get('outcome')}{message}. ")
+            if logs < _LOGS_SHOWN and (lines := end_of_log(folder.log_file)):
+                logs += 1
+                said.append(f"The end of {folder.log_file}:\n{lines}")
+    return "".join(said) if said else "It never began to train. "

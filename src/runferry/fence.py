@@ -96,7 +96,7 @@ def _wait_for(record: dict[str, Any], attempt: Attempt, note: Callable[[str], No
         state = _state_of(record, attempt)
         if state == "at work":
             where = f"job {record['job']}" if record.get("job") else f"process {record.get('pid')}"
-            message = f"attempt {record['attempt']} ({where} on {record.get('host')}) is at work on this run"
+            message = f"found attempt {record['attempt']} ({where} on {record.get('host')}) at work, expected none"
             raise AnotherAttemptError(f"{message}; this one leaves it to that")
         if state not in {"ending", "no answer"}:
             end_record(attempt.folder, record, state)

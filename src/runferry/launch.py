@@ -37,7 +37,7 @@ from runferry.collect import collect
 from runferry.command import Command, SignalWatch, StoppedBeforeStartError, Watches
 from runferry.errors import AnotherAttemptError, LaunchError, RunferryError
 from runferry.fence import FenceWatch, take_turn
-from runferry.hints import find_hint
+from runferry.hints import end_of_log, find_hint
 from runferry.keeper import Keeper, TimeLimits
 from runferry.leftovers import remove_empty
 from runferry.misplaced import bring_in
@@ -113,7 +113,9 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         text = f"run {run['id']} {ending}" + (f": {ending.message}" if ending.message else "")
         note(log, text)
         if ending.message or ending.outcome != "finished":
-            sys.stderr.write(f"runferry: {text.rstrip('.')}. Log: {folder.log_file}\n")
+            # A person who followed the log has just seen its end.
+            tail = "" if follow or ending.outcome == "finished" else end_of_log(folder.log_file, begin)
+            sys.stderr.write(f"runferry: {text.rstrip('.')}. Log: {folder.log_file}\n{tail}")
         return ending.status
 
 
@@ -178,7 +180,7 @@ class _Launching:
         """Return how the command ended, and whether all that it logged was written."""
         workdir = Path(self.run_record["workdir"])
         if not workdir.is_dir():
-            message = f"{workdir}: no such folder; expected the experiment's workdir, where the command is to run"
+            message = f"{workdir}: found no such folder, expected the experiment's workdir, where the command is to run"
             raise LaunchError(message)
         prepared: Prepared | None = None
         if self.node is None and self.run_record.get("nodes", 1) > 1:

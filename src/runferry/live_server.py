@@ -71,7 +71,8 @@ class LiveServer:
         if answer.get("errors") or not answer.get("data"):
             errors: list[dict[str, Any]] = answer.get("errors") or []
             what = "; ".join(str(error.get("message", error)) for error in errors)
-            raise RefusedError(f"{self.server.base_url}: answered with an error: {what or 'no data'}", 200)
+            message = f"{self.server.base_url}: expected data, found an error in the answer: {what or 'no data'}"
+            raise RefusedError(message, 200)
 
     def stream(
         self, entity: str, project: str, run: str, files: dict[str, Any], *, exit_code: int | None = None
@@ -97,20 +98,20 @@ class LiveServer:
         try:
             answer = self._session.post(f"{url}{path}", json=content, timeout=REQUEST_TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
-            raise BusyError(f"{url}: could not be reached ({type(error).__name__})") from error
+            raise BusyError(f"{url}: could not be reached: expected an answer, found {type(error).__name__}") from error
         status = answer.status_code
         if status == 429 or status >= 500:
             asked = answer.headers.get("Retry-After", "")
-            raise BusyError(f"{url}: answered HTTP {status}", float(asked) if asked.isdigit() else None)
+            raise BusyError(f"{url}: found HTTP {status}, expected 200", float(asked) if asked.isdigit() else None)
         if status in {401, 403}:
             raise RefusedError(self.server.refusal(status), status)
         if status >= 400:
-            raise RefusedError(f"{url}: answered HTTP {status}, expected 200", status)
+            raise RefusedError(f"{url}: found HTTP {status}, expected 200", status)
         try:
             parsed: Any = json.loads(answer.content)
         except ValueError:
             parsed = None
         if status != 200 or not is_mapping(parsed):
             # A captive portal or a proxy between: nothing has arrived.
-            raise BusyError(f"{url}: answered something that is not W&B's (a login page, a proxy?)")
+            raise BusyError(f"{url}: found an answer that is not W&B's (a login page, a proxy?), expected one that is")
         return parsed

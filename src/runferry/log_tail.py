@@ -100,3 +100,35 @@ class LogTail:
                 return
             yield kind, payload, start + after
             place = after
+
+    def records_near_end(self, blocks: int) -> list[bytes]:
+        """Return the records in the last blocks of the log, first to last; `position` stays.
+
+        A record that begins before these blocks is left out, and so is all behind a place that cannot be read.
+
+        Parameters
+        ----------
+        blocks
+            How many, of 32 KiB each.
+
+        Raises
+        ------
+        OSError
+            When the file cannot be read.
+        """
+        with self.path.open("rb") as file:
+            size = file.seek(0, 2)
+            start = max(-(-size // BLOCK_BYTES) - blocks, 0) * BLOCK_BYTES
+            file.seek(start)
+            window = file.read()
+        if not start and not window.startswith(HEADER):
+            return []
+        found: list[bytes] = []
+        parts: list[bytes] = []
+        for kind, payload, _ in self._chunks(window, start, start or len(HEADER)):
+            # The end of a record whose beginning was not read has no parts before it.
+            parts = [payload] if kind in {FULL, FIRST} else [*parts, payload] if parts else []
+            if parts and kind in {FULL, LAST}:
+                found.append(b"".join(parts))
+                parts = []
+        return found

@@ -59,10 +59,12 @@ def variables_after_loading(
             # Where the shell that started this exported no `module`, a login shell defines it.
             answer = _bash(["-l", *arguments], before)
         if answer.returncode == _NO_MODULE_COMMAND:
-            raise ConfigError(f"{where}: found {names}, but this machine has no `module` command; leave them out here")
+            raise ConfigError(
+                f"{where}: found {names}, expected none where there is no `module` command; leave them out here"
+            )
         if answer.returncode != 0 or not file.exists():
             said = " ".join(answer.stderr.split())[-300:]
-            raise ConfigError(f"{where}: `module load {names}` failed: {said}")
+            raise ConfigError(f"{where}: expected `module load {names}` to work, found: {said}")
         pairs = os.fsdecode(file.read_bytes()).split("\0")
     after = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     kept = {name: before[name] for name in _THE_SHELLS if name in before}

@@ -112,7 +112,7 @@ def create_run(  # noqa: PLR0913 - each is a keyword with a default
 def _relative(environment: Path, folder: Path) -> str:
     """Say where an environment's record is, as seen from the folder of a run."""
     if not environment.is_file():
-        message = f"{environment}: no such file, expected the record of an environment"
+        message = f"{environment}: found no such file, expected the record of an environment"
         raise ConfigError(f"{message}, as runferry environment writes it")
     return os.path.relpath(environment.parent.resolve() / environment.name, folder)
 
@@ -125,7 +125,7 @@ def _check_same(folder: RunFolder, record: Mapping[str, Any]) -> None:
     except FileNotFoundError:
         return
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder.run_file}: cannot be read as a run's ({error}); expected none, or one") from error
+        raise ConfigError(f"{folder.run_file}: found what is no run's ({error}), expected none, or one") from error
     if known[0] != record["id"]:
         found = f"found the run of another command there ({known[1] or 'an adopted one'})"
         raise ConfigError(f"{folder.path}: {found}, expected {shlex.join(record['command'])}; give another folder")

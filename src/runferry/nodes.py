@@ -80,7 +80,9 @@ def launch_on_nodes(folder: RunFolder) -> int:
     """
     nodes = folder.read_run()["nodes"]
     if "SLURM_JOB_ID" not in os.environ:
-        message = f"run {folder.path.name} needs {nodes} nodes, found no Slurm job; submit it (profiles/<cluster>)"
+        message = (
+            f"run {folder.path.name}: found no Slurm job, expected one of {nodes} nodes; submit it (profiles/<cluster>)"
+        )
         raise LaunchError(message)
     for node in range(nodes):
         node_folder(folder, node).mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ def launch_on_nodes(folder: RunFolder) -> int:
             preexec_fn=_shield_srun,  # noqa: PLW1509 - there are no threads
         )
     except FileNotFoundError as error:
-        message = "srun: no such program on this node; a run of several nodes needs it"
+        message = "srun: found no such program on this node, expected it, which a run of several nodes needs"
         raise LaunchError(message) from error
     while (code := step.poll()) is None:
         received = signal.sigwaitinfo(watched)

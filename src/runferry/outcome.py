@@ -29,26 +29,36 @@ def exit_code_of(command: Callable[[], int], *, words: Sequence[str], debug: boo
     debug
         Whether to show a traceback with an error; `RUNFERRY_DEBUG` asks for it too.
     """
-    debug = debug or os.environ.get(DEBUG, "") not in {"", "0"}
+    debug = debug or debug_wanted()
     try:
         return command()
     except RunferryError as error:
-        _show_traceback(debug)
-        say(str(error))
+        from runferry.next_step import with_next_step
+
+        show_traceback(debug=debug)
+        say(with_next_step(error, ["runferry", *words]))
         return error.exit_code
     except KeyboardInterrupt:
-        say("interrupted; what is done is kept, run the same again for the rest")
+        from runferry.next_step import typed
+
+        say(f"interrupted; what is done is kept; for the rest type: {typed(['runferry', *words])}")
         return INTERRUPTED
     except OSError as error:
         # A full disk or a folder without permission is the user's to mend, not a defect.
-        _show_traceback(debug)
+        from runferry.next_step import typed
+
+        show_traceback(debug=debug)
         where = f"{error.filename}: " if error.filename else ""
-        say(f"{where}{error.strerror or error}")
+        again = typed(["runferry", *words])
+        say(
+            f"{where}found: {error.strerror or error}, expected what can be read or written; "
+            f"mend it, then type: {again}"
+        )
         return 1
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one line
         import shlex
 
-        _show_traceback(debug)
+        show_traceback(debug=debug)
         first_line = str(error).partition("\n")[0]
         say(
             f"a defect of runferry's: found {type(error).__name__}: {first_line}, expected no such error; "
@@ -63,7 +73,13 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _show_traceback(debug: bool) -> None:
+def debug_wanted() -> bool:
+    """Tell whether the environment asks for tracebacks."""
+    return os.environ.get(DEBUG, "") not in {"", "0"}
+
+
+def show_traceback(*, debug: bool) -> None:
+    """Print the traceback of the error that is being handled, where one is wanted."""
     if debug:
         import traceback
 

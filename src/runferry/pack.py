@@ -72,7 +72,7 @@ def read_pack(folder: Path) -> Pack:
     try:
         return Pack(**read_json(file))
     except (FileNotFoundError, TypeError) as error:
-        message = f"{folder}: no runs.json of a pack in it; expected results/<experiment>/{FOLDER}/<pack>"
+        message = f"{folder}: found no runs.json of a pack in it, expected results/<experiment>/{FOLDER}/<pack>"
         raise ConfigError(message) from error
 
 
@@ -113,7 +113,9 @@ def settle(run: RunFolder) -> None:
         return
     attempts = run.attempts()
     if not attempts:
-        message = f"run {run.path.name} was not started; see the pack's log in {run.path.parent / FOLDER}"
+        message = (
+            f"run {run.path.name}: found no attempt, expected one; see the pack's log in {run.path.parent / FOLDER}"
+        )
         raise LaunchError(message)
     last = attempts[-1]
     if last["outcome"] == "finished":
@@ -122,7 +124,8 @@ def settle(run: RunFolder) -> None:
         return
     message = last.get("message")
     why = f": {message.rstrip('.')}" if message else ""
-    raise LaunchError(f"run {run.path.name}: attempt {last['attempt']} {_ending(last)}{why}. Log: {run.log_file}")
+    message = f"run {run.path.name}: expected it to finish, found: attempt {last['attempt']} {_ending(last)}{why}"
+    raise LaunchError(f"{message}. Log: {run.log_file}")
 
 
 def _ending(attempt: Mapping[str, Any]) -> str:

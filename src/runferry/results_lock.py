@@ -45,9 +45,13 @@ _NOT_SUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 class LockLostError(RunferryError):
     """Another machine took the lock, because this process was stopped for too long."""
 
+    before_next = "afterwards type"
+
 
 class LockBusyError(RunferryError):
     """Another process holds the lock, and it was not to be waited for."""
+
+    before_next = "afterwards type"
 
 
 class Hold:
@@ -71,8 +75,8 @@ class Hold:
         holder = _read(self._file)
         if holder is None or holder.get("name") != self._name:
             by = holder["host"] if holder else "another process, which has ended"
-            message = f"{self.results}: the lock was taken by {by}, since this process had been stopped for too long"
-            raise LockLostError(f"{message}; run the same again")
+            message = f"{self.results}: expected to hold the lock, found that {by} took it while this was stopped"
+            raise LockLostError(message)
 
     def take(self, say: Callable[[str], None], *, flock: bool, wait: bool = True) -> None:
         """Become the holder, once there is no other; `flock` tells whether this machine's processes are excluded."""
@@ -179,7 +183,7 @@ def _take_flock(descriptor: int, results: Path, say: Callable[[str], None], *, w
 
 
 def _busy(results: Path) -> LockBusyError:
-    return LockBusyError(f"{results}: another runferry sync is at work there; try again when it has ended")
+    return LockBusyError(f"{results}: found another runferry sync at work there, expected none")
 
 
 def _is_gone(holder: dict[str, Any] | None, silent_for: float, *, flock: bool) -> bool:

@@ -128,7 +128,7 @@ def run_of_place(place_file: Path) -> RunFolder:
     try:
         return RunFolder(experiment / read_json(runs_file(experiment, number))[int(place_file.stem) - 1]["id"])
     except FileNotFoundError as error:
-        message = f"{runs_file(experiment, number)}: no such file; expected a round whose runs have been chosen"
+        message = f"{runs_file(experiment, number)}: found no such file, expected a round whose runs have been chosen"
         raise LaunchError(message) from error
 
 

@@ -117,7 +117,9 @@ class RunFolder:
         try:
             return read_json(self.run_file)
         except FileNotFoundError as error:
-            message = f"{self.path}: no run.json in it; expected the folder of a run, as in results/<experiment>/<run>"
+            message = (
+                f"{self.path}: found no run.json in it, expected the folder of a run, as in results/<experiment>/<run>"
+            )
             raise ConfigError(message) from error
 
 
@@ -138,12 +140,12 @@ def find_run_folders(path: Path) -> list[RunFolder]:
         When there is no such folder or no run in it.
     """
     if not path.is_dir():
-        message = f"{path}: no such folder; expected a run's folder, an experiment's, or results/"
+        message = f"{path}: found no such folder, expected a run's folder, an experiment's, or results/"
         raise ConfigError(message)
     patterns = ["run.json", "*/run.json", "*/*/run.json"]
     found = sorted({file.parent for pattern in patterns for file in path.glob(pattern)})
     if not found:
-        message = f"{path}: no run in it (no run.json); expected results/, an experiment's folder or a run's"
+        message = f"{path}: found no run in it (no run.json), expected results/, an experiment's folder or a run's"
         raise ConfigError(message)
     return [RunFolder(folder) for folder in found]
 

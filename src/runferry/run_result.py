@@ -116,5 +116,5 @@ def runs_of(experiment: Path) -> list[str]:
     try:
         return listed_runs(experiment)
     except FileNotFoundError as error:
-        message = f"{experiment}: no runs.tsv in it; expected an experiment's folder, as in results/<experiment>"
+        message = f"{experiment}: found no runs.tsv in it, expected an experiment's folder, as in results/<experiment>"
         raise ConfigError(message) from error

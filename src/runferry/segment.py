@@ -328,7 +328,7 @@ class _Collected:
 
 
 def _unreadable(file: Path, error: OSError) -> SegmentError:
-    return SegmentError(f"{file}: cannot be read: {error.strerror}")
+    return SegmentError(f"{file}: expected a file that can be read, found: {error.strerror}")
 
 
 def _step(record: Any) -> int:

@@ -219,7 +219,7 @@ class Server:
         errors = answer.get("errors")
         if errors or data is None:
             what = "; ".join(str(item.get("message", item)) for item in errors or [{"message": "no data"}])
-            raise ServerError(f"{self.base_url}: answered with an error: {what}")
+            raise ServerError(f"{self.base_url}: expected data, found an error in the answer: {what}")
         return data
 
     def _request(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
@@ -244,9 +244,9 @@ class Server:
                     raise ServerError(problem) from error
             except (OSError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", None) or error
-                problem, asked_pause = f"{self.base_url}: could not be reached ({reason})", ""
+                problem, asked_pause = f"{self.base_url}: could not be reached: expected an answer, found {reason}", ""
                 if pause is None or isinstance(reason, ConnectionRefusedError | socket.gaierror):
-                    raise ServerError(f"{problem}; nothing was sent, try again when it can be") from error
+                    raise ServerError(f"{problem}; nothing was sent") from error
             wait = float(asked_pause) if asked_pause.isdigit() else pause
             if until is not None and time.monotonic() + wait > until:
                 raise ServerError(f"{problem}; it asked to wait for {wait:.0f} s, which is beyond sync.deadline")
@@ -256,15 +256,14 @@ class Server:
 
     def refusal(self, status: int) -> str:
         """Say that the server refused the key, with HTTP status 401 or 403, and where the key came from."""
-        expected = "a valid one: wandb login, or set WANDB_API_KEY"
-        if status == HTTPStatus.FORBIDDEN:
-            expected = f"one that may write there, or {expected}"
-        return f"{self.base_url}: refused the key from {self.key_source} (HTTP {status}); expected {expected}"
+        valid = "one that may write there" if status == HTTPStatus.FORBIDDEN else "a valid one"
+        refused = f"{self.base_url}: refused the key found in {self.key_source} (HTTP {status})"
+        return f"{refused}, expected {valid}; type: wandb login"
 
     def _describe(self, error: urllib.error.HTTPError) -> str:
         if error.code in {401, 403}:
             return self.refusal(error.code)
-        return f"{self.base_url}: answered HTTP {error.code}, expected 200"
+        return f"{self.base_url}: found HTTP {error.code}, expected 200"
 
     def _parse(self, text: bytes) -> dict[str, Any]:
         try:
@@ -272,7 +271,7 @@ class Server:
         except ValueError:
             answer = None
         if not is_mapping(answer):
-            message = f"{self.base_url}: answered something that is not JSON (a login page, a proxy?)"
+            message = f"{self.base_url}: found an answer that is not JSON (a login page, a proxy?)"
             raise ServerError(f"{message}, expected W&B's")
         return answer
 
@@ -328,7 +327,9 @@ def find_server(
     host = urlsplit(url).netloc
     if key := _key_in_netrc(file, host):
         return Server(url, key, str(file), deadline, say)
-    message = f"{url}: found no key ({KEY_VARIABLE} is not set, {file} has none for {host}); type: wandb login"
+    message = (
+        f"{url}: found no key ({KEY_VARIABLE} is not set, {file} has none for {host}), expected one; type: wandb login"
+    )
     raise ServerError(message)
 
 
@@ -380,7 +381,9 @@ def _wandbs_own_base_url() -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     lines = done.stdout.split()
     if done.returncode or not lines:
-        raise ServerError("wandb could not be asked for its server; set WANDB_BASE_URL, such as https://api.wandb.ai")
+        raise ServerError(
+            "expected wandb to name its server, found no word; set WANDB_BASE_URL, such as https://api.wandb.ai"
+        )
     return lines[-1]
 
 

@@ -49,6 +49,8 @@ class QueuedJob:
     id: str
     state: str
     """As `RUNNING`. A job that has ended stays in the queue for MinJobAge seconds (300 by default)."""
+    reason: str
+    """Why it waits, as `Priority` (squeue(1), JOB REASON CODES); `None`, as a text, of a job that runs."""
     comment: str
     """What was given to sbatch; the executor plugin writes the rule and its wildcards into it."""
     folder: str
@@ -62,11 +64,11 @@ class QueuedJob:
 
 def queued_jobs() -> list[QueuedJob] | None:
     """List the user's jobs in the queue; None when Slurm does not answer."""
-    lines = ask("squeue", "--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%k|%Z")
+    lines = ask("squeue", "--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%r|%k|%Z")
     if lines is None:
         return None
-    fields = [line.split("|", 3) for line in lines]
-    return [QueuedJob(*four) for four in fields if len(four) == 4]
+    fields = [line.split("|", 4) for line in lines]
+    return [QueuedJob(*five) for five in fields if len(five) == 5]
 
 
 def ended_jobs(jobs: Iterable[str]) -> dict[str, str] | None:

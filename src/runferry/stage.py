@@ -97,7 +97,9 @@ class Staging:
         try:
             return self.destination / f"staged-{item.key}" / Path(item.to).name
         except OSError as error:
-            raise LaunchError(f"{item.source}: cannot be staged: {error.strerror}") from error
+            raise LaunchError(
+                f"{item.source}: cannot be staged: expected what can be read, found: {error.strerror}"
+            ) from error
 
     def _stage_all(self) -> None:
         try:
@@ -108,7 +110,10 @@ class Staging:
         except CancelledError:
             pass
         except OSError as error:
-            self._failure = LaunchError(f"{error.filename or self.destination}: cannot be staged: {error.strerror}")
+            where = error.filename or self.destination
+            self._failure = LaunchError(
+                f"{where}: cannot be staged: expected a folder with room, found: {error.strerror}"
+            )
         except (LaunchError, PackingError) as error:
             self._failure = error
         finally:
@@ -155,7 +160,7 @@ def size_of(item: Item) -> int:
                 return sum(member.file_size for member in archive.infolist())
         return item.source.stat().st_size
     except (OSError, zipfile.BadZipFile) as error:
-        raise LaunchError(f"{item.source}: cannot be staged: {error}") from error
+        raise LaunchError(f"{item.source}: cannot be staged: expected what can be read, found: {error}") from error
 
 
 def _put(item: Item, target: Path, progress: _Progress) -> None:
@@ -190,7 +195,7 @@ def _unzip(source: Path, target: Path, progress: _Progress) -> None:
                 archive.extract(member, target)
                 progress.add(member.file_size)
     except (zipfile.BadZipFile, RuntimeError) as error:
-        raise LaunchError(f"{source}: cannot be unpacked: {error}") from error
+        raise LaunchError(f"{source}: cannot be unpacked: expected a whole archive, found: {error}") from error
 
 
 def _untar(source: Path, target: Path, progress: _Progress) -> None:
@@ -221,7 +226,7 @@ def _untar(source: Path, target: Path, progress: _Progress) -> None:
         if code != 0:
             messages.seek(0)
             said = reason or messages.readline().decode(errors="replace").strip() or f"tar ended with {code}"
-            raise LaunchError(f"{source}: cannot be unpacked: {said}")
+            raise LaunchError(f"{source}: cannot be unpacked: expected a whole archive, found: {said}")
 
 
 @contextmanager

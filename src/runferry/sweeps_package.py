@@ -126,5 +126,7 @@ def _run(command: list[str]) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         last = ((done.stderr or done.stdout).strip().splitlines() or ["no word"])[-1]
-        message = f"sweeps: its environment could not be built ({last}), expected the package index to be reached"
+        message = (
+            f"sweeps: found that its environment could not be built ({last}), expected the package index to be reached"
+        )
         raise PackingError(message)

@@ -170,7 +170,7 @@ class _Writer:
 def _refuse_foreign(path: Path, beginning: bytes) -> None:
     if not HEADER.startswith(beginning):
         found = beginning[: len(HEADER)]
-        message = f"{path}: not a W&B transaction log: it begins with {found!r}, expected {HEADER!r}"
+        message = f"{path}: not a W&B transaction log: found {found!r} at its beginning, expected {HEADER!r}"
         raise SegmentError(message)
 
 

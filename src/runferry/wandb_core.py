@@ -130,12 +130,14 @@ class Core:
                 port_file.unlink()
                 return cls(process, address)
             if process.poll() is not None:
-                message = f"{binary}: ended with exit code {process.returncode} before it could be reached"
+                message = (
+                    f"{binary}: found it ended with exit code {process.returncode}, expected it to wait for connections"
+                )
                 raise LaunchError(message)
             time.sleep(0.002)
         process.kill()
         process.wait()
-        message = f"{binary}: could not be reached within {START_SECONDS:.0f} s"
+        message = f"{binary}: found no answer within {START_SECONDS:.0f} s, expected one"
         raise LaunchError(message)
 
     def connect(self) -> socket.socket:

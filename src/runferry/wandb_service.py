@@ -231,7 +231,7 @@ class Service:
                         owned.connections += 1
                         return owned
             if self._ending:
-                message = "none is started any more"
+                message = "wandb-core: found the launcher about to end, expected no new connection"
                 raise LaunchError(message)
             if self._spare is None:
                 self._spare = self._start_core()

@@ -110,8 +110,10 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> dict[Path, int
             end = time.monotonic() + call.deadline
             while process.poll() is None:
                 if time.monotonic() > end:
-                    message = f"{server.base_url}: wandb sync had not finished after {call.deadline:.0f} s"
-                    raise ServerError(f"{message} and was stopped; run the same again")
+                    message = (
+                        f"{server.base_url}: expected wandb sync to end, found it at work after {call.deadline:.0f} s"
+                    )
+                    raise ServerError(f"{message}; it was stopped")
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_LOOK_SECONDS)
                 call.look()

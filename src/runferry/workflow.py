@@ -22,6 +22,8 @@ from runferry.controller import note_start, remove_stale_lock
 from runferry.environment_plan import PlannedEnvironment, plan_environments
 from runferry.errors import ConfigError, RunferryError
 from runferry.experiment import Experiment, experiments
+from runferry.next_step import note_command, with_next_step
+from runferry.outcome import debug_wanted, show_traceback
 from runferry.pack_plan import PackPlan, plan_packs
 from runferry.plan import record
 from runferry.plan.model import make_plan
@@ -183,6 +185,8 @@ def load(
         Snakemake's `--jobs`.
     """
     _put_on_path()
+    if controller:
+        note_command()
     try:
         checked = configuration.validate(config, Path(schema_file))
         if "--lint" in sys.argv and configuration.cluster_name(checked) is None:
@@ -242,7 +246,7 @@ def started(results: Path) -> None:
     """Do what is to be done once Snakemake has the folder's lock and is about to run jobs."""
     note_start()
     # Only here: every job evaluates the Snakefile, and this imports protobuf.
-    from runferry.status import purge_warning
+    from runferry.status.purge import purge_warning
 
     # What no config names any more is purged, too.
     with suppress(ConfigError):
@@ -333,5 +337,6 @@ def _put_on_path() -> None:
 
 
 def _stop(error: RunferryError) -> NoReturn:
+    show_traceback(debug=debug_wanted())
     # Not a WorkflowError: Snakemake would print the place in the Snakefile around the one line that matters.
-    sys.exit(f"runferry: {error}")
+    sys.exit(f"runferry: {with_next_step(error)}")

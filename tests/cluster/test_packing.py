@@ -71,7 +71,7 @@ def test_a_whole_node_is_filled_and_short_runs_follow_one_another(user, cluster,
     # The one that failed is named, with its reason, and the others are trained, synced and verified.
     (loser,) = [run for run in user.runs("wide") if not (run / "trained.json").exists()]
     assert json.loads((loser / "seen.json").read_text())["n"] == 2
-    assert f"runferry: run {loser.name}: attempt 1 failed, exit code 3" in failed.stderr
+    assert f"runferry: run {loser.name}: expected it to finish, found: attempt 1 failed, exit code 3" in failed.stderr
     for run in user.runs("wide"):
         n = json.loads((run / "seen.json").read_text())["n"]
         held = server.run("demo", "tests", run.name)

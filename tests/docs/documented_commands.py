@@ -55,6 +55,17 @@ NOT_AS_WRITTEN = {
         "it asks the package index; the tests have comet_ml in environments of their own"
     ),
     "comet login": NotAsWritten("it asks for a key on the terminal; the tests' key is in COMET_API_KEY"),
+    "pip install --editable '.[progress]'": NotAsWritten("it asks the package index; `make setup` does just this"),
+    "snakemake train_all --profile profiles/local --logger rich": NotAsWritten(
+        "it takes the terminal",
+        "snakemake train_all --profile profiles/local --logger rich -n",
+        "tests/workflow/test_progress.py::test_bars_move_and_a_failed_run_is_shown_with_the_end_of_its_own_log",
+    ),
+    "runferry status --watch --interval 60": NotAsWritten(
+        "it goes on until Ctrl-C",
+        "runferry status --watch --help",
+        "tests/unit/test_status.py::test_the_watched_screen_is_refreshed_in_place_and_the_terminal_given_back",
+    ),
     "wandb login": NotAsWritten("it asks for a key on the terminal; the tests' key is in WANDB_API_KEY"),
     "tmux new -s runferry": NotAsWritten("it takes the terminal"),
     "snakemake --profile profiles/narval --config account=def-<pi>": _TRAINS,

@@ -380,7 +380,7 @@ def test_a_key_that_is_refused_ends_it(trained, server, tmp_path):
         timeout=60,
     )
     assert done.returncode == 1
-    assert "refused the key from WANDB_API_KEY (HTTP 401)" in done.stderr
+    assert "refused the key found in WANDB_API_KEY (HTTP 401)" in done.stderr
     assert server.key not in done.stderr
 
 

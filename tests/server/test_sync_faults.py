@@ -183,8 +183,8 @@ def test_a_mark_that_another_tool_left_is_not_believed(written, server, tmp_path
     ("variables", "said"),
     [
         ({"WANDB_API_KEY": ""}, "found no key"),
-        ({"WANDB_API_KEY": "ab" * 20}, "refused the key from WANDB_API_KEY"),
-        ({"WANDB_API_KEY": "short"}, "refused the key from WANDB_API_KEY"),
+        ({"WANDB_API_KEY": "ab" * 20}, "refused the key found in WANDB_API_KEY"),
+        ({"WANDB_API_KEY": "short"}, "refused the key found in WANDB_API_KEY"),
         ({"WANDB_BASE_URL": "http://no-such-host.invalid"}, "could not be reached"),
         ({"WANDB_BASE_URL": "http://127.0.0.1:1"}, "could not be reached"),
     ],
@@ -291,7 +291,7 @@ def test_wandb_osh_a_sync_that_times_out_is_taken_up_again(written, server, tmp_
     folders = written.copied_to(tmp_path / "results")
     server.faults({**STREAM, "slow": 30})
     for outcome in sync(folders, Limits(patience=0, deadline=2)):
-        assert "had not finished after" in (outcome.problem or "")
+        assert "found it at work after" in (outcome.problem or "")
     server.faults()
     _completes(server, folders)
 
@@ -497,7 +497,7 @@ def test_one_who_lost_the_lock_to_another_machine_sends_nothing_more(tmp_path):
     with results_lock(tmp_path, lambda _: None) as hold:
         hold.check()
         write_json(tmp_path / FOLDER / "holder.json", {"name": "other-1-2", "host": "other", "pid": 1})
-        with pytest.raises(LockLostError, match="the lock was taken by other"):
+        with pytest.raises(LockLostError, match="found that other took it"):
             hold.check()
     assert (tmp_path / FOLDER / "holder.json").exists(), "the other one's is left"
 

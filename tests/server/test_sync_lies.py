@@ -86,8 +86,8 @@ def test_what_passes_costs_no_receipt(fault, written, server, tmp_path):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"status": 401}, "refused the key from WANDB_API_KEY"),
-        ({"status": 503}, "answered HTTP 503"),
+        ({"status": 401}, "refused the key found in WANDB_API_KEY"),
+        ({"status": 503}, "found HTTP 503"),
         ({"html": True}, "not JSON"),
         ({"hang": True}, "could not be reached"),
         ({"drop": "before"}, "could not be reached"),

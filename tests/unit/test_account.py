@@ -62,7 +62,11 @@ def test_without_a_slurm_the_account_is_taken_as_it_is():
         (None, BOTH, "found none, expected one such as def-<pi> or rrg-<pi> or rpp-<pi>"),
         (None, BOTH, "yours are def-a_cpu, def-a_gpu, rrg-b_gpu"),
         (None, [], "set account in the config"),
-        ("def-x", BOTH, "found 'def-x', which this Slurm does not let you use for a CPU job; yours are def-a_cpu"),
+        (
+            "def-x",
+            BOTH,
+            "found 'def-x', which this Slurm does not let you use for a CPU job, expected one of yours",
+        ),
         ("rrg-b", BOTH, "found 'rrg-b'"),
     ],
 )

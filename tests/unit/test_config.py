@@ -134,7 +134,7 @@ def test_memory_is_mebibytes(memory, mebibytes):
 def test_malformed_yaml_is_named_with_its_place(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("a: 1\nb: [2\nc: 3\n")
-    with pytest.raises(ConfigError, match=r"config.yaml, line 3, column 2: malformed YAML"):
+    with pytest.raises(ConfigError, match=r"config.yaml, line 3, column 2: expected YAML, found it malformed"):
         config.load_yaml(file)
 
 

@@ -91,7 +91,7 @@ def test_a_run_in_an_image_finds_its_folder_and_its_variables(tmp_path: Path, im
 
 def test_an_image_that_was_replaced_or_is_gone_is_one_line(image: Path, record_file: Path) -> None:
     image.write_bytes(b"another image")
-    with pytest.raises(PackingError, match=r"another image than the one of default\.json"):
+    with pytest.raises(PackingError, match=r"found another image, expected the one of default\.json"):
         read_container(record_file)
     image.unlink()
     with pytest.raises(PackingError, match="no such image"):

@@ -219,26 +219,28 @@ def test_another_archive_than_the_record_s_is_refused(
 
 def test_a_missing_archive_is_named(record_file: Path, tmp_path: Path) -> None:
     archive_of(record_file).unlink()
-    with pytest.raises(PackingError, match=r"k\.tar(\.zst)?: no such archive"):
+    with pytest.raises(PackingError, match=r"k\.tar(\.zst)?: found no such archive"):
         unpack(record_file, tmp_path / "node")
 
 
 def test_too_little_room_is_said_before_anything_is_written(record_file: Path, tmp_path: Path) -> None:
     changed(record_file, unpacked_bytes=10**18)
-    with pytest.raises(PackingError, match=r"\d+ MB too little room for the environment: it takes 1000000000000 MB"):
+    with pytest.raises(PackingError, match=r"\d+ MB too little room for the environment: .* expected 1000000000000 MB"):
         unpack(record_file, tmp_path / "node")
     assert not list((tmp_path / "node").glob("*environment-k*/"))
 
 
 def test_a_node_without_the_environment_s_python_is_told_so(record_file: Path, tmp_path: Path) -> None:
     changed(record_file, python="/nowhere/bin/python3.11")
-    with pytest.raises(PackingError, match=r"the environment's Python, /nowhere/bin/python3\.11, is not on"):
+    with pytest.raises(
+        PackingError, match=r"found no /nowhere/bin/python3\.11 on .*, expected the environment's Python"
+    ):
         unpack(record_file, tmp_path / "node")
 
 
 def test_packing_something_else_than_files_links_and_folders_is_refused(tree: Path, tmp_path: Path) -> None:
     os.mkfifo(tree / "pipe")
-    with pytest.raises(PackingError, match="pipe: neither a file nor a link nor a folder"):
+    with pytest.raises(PackingError, match="pipe: found neither a file nor a link nor a folder"):
         pack(tree, tmp_path / "out", "k")
 
 
@@ -270,8 +272,8 @@ def test_a_record_reads_back_as_it_was_written(record_file: Path) -> None:
     [
         (None, "no such environment record"),
         ("{", "expected JSON"),
-        ("[]", "not an environment record of format 3"),
-        ('{"format": 0}', "not an environment record of format 3"),
+        ("[]", "expected an environment record of format 3"),
+        ('{"format": 0}', "expected an environment record of format 3"),
         ('{"format": 3}', "missing or unknown keys"),
     ],
 )

@@ -130,7 +130,7 @@ def test_a_path_in_a_pth_file_is_made_relative(built: Path) -> None:
 )
 def test_code_that_holds_the_path_is_refused(built: Path, name: str, text: str) -> None:
     (packages(built) / name).write_text(text.format(tree=built))
-    with pytest.raises(PackingError, match=f"{name}: an editable install .*; write it without -e"):
+    with pytest.raises(PackingError, match=f"{name}: found an editable install.*; write it without -e"):
         make_relocatable(built, [packages(built)])
 
 

@@ -48,14 +48,14 @@ def test_what_does_not_fit_into_the_job_s_memory_is_said(tmp_path: Path, monkeyp
     with pytest.raises(PackingError) as error:
         room.check_room(tmp_path, 500_000_000, "the environment")
     assert str(error.value) == (
-        f"{tmp_path}: 200 MB too little room for the environment: it takes 500 MB and 300 MB are free; it is in "
+        f"{tmp_path}: 200 MB too little room for the environment: found 300 MB free, expected 500 MB; it is in "
         "memory, and counts as the job's: ask for more memory"
     )
     room.check_room(tmp_path, 299_000_000, "the environment")
 
 
 def test_too_few_inodes_are_said(tmp_path: Path) -> None:
-    with pytest.raises(PackingError, match=r"too few inodes for the environment: it has \d+ files"):
+    with pytest.raises(PackingError, match=r"too few inodes for the environment: found \d+ free, expected \d+"):
         room.check_room(tmp_path, 1, "the environment", inodes=sys.maxsize)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runferry import commands_housekeeping
+from runferry import commands_status
 from runferry.cli import main
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def defect(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ZeroDivisionError(DEFECT)
 
     monkeypatch.delenv("RUNFERRY_DEBUG", raising=False)
-    monkeypatch.setattr(commands_housekeeping, "_folders", fail)
+    monkeypatch.setattr(commands_status, "run_folders", fail)
 
 
 @pytest.mark.usefixtures("defect")
@@ -46,6 +46,18 @@ def test_a_traceback_is_shown_when_asked_for(
     assert main([*(["--debug"] if way == "option" else []), "status"]) == 1
 
     assert "Traceback (most recent call last)" in capfd.readouterr().err
+
+
+def test_what_a_rule_or_job_types_names_the_command_that_the_person_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["status", str(tmp_path / "nowhere")]
+    monkeypatch.delenv("RUNFERRY_STARTED_BY", raising=False)
+    assert main(words) == 2
+    assert capfd.readouterr().err.endswith(f"; mend it, then type: runferry status {tmp_path}/nowhere\n")
+    monkeypatch.setenv("RUNFERRY_STARTED_BY", "snakemake --profile profiles/narval")
+    assert main(words) == 2
+    assert capfd.readouterr().err.endswith("; mend it, then type: snakemake --profile profiles/narval\n")
 
 
 @pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])

@@ -90,7 +90,9 @@ def world(tmp_path, monkeypatch):
 
 def _queued(world, state: str = "RUNNING", job: str = "7", **changes) -> QueuedJob:
     comment = "rule_train_wildcards_a_run1"
-    return QueuedJob(**{"id": job, "state": state, "comment": comment, "folder": str(world.folder), **changes})
+    return QueuedJob(
+        **{"id": job, "state": state, "reason": "None", "comment": comment, "folder": str(world.folder), **changes}
+    )
 
 
 def _attempt(world, **record) -> None:
@@ -107,6 +109,20 @@ def _look(world, *jobs: str) -> list[str]:
         return [info.external_jobid async for info in world.executor.check_active_jobs(infos)]
 
     return asyncio.run(look())
+
+
+def test_a_job_that_failed_is_reported_with_the_end_of_its_runs_log(world, monkeypatch):
+    told: list[str] = []
+    monkeypatch.setitem(
+        type(world.executor)._runferry_plain, "report_job_error", lambda _self, _info, msg=None: told.append(msg)
+    )
+    _attempt(world, outcome="failed", reason="failed", message="ValueError: no data")
+    (world.run / "train.log").write_text("runferry: attempt 1 of run run1\nepoch 1\nValueError: no data\n")
+    world.slurm.queue = [_queued(world, "FAILED")]
+    _look(world)
+    [line] = told
+    assert "SLURM-job '7' ended as FAILED. Run run1: failed: ValueError: no data. " in line
+    assert f"The end of {world.run / 'train.log'}:\n    | epoch 1\n    | ValueError: no data\n" in line
 
 
 def test_a_run_is_submitted_once_and_the_queue_is_asked_once_for_many(world):

@@ -156,7 +156,10 @@ def test_a_failure_is_one_line_with_the_reason_and_the_log(tmp_path):
     folder = make_run(tmp_path / "run", python("raise ValueError('the loss is nan')"))
     _, errors = run_to_end(folder)
     reason = "ValueError: the loss is nan"
-    assert errors == f"runferry: run k3j9 failed with exit code 1: {reason}. Log: {folder.log_file}\n"
+    line, *quoted = errors.splitlines()
+    assert line == f"runferry: run k3j9 failed with exit code 1: {reason}. Log: {folder.log_file}"
+    assert quoted[0] == "    | Traceback (most recent call last):"
+    assert quoted[-1] == f"    | {reason}"
     assert folder.attempts()[0]["message"] == reason
 
 
@@ -336,7 +339,9 @@ def test_a_missing_workdir_is_one_line_and_the_attempt_failed(tmp_path):
     folder = make_run(tmp_path / "run", ["true"], workdir=str(tmp_path / "gone"))
     code, errors = run_to_end(folder)
     assert code == 1
-    expected = f"{tmp_path / 'gone'}: no such folder; expected the experiment's workdir, where the command is to run"
+    expected = (
+        f"{tmp_path / 'gone'}: found no such folder, expected the experiment's workdir, where the command is to run"
+    )
     assert errors.splitlines() == [expected]
     (attempt,) = folder.attempts()
     assert (attempt["outcome"], attempt["exit_code"], attempt["message"]) == ("failed", None, expected)
@@ -354,7 +359,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_before_anything_is_run(tmp_pat
     code, errors = run_to_end(folder)
     assert code == 1
     (line,) = errors.splitlines()
-    assert line.startswith(f"{folder.path / name}: cannot be written (File exists)")
+    assert line.startswith(f"{folder.path / name}: found that it cannot be written (File exists)")
     assert not (tmp_path / "ran").exists()
 
 
@@ -375,7 +380,9 @@ os.execv(sys.argv[1], sys.argv[1:])
     launched = subprocess.run(python(code, *launch_it), capture_output=True, text=True, check=False)
     assert launched.returncode == 1
     (line,) = launched.stderr.splitlines()
-    assert line.startswith(f"{folder.wandb_folder}: cannot be written (Permission denied), and what the run logs")
+    assert line.startswith(
+        f"{folder.wandb_folder}: found that it cannot be written (Permission denied), and what is logged"
+    )
     assert not (tmp_path / "ran").exists()
 
 
@@ -480,7 +487,7 @@ def test_of_two_launchers_of_one_run_the_second_leaves(tmp_path):
         wait_for_line(folder, "up")
         code, errors = run_to_end(folder)
         assert code == AnotherAttemptError.exit_code
-        assert f"attempt 1 (process {first.pid} on {os.uname().nodename}) is at work on this run" in errors
+        assert f"found attempt 1 (process {first.pid} on {os.uname().nodename}) at work, expected none" in errors
         assert first.poll() is None
     finally:
         first.terminate()

@@ -234,7 +234,7 @@ def test_a_run_that_was_trained_is_settled(tmp_path):
 )
 def test_a_run_that_was_not_trained_is_not_settled_and_the_reason_is_one_line(tmp_path, record, said):
     folder = make_run(tmp_path / "a" / "run0", ["true"], id="run0")
-    with pytest.raises(LaunchError, match="run run0 was not started"):
+    with pytest.raises(LaunchError, match="run run0: found no attempt"):
         settle(folder)
     _attempt(folder, **record)
     with pytest.raises(LaunchError) as caught:
@@ -256,7 +256,7 @@ def test_a_folder_that_is_no_packs_is_one_line(tmp_path):
         [sys.executable, "-m", "runferry", "launch-pack", str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(f"runferry: {tmp_path}: no runs.json of a pack in it; expected results/")
+    assert done.stderr.startswith(f"runferry: {tmp_path}: found no runs.json of a pack in it, expected results/")
     assert done.stderr.count("\n") == 1
 
 

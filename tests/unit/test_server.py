@@ -113,7 +113,7 @@ def test_many_runs_are_asked_for_in_few_requests():
 
 def test_a_wrong_key_is_refused_at_once():
     with running() as standin:
-        with pytest.raises(ServerError, match=r"refused the key from the test \(HTTP 401\)") as caught:
+        with pytest.raises(ServerError, match=r"refused the key found in the test \(HTTP 401\)") as caught:
             Server(standin.url, KEY, "the test").default_entity()
         assert KEY not in str(caught.value)
         assert standin.requests()["total"] == 1
@@ -125,7 +125,7 @@ def test_a_server_in_trouble_is_asked_again(status):
         standin.faults({"match": "graphql", "status": status, "count": 2})
         assert _server(standin).default_entity() == "demo"
         standin.faults({"match": "graphql", "status": status})
-        with pytest.raises(ServerError, match=f"answered HTTP {status}"):
+        with pytest.raises(ServerError, match=f"found HTTP {status}"):
             _server(standin).default_entity()
 
 

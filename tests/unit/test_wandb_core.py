@@ -159,7 +159,9 @@ def test_one_that_does_not_answer_is_killed(installed, tmp_path, log):
 
 
 def test_one_that_ends_at_once_is_an_error_that_names_it(tmp_path, log):
-    with pytest.raises(LaunchError, match="/false: ended with exit code 1 before it could be reached"):
+    with pytest.raises(
+        LaunchError, match="/false: found it ended with exit code 1, expected it to wait for connections"
+    ):
         Core.start(Path("/bin/false"), tmp_path, os.environ, log)
 
 

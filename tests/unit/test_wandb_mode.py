@@ -107,7 +107,8 @@ def test_a_module_that_cannot_be_loaded_ends_the_attempt_with_one_line(tmp_path)
     folder = make_run(tmp_path / "run", ["true"], wandb=wandb)
     code, errors = run_to_end(folder, _module('echo "Lmod has detected: unknown module $1" >&2; return 1;'))
     assert code == ConfigError.exit_code
-    assert errors == "modules: `module load httpproxy` failed: Lmod has detected: unknown module httpproxy\n"
+    loading = "modules: expected `module load httpproxy` to work"
+    assert errors == f"{loading}, found: Lmod has detected: unknown module httpproxy\n"
     (attempt,) = folder.attempts()
     assert attempt["outcome"] == "failed"
     assert "httpproxy" in attempt["message"]

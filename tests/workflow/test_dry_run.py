@@ -103,11 +103,19 @@ def test_the_plan_can_be_drawn(project, grid, arguments):
     ("file", "text", "said"),
     [
         ("config/config.yaml", "wandb: {projet: x}\n", "wandb.projet: found an unknown key"),
-        ("config/config.yaml", "wandb: [1\n", "config/config.yaml, line 2, column 1: malformed YAML"),
+        (
+            "config/config.yaml",
+            "wandb: [1\n",
+            "config/config.yaml, line 2, column 1: expected YAML, found it malformed",
+        ),
         ("sweep.yaml", "method: quantum\n", "sweep.yaml: method: found 'quantum', expected grid"),
         ("sweep.yaml", "method: grid\nparameters: {}\n", "parameters: found '{}', expected at least one parameter"),
         ("sweep.yaml", "method: grid\nparameters: {a: {}}\n", "parameters.a: found no values"),
-        ("sweep.yaml", "method: grid\nparameters: {a: {\n", "sweep.yaml, line 3, column 1: malformed YAML"),
+        (
+            "sweep.yaml",
+            "method: grid\nparameters: {a: {\n",
+            "sweep.yaml, line 3, column 1: expected YAML, found it malformed",
+        ),
     ],
 )
 def test_bad_input_is_one_line_before_anything_is_run(project, file, text, said):

@@ -160,7 +160,7 @@ def test_a_refused_key_is_said_and_nothing_is_marked(connected, server):
     connected.environment["WANDB_API_KEY"] = wrong
     failed = connected.runferry("sync", str(folder))
     assert failed.returncode == 1
-    assert "refused the key from WANDB_API_KEY (HTTP 401)" in failed.stderr
+    assert "refused the key found in WANDB_API_KEY (HTTP 401)" in failed.stderr
     assert wrong not in failed.stdout + failed.stderr
     assert not (folder / "receipt.json").exists()
     assert not list(folder.glob("wandb/*/*.synced"))

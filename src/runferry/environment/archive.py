@@ -89,8 +89,8 @@ def unpack(record_file: Path, destination: Path) -> Path:
     folder = destination / f"environment-{record.key}"
     if not Path(record.python).exists():
         message = (
-            f"{record_file}: the environment's Python, {record.python}, is not on {os.uname().nodename}; build the "
-            "environment with a Python that every node sees (environment.python, environment.modules)"
+            f"{record_file}: found no {record.python} on {os.uname().nodename}, expected the environment's Python; "
+            "build the environment with a Python that every node sees (environment.python, environment.modules)"
         )
         raise PackingError(message)
     if folder.is_dir():
@@ -101,7 +101,7 @@ def unpack(record_file: Path, destination: Path) -> Path:
             if not folder.is_dir():
                 _unpack_anew(record, record_file.parent / record.archive, folder)
     except OSError as error:
-        message = f"{destination}: cannot unpack the environment here: {error}"
+        message = f"{destination}: expected the environment to be unpacked here, found: {error}"
         raise PackingError(message) from error
     return folder
 
@@ -132,19 +132,20 @@ def read_index(file: BinaryIO, archive: Path, sha256: str | None = None) -> Inde
             file.seek(size - FOOTER.size - length)
             content = file.read(length)
     if not content:
-        message = f"{archive}: not a whole archive (no index at its end); build the environment again"
+        message = f"{archive}: found not a whole archive, expected an index at its end; build the environment again"
         raise PackingError(message)
     found = hashlib.sha256(content).hexdigest()
     if sha256 not in {None, found}:
         message = (
-            f"{archive}: damaged or another environment's: the sha256 of its index is {found[:12]}..., the record says "
-            f"{(sha256 or '')[:12]}...; build the environment again"
+            f"{archive}: damaged or another environment's: found an index with the sha256 {found[:12]}..., expected "
+            f"{(sha256 or '')[:12]}..., as recorded; build the environment again"
         )
         raise PackingError(message)
     try:
         return Index.from_bytes(content)
     except (zstandard.ZstdError, ValueError, TypeError, KeyError) as error:
-        message = f"{archive}: its index cannot be read ({error}); build the environment again"
+        message = f"{archive}: found an index that cannot be read ({error}), expected runferry's; "
+        message += "build the environment again"
         raise PackingError(message) from error
 
 
@@ -183,7 +184,7 @@ def _extract(archive: Path, folder: Path, sha256: str) -> None:
         # Opened once for all processes: on a parallel filesystem each open is a question to its metadata server.
         file = archive.open("rb", buffering=0)
     except FileNotFoundError as error:
-        message = f"{archive}: no such archive, though its record is there; build the environment again"
+        message = f"{archive}: found no such archive, expected it beside its record; build the environment again"
         raise PackingError(message) from error
     with file:
         index = read_index(file, archive, sha256)
@@ -195,10 +196,12 @@ def _extract(archive: Path, folder: Path, sha256: str) -> None:
                 os.symlink(target, path, dir_fd=root)
             extract(file.fileno(), index.pieces, root, compressed=archive.name.endswith(COMPRESSED))
         except Damage as error:
-            message = f"{archive}: damaged: {error}; build the environment again"
+            message = (
+                f"{archive}: damaged: expected it as it was packed, found that {error}; build the environment again"
+            )
             raise PackingError(message) from error
         except OSError as error:
-            message = f"{archive}: cannot be extracted in {folder.parent}: {error}"
+            message = f"{archive}: cannot be extracted in {folder.parent}: expected room for it, found: {error}"
             raise PackingError(message) from error
         finally:
             os.close(root)

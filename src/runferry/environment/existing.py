@@ -26,7 +26,9 @@ def copy_environment(source: Path, tree: Path) -> Path:
     try:
         shutil.copytree(source, tree, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     except (OSError, shutil.Error) as error:
-        raise PackingError(f"{source}: cannot be copied: {str(error)[:300]}") from error
+        raise PackingError(
+            f"{source}: found that it cannot be copied ({str(error)[:300]}), expected files that this user can read"
+        ) from error
     for link in [path for path in tree.rglob("*") if path.is_symlink() and path.parent != tree / "bin"]:
         original = (source / link.relative_to(tree)).resolve()
         if original.is_relative_to(source) or not original.exists():

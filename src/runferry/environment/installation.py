@@ -61,7 +61,7 @@ class Installation:
         lines, code = self._run(command, variables)
         if code != 0:
             said = next((line for line in reversed(lines) if line), f"exit code {code}")
-            message = f"cannot make a virtual environment with {interpreter.path}: {said}"
+            message = f"expected a virtual environment to be made with {interpreter.path}, found: {said}"
             raise PackingError(message)
 
     @property
@@ -106,9 +106,11 @@ class Installation:
                 return origins_in(content, wheelhouse_folders(self._pip(), self.variables), self.downloads)
             missing = missing_requirement(lines) if specification.no_index else None
             if missing is None or not specification.index_allowed:
-                raise PackingError(f"{specification.source}: {self._explain(lines, missing, specification, python)}")
+                why = self._explain(lines, missing, specification, python)
+                raise PackingError(f"{specification.source}: expected what can be installed, found: {why}")
             self._download(missing, specification)
-        message = f"{specification.source}: more than {_MOST_DOWNLOADS} packages are not in the site's wheelhouse"
+        message = f"{specification.source}: expected most packages in the site's wheelhouse, found more than "
+        message += f"{_MOST_DOWNLOADS} that are not there"
         raise PackingError(message)
 
     def wheel_of(self, project: Path, specification: Specification) -> Path:
@@ -124,7 +126,8 @@ class Installation:
         command += ["--wheel-dir", str(folder), *(["--no-index"] if specification.no_index else []), str(project)]
         lines, code = self._run(command, self.variables)
         if code != 0:
-            raise PackingError(f"{specification.source}: {explain_failure(lines, specification.no_index)}")
+            why = explain_failure(lines, specification.no_index)
+            raise PackingError(f"{specification.source}: expected what can be installed, found: {why}")
         return next(folder.glob("*.whl"))
 
     def _download(self, requirement: str, specification: Specification) -> None:
@@ -134,7 +137,9 @@ class Installation:
         # A site's configuration may say no-index for everything.
         lines, code = self._run(command, {**self.variables, "PIP_NO_INDEX": "0"})
         if code != 0:
-            raise PackingError(f"{specification.source}: {explain_failure(lines, no_index=False)}")
+            raise PackingError(
+                f"{specification.source}: expected to be installed, found: {explain_failure(lines, no_index=False)}"
+            )
 
     def _explain(self, lines: list[str], missing: str | None, specification: Specification, python: str) -> str:
         said = explain_failure(lines, specification.no_index)
@@ -149,7 +154,8 @@ class Installation:
             if found := re.search(r"WARNING: (?P<package>.+) does not provide the extra '(?P<extra>[^']+)'", line):
                 extra = found["extra"]
                 if extra in specification.extras:
-                    message = f"{specification.source}: {found['package']} has no extra {extra!r} (environment.extras)"
+                    message = f"{specification.source}: found no extra {extra!r} in {found['package']}, expected one "
+                    message += "that it has (environment.extras)"
                     raise PackingError(message)
 
     def compile(self) -> None:

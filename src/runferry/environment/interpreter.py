@@ -93,7 +93,7 @@ def find_interpreter(python: str | None, variables: Mapping[str, str]) -> Interp
         try:
             interpreter = describe(str(candidate), variables)
         except ConfigError as error:
-            refused.append(str(error).removeprefix("environment.python: "))
+            refused.append(str(error).removeprefix("environment.python: expected one that works, found "))
             continue
         if interpreter.version.startswith(f"{python}."):
             return interpreter
@@ -133,5 +133,5 @@ def describe(python: str, variables: Mapping[str, str]) -> Interpreter:
         reason = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[0]
     except (OSError, ValueError, TypeError) as error:
         reason = str(error)
-    message = f"environment.python: {python} does not start: {reason}"
+    message = f"environment.python: expected one that works, found {python}, which does not start: {reason}"
     raise ConfigError(message)

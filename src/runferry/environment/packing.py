@@ -145,7 +145,7 @@ def _member(tree: Path, path: Path) -> _Member:
         entry.size = status.st_size
         entry.mode = 0o755 if status.st_mode & 0o111 else 0o644
     else:
-        message = f"{path}: neither a file nor a link nor a folder; an environment cannot hold it"
+        message = f"{path}: found neither a file nor a link nor a folder, expected one of these in an environment"
         raise PackingError(message)
     header = entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
     return _Member(path, entry, header)
@@ -235,7 +235,9 @@ def _write_tar(members: list[_Member], size: int, output: IO[bytes]) -> None:
 
 
 def _changed(path: Path) -> PackingError:
-    return PackingError(f"{path}: changed while it was packed; build the environment again")
+    return PackingError(
+        f"{path}: found that it changed while it was packed, expected it not to; build the environment again"
+    )
 
 
 class _HashedOutput:

@@ -58,7 +58,7 @@ def copy_project(project: Path, place: Path, *, committed: bool) -> ProjectCopy:
     top = _top(project)
     commit = _git(project, "rev-parse", "--verify", "--quiet", "HEAD").strip() if top else ""
     if committed and not commit:
-        message = f"environment.state: found committed, but {project} is in no git repository with a commit; "
+        message = f"environment.state: found committed, expected {project} to be in a git repository with a commit; "
         raise ConfigError(f"{message}commit it first, or leave environment.state out")
     if top is None or not commit:
         shutil.copytree(project, place, symlinks=True, ignore=_LEFT_OUT)
@@ -67,7 +67,7 @@ def copy_project(project: Path, place: Path, *, committed: bool) -> ProjectCopy:
         ["git", "clone", "--quiet", "--shared", str(top), str(place)], capture_output=True, text=True, check=False
     )
     if answer.returncode != 0:
-        raise PackingError(f"{project}: git clone failed: {' '.join(answer.stderr.split())[-300:]}")
+        raise PackingError(f"{project}: expected git clone to copy it, found: {' '.join(answer.stderr.split())[-300:]}")
     inside = project.resolve().relative_to(top)
     if committed:
         return ProjectCopy(place / inside, "committed", commit)

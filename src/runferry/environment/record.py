@@ -125,15 +125,17 @@ def read_record(path: Path) -> Record:
     try:
         content = read_json(path)
     except FileNotFoundError as error:
-        message = f"{path}: no such environment record; expected the output of the rule `environment`: run it first"
+        message = (
+            f"{path}: found no such environment record, expected the output of the rule `environment`: run it first"
+        )
         raise PackingError(message) from error
     except ValueError as error:
         message = f"{error}; build the environment again"
         raise PackingError(message) from error
     if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
         message = (
-            f"{path}: not an environment record of format {FORMAT}; "
-            "it was written by another version of runferry or by hand: build the environment again"
+            f"{path}: found what another version of runferry has written, or a hand; expected an environment record of "
+            f"format {FORMAT}; build the environment again"
         )
         raise PackingError(message)
     values = cast("dict[str, Any]", content)
@@ -141,7 +143,8 @@ def read_record(path: Path) -> Record:
     if expected != set(values):
         different = ", ".join(sorted(expected ^ set(values)))
         message = (
-            f"{path}: an environment record with missing or unknown keys ({different}); build the environment again"
+            f"{path}: found missing or unknown keys ({different}), expected those of an environment record; "
+            "build the environment again"
         )
         raise PackingError(message)
     values["modules"] = tuple(values["modules"])

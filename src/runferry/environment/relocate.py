@@ -108,7 +108,7 @@ def _rewrite_pth(file: Path, tree: Path, built_in: Path) -> None:
 
 def _refuse(file: Path) -> NoReturn:
     message = (
-        f"{file.name}: an editable install that works only in the folder it was built in; "
+        f"{file.name}: found an editable install, which works only in the folder it was built in, expected none; "
         "write it without -e in the requirements"
     )
     raise PackingError(message)

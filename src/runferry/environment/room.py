@@ -40,15 +40,15 @@ def check_room(destination: Path, needed: int, what: str, *, inodes: int = 0) ->
             free, todo = memory, "it is in memory, and counts as the job's: ask for more memory"
     if free < needed:
         message = (
-            f"{destination}: {_megabytes(needed - free)} too little room for {what}: it takes {_megabytes(needed)} and "
-            f"{_megabytes(free)} are free; {todo}"
+            f"{destination}: {_megabytes(needed - free)} too little room for {what}: found {_megabytes(free)} free, "
+            f"expected {_megabytes(needed)}; {todo}"
         )
         raise PackingError(message)
     # Some filesystems have no fixed number of inodes and say 0.
     if disk.f_files and disk.f_favail < inodes:
         message = (
-            f"{destination}: {inodes - disk.f_favail} too few inodes for {what}: it has {inodes} files and "
-            f"{disk.f_favail} inodes are free"
+            f"{destination}: {inodes - disk.f_favail} too few inodes for {what}: found {disk.f_favail} free, expected "
+            f"{inodes}, one for each file"
         )
         raise PackingError(message)
 

@@ -12,10 +12,10 @@ from runferry.run_folder import RunFolder
 from runferry.under_way import is_under_way, last_attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from runferry.experiment import Rounds, Run
+    from runferry.experiment import Rounds
 
 WAITING, RUNNING, FAILED, UNSYNCED, DONE = "to do", "running", "failed", "unsynced", "done"
 STATES = (WAITING, RUNNING, FAILED, UNSYNCED, DONE)
@@ -48,7 +48,7 @@ class PlannedRun:
     why: str | None = None
 
 
-def states_of(folder: Path, runs: Mapping[str, Run]) -> dict[str, tuple[str, str | None]]:
+def states_of(folder: Path, runs: Iterable[str]) -> dict[str, tuple[str, str | None]]:
     """Tell how far each run is, and how its last attempt ended where it failed.
 
     One listing for each run that has a folder: a thousand are looked at whenever Snakemake starts.
@@ -58,7 +58,7 @@ def states_of(folder: Path, runs: Mapping[str, Run]) -> dict[str, tuple[str, str
     folder
         `results/<experiment>`.
     runs
-        By id.
+        Their ids.
     """
     begun = set(_names(folder))
     return {run: _state(folder / run) if run in begun else (WAITING, None) for run in runs}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runferry.admission import in_words
 from runferry.plan.model import count_states, totals
 from runferry.plan.runs import DONE, FAILED, RUNNING, UNSYNCED
+from runferry.text_table import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,11 +26,7 @@ def lines(plan: Plan) -> list[str]:
     rows = [_HEADER, *(_row(each.name, [each], each.jobs) for each in shown)]
     if len(plan.experiments) > 1:
         rows.append(_row("total", plan.experiments, jobs))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    found = [f"Plan for {plan.title}"]
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        found.append("  ".join(cells).rstrip())
+    found = [f"Plan for {plan.title}", *aligned(rows)]
     if len(plan.experiments) > len(shown):
         found.insert(-1, f"and {len(plan.experiments) - len(shown)} more experiments; runferry plan --json lists them")
     for experiment in shown:

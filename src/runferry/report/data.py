@@ -168,7 +168,7 @@ def _thin_all(runs: list[RunReport]) -> None:
 def _run_ids(experiment_folder: Path) -> tuple[list[str], set[str]]:
     """Give the names of all run folders, those of the sweep first, and which ones the sweep has."""
     if not experiment_folder.is_dir():
-        message = f"{experiment_folder}: no such folder; expected an experiment's, as in results/<experiment>"
+        message = f"{experiment_folder}: found no such folder, expected an experiment's, as in results/<experiment>"
         raise ConfigError(message)
     folders = {
         folder.name
@@ -176,7 +176,7 @@ def _run_ids(experiment_folder: Path) -> tuple[list[str], set[str]]:
         if any((folder / name).exists() for name in ("run.json", "wandb", "attempts"))
     }
     if not folders:
-        message = f"{experiment_folder}: no run in it; expected an experiment's, as in results/<experiment>"
+        message = f"{experiment_folder}: found no run in it, expected an experiment's, as in results/<experiment>"
         raise ConfigError(message)
     try:
         listed = [name for name in listed_runs(experiment_folder) if name in folders]

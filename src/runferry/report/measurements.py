@@ -86,7 +86,7 @@ def read_measurements(path: Path) -> Measurements:
                 time = record.stats.timestamp
                 system.append((time.seconds + time.nanos / 1e9, record.stats.item))
     except OSError as error:
-        message = f"{file}: cannot be read: {error.strerror}"
+        message = f"{file}: expected a file that can be read, found: {error.strerror}"
         raise SegmentError(message) from error
     measured = Measurements(steps=steps)
     own = {name: columns.pop(name, ([], [])) for name in ("_step", "_timestamp")}

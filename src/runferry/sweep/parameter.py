@@ -153,7 +153,9 @@ def _parameter(path: tuple[str, ...], section: Any, where: str) -> Parameter:
     takes = DISTRIBUTIONS[distribution]
     for key in section:
         if key not in takes and key != "distribution":
-            raise ConfigError(f"{where}.{key}: found it with {distribution}, which takes {', '.join(takes)}")
+            raise ConfigError(
+                f"{where}.{key}: found it with {distribution}, expected what that takes: {', '.join(takes)}"
+            )
     for key, default in takes.items():
         if default is None and key not in section:
             raise ConfigError(f"{where}.{key}: found nothing, expected it, since distribution is {distribution}")

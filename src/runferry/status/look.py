@@ -1,0 +1,213 @@
+"""Looks at runs: at the disk and at Slurm's queue. Nothing is sent and no server is asked."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runferry import reasons
+from runferry.errors import RunferryError, SegmentError
+from runferry.experiment import SWEEP_FILE
+from runferry.files import read_json
+from runferry.hints import last_lines, read_tail
+from runferry.json_values import is_mapping
+from runferry.live_run import STATE_FILE
+from runferry.plan.runs import DONE, FAILED, RUNNING, UNSYNCED, WAITING, states_of
+from runferry.receipt import holds
+from runferry.receipt_stamp import is_for
+from runferry.status.model import ExperimentStatus, Failure, Metric, RunStatus, Status
+from runferry.status.purge import Oldest, finders
+from runferry.status.queue import Asking
+from runferry.status.segments import SegmentCounts, last_value
+from runferry.tracker import logs_to_wandb, tracker_of
+from runferry.under_way import last_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from runferry.run_folder import RunFolder
+    from runferry.status.queue import Queue
+
+LINES_OF_A_LOG = 5
+"""Of a failed run, that are shown."""
+_UNREADABLE = (RunferryError, OSError, ValueError, KeyError, TypeError)
+
+
+@dataclass
+class Looking:
+    """Looks at runs, as often as it is asked to; what has not changed since is not read again.
+
+    Attributes
+    ----------
+    metric : str or None
+        What is shown of each run; None leaves it to each experiment's sweep.
+    asking : Asking
+        How often Slurm may be asked.
+    """
+
+    metric: str | None = None
+    asking: Asking = field(default_factory=Asking)
+    _counts: dict[Path, SegmentCounts] = field(default_factory=dict["Path", SegmentCounts])
+    _values: dict[Path, tuple[float, float | None]] = field(default_factory=dict["Path", tuple[float, float | None]])
+
+    def look(self, folders: Sequence[RunFolder]) -> Status:
+        """Tell how runs are."""
+        groups: dict[Path, list[RunFolder]] = {}
+        for folder in folders:
+            groups.setdefault(folder.path.resolve().parent, []).append(folder)
+        found = Status([], self.asking.queue())
+        jobs = found.queue.jobs_of(groups)
+        logs: list[tuple[float, Path]] = []
+        metrics = {experiment: self._metric(experiment) for experiment in groups}
+        found.experiments = [
+            ExperimentStatus(
+                name=experiment.name,
+                folder=ours[0].path.parent,
+                runs=self._runs(experiment, ours, found, logs, metrics[experiment]),
+                jobs=[each for each in jobs if each.experiment == experiment.name],
+                metric=metrics[experiment],
+            )
+            for experiment, ours in groups.items()
+        ]
+        found.oldest = Oldest.of(logs)
+        for counts in self._counts.values():
+            counts.save()
+        return found
+
+    def _runs(
+        self,
+        experiment: Path,
+        folders: Sequence[RunFolder],
+        found: Status,
+        logs: list[tuple[float, Path]],
+        metric: Metric | None,
+    ) -> list[RunStatus]:
+        states = states_of(experiment, [folder.path.name for folder in folders])
+        if experiment.parent not in self._counts:
+            self._counts[experiment.parent] = SegmentCounts(experiment.parent)
+        counts = self._counts[experiment.parent]
+        runs: list[RunStatus] = []
+        for folder in folders:
+            state, why = states[folder.path.name]
+            try:
+                looking = _LookingAtRun(folder, found, counts, logs)
+                runs.append(looking.look(state, why, metric.name if metric else None, self._values))
+            except _UNREADABLE as error:
+                found.damaged[str(folder.path)] = str(error)
+                runs.append(RunStatus(folder.path.name, folder.path.name, experiment.name, state))
+        return runs
+
+    def _metric(self, experiment: Path) -> Metric | None:
+        sweep: Any = {}
+        with suppress(OSError, ValueError):
+            sweep = read_json(experiment / SWEEP_FILE)
+        given: Any = sweep.get("metric") if is_mapping(sweep) else None
+        own = Metric(str(given["name"]), given.get("goal", "minimize")) if is_mapping(given) else None
+        if self.metric is None or (own and own.name == self.metric):
+            return own
+        return Metric(self.metric)
+
+
+@dataclass
+class _LookingAtRun:
+    folder: RunFolder
+    found: Status
+    counts: SegmentCounts
+    logs: list[tuple[float, Path]]
+
+    def look(
+        self, state: str, why: str | None, metric: str | None, values: dict[Path, tuple[float, float | None]]
+    ) -> RunStatus:
+        run = self.folder.read_run()
+        base_url = tracker_of(run).given_base_url(run)
+        held = holds(self.folder, base_url)
+        state, failure = self._state(state, why, held=held, adopted=bool(run.get("adopted")))
+        logs = self._logs(run, report=not held)
+        changed = max(logs.values(), default=0.0)
+        rows = size = 0
+        if held:
+            self._add_receipt()
+        elif logs_to_wandb(run):
+            rows, size = self._unsynced(logs, base_url, growing=state == RUNNING)
+        else:
+            # How much is not there yet; what can be read of it, the sync says.
+            size = sum(file.stat().st_size for file in logs)
+            self.logs += [(changed, file) for file, changed in logs.items()]
+        value = None
+        if metric and logs and logs_to_wandb(run):
+            # Every row changes the file.
+            before = values.get(self.folder.path)
+            value = before[1] if before and before[0] == changed else last_value(self.folder, metric)
+            values[self.folder.path] = changed, value
+        name, experiment = str(run.get("name") or run["id"]), self.folder.path.resolve().parent.name
+        return RunStatus(self.folder.path.name, name, experiment, state, failure, value, changed, rows, size)
+
+    def _state(self, state: str, why: str | None, *, held: bool, adopted: bool) -> tuple[str, Failure | None]:
+        """Say more exactly what the names of the files said."""
+        if state in {UNSYNCED, DONE} or (state == WAITING and adopted):
+            return (DONE if held else UNSYNCED), None
+        if state == RUNNING and _is_lost(self.folder, self.found.queue):
+            state, why = FAILED, reasons.LOST
+        if state == FAILED:
+            return FAILED, _failure(self.folder, why or reasons.FAILED)
+        return state, None
+
+    def _logs(self, run: dict[str, Any], *, report: bool) -> dict[Path, float]:
+        """Give the run's transaction logs with the times of their last changes; what has none is `damaged`."""
+        logs: dict[Path, float] = {}
+        for find in finders(self.folder, run):
+            try:
+                file = find()
+                logs[file] = file.stat().st_mtime
+            except (SegmentError, OSError) as error:
+                if report:
+                    self.found.damaged[str(find.args[0])] = str(error)
+        return logs
+
+    def _add_receipt(self) -> None:
+        receipt = read_json(self.folder.receipt_file)
+        self.found.cleaned += sum(1 for segment in receipt["segments"] if segment.get("cleaned"))
+        self.found.damaged |= {str(self.folder.wandb_folder / name): why for name, why in receipt["unreadable"].items()}
+
+    def _unsynced(self, logs: dict[Path, float], base_url: str | None, *, growing: bool) -> tuple[int, int]:
+        """Count the rows, and the bytes of logs, that the server is not known to have."""
+        rows = size = 0
+        for file, changed in logs.items():
+            count = self.counts.of(file.resolve(), growing=growing)
+            rows, size = rows + count.rows, size + count.size_bytes
+            self.logs.append((changed, file))
+            if count.damage and not growing:
+                self.found.damaged[str(file.parent)] = count.damage
+        return max(rows - _rows_there(self.folder, base_url), 0), size
+
+
+def _rows_there(folder: RunFolder, base_url: str | None) -> int:
+    """Return how many rows the server has of a run, by a receipt of before or by what live sync has sent."""
+    there = 0
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        receipt = read_json(folder.receipt_file)
+        there = int(receipt["server"]["history_lines"]) if is_for(receipt, base_url) else 0
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        there = max(there, int(read_json(folder.path / STATE_FILE)["rows"]))
+    return there
+
+
+def _is_lost(folder: RunFolder, queue: Queue) -> bool:
+    """Tell whether the job of an attempt that says that it runs is gone from the user's queue."""
+    active = queue.active
+    attempt = last_attempt(folder)
+    if active is None or attempt is None or not attempt.get("job"):
+        return False
+    # Another person's jobs are not in this queue.
+    return str(attempt["job"]) not in active and folder.attempts_folder.stat().st_uid == os.getuid()
+
+
+def _failure(folder: RunFolder, why: str) -> Failure:
+    attempt = last_attempt(folder) or {}
+    lines: list[str] = []
+    with suppress(OSError):
+        lines = last_lines(read_tail(folder.log_file), LINES_OF_A_LOG)
+    return Failure(why, attempt.get("message"), str(attempt.get("end") or ""), folder.log_file, lines)

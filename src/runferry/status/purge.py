@@ -1,0 +1,93 @@
+"""What is not on the server yet and was written longest ago, against the site's purge of scratch."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.cluster import find_cluster
+from runferry.errors import RunferryError, SegmentError
+from runferry.receipt import holds
+from runferry.receipt_stamp import archives_on_disk
+from runferry.segment import find_log
+from runferry.tracker import logs_to_wandb, tracker_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from runferry.run_folder import RunFolder
+
+WARN_DAYS = 14
+"""Before the purge."""
+DAY = 86400.0
+
+
+@dataclass(frozen=True)
+class Oldest:
+    """The transaction log that was written to longest ago, of runs without a receipt."""
+
+    file: Path
+    days: float
+    """How long ago."""
+    purge_days: int | None
+    """After which the site purges scratch, where the file is on it; None elsewhere and where it is not known."""
+
+    @classmethod
+    def of(cls, files: Iterable[tuple[float, Path]]) -> Oldest | None:
+        """Choose among logs, each with the time of its last change (seconds since 1970); None where there is none."""
+        found = min(files, default=None)
+        if found is None:
+            return None
+        changed, file = found
+        return cls(file, (time.time() - changed) / DAY, purge_days(file))
+
+    def warning(self) -> str | None:
+        """Say when the site's purge comes near; None where it does not."""
+        if self.purge_days is None or self.days < self.purge_days - WARN_DAYS:
+            return None
+        left = self.purge_days - self.days
+        when = f"in {left:.0f} days" if left > 0 else "at any time now"
+        return f"scratch is purged after {self.purge_days} days: {self.file} {when}; type: runferry sync"
+
+
+def purge_warning(folders: Callable[[], Iterable[RunFolder]]) -> str | None:
+    """Say when the purge comes near to what of these runs has no receipt; no segment is read for it.
+
+    Where there is no `$SCRATCH`, nothing is looked at, and `folders` is not called.
+    """
+    if not os.environ.get("SCRATCH"):
+        return None
+    logs: list[tuple[float, Path]] = []
+    for folder in folders():
+        run = folder.read_run()
+        if holds(folder, tracker_of(run).given_base_url(run)):
+            continue
+        for find in finders(folder, run):
+            with suppress(SegmentError, OSError):
+                file = find()
+                logs.append((file.stat().st_mtime, file))
+    oldest = Oldest.of(logs)
+    return oldest.warning() if oldest else None
+
+
+def finders(folder: RunFolder, run: Mapping[str, Any]) -> list[partial[Path]]:
+    """Return what finds the file with the records of each segment, or raises `SegmentError` where there is none."""
+    if logs_to_wandb(run):
+        return [partial(find_log, path) for path in folder.segments()]
+    return [partial(Path, file) for file in archives_on_disk(str(folder.path)).values()]
+
+
+def purge_days(file: Path) -> int | None:
+    """Return after how many days the site of `$CC_CLUSTER` purges a file; None where it is not on scratch."""
+    name, scratch = os.environ.get("CC_CLUSTER"), os.environ.get("SCRATCH")
+    if not name or not scratch or not file.resolve().is_relative_to(os.path.realpath(scratch)):
+        return None
+    try:
+        return find_cluster(name).scratch_purge_days
+    except RunferryError:
+        return None
