@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from sweep_definitions import EXAMPLES, NEED_A_SERVER
 
 from conftest import NEWEST
 from runferry import sweep
@@ -18,6 +17,7 @@ from runferry.config import load_yaml
 from runferry.errors import ConfigError
 from runferry.standin import running
 from runferry.sweep.parameter import DISTRIBUTIONS
+from sweep_definitions import EXAMPLES, NEED_A_SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
