@@ -135,7 +135,7 @@ parameters:
   lr: {min: 0.0001, max: 0.1}
   epochs: {values: [5, 10, 15]}
 """,
-    # Of https://docs.wandb.ai/models/sweeps/sweep-config-keys, which is a reference without examples: every key it names.
+    # https://docs.wandb.ai/models/sweeps/sweep-config-keys is a reference without examples: every key that it names.
     "sweep-config-keys: every key": """
 program: train.py
 entity: demo
