@@ -22,6 +22,9 @@ NOT_STARTED = "not started"
 CONTINUED = frozenset({TIME_LIMIT, PREEMPTED, REQUEUED, NODE_FAILURE, LOST})
 """After these the run goes on in another attempt, as far as these are allowed; after the others when somebody asks."""
 
+OWN_FAULT = frozenset({FAILED, KILLED, OUT_OF_MEMORY})
+"""After these the run has failed, and has another attempt only when somebody asks."""
+
 _OF_SLURM = {
     "TIMEOUT": TIME_LIMIT,
     "DEADLINE": TIME_LIMIT,

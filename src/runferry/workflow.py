@@ -30,6 +30,7 @@ from runferry.request import Request, make_request
 from runferry.server import job_finds_key
 from runferry.sync_options import set_options
 from runferry.training_job import training_job
+from runferry.unmet_needs import unmet_needs
 from runferry.wandb_mode import is_online
 
 if TYPE_CHECKING:
@@ -237,6 +238,12 @@ class _Refusals:
 def started() -> None:
     """Do what is to be done once Snakemake has the folder's lock and is about to run jobs."""
     note_start()
+
+
+def say_what_was_not_started(plan: Workflow, results: Path) -> None:
+    """Say which experiments were not started for want of another's result; nothing where there is none."""
+    for line in unmet_needs(results, plan.experiments):
+        _say(line)
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:

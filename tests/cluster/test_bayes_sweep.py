@@ -9,6 +9,9 @@ import pytest
 from cluster_user import User, attempts, rows_on_disk
 from ending_early import reasons
 
+from runferry.run_folder import RunFolder
+from runferry.run_result import read_result
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -85,8 +88,11 @@ def test_rounds_go_on_over_time_limits_and_with_runs_that_failed(user: User, ser
     jobs = [attempt["job"] for folder in folders.values() for attempt in attempts(folder)]
     assert len(set(jobs)) == len(jobs) == 6
 
-    # Failed is a result, which is written down and on the server; nothing is missing there or on disk.
+    # Failed is a result, which the next round is told, and which is on the server with all that was logged.
     failed = {roles["fill"].name, roles["fail"].name}
+    told = {name: read_result(RunFolder(folder), "loss") for name, folder in folders.items()}
+    assert {name for name, result in told.items() if result.state == "failed"} == failed
+    assert all(result.values for result in told.values())
     for number, chosen in enumerate(rounds, 1):
         for place, run in enumerate(chosen, 1):
             ended = json.loads((user.folder / f"results/search/rounds/{number}/{place}.json").read_text())

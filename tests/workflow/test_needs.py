@@ -29,62 +29,54 @@ run.finish()
 PACKED = {"side_by_side": 2, "one_after_another": 1}
 
 
-def _configure(project: Project, *, goal: str = "minimize", **pretrain: Any) -> None:
+@pytest.fixture
+def pipeline(project: Project) -> Project:
+    """Two experiments, the runs of one in a pack, each with one of three packed runs that needs it; and a chain."""
     project.write("train.py", PRETRAIN)
-    sweep = {
-        "method": "grid",
-        "program": "train.py",
-        "command": [sys.executable, "${program}"],
-        "metric": {"name": "loss", "goal": goal},
-        "parameters": {"n": {"values": [1, 2]}},
-    }
-    sweep_of_tune = {"method": "grid", "parameters": {"k": {"values": [1, 2, 3]}}}
-    sweep_of_tune["command"] = ["sh", "-c", 'cat "$1"; echo "k is $2"', "sh", "${needs:pretrain}/last.txt", "${args}"]
-    cores = {"cores": 1}
-    project.configure(
-        {
-            "pretrain": {"sweep": sweep, "resources": cores, **pretrain},
-            "tune": {"sweep": sweep_of_tune, "needs": ["pretrain"], "resources": cores, "packing": PACKED},
+    sweep: dict[str, Any] = {"method": "grid", "program": "train.py", "command": [sys.executable, "${program}"]}
+    sweep |= {"metric": {"name": "loss", "goal": "maximize"}, "parameters": {"n": {"values": [1, 2]}}}
+    experiments: dict[str, Any] = {}
+    for name, packing in (("alone", False), ("packed", PACKED)):
+        command = ["sh", "-c", 'cat "$1"; echo ", $2"', "sh", f"${{needs:{name}}}/last.txt", "${args}"]
+        tune = {"method": "grid", "parameters": {"k": {"values": [1, 2, 3]}}, "command": command}
+        experiments[name] = {"sweep": sweep, "packing": packing}
+        experiments[f"tune-{name}"] = {"sweep": tune, "needs": [name], "packing": PACKED}
+    experiments["last"] = {"command": ["true"], "needs": ["middle"]}
+    experiments["middle"] = {"command": ["true"], "needs": ["alone"]}
+    project.configure({name: {**one, "resources": {"cores": 1}} for name, one in experiments.items()})
+    return project
+
+
+def _not_started(said: str) -> dict[str, str]:
+    lines = [line.removeprefix("runferry: ") for line in said.splitlines() if ": not started, because " in line]
+    return dict(line.partition("; see ")[0].split(": not started, because ") for line in lines)
+
+
+def test_what_needs_a_run_that_failed_is_not_started_and_one_line_says_why(pipeline: Project):
+    planned = pipeline.planned("train_all")
+    assert (planned["train_pack"], planned["settle"], planned["best"], planned["train"]) == (3, 6, 3, 6)
+    needing = ["last", "middle", "tune-alone", "tune-packed"]
+    # One of two failed is no better than both: which is the best, the other might have been.
+    for failing in ("1 2", "2"):
+        pipeline.write("failing", failing)
+        failed = pipeline.snakemake("train_all")
+        assert failed.returncode != 0
+        found = f"of which {len(failing.split())} of 2 runs failed"
+        assert _not_started(failed.stderr) == {
+            "last": "it needs middle, which was not started either",
+            "middle": f"it needs alone, {found}",
+            "tune-alone": f"it needs alone, {found}",
+            "tune-packed": f"it needs packed, {found}",
         }
-    )
+        for name in needing:
+            assert not list(pipeline.folder.glob(f"results/{name}/*/attempts"))
+            assert not list(pipeline.folder.glob(f"results/{name}/packs/*/pack.log"))
 
-
-def _said_by_tune(project: Project) -> list[str]:
-    logs = project.folder.glob("results/tune/*/train.log")
-    return sorted(line for log in logs for line in log.read_text().splitlines() if not line.startswith("runferry: "))
-
-
-def _lines_about(text: str, said: str) -> list[str]:
-    return [line for line in said.splitlines() if text in line]
-
-
-def test_packs_need_the_best_of_packs(project: Project):
-    _configure(project, goal="maximize", packing=PACKED)
-    planned = project.planned("train_all")
-    assert (planned["train_pack"], planned["settle"], planned["best"], planned["train"]) == (2, 4, 1, 1)
-    done = project.snakemake("train_all")
+    pipeline.write("failing", "")
+    done = pipeline.snakemake("train_all")
     assert done.returncode == 0, done.stderr
-    assert _said_by_tune(project) == sorted(["n is 2k is --k=1", "n is 2k is --k=2", "n is 2k is --k=3"])
-    assert project.planned("train_all") == {}
-
-
-@pytest.mark.parametrize("packing", [False, PACKED], ids=["jobs of their own", "packs"])
-def test_nothing_that_needs_a_run_that_failed_is_started_and_one_line_says_why(project: Project, packing):
-    project.write("failing", "1 2")
-    _configure(project, packing=packing)
-    failed = project.snakemake("train_all")
-    assert failed.returncode != 0
-    (line,) = _lines_about("tune", "\n".join(_lines_about("runferry: ", failed.stderr)))
-    assert line == ""
-    assert not list(project.folder.glob("results/tune/*/train.log"))
-
-    # One of two is no better: which is the best, the other might have been.
-    project.write("failing", "2")
-    failed = project.snakemake("train_all")
-    assert failed.returncode != 0
-    assert not list(project.folder.glob("results/tune/*/train.log"))
-
-    project.write("failing", "")
-    done = project.snakemake("train_all")
-    assert done.returncode == 0, done.stderr
-    assert _said_by_tune(project)[0] == "n is 1k is --k=1"
+    for name in ("tune-alone", "tune-packed"):
+        logs = pipeline.folder.glob(f"results/{name}/*/train.log")
+        said = [line for log in logs for line in log.read_text().splitlines() if not line.startswith("runferry: ")]
+        assert sorted(said) == ["n is 2, --k=1", "n is 2, --k=2", "n is 2, --k=3"]
+    assert pipeline.planned("train_all") == {}
