@@ -14,13 +14,13 @@ pytestmark = pytest.mark.slow
 
 # Fails for the n that a file names; the loss is n, and the checkpoint says which run it is of.
 PRETRAIN = """
-import os, pathlib, sys, wandb
-run = wandb.init()
-n = run.config.n
-failing = pathlib.Path("failing")
-if failing.exists() and str(n) in failing.read_text().split():
+import os, pathlib, sys
+n = sys.argv[1].removeprefix("--n=")
+if n in pathlib.Path("failing").read_text().split():
     sys.exit(3)
-run.log({"loss": n})
+import wandb
+run = wandb.init()
+run.log({"loss": int(n)})
 checkpoints = pathlib.Path(os.environ["RUNFERRY_CHECKPOINTS"])
 checkpoints.mkdir(exist_ok=True)
 (checkpoints / "last.txt").write_text(f"n is {n}")
@@ -33,7 +33,11 @@ PACKED = {"side_by_side": 2, "one_after_another": 1}
 def pipeline(project: Project) -> Project:
     """Two experiments, the runs of one in a pack, each with one of three packed runs that needs it; and a chain."""
     project.write("train.py", PRETRAIN)
-    sweep: dict[str, Any] = {"method": "grid", "program": "train.py", "command": [sys.executable, "${program}"]}
+    sweep: dict[str, Any] = {
+        "method": "grid",
+        "program": "train.py",
+        "command": [sys.executable, "${program}", "${args}"],
+    }
     sweep |= {"metric": {"name": "loss", "goal": "maximize"}, "parameters": {"n": {"values": [1, 2]}}}
     experiments: dict[str, Any] = {}
     for name, packing in (("alone", False), ("packed", PACKED)):
