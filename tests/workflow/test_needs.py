@@ -84,3 +84,22 @@ def test_what_needs_a_run_that_failed_is_not_started_and_one_line_says_why(pipel
         said = [line for log in logs for line in log.read_text().splitlines() if not line.startswith("runferry: ")]
         assert sorted(said) == ["n is 2, --k=1", "n is 2, --k=2", "n is 2, --k=3"]
     assert pipeline.planned("train_all") == {}
+
+
+def test_a_bayes_sweep_of_which_every_run_failed_has_no_best_and_nothing_that_needs_it_is_started(
+    project: Project, sweeps_cache
+):
+    project.environment["XDG_CACHE_HOME"] = str(sweeps_cache)
+    sweep = {"method": "bayes", "command": ["false"], "metric": {"name": "loss"}}
+    sweep["parameters"] = {"x": {"min": 0.0, "max": 1.0}}
+    project.configure(
+        {
+            "search": {"sweep": sweep, "count": 2, "runs_per_round": 2},
+            "after": {"command": ["cat", "${needs:search}/last.txt"], "needs": ["search"]},
+        }
+    )
+    failed = project.snakemake("train_all")
+    assert failed.returncode != 0
+    assert "found no run that finished with a value of loss, expected one" in failed.stderr
+    assert _not_started(failed.stderr) == {"after": "it needs search, of which 2 of 2 runs failed"}
+    assert not list(project.folder.glob("results/after/*/attempts"))
