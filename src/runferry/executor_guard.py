@@ -184,6 +184,7 @@ class Guard:
         assert training is not None
         for folder in training.folders:
             settle(folder, {info.external_jobid: state})
+        training.note_end()
         if training.done:
             executor.report_job_success(info)
             _remove_log(executor, info)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import LaunchError
 from runferry.files import beside, read_json
+from runferry.json_values import is_list, is_mapping
 from runferry.needs import replace_needs
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def replace_late_macros(
         from runferry.sweep.macros import ARGUMENTS_FILE, ENVIRONMENT_VARIABLE
 
         if command[place] == ARGUMENTS_FILE:
-            command[place] = str(_write(run, "arguments", run["parameters"], node_folder))
+            command[place] = str(_write(run, "arguments.json", json.dumps(run["parameters"]), node_folder))
         else:
             command[place] = ENVIRONMENT_VARIABLE.sub(lambda match: variables.get(match[1], match[1]), command[place])
     needs: Mapping[str, str] = run.get("needs", {})
@@ -57,15 +59,31 @@ def sweep_variables(run: Mapping[str, Any], node_folder: Path) -> dict[str, str]
     # A run.json that somebody wrote by hand may have none.
     if not run.get("parameters"):
         return {}
-    # JSON is YAML, which wandb reads.
     content = {"wandb_version": 1, **{name: {"value": value} for name, value in run["parameters"].items()}}
-    return {"WANDB_SWEEP_PARAM_PATH": str(_write(run, "config", content, node_folder))}
+    return {"WANDB_SWEEP_PARAM_PATH": str(_write(run, "config.yaml", as_yaml(content), node_folder))}
 
 
-def _write(run: Mapping[str, Any], what: str, content: Any, node_folder: Path) -> Path:
-    file = node_folder / f"{what}-{run['id']}-{os.getpid()}.json"
+def as_yaml(value: Any) -> str:
+    """Word a JSON value as YAML 1.1, which wandb reads, on one line.
+
+    All JSON is meant to be YAML, but there `1e-05` is a text, and of a character in two escapes each half is one.
+    Without a YAML library: its import costs every job's start some 20 ms.
+    """
+    if is_mapping(value):
+        return "{" + ", ".join(f"{as_yaml(key)}: {as_yaml(item)}" for key, item in value.items()) + "}"
+    if is_list(value):
+        return "[" + ", ".join(map(as_yaml, value)) + "]"
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float):
+        return text if "." in text else text.replace("e", ".0e")
+    return re.sub(r"[^ -~]", lambda match: f"\\U{ord(match[0]):08x}", text)
+
+
+def _write(run: Mapping[str, Any], name: str, content: str, node_folder: Path) -> Path:
+    stem, _, suffix = name.partition(".")
+    file = node_folder / f"{stem}-{run['id']}-{os.getpid()}.{suffix}"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content))
+    file.write_text(content)
     return file
 
 

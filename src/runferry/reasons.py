@@ -25,6 +25,9 @@ CONTINUED = frozenset({TIME_LIMIT, PREEMPTED, REQUEUED, NODE_FAILURE, LOST})
 ENDED = frozenset({FAILED, KILLED, OUT_OF_MEMORY, CANCELLED})
 """For a fault of the training's own, or because somebody wanted it: nobody is expected to go on with the run."""
 
+OWN_FAULT = frozenset({FAILED, KILLED, OUT_OF_MEMORY})
+"""After these the run has failed, and has another attempt only when somebody asks."""
+
 _OF_SLURM = {
     "TIMEOUT": TIME_LIMIT,
     "DEADLINE": TIME_LIMIT,

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 FOLDER = "rounds"
 """In the experiment's folder."""
 
-_RESULTS = (reasons.FAILED, reasons.KILLED, reasons.OUT_OF_MEMORY)
-"""Why a run that did not finish has ended for good: for a fault of its own."""
-
 
 @dataclass(frozen=True)
 class Rounds:
@@ -151,10 +148,17 @@ def launch_place(place_file: Path) -> int:
     # A job that ran out of memory was killed before it could say so here.
     if not folder.trained_file.exists() and _last_reason(folder) != reasons.OUT_OF_MEMORY:
         status = launch(folder)
-    if not folder.trained_file.exists() and _last_reason(folder) not in _RESULTS:
-        return status or 1
-    write_json(place_file, {"run": folder.path.name, "finished": folder.trained_file.exists()})
-    return 0
+    return 0 if note_end(place_file) else status or 1
+
+
+def note_end(place_file: Path) -> bool:
+    """Write `place_file` if the run of the place has ended for good; return whether it has."""
+    folder = run_of_place(place_file)
+    finished = folder.trained_file.exists()
+    if not finished and _last_reason(folder) not in reasons.OWN_FAULT:
+        return False
+    write_json(place_file, {"run": folder.path.name, "finished": finished})
+    return True
 
 
 def _last_reason(folder: RunFolder) -> str | None:

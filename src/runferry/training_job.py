@@ -27,16 +27,24 @@ class TrainingJob:
         The runs that it brings further.
     attempts
         Jobs that may be submitted for it, one after the other.
+    in_round
+        Whether it has a place in a round of a bayes sweep, where a run that failed is done with, too.
     """
 
     done_file: Path
     folders: tuple[RunFolder, ...]
     attempts: int
+    in_round: bool = False
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
         return self.done_file.exists()
+
+    def note_end(self) -> None:
+        """Say in its round that a run has failed whose job was killed before it could say so."""
+        if self.in_round and not self.done:
+            rounds.note_end(self.done_file)
 
 
 def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> TrainingJob | None:
@@ -59,7 +67,7 @@ def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> Traini
                 run = rounds.run_of_place(output)
             except LaunchError:
                 continue
-            return TrainingJob(output, (run,), attempts.get(output.parents[2].resolve(), 1))
+            return TrainingJob(output, (run,), attempts.get(output.parents[2].resolve(), 1), in_round=True)
         if output == done_file(output.parent):
             try:
                 pack = read_pack(output.parent)

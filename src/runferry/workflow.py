@@ -34,6 +34,7 @@ from runferry.slurm import NO_PARTITION
 from runferry.sync_options import set_options
 from runferry.tracker import tracker_of
 from runferry.training_job import training_job
+from runferry.unmet_needs import unmet_needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -252,6 +253,12 @@ def started(results: Path) -> None:
     with suppress(ConfigError):
         if warning := purge_warning(lambda: find_run_folders(results)):
             _say(warning)
+
+
+def say_what_was_not_started(plan: Workflow, results: Path) -> None:
+    """Say which experiments were not started for want of another's result; nothing where there is none."""
+    for line in unmet_needs(results, plan.experiments):
+        _say(line)
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:

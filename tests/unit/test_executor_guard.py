@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from types import ModuleType, SimpleNamespace
@@ -251,6 +252,29 @@ def test_a_trained_run_is_done_whatever_slurm_calls_its_job(world):
     world.slurm.queue, world.slurm.ended = [], {"7": "FAILED"}
     assert _look(world) == []
     assert world.executor.calls == [("done", "7")]
+
+
+@pytest.mark.parametrize(
+    ("state", "record", "call"),
+    [
+        ("OUT_OF_MEMORY", {}, ("done", "7")),
+        ("FAILED", {}, ("done", "7")),
+        ("CANCELLED", {"outcome": "stopped", "reason": "stopped"}, ("failed", "7", True)),
+        ("TIMEOUT", {}, ("failed", "7", False)),
+    ],
+)
+def test_a_run_that_was_killed_has_failed_in_its_round_and_one_that_goes_on_has_not_ended(world, state, record, call):
+    place = world.folder / "results" / "a" / "rounds" / "1" / "1.json"
+    write_json(place.with_name("runs.json"), [{"id": "run1"}])
+    world.job.output = [str(place)]
+    _attempt(world, **record)
+    world.slurm.queue, world.slurm.ended = [_queued(world, state)], {"7": state}
+    while _look(world):
+        pass
+    assert world.executor.calls == [call]
+    assert place.exists() == (call[0] == "done")
+    if place.exists():
+        assert json.loads(place.read_text()) == {"run": "run1", "finished": False}
 
 
 def test_the_pause_between_two_looks_ends_with_snakemake(world):

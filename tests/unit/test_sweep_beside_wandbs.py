@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
 from runferry import sweep
 from runferry.sweep.distributions import value_at
 from runferry.sweep.parameter import read_parameters
@@ -33,81 +31,6 @@ PARAMETERS = {
     "q_beta": {"distribution": "q_beta", "a": 2, "b": 2, "q": 0.1},
 }
 PROBABILITIES = [0.003, 0.0917, 0.2511, 0.4301, 0.5119, 0.6843, 0.8807, 0.9529, 0.9971]
-
-# From the pages https://docs.wandb.ai/guides/sweeps/define-sweep-configuration and .../sweep-config-keys.
-DOCUMENTED = {
-    "the basic one": {
-        "program": "train.py",
-        "method": "random",
-        "metric": {"goal": "minimize", "name": "validation_loss"},
-        "parameters": {
-            "batch_size": {"values": [16, 32, 64]},
-            "learning_rate": {"min": 0.0001, "max": 0.1},
-            "optimizer": {"values": ["adam", "sgd"]},
-        },
-        "run_cap": 10,
-    },
-    "bayes with hyperband": {
-        "program": "train.py",
-        "method": "bayes",
-        "metric": {"goal": "minimize", "name": "val_loss"},
-        "parameters": {"dropout": {"values": [0.15, 0.2, 0.25, 0.3, 0.4]}, "lr": {"min": 0.0, "max": 0.1}},
-        "early_terminate": {"type": "hyperband", "s": 2, "eta": 3, "max_iter": 27},
-        "run_cap": 10,
-    },
-    "double nested": {
-        "program": "sweep_nest.py",
-        "name": "nested_sweep",
-        "method": "random",
-        "metric": {"name": "loss", "goal": "minimize"},
-        "parameters": {
-            "optimizer": {"parameters": {"learning_rate": {"values": [0.01, 0.001]}, "momentum": {"value": 0.9}}},
-            "fc_layer_size": {"values": [128, 256, 512]},
-            "dropout": {"values": [0.3, 0.4, 0.5]},
-        },
-        "run_cap": 4,
-    },
-    "constants and distributions": {
-        "program": "train.py",
-        "method": "random",
-        "parameters": {
-            "epochs": {"value": 1},
-            "learning_rate": {"distribution": "uniform", "min": 0, "max": 0.1},
-            "batch_size": {"distribution": "q_log_uniform_values", "q": 8, "min": 32, "max": 256},
-            "parameter1": {"distribution": "normal", "mu": 100, "sigma": 10},
-            "parameter2": {"values": [1, 2], "probabilities": [0.3, 0.7]},
-        },
-        "run_cap": 3,
-    },
-    "hyperband from min_iter": {
-        "program": "train.py",
-        "method": "grid",
-        "metric": {"name": "val_loss", "goal": "minimize", "target": 0.1},
-        "parameters": {"a": {"values": [1, 2]}},
-        "early_terminate": {"type": "hyperband", "min_iter": 3},
-    },
-    "a command with macros": {
-        "program": "main.py",
-        "method": "bayes",
-        "metric": {"name": "test_loss", "goal": "minimize", "impute": "worst"},
-        "parameters": {"parameter1": {"min": 0.0, "max": 1.0}},
-        "command": ["${env}", "${envvar:MY_PYTHON}", "${program}", "--config=${args_json_file}", "${args_no_hyphens}"],
-        "run_cap": 5,
-    },
-    "other keys": {
-        "program": "train.py",
-        "name": "n",
-        "description": "d",
-        "project": "p",
-        "entity": "e",
-        "apiVersion": "1",
-        "kind": "sweep",
-        "controller": {"type": "local"},
-        "method": "grid",
-        "parameters": {"a": {"values": [1]}},
-        "command": ["python3", "${program}", "${args_no_boolean_flags}"],
-    },
-}
 
 
 def test_values_are_those_of_wandbs_distributions(ask_sweeps):
@@ -149,18 +72,6 @@ answer = [{n: v["value"] for n, v in run.config.items()} for run in next_runs(as
         definition,
     )
     assert list(sweep.check(definition, "w").points(None, 0)) == theirs
-
-
-@pytest.mark.parametrize("name", DOCUMENTED)
-def test_the_documentations_examples_are_accepted_here_and_there(ask_sweeps, name):
-    definition = DOCUMENTED[name]
-    violations = ask_sweeps(
-        "from sweeps.config import schema_violations_from_proposed_config as check\nanswer = check(asked)", definition
-    )
-    assert violations == []
-    checked = sweep.check(definition, "sweep.yaml")
-    if checked.method != "bayes":
-        assert list(checked.points(None, 0))
 
 
 def test_what_wandbs_schema_takes_of_each_distribution_is_taken(ask_sweeps):
