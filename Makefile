@@ -69,14 +69,16 @@ $(VENV)/wheels/.ready: tests/wheels.txt | $(BIN)/python
 	@touch $@
 
 # For the example projects. PyTorch without CUDA, which is gigabytes: where pip is told of no place that has it, from
-# PyTorch's own index.
-TORCH := torch==2.13.0+cpu
+# PyTorch's own index; with CUDA only where that cannot be reached.
+TORCH := torch==2.13.0
 FRAMEWORKS_PIP := $(VENV)/frameworks/bin/python -m pip --disable-pip-version-check --quiet install
 $(VENV)/frameworks/.ready: tests/frameworks.txt | $(BIN)/python
 	@echo "installing PyTorch, Lightning and Transformers (1.5 GB) into $(VENV)/frameworks"
 	@test -x $(VENV)/frameworks/bin/python || $(PYTHON) -m venv $(VENV)/frameworks
 	@$(FRAMEWORKS_PIP) --upgrade pip
-	@$(FRAMEWORKS_PIP) $(TORCH) 2>/dev/null || $(FRAMEWORKS_PIP) --extra-index-url https://download.pytorch.org/whl/cpu $(TORCH)
+	@$(FRAMEWORKS_PIP) $(TORCH)+cpu 2>/dev/null || \
+	  $(FRAMEWORKS_PIP) --retries 0 --extra-index-url https://download.pytorch.org/whl/cpu $(TORCH)+cpu 2>/dev/null || \
+	  { echo "found no PyTorch without CUDA; installing the one with it (gigabytes)"; $(FRAMEWORKS_PIP) $(TORCH); }
 	@$(FRAMEWORKS_PIP) --requirement tests/frameworks.txt
 	@touch $@
 
