@@ -84,5 +84,7 @@ def read_cleaned(folder: RunFolder) -> Cleaned | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{folder.cleaned_file}: cannot be read ({error}), expected what runferry clean wrote there"
+        message = (
+            f"{folder.cleaned_file}: found what cannot be read ({error}), expected what runferry clean wrote there"
+        )
         raise NotVerifiedError(message) from error

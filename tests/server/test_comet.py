@@ -375,7 +375,8 @@ def test_a_wrong_key_is_said_and_nothing_is_sent(server, run, monkeypatch, capfd
     done = runferry("sync", str(run.path))
     assert done.returncode == 1
     assert (
-        f"{server.url}: refused the key from COMET_API_KEY (HTTP 401); expected a valid one: comet login" in done.stderr
+        f"{server.url}: refused the key found in COMET_API_KEY (HTTP 401), expected a valid one; type: comet login"
+        in done.stderr
     )
     assert server.experiments == {}
     assert "wrong" not in done.stderr.replace("wrong key", "")
@@ -418,7 +419,7 @@ def test_an_upload_that_does_not_end_is_stopped_and_none_goes_on_beside_the_next
     begun = time.monotonic()
     problem = sync_one(run, Limits(patience=0.5, deadline=0.5)).problem
     assert problem
-    assert "comet upload had not finished after" in problem
+    assert "expected comet upload to end, found it at work after" in problem
     assert time.monotonic() - begun < 10
     monkeypatch.setenv("PATH", os.environ["PATH"].partition(":")[2])
     assert sync_one(run).problem is None
@@ -451,7 +452,10 @@ def test_a_command_that_never_calls_comet_is_said(newest, tmp_path):
     folder = make_run(tmp_path, newest, "print('nothing')")
     assert launch(folder).returncode == 0
     problem = sync_one(folder).problem
-    assert problem == "nothing on disk: the command never called comet_ml.start, so there is nothing to sync"
+    assert (
+        problem
+        == "found nothing on disk, expected an archive of Comet's: the command never called comet_ml.start, so there is nothing to sync"
+    )
 
 
 def test_a_script_that_asks_for_an_online_experiment_is_told_how_to_mend_it(newest, tmp_path):

@@ -58,7 +58,7 @@ def _watched(world: World) -> None:
 def _not_writable(world: World) -> None:
     folder = RunFolder(world.run())
     folder.wandb_folder.touch()
-    make_folders(folder)
+    make_folders(folder.wandb_folder)
 
 
 def _log_is_a_folder(world: World) -> None:
@@ -100,7 +100,7 @@ def _at_work(world: World) -> None:
 
 def _no_workdir(world: World) -> None:
     folder = RunFolder(world.run(workdir="/nowhere"))
-    _Launching(folder, folder.read_run(), *[None] * 4).run(None, None)  # type: ignore[arg-type]
+    _Launching(folder, folder.read_run(), *[None] * 5).run(None, None)  # type: ignore[arg-type]
 
 
 def _too_few_gpus(_: World) -> None:
@@ -275,7 +275,7 @@ ROWS = [
     Row("live.py", "{}", _look_fails),
     _live("expected data", 200, b'{"errors": [{"message": "no such project"}]}'),
     _live("{}: found HTTP {}, expected 200", 503),
-    _live("{}: {}, expected a valid one; type: wandb login", 401),
+    _live("{}", 401),
     _live("{}: found HTTP {}, expected 200", 404),
     _live("not W&B's", 200, b"<html>"),
     _live("could not be reached", 0, error=requests.ConnectionError()),
@@ -311,6 +311,11 @@ ROWS = [
     _core("within", "sleep 5"),
     _core("found it ended", "exit 3"),
     Row("wandb_service.py", "about to end", _ending),
+    elsewhere(
+        "wandb_sync.py",
+        "{}",
+        "tests/server/test_sync_faults.py::test_a_key_that_is_refused_stops_it_at_once_with_exit_code_1_and_its_source_is_named",
+    ),
     elsewhere(
         "wandb_sync.py",
         "at work after",

@@ -88,7 +88,7 @@ def one(**given: Any) -> Experiment:
     """Make an experiment without a config."""
     usual: dict[str, Any] = {"cores": None, "gpus": 0, "gpu": None, "memory": None, "time": 60}
     runs = {"r": Run("r", "", {}, ("true",))}
-    return Experiment(name="e", workdir=Path(), runs=runs, wandb={}, environment=None, **{**usual, **given})
+    return Experiment(name="e", workdir=Path(), runs=runs, tracker_settings={}, environment=None, **{**usual, **given})
 
 
 def cluster(name: str) -> Cluster:

@@ -9,6 +9,7 @@ import re
 import traceback
 from pathlib import Path
 
+import provoked_comet
 import provoked_config
 import provoked_doctor
 import provoked_files
@@ -24,6 +25,7 @@ from runferry.next_step import STARTED_BY, with_next_step
 ROOT = Path(__file__).parents[2]
 SITES = all_sites()
 ROWS: list[Row] = [
+    *provoked_comet.ROWS,
     *provoked_config.ROWS,
     *provoked_doctor.ROWS,
     *provoked_files.ROWS,

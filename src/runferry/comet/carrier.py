@@ -131,7 +131,7 @@ class Carrier:
                 refuse_running(outcome.folder)
                 archives, unreadable = read_archives(outcome.folder, run)
                 if not archives:
-                    raise NotVerifiedError(_why_nothing(outcome, unreadable))
+                    raise NotVerifiedError(f"found {_why_nothing(outcome, unreadable)}")
                 experiments: dict[str, _Experiment] = {}
                 for archive in archives:
                     experiment = experiments.setdefault(archive.key, _Experiment(archive.key))
@@ -262,9 +262,9 @@ def _error_of(job: _Job) -> str | None:
 def _why_nothing(outcome: Outcome, unreadable: dict[str, str]) -> str:
     if unreadable:
         name, why = next(iter(unreadable.items()))
-        return f"nothing on disk that can be sent: {name}: {why}"
+        return f"nothing on disk that can be sent, expected an archive of Comet's: {name}: {why}"
     attempts = outcome.folder.attempts()
     if not attempts:
-        return "nothing on disk: the run has not been started"
-    message = attempts[-1].get("message")
-    return f"nothing on disk: {message or f'the command never called comet_ml.start; see {outcome.folder.log_file}'}"
+        return "nothing on disk, expected an archive of Comet's: the run has not been started"
+    why = attempts[-1].get("message") or f"the command never called comet_ml.start; see {outcome.folder.log_file}"
+    return f"nothing on disk, expected an archive of Comet's: {why}"

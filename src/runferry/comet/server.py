@@ -128,8 +128,8 @@ class CometServer:
                 )
             except requests.RequestException as error:
                 if pause is None or _refused(error):
-                    problem = f"{self.base_url}: could not be reached ({_reason(error)})"
-                    raise ServerError(f"{problem}; try again when it can be") from error
+                    message = f"{self.base_url}: could not be reached: expected an answer, found {_reason(error)}"
+                    raise ServerError(message) from error
                 time.sleep(pause)
                 continue
             if pause is not None and (answer.status_code == 429 or answer.status_code >= 500):
@@ -150,16 +150,16 @@ class CometServer:
 
     def _parsed(self, answer: requests.Response) -> dict[str, Any]:
         if answer.status_code in {401, 403}:
-            message = f"{self.base_url}: refused the key from {self.key_source} (HTTP {answer.status_code})"
-            raise ServerError(f"{message}; expected a valid one: comet login, or set {COMET_KEY_VARIABLE}")
+            message = f"{self.base_url}: refused the key found in {self.key_source} (HTTP {answer.status_code})"
+            raise ServerError(f"{message}, expected a valid one; type: comet login")
         if answer.status_code != 200:
-            raise ServerError(f"{self.base_url}: answered HTTP {answer.status_code}, expected 200")
+            raise ServerError(f"{self.base_url}: found HTTP {answer.status_code}, expected 200")
         try:
             content: Any = answer.json()
         except ValueError:
             content = None
         if not is_mapping(content):
-            message = f"{self.base_url}: answered something that is not JSON (a login page, a proxy?)"
+            message = f"{self.base_url}: found an answer that is not JSON (a login page, a proxy?)"
             raise ServerError(f"{message}, expected Comet's")
         return content
 
@@ -195,7 +195,7 @@ def find_server(base_url: str | None, say: Callable[[str], None] = lambda _line:
             return CometServer(url, key, str(file), say)
     where = " nor ".join(map(str, files))
     message = f"{url}: found no key ({COMET_KEY_VARIABLE} is not set, neither {where} has an api_key)"
-    raise ServerError(f"{message}; type: comet login")
+    raise ServerError(f"{message}, expected one; type: comet login")
 
 
 def _key_in(file: Path) -> str | None:
@@ -203,9 +203,8 @@ def _key_in(file: Path) -> str | None:
     try:
         parser.read(file)
     except (configparser.Error, OSError, UnicodeDecodeError) as error:
-        raise ServerError(
-            f"{file}: found a file that cannot be read ({error}), expected comet_ml's settings"
-        ) from error
+        why = " ".join(str(error).split())
+        raise ServerError(f"{file}: found a file that cannot be read ({why}), expected comet_ml's settings") from error
     return parser.get("comet", "api_key", fallback="").strip() or None
 
 

@@ -174,8 +174,8 @@ def _run(command: Sequence[str], server: CometServer, call: Call) -> None:
             end = time.monotonic() + call.deadline
             while process.poll() is None:
                 if time.monotonic() > end:
-                    message = f"{server.base_url}: comet upload had not finished after {call.deadline:.0f} s"
-                    raise ServerError(f"{message} and was stopped; run the same again")
+                    message = f"{server.base_url}: expected comet upload to end, found it at work after"
+                    raise ServerError(f"{message} {call.deadline:.0f} s; it was stopped")
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_LOOK_SECONDS)
         finally:
