@@ -452,10 +452,8 @@ def test_a_command_that_never_calls_comet_is_said(newest, tmp_path):
     folder = make_run(tmp_path, newest, "print('nothing')")
     assert launch(folder).returncode == 0
     problem = sync_one(folder).problem
-    assert (
-        problem
-        == "found nothing on disk, expected an archive of Comet's: the command never called comet_ml.start, so there is nothing to sync"
-    )
+    why = "the command never called comet_ml.start, so there is nothing to sync"
+    assert problem == f"found nothing on disk, expected an archive of Comet's: {why}"
 
 
 def test_a_script_that_asks_for_an_online_experiment_is_told_how_to_mend_it(newest, tmp_path):

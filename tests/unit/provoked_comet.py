@@ -64,7 +64,8 @@ def _unreadable_archive(world: World) -> None:
 
 
 def _needs(_: World) -> None:
-    sweep = {"method": "grid", "parameters": {"a": {"values": [1, 2]}}, "command": ["true", "${args}"]}
+    values = {"a": {"values": [1, 2]}}
+    sweep = {"method": "grid", "metric": {"name": "m"}, "parameters": values, "command": ["true", "${args}"]}
     sections = {"pretrain": {"sweep": sweep}, "tune": {"command": ["true"], "needs": ["pretrain"]}}
     experiments = made(sections)
     CometTracker().check_experiment(experiments["tune"], experiments)
