@@ -107,6 +107,12 @@ NOT_AS_WRITTEN = {
         "make --dry-run docs",
         "tests/docs/test_site.py::test_it_is_built_strictly",
     ),
+    **{
+        f".venv/bin/python benchmarks/scale.py{what}": NotAsWritten(
+            _MEASURES, ".venv/bin/python benchmarks/scale.py --help"
+        )
+        for what in ("", " controller --packed", " idle")
+    },
     "make cluster-up; .venv/bin/python benchmarks/job_start.py": NotAsWritten(
         _MEASURES,
         ".venv/bin/python benchmarks/job_start.py --help",
