@@ -59,11 +59,11 @@ def run_of(experiment: Path, name: str, outcome: str | None, rows: list[dict[str
     return folder
 
 
-def with_receipt(folder: Path) -> None:
+def with_receipt(folder: Path, history_lines: int = len(ROWS)) -> None:
     """The server holds just what is on disk now."""
     logs = logs_on_disk(str(folder))
     entries = [{"name": name, **stamp(file)} for name, file in logs.items()]
-    counted = {"history_lines": len(ROWS)}
+    counted = {"history_lines": history_lines}
     write_receipt(folder, base_url=SERVER, segments=entries, unreadable={}, server=counted)
 
 
@@ -305,6 +305,19 @@ def test_rows_that_live_sync_has_sent_are_not_unsynced(experiment: Path) -> None
     folder = run_of(experiment, "a", "running", host="elsewhere", pid=1)
     write(folder / "live.json", {"rows": 1})
     assert [run.unsynced_rows for run in status(experiment).runs] == [1]
+
+
+def test_what_was_deleted_after_the_server_had_it_is_not_unsynced_nor_does_it_hide_what_is(experiment: Path) -> None:
+    folder = run_of(experiment, "a", "failed", reason="failed")
+    with_receipt(folder, history_lines=10)
+    cleaned = dict.fromkeys(("date", "run_id", "entity", "project", "state"), "x")
+    counts = {"history_lines": 10, "last_step": 9, "event_lines": 0, "output_lines": 0}
+    write(
+        folder / "cleaned.json",
+        {**cleaned, **counts, "summary": {}, "config": {}, "segments": [], "files": [], "artifacts": []},
+    )
+    write_log_of(folder, ROWS[:1], start=1772359300.0)
+    assert [run.unsynced_rows for run in status(experiment).runs] == [len(ROWS) + 1]
 
 
 def test_a_run_that_cannot_be_read_hides_no_other(experiment: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runferry import reasons
+from runferry.cleaned import read_cleaned
 from runferry.errors import RunferryError, SegmentError
 from runferry.experiment import SWEEP_FILE
 from runferry.files import read_json
@@ -181,7 +182,10 @@ class _LookingAtRun:
             self.logs.append((changed, file))
             if count.damage and not growing:
                 self.found.damaged[str(file.parent)] = count.damage
-        return max(rows - _rows_there(self.folder, base_url), 0), size
+        # What was deleted here after the server had it counts on both sides.
+        before = read_cleaned(self.folder)
+        deleted = before.history_lines if before else 0
+        return max(rows + deleted - max(_rows_there(self.folder, base_url), deleted), 0), size
 
 
 def _rows_there(folder: RunFolder, base_url: str | None) -> int:

@@ -64,13 +64,15 @@ def purge_warning(folders: Callable[[], Iterable[RunFolder]]) -> str | None:
         return None
     logs: list[tuple[float, Path]] = []
     for folder in folders():
-        run = folder.read_run()
-        if holds(folder, tracker_of(run).given_base_url(run)):
-            continue
-        for find in finders(folder, run):
-            with suppress(SegmentError, OSError):
-                file = find()
-                logs.append((file.stat().st_mtime, file))
+        # What cannot be read is for `runferry status` to name.
+        with suppress(RunferryError, OSError, ValueError, KeyError, TypeError):
+            run = folder.read_run()
+            if holds(folder, tracker_of(run).given_base_url(run)):
+                continue
+            for find in finders(folder, run):
+                with suppress(SegmentError, OSError):
+                    file = find()
+                    logs.append((file.stat().st_mtime, file))
     oldest = Oldest.of(logs)
     return oldest.warning() if oldest else None
 
