@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runferry.request import Request
 
 FILES_OF_RUN, BYTES_OF_RUN = 16, 25_000
-"""What a run that was synced leaves, its folder and those in it counted, where none is there to be measured: of a training
+"""What a synced run leaves, its folder and those in it counted, where none is there to be measured: of a training
 that logs ten rows with wandb 0.31 (benchmarks/scale.py). The bytes grow with what is logged."""
 FILES_OF_RULES = 2
 """What Snakemake keeps of each run besides: metadata of its two rules."""
