@@ -347,7 +347,8 @@ def test_without_a_module_command_that_is_said(site, monkeypatch):
     monkeypatch.delenv("BASH_FUNC_module%%", raising=False)
     found = list(software.modules(site))
     for name in ("python/3.11", "httpproxy"):
-        assert (one(found, name).mark, one(found, name).found) == ("differs", "this machine has no `module` command")
+        assert one(found, name).mark == "differs"
+        assert "expected none where there is no `module` command" in one(found, name).found
     assert one(found, "python3").mark == "ok"
 
 

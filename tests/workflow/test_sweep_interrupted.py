@@ -137,7 +137,7 @@ def test_a_controller_that_is_killed_in_a_round_leaves_runs_that_are_trained_onc
     too_early = searching.snakemake()
     assert too_early.returncode != 0
     assert "its lock is removed" in too_early.stderr
-    assert "is at work on this run; this one leaves it to that" in too_early.stderr
+    assert "at work, expected none; this one leaves it to that" in too_early.stderr
     (searching.folder / "hold").unlink()
     _until(lambda: len(list(searching.folder.glob("results/search/rounds/2/[0-9].json"))) == 2, "the runs to end")
     done = searching.snakemake()
