@@ -16,7 +16,8 @@ from runferry.files import read_json, write_json
 from runferry.promised_files import promised_files
 from runferry.receipt import holds
 from runferry.results_lock import results_lock
-from runferry.server import find_server, given_base_url
+from runferry.server import find_server
+from runferry.server_address import given_base_url
 from runferry.sync_jobs import Limits, Outcome, jobs_of
 from runferry.tracker import logs_to_wandb
 from runferry.under_way import is_under_way, last_attempt

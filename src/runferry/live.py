@@ -32,7 +32,8 @@ from runferry.live_run import LiveRun
 from runferry.live_server import BusyError, LiveServer, RefusedError
 from runferry.processes import is_alive
 from runferry.results_lock import LockBusyError, results_lock
-from runferry.server import find_server, given_base_url
+from runferry.server import find_server
+from runferry.server_address import given_base_url
 from runferry.under_way import Queue, is_under_way, last_attempt
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 
 from runferry.errors import ServerError
 from runferry.json_values import is_mapping
-from runferry.server import is_loopback
+from runferry.server_address import is_loopback
 
 if TYPE_CHECKING:
     from runferry.server import Server

@@ -113,7 +113,7 @@ class Run:
     def receipt(self) -> Receipt | None:
         """Its receipt; None before its first sync that was verified."""
         from runferry.receipt import holds
-        from runferry.server import given_base_url
+        from runferry.server_address import given_base_url
 
         try:
             record = read_json(self._folder.receipt_file)

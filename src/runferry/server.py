@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import base64
 import http.client
-import ipaddress
 import json
 import netrc
 import os
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -41,6 +38,7 @@ from runferry.run_on_server import (
     parse_runs,
     runs_query,
 )
+from runferry.server_address import NEW_NAME, OLD_NAME, app_url, is_loopback, server_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,11 +58,6 @@ LONGEST_PAUSE = 8.0
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds before a request is made again when the server answers 429 or 5xx or the connection breaks."""
 
-# Since wandb 0.31 W&B's own server has a new name; the keys that `wandb login` stored before lie under the old one, and
-# both names have one page for a browser (read in wandb 0.31.0, sdk/lib/urls.py; a test compares).
-_NEW_NAME, _OLD_NAME = "api.forge.coreweave.com", "api.wandb.ai"
-_PAGES = "https://forge.coreweave.com/wandb"
-
 
 @dataclass(frozen=True)
 class Server:
@@ -81,17 +74,8 @@ class Server:
 
     @property
     def app_url(self) -> str:
-        """Where a browser sees the runs: the API's address without `api.`, as wandb derives it."""
-        if given := os.environ.get("WANDB_APP_URL"):
-            return given.rstrip("/")
-        scheme, host = self.base_url.split("://", 1)
-        if host in {_NEW_NAME, _OLD_NAME}:
-            return _PAGES
-        if host.startswith("api.wandb."):
-            return f"{scheme}://{host.removeprefix('api.')}"
-        if host.startswith("api."):
-            return f"{scheme}://app.{host.removeprefix('api.')}"
-        return self.base_url
+        """Where a browser sees the runs."""
+        return app_url(self.base_url)
 
     def run_url(self, entity: str, project: str, run: str) -> str:
         """Give the address of a run's page."""
@@ -282,25 +266,6 @@ def _variables(entity: str, project: str, names: Sequence[str]) -> dict[str, Any
     return {"entity": entity or None, "project": project, "filters": filters, "first": len(names)}
 
 
-def given_base_url(base_url: str | None) -> str | None:
-    """Name the server's address where one is set: the config's `wandb.base_url`, else `$WANDB_BASE_URL`."""
-    return (base_url or os.environ.get("WANDB_BASE_URL") or "").rstrip("/") or None
-
-
-def server_url(base_url: str | None = None) -> str:
-    """Name the server's address; without one that is set, what the installed wandb would use, which is asked.
-
-    Raises
-    ------
-    ServerError
-        When it is no URL, or wandb cannot be asked.
-    """
-    url = given_base_url(base_url) or _wandbs_own_base_url().rstrip("/")
-    if not url.startswith(("http://", "https://")):
-        raise ServerError(f"WANDB_BASE_URL: found {url!r}, expected a URL such as https://api.wandb.ai")
-    return url
-
-
 def find_server(
     base_url: str | None = None, *, deadline: float | None = None, say: Callable[[str], None] = lambda _line: None
 ) -> Server:
@@ -363,7 +328,7 @@ def _key_in_netrc(file: Path, host: str) -> str | None:
         return None
     except (netrc.NetrcParseError, OSError) as error:
         raise ServerError(f"{file}: found a file that cannot be read ({error}), expected a netrc file") from error
-    found = entries.authenticators(host) or entries.authenticators(_OLD_NAME if host == _NEW_NAME else host)
+    found = entries.authenticators(host) or entries.authenticators(OLD_NAME if host == NEW_NAME else host)
     return (found[2] or None) if found else None
 
 
@@ -374,33 +339,6 @@ def _netrc_file() -> Path:
     return old if old.is_file() and not Path("~/.netrc").expanduser().is_file() else Path("~/.netrc").expanduser()
 
 
-def _wandbs_own_base_url() -> str:
-    # wandb has several sources (settings files, a default that changed in 0.31): it is asked itself, in a process
-    # of its own, and only where nothing is set.
-    code = "import wandb; print(wandb.Settings().base_url)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    lines = done.stdout.split()
-    if done.returncode or not lines:
-        raise ServerError(
-            "expected wandb to name its server, found no word; set WANDB_BASE_URL, such as https://api.wandb.ai"
-        )
-    return lines[-1]
-
-
 def _opener(url: str) -> urllib.request.OpenerDirector:
     # A proxy that a site sets for the world is not for this machine; wandb-core makes the same exception.
     return urllib.request.build_opener(urllib.request.ProxyHandler({} if is_loopback(url) else None))
-
-
-def is_wandbs_own(url: str) -> bool:
-    """Tell whether a URL is that of W&B's own server, which has files sent to a storage elsewhere."""
-    return urlsplit(url).hostname in {_NEW_NAME, _OLD_NAME}
-
-
-def is_loopback(url: str) -> bool:
-    """Tell whether a URL points to this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

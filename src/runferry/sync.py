@@ -18,11 +18,11 @@ from runferry.progress import Progress
 from runferry.receipt import holds, promote
 from runferry.results_lock import results_lock
 from runferry.run_folder import RunFolder
+from runferry.sending import end_orphans
 from runferry.sync_jobs import Limits, Outcome
 from runferry.sync_queue import Queue
 from runferry.tracker import logs_to_wandb, tracker_named, tracker_of
 from runferry.trouble import Trouble
-from runferry.wandb_sync import end_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -6,20 +6,16 @@ server refused every row); what it did is found out by asking the server.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-import psutil
-
 from runferry.errors import ServerError
+from runferry.sending import sending, wait_for
 from runferry.wandb_refusals import KEY_UNKNOWN, Refusals
 
 if TYPE_CHECKING:
@@ -33,10 +29,6 @@ PARALLEL_RUNS = 34
 # What a person has set for training says nothing about syncing, and some of it would change what is sent where.
 _KEPT = ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_HTTP_TIMEOUT", "WANDB_APP_URL", "WANDB_ERROR_REPORTING")
 
-
-_MARK = "RUNFERRY_SYNC_OF"
-"""In the environment of a `wandb sync` and its wandb-core, or a `comet upload`: the results folder that it is for."""
-_LOOK_SECONDS = 0.2
 # wandb-core spends a ninth of its CPU on collecting garbage. With this it needs 8.3 CPU s where it needs 9.3, and 0.1
 # GB more (20 runs of 10,000 rows, three times each in turn; with the verification around it 0.2 GB more). From half a
 # GB on it collects as often as it needs.
@@ -86,7 +78,6 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> dict[Path, int
     environment |= {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.key}
     if call.resume:
         environment["WANDB_RESUME"] = "allow"
-    environment |= sync_mark(call.results)
     for segment in segments:
         unmark(segment)
     with tempfile.TemporaryDirectory(prefix="runferry-sync-") as folder:
@@ -95,34 +86,21 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> dict[Path, int
         command = [sys.executable, "-m", "wandb", "sync"]
         # A segment of an online run is left out otherwise, though it is named.
         command += ["--include-synced", "--include-online", "-n", str(call.parallel)]
-        process = subprocess.Popen(
-            [*command, *(str(segment.resolve()) for segment in segments)],
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=call.log or subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
-            # A group of its own: Ctrl-C is for runferry, which then ends wandb and its core together.
-            start_new_session=True,
-        )
+        command += [str(segment.resolve()) for segment in segments]
         refusals = Refusals(Path(folder), server.base_url)
-        try:
-            end = time.monotonic() + call.deadline
-            while process.poll() is None:
-                if time.monotonic() > end:
-                    message = (
-                        f"{server.base_url}: expected wandb sync to end, found it at work after {call.deadline:.0f} s"
-                    )
-                    raise ServerError(f"{message}; it was stopped")
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_LOOK_SECONDS)
-                call.look()
-                refusals.look()
-                if refusals.key_unknown:
-                    raise ServerError(server.refusal(KEY_UNKNOWN))
+
+        def look() -> None:
+            call.look()
             refusals.look()
+            if refusals.key_unknown:
+                raise ServerError(server.refusal(KEY_UNKNOWN))
+
+        try:
+            output = call.log or subprocess.DEVNULL
+            with sending(command, environment, call.results, Path(folder), output) as process:
+                wait_for(process, "wandb sync", server.base_url, call.deadline, look)
+                refusals.look()
         finally:
-            _end(process)
             if call.log:
                 for file in sorted(Path(folder).glob("**/debug-*.log")):
                     call.log.write(f"--- {file.name}\n{file.read_text(errors='replace')}")
@@ -130,44 +108,6 @@ def send(segments: Sequence[Path], server: Server, call: Call) -> dict[Path, int
     # Symbolic links are resolved in what wandb was told.
     found = {segment.resolve(): segment for segment in segments}
     return {found[path]: status for path, status in refusals.status_of.items() if path in found}
-
-
-def sync_mark(results: Path) -> dict[str, str]:
-    """Return the variable by which `end_orphans` knows what sends runs of a results folder."""
-    return {_MARK: str(results.resolve())}
-
-
-def end_orphans(results: Path) -> bool:
-    """End what is left of a `wandb sync`, or `comet upload`, whose runferry was killed.
-
-    It would go on sending beside the next one.
-
-    Only who holds the lock of the results folder may call it, before the server is asked what it has. It finds
-    processes of this machine and user only.
-
-    Returns
-    -------
-    bool
-        Whether there was one. What it had sent a moment before may not be in the server's answers yet.
-    """
-    found = False
-    mark = f"{_MARK}={results.resolve()}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (process / "environ").read_bytes().split(b"\0"):
-                os.kill(int(process.name), signal.SIGKILL)
-                found = True
-    return found
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End `wandb sync` and its wandb-core, which has a session of its own and would go on trying for days."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-    process.kill()
-    process.wait()
 
 
 def is_marked(segment: Path) -> bool:

@@ -128,7 +128,7 @@ class WandbTracker:
 
     def given_base_url(self, run: Mapping[str, Any]) -> str | None:
         """Name the config's `wandb.base_url`, else `$WANDB_BASE_URL`."""
-        from runferry.server import given_base_url
+        from runferry.server_address import given_base_url
 
         return given_base_url(run["wandb"].get("base_url"))
 

@@ -25,16 +25,12 @@ from runferry.experiment import Experiment, experiments
 from runferry.next_step import note_command, with_next_step
 from runferry.outcome import debug_wanted, show_traceback
 from runferry.pack_plan import PackPlan, plan_packs
-from runferry.plan import record
-from runferry.plan.model import make_plan
-from runferry.plan.text import lines
 from runferry.request import Request, make_request
 from runferry.run_folder import find_run_folders
 from runferry.slurm import NO_PARTITION
 from runferry.sync_options import set_options
 from runferry.tracker import tracker_of
 from runferry.training_job import training_job
-from runferry.unmet_needs import unmet_needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,6 +80,11 @@ class Workflow:
         quiet
             Whether the person wants to see nothing at all.
         """
+        # Only here: every job evaluates the Snakefile, too.
+        from runferry.plan import record
+        from runferry.plan.model import make_plan
+        from runferry.plan.text import lines
+
         file = record.wanted()
         if file is None and quiet:
             return
@@ -238,6 +239,8 @@ class _Refusals:
         try:
             check()
         except RunferryError as error:
+            from runferry.plan import record
+
             if record.wanted() is None:
                 raise
             self.found.append(str(error))
@@ -257,6 +260,8 @@ def started(results: Path) -> None:
 
 def say_what_was_not_started(plan: Workflow, results: Path) -> None:
     """Say which experiments were not started for want of another's result; nothing where there is none."""
+    from runferry.unmet_needs import unmet_needs
+
     for line in unmet_needs(results, plan.experiments):
         _say(line)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +13,6 @@ from runferry.plan.runs import DONE, FAILED, RUNNING, UNSYNCED, WAITING, Planned
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 EVIL = """</script><img src=x onerror="hacked=1"><script>hacked = 1</script>"'"""
 COUNTS = {DONE: 600, UNSYNCED: 90, FAILED: 9, RUNNING: 21, WAITING: 280}
@@ -60,15 +54,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record.write(folder / "plan.json", plan)
     (folder / "plan.html").write_text(render(json.loads((folder / "plan.json").read_text())))
     return folder / "plan.html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        # Without its own sandbox it also starts as root, as in a container; the pages are our own.
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +12,6 @@ from sample_experiment import write_attempt, write_log_of, write_receipt, write_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 EVIL = """</script><img src=x onerror="hacked=1"><script>hacked = 1</script>"'"""
 Open = Callable[..., "OpenPage"] if TYPE_CHECKING else Any
@@ -84,15 +78,6 @@ class OpenPage:
             [chart, run, index],
         )
         self.page.mouse.move(x, y)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        # Without its own sandbox it also starts as root, as in a container; the pages are our own.
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def make(folder: Path, names: list[str]) -> Path:

@@ -9,6 +9,7 @@ import pytest
 from cluster_user import User, attempts, rows_on_disk
 from ending_early import reasons
 
+from bayes_definition import bayes_over_x
 from runferry.run_folder import RunFolder
 from runferry.run_result import read_result
 
@@ -62,13 +63,7 @@ def _rounds(user: User) -> list[list[dict[str, Any]]]:
 
 
 def test_rounds_go_on_over_time_limits_and_with_runs_that_failed(user: User, server: StandIn):
-    sweep = {
-        "method": "bayes",
-        "program": "train.py",
-        "command": [user.python, "${program}"],
-        "metric": {"name": "loss", "goal": "minimize"},
-        "parameters": {"x": {"min": -3.0, "max": 3.0}},
-    }
+    sweep = bayes_over_x(user.python)
     # The warning comes half a minute after the start of the job.
     search = {"sweep": sweep, "count": 5, "runs_per_round": 3, "attempts": 3, "warning": {"before": "30s"}}
     user.configure({"search": search | {"resources": {"memory": "600M", "cores": 2, "time": "1m"}}})

@@ -94,11 +94,6 @@ ROWS = [
     _asked("not JSON"),
     Row("comet/tracker.py", "sync.", lambda _: CometTracker().check({"sync": {"watch": True}}, None)),  # type: ignore[arg-type]
     Row("comet/tracker.py", "the metrics that decide", _needs),
-    elsewhere(
-        "comet/upload.py",
-        "at work after",
-        "tests/server/test_comet.py::test_an_upload_that_does_not_end_is_stopped_and_none_goes_on_beside_the_next",
-    ),
     Row("comet/upload.py", "found no program comet", _no_program),
     Row("tracker.py", "tracker: found", lambda _: tracker_named("mlflow")),
 ]

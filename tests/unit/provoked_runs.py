@@ -16,7 +16,17 @@ from typing import Any
 import requests
 from provoking import Row, World, elsewhere, made
 
-from runferry import commands_housekeeping, commands_watch, late_macros, launch_pack, nodes, pack, rounds, server
+from runferry import (
+    commands_housekeeping,
+    commands_watch,
+    late_macros,
+    launch_pack,
+    nodes,
+    pack,
+    rounds,
+    server,
+    server_address,
+)
 from runferry.adopt import adopt
 from runferry.attempt import Attempt
 from runferry.attempt_files import make_folders, open_log
@@ -173,7 +183,7 @@ def _asked(words: str, answer: bytes | Exception, act: Any = lambda one: one.ask
     return Row("server.py", words, provoke)
 
 
-def _found(words: str, url: str, **variables: str) -> Row:
+def _found(words: str, url: str, module: str = "server.py", **variables: str) -> Row:
     def provoke(world: World) -> None:
         for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
             world.patch.delenv(name, raising=False)
@@ -182,12 +192,12 @@ def _found(words: str, url: str, **variables: str) -> Row:
         world.file("netrc", variables.get("netrc", ""))
         find_server(url)
 
-    return Row("server.py", words, provoke)
+    return Row(module, words, provoke)
 
 
 def _wandb_says_nothing(world: World) -> None:
-    world.patch.setattr(server.sys, "executable", "/bin/false")
-    server._wandbs_own_base_url()
+    world.patch.setattr(server_address.sys, "executable", "/bin/false")
+    server_address._wandbs_own_base_url()
 
 
 def _live(words: str, status: int, content: bytes = b"{}", error: Exception | None = None) -> Row:
@@ -297,9 +307,9 @@ ROWS = [
     Row("run_result.py", "a value of", _no_best),
     Row("run_result.py", "found no runs.tsv", lambda world: runs_of(world.tmp)),
     _found("found no key", URL),
-    _found("WANDB_BASE_URL: found", "ftp://w.example"),
+    _found("WANDB_BASE_URL: found", "ftp://w.example", "server_address.py"),
     _found("a netrc file", URL, netrc="machne x"),
-    Row("server.py", "to name its server", _wandb_says_nothing),
+    Row("server_address.py", "to name its server", _wandb_says_nothing),
     _asked("no default entity", b'{"data": {"viewer": null}}', lambda one: one.default_entity()),
     _asked("found an answer without", b'{"data": {}}', lambda one: one.runs("e", "p", ["r"])),
     _asked("expected data", b'{"errors": [{"message": "no such field"}]}'),
@@ -317,7 +327,7 @@ ROWS = [
         "tests/server/test_sync_faults.py::test_a_key_that_is_refused_stops_it_at_once_with_exit_code_1_and_its_source_is_named",
     ),
     elsewhere(
-        "wandb_sync.py",
+        "sending.py",
         "at work after",
         "tests/server/test_sync.py::test_a_server_that_never_answers_is_left_in_time_and_no_process_stays",
     ),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bayes_definition import bayes_over_x
 from runferry.standin import StandIn, running
 
 if TYPE_CHECKING:
@@ -52,13 +53,7 @@ def searching(project: Project, server: StandIn, sweeps_cache) -> Project:
         "XDG_CACHE_HOME": str(sweeps_cache),
     }
     project.write("train.py", TRAIN)
-    sweep = {
-        "method": "bayes",
-        "program": "train.py",
-        "command": [sys.executable, "${program}"],
-        "metric": {"name": "loss", "goal": "minimize"},
-        "parameters": {"x": {"min": -3.0, "max": 3.0}},
-    }
+    sweep = bayes_over_x(sys.executable)
     search = {"sweep": sweep, "count": 4, "runs_per_round": 2, "resources": {"cores": 1}}
     project.configure({"search": search}, sync={"sweeps": True})
     return project

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from bayes_definition import bayes_over_x
 from runferry.standin import running
 
 # Logs a parabola with its least at 1, from what wandb.config holds: it reads no arguments.
@@ -25,13 +26,7 @@ pathlib.Path(os.environ["RUNFERRY_CHECKPOINTS"]).mkdir(exist_ok=True)
 
 
 def _bayes(**more) -> dict:
-    sweep = {
-        "method": "bayes",
-        "program": "train.py",
-        "command": [sys.executable, "${program}"],
-        "metric": {"name": "loss", "goal": "minimize"},
-        "parameters": {"x": {"min": -3.0, "max": 3.0}},
-    }
+    sweep = bayes_over_x(sys.executable)
     return {"sweep": sweep, "count": 5, "runs_per_round": 3, **more}
 
 

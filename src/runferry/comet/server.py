@@ -21,7 +21,8 @@ from runferry.comet.segments import Point, as_step, as_text
 from runferry.errors import ServerError
 from runferry.json_values import is_list, is_mapping
 from runferry.key import COMET_KEY_VARIABLE, held_key
-from runferry.server import PAUSES, REQUEST_TIMEOUT, is_loopback
+from runferry.server import PAUSES, REQUEST_TIMEOUT
+from runferry.server_address import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -10,13 +10,9 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import time
 import zipfile
 from collections import Counter, defaultdict
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -31,7 +27,7 @@ from runferry.comet.segments import (
     metric_of,
 )
 from runferry.errors import ServerError
-from runferry.wandb_sync import sync_mark
+from runferry.sending import sending, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,7 +37,6 @@ if TYPE_CHECKING:
 
 ADDED_EACH_TIME = frozenset({"standard_output", "ws_msg", "remote_model", "register_model"})
 """Kinds of messages of which the server would have twice what is sent twice; the others it replaces."""
-_LOOK_SECONDS = 0.2
 # Where a person's settings would send things elsewhere, or nowhere.
 _NOT_KEPT = re.compile(
     r"COMET_(WORKSPACE|PROJECT_NAME|EXPERIMENT_KEY|API_KEY|URL_OVERRIDE|OFFLINE\w*|START_\w+|LOGGING_\w+)"
@@ -156,32 +151,13 @@ def _run(command: Sequence[str], server: CometServer, call: Call) -> None:
         "COMET_API_KEY": server.key,
         "COMET_URL_OVERRIDE": server.client_url,
         "TMPDIR": str(call.scratch),
-        **sync_mark(call.results),
     }
     output = call.scratch / "output.txt"
     with output.open("w+", errors="replace") as stream:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=call.scratch,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C is for runferry, which then ends it.
-            start_new_session=True,
-        )
         try:
-            end = time.monotonic() + call.deadline
-            while process.poll() is None:
-                if time.monotonic() > end:
-                    message = f"{server.base_url}: expected comet upload to end, found it at work after"
-                    raise ServerError(f"{message} {call.deadline:.0f} s; it was stopped")
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_LOOK_SECONDS)
+            with sending(command, environment, call.results, call.scratch, stream) as process:
+                wait_for(process, "comet upload", server.base_url, call.deadline, lambda: None)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             stream.seek(0)
             text = stream.read()
             if call.log:

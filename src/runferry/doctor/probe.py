@@ -21,7 +21,7 @@ from runferry.doctor.node import ASKED, LOCK, SEEN
 from runferry.doctor.submission import account_for, gpu_option, memory_option, payers, shortest, without_key
 from runferry.errors import AccountError, RunferryError
 from runferry.files import read_json, write_atomically, write_json
-from runferry.server import server_url
+from runferry.server_address import server_url
 from runferry.slurm import ACTIVE
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from runferry.doctor.finding import Finding
 from runferry.doctor.reach import STORAGE, reach
 from runferry.errors import ServerError
-from runferry.server import find_server, is_wandbs_own, server_url
+from runferry.server import find_server
+from runferry.server_address import is_wandbs_own, server_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -103,14 +103,16 @@ def _build(installation: Installation, specification: Specification, record_file
             installation.log.write(f"note: {package.name} is editable: jobs read it from {line[3:]}\n")
 
     lock_file = record_file.with_name(f"{key}.lock.txt")
-    packed = _packed_before(lock_file)
-    if packed is None:
-        _set_modified(tree)
-        installation.compile()
-        installation.log.write(f"packing {key}\n")
-        packed = pack(tree, record_file.parent, key)
-    header = [f"{_PACKED}{json.dumps(asdict(packed))}", f"Python {interpreter.version}, {interpreter.path}"]
-    write_atomically(lock_file, lock_text(packages, installed.origins, header))
+    # Two records may hold the same: whoever comes second takes what the first has packed, which its record fits.
+    with turn(Path(f"{lock_file}.lock")):
+        packed = _packed_before(lock_file)
+        if packed is None:
+            _set_modified(tree)
+            installation.compile()
+            installation.log.write(f"packing {key}\n")
+            packed = pack(tree, record_file.parent, key)
+        header = [f"{_PACKED}{json.dumps(asdict(packed))}", f"Python {interpreter.version}, {interpreter.path}"]
+        write_atomically(lock_file, lock_text(packages, installed.origins, header))
     return Record(
         name=record_file.stem,
         key=key,

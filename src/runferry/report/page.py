@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from runferry import pages
 from runferry.report.attempts import NOTHING, duration, suggestions
 from runferry.report.colours import DARK_RAMP, LIGHT_RAMP, Colours, choose_colours, text_of, unique_names
 from runferry.report.importance import LEAST_RUNS, importances
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 
     from runferry.report.data import ExperimentReport, RunReport
 
+_PACKAGE = "runferry.report"
 _STATES = ("finished", "running", "failed", "not started")
 _SCRIPTS = ("state.js", "scale.js", "chart.js", "coordinates.js", "page.js")
 _MOST_OUTCOMES = 40
@@ -44,63 +43,47 @@ def render(report: ExperimentReport) -> str:
     All text of the user's (names, parameters, messages) is escaped where it stands; besides, the page's own policy
     lets no script run but the one in it, and asks nothing of the network.
     """
-    import jinja2
     from markupsafe import Markup
 
     colours = choose_colours(report)
     names = unique_names(report.runs)
-    script = "".join(map(_template, _SCRIPTS))
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html.jinja").render(
-        report=report,
-        title=f"{report.name} \N{MIDDLE DOT} learning curves",
-        place=_place(report),
-        counts=_counts(report),
-        receipts=_receipts(report),
-        built=_moment(report.built),
-        built_machine=report.built.isoformat(timespec="seconds"),
-        policy=_policy(script),
-        style=Markup(_template("report.css")),
-        palette=list(zip(colours.palette(), colours.palette(dark=True), strict=True)),
-        script=Markup(script),
-        data=Markup(_data(report, colours)),
-        advice=suggestions(report.runs),
-        outcomes=_outcomes(report),
-        least_runs=LEAST_RUNS,
-        systems=_systems(report),
-        timeline=timeline(report, names),
-        states=[state for state in _STATES if any(run.state == state for run in report.runs)],
-        legend=_legend(colours),
-        legend_title=colours.by,
-        rows=_rows(report, colours),
-        parameters=[(name, _parameters(report.runs, name)[0].number) for name in report.differing],
-        shared=[(name, text_of(report.shared, name)) for name in report.shared],
-        notes=[(i, name, run) for i, (name, run) in enumerate(zip(names, report.runs, strict=True)) if run.notes],
-    )
-
-
-def _template(name: str) -> str:
-    return (resources.files("runferry.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _policy(script: str) -> str:
-    """Write the content security policy: this script by its hash, and no address at all."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = "".join(pages.template(_PACKAGE, name) for name in _SCRIPTS)
     return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+        pages.jinja(_PACKAGE)
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            title=f"{report.name} \N{MIDDLE DOT} learning curves",
+            place=_place(report),
+            counts=_counts(report),
+            receipts=_receipts(report),
+            built=_moment(report.built),
+            built_machine=report.built.isoformat(timespec="seconds"),
+            policy=pages.policy(script),
+            style=pages.style(_PACKAGE, "report.css"),
+            palette=list(zip(colours.palette(), colours.palette(dark=True), strict=True)),
+            script=Markup(script),
+            data=pages.data(_data(report, colours)),
+            advice=suggestions(report.runs),
+            outcomes=_outcomes(report),
+            least_runs=LEAST_RUNS,
+            systems=_systems(report),
+            timeline=timeline(report, names),
+            states=[state for state in _STATES if any(run.state == state for run in report.runs)],
+            legend=_legend(colours),
+            legend_title=colours.by,
+            rows=_rows(report, colours),
+            parameters=[(name, _parameters(report.runs, name)[0].number) for name in report.differing],
+            shared=[(name, text_of(report.shared, name)) for name in report.shared],
+            notes=[(i, name, run) for i, (name, run) in enumerate(zip(names, report.runs, strict=True)) if run.notes],
+        )
     )
 
 
-def _data(report: ExperimentReport, colours: Colours) -> str:
-    """Give what the page's script draws from, as JSON that can stand inside a script element."""
+def _data(report: ExperimentReport, colours: Colours) -> dict[str, Any]:
+    """Give what the page's script draws from."""
     runs = report.runs
-    data: dict[str, Any] = {
+    return {
         "runs": unique_names(runs),
         "colours": colours.of_run,
         "light": colours.palette(),
@@ -135,8 +118,6 @@ def _data(report: ExperimentReport, colours: Colours) -> str:
         ],
         "finals": {metric: [_coordinate(run.final.get(metric)) for run in runs] for metric in report.finals},
     }
-    # Inside a script element only "<" could end it; in JSON it is only found in strings.
-    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _coordinate(value: Any) -> float | str | None:

@@ -1,0 +1,123 @@
+"""A process that sends runs to a server, as `wandb sync` or `comet upload`: bounded in time, and ended whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import psutil
+
+from runferry.errors import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+_MARK = "RUNFERRY_SYNC_OF"
+"""In the environment of such a process and of those that it starts: the results folder that it is for."""
+_LOOK_SECONDS = 0.2
+
+
+@contextlib.contextmanager
+def sending(
+    command: Sequence[str], environment: Mapping[str, str], results: Path, folder: Path, output: IO[str] | int
+) -> Generator[subprocess.Popen[bytes]]:
+    """Start a process that sends runs of a results folder, whose lock is held; with the context it ends.
+
+    Parameters
+    ----------
+    command
+        Its arguments.
+    environment
+        Its variables, to which that is added by which `end_orphans` knows it.
+    results
+        The folder of results.
+    folder
+        Where it runs.
+    output
+        Where its stdout and stderr go.
+    """
+    process = subprocess.Popen(
+        command,
+        env={**environment, _MARK: str(results.resolve())},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        # A group of its own: Ctrl-C is for runferry, which then ends it.
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def wait_for(
+    process: subprocess.Popen[bytes], what: str, base_url: str, deadline: float, look: Callable[[], None]
+) -> None:
+    """Wait until a process that sends has ended.
+
+    Parameters
+    ----------
+    process
+        From `sending`.
+    what
+        Its name, for the message.
+    base_url
+        The server's address, for the message.
+    deadline
+        Seconds after which it is not waited for any more.
+    look
+        Called several times a second.
+
+    Raises
+    ------
+    ServerError
+        When the deadline passed, and whatever `look` raises.
+    """
+    end = time.monotonic() + deadline
+    while process.poll() is None:
+        if time.monotonic() > end:
+            message = f"{base_url}: expected {what} to end, found it at work after {deadline:.0f} s"
+            raise ServerError(f"{message}; it was stopped")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LOOK_SECONDS)
+        look()
+
+
+def end_orphans(results: Path) -> bool:
+    """End what is left of a process that sends, whose runferry was killed: it would go on beside the next one.
+
+    Only who holds the lock of the results folder may call it, before the server is asked what it has. It finds
+    processes of this machine and user only.
+
+    Returns
+    -------
+    bool
+        Whether there was one. What it had sent a moment before may not be in the server's answers yet.
+    """
+    found = False
+    mark = f"{_MARK}={results.resolve()}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
+                found = True
+    return found
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it with all that it started; wandb-core, which has a session of its own, would go on trying for days."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+    # What its parent has left behind is in its group.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,76 @@
+"""Which W&B server is meant: its address, and those that follow from it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+from runferry.errors import ServerError
+
+# Since wandb 0.31 W&B's own server has a new name; the keys that `wandb login` stored before lie under the old one, and
+# both names have one page for a browser (read in wandb 0.31.0, sdk/lib/urls.py; a test compares).
+NEW_NAME, OLD_NAME = "api.forge.coreweave.com", "api.wandb.ai"
+_PAGES = "https://forge.coreweave.com/wandb"
+
+
+def given_base_url(base_url: str | None) -> str | None:
+    """Name the server's address where one is set: the config's `wandb.base_url`, else `$WANDB_BASE_URL`."""
+    return (base_url or os.environ.get("WANDB_BASE_URL") or "").rstrip("/") or None
+
+
+def server_url(base_url: str | None = None) -> str:
+    """Name the server's address; without one that is set, what the installed wandb would use, which is asked.
+
+    Raises
+    ------
+    ServerError
+        When it is no URL, or wandb cannot be asked.
+    """
+    url = given_base_url(base_url) or _wandbs_own_base_url().rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise ServerError(f"WANDB_BASE_URL: found {url!r}, expected a URL such as https://api.wandb.ai")
+    return url
+
+
+def app_url(base_url: str) -> str:
+    """Name where a browser sees the runs: the API's address without `api.`, as wandb derives it."""
+    if given := os.environ.get("WANDB_APP_URL"):
+        return given.rstrip("/")
+    scheme, host = base_url.split("://", 1)
+    if host in {NEW_NAME, OLD_NAME}:
+        return _PAGES
+    if host.startswith("api.wandb."):
+        return f"{scheme}://{host.removeprefix('api.')}"
+    if host.startswith("api."):
+        return f"{scheme}://app.{host.removeprefix('api.')}"
+    return base_url
+
+
+def _wandbs_own_base_url() -> str:
+    # wandb has several sources (settings files, a default that changed in 0.31): it is asked itself, in a process
+    # of its own, and only where nothing is set.
+    code = "import wandb; print(wandb.Settings().base_url)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    lines = done.stdout.split()
+    if done.returncode or not lines:
+        raise ServerError(
+            "expected wandb to name its server, found no word; set WANDB_BASE_URL, such as https://api.wandb.ai"
+        )
+    return lines[-1]
+
+
+def is_wandbs_own(url: str) -> bool:
+    """Tell whether a URL is that of W&B's own server, which has files sent to a storage elsewhere."""
+    return urlsplit(url).hostname in {NEW_NAME, OLD_NAME}
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL points to this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
