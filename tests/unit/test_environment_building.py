@@ -243,6 +243,22 @@ def test_of_two_builders_of_one_record_one_builds_and_the_other_finds_the_result
     assert sorted("has just built" in log.read_text() for log in logs) == [False, True]
 
 
+def test_of_two_records_of_the_same_content_built_at_once_one_packs_and_both_fit_the_archive(tmp_path: Path) -> None:
+    wheel(tmp_path / "wheels", "hello", "1.0", hello("one"))
+    file = requirements(tmp_path, "hello")
+    record_files = [tmp_path / "out" / f"{name}.json" for name in ("first", "second")]
+    builders = [
+        subprocess.Popen([sys.executable, "-c", BUILD, str(file), str(record_file)], stderr=subprocess.PIPE, text=True)
+        for record_file in record_files
+    ]
+    logs = [builder.communicate()[1] for builder in builders]
+    assert [builder.returncode for builder in builders] == [0, 0], logs
+    assert sum("\npacking " in log for log in logs) == 1, logs
+    assert {unpack(record_file, tmp_path / record_file.stem).name for record_file in record_files} == {
+        f"environment-{read_record(record_files[0]).key}"
+    }
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_build_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     wheel(tmp_path / "wheels", "hello", "1.0", hello("one"))
