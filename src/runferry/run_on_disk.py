@@ -25,12 +25,12 @@ class Receipt:
         The run's page.
     verified : datetime
         When the server was asked, UTC.
-    state : str
-        Of the run on the server, such as "finished" or "failed".
-    history_lines : int
+    state : str or None
+        Of the run on the server, such as "finished" or "failed"; None of a run that logs to Comet, as the next two.
+    history_lines : int or None
         Rows of its history.
     last_step : int or None
-        Of the last row; None without rows.
+        Of the last row; None without rows, too.
     segments : tuple of str
         Names of the segments that it speaks of.
     missing : tuple of str
@@ -43,8 +43,8 @@ class Receipt:
 
     url: str
     verified: datetime
-    state: str
-    history_lines: int
+    state: str | None
+    history_lines: int | None
     last_step: int | None
     segments: tuple[str, ...]
     missing: tuple[str, ...]
@@ -113,7 +113,7 @@ class Run:
     def receipt(self) -> Receipt | None:
         """Its receipt; None before its first sync that was verified."""
         from runferry.receipt import holds
-        from runferry.server_address import given_base_url
+        from runferry.tracker import tracker_of
 
         try:
             record = read_json(self._folder.receipt_file)
@@ -121,15 +121,16 @@ class Run:
             return None
         interim = self._folder.receipt_file == self._folder.interim_receipt_file
         # Of the server that it names: which one this process would ask is no matter of the disk.
-        base_url = given_base_url(self._record["wandb"].get("base_url")) or record["base_url"]
+        base_url = tracker_of(self._record).given_base_url(self._record) or record["base_url"]
+        server = record.get("server", {})
         return Receipt(
             url=record["url"],
             verified=datetime.fromisoformat(record["verified"]),
-            state=record["server"]["state"],
-            history_lines=record["server"]["history_lines"],
-            last_step=record["server"]["last_step"],
+            state=server.get("state"),
+            history_lines=server.get("history_lines"),
+            last_step=server.get("last_step"),
             segments=tuple(segment["name"] for segment in record["segments"]),
-            missing=tuple(record["missing"]),
+            missing=tuple(record.get("missing", ())),
             unreadable=record["unreadable"],
             holds=holds(self._folder, base_url, interim=interim),
         )

@@ -20,6 +20,7 @@ from comet_standin import KEY, CometStandIn, Experiment, comet_running
 from runferry.comet.segments import read_archives
 from runferry.files import write_json
 from runferry.run_folder import RunFolder
+from runferry.run_on_disk import Run
 from runferry.sync import Limits, Outcome, sync
 
 VERSIONS = ["3.47.1", "newest"]
@@ -521,6 +522,16 @@ def test_status_and_report_say_what_is_true_of_a_comet_run(server, run):
     page = (run.path.parent / "report.html").read_text()
     assert "logs to Comet" in page
     assert server.url in page
+
+
+def test_the_python_api_reads_the_receipt_of_a_comet_run(server, run):
+    assert runferry("sync", str(run.path)).returncode == 0
+    found = Run(run.path).receipt
+    assert found is not None
+    assert found.holds
+    assert found.url.startswith(server.url)
+    assert (found.state, found.history_lines, found.missing) == (None, None, ())
+    assert len(found.segments) == 1
 
 
 def test_comet_s_segments_are_not_cleaned_nor_watched(server, run):
