@@ -59,7 +59,7 @@ NOT_AS_WRITTEN = {
     "snakemake train_all --profile profiles/local --logger rich": NotAsWritten(
         "it takes the terminal",
         "snakemake train_all --profile profiles/local --logger rich -n",
-        "tests/workflow/test_progress.py::test_bars_move_and_a_failed_run_is_shown_with_the_end_of_its_own_log",
+        "tests/workflow/test_progress_bars.py::test_bars_move_and_a_failed_run_is_shown_with_the_end_of_its_own_log",
     ),
     "runferry status --watch --interval 60": NotAsWritten(
         "it goes on until Ctrl-C",
