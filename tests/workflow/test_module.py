@@ -129,7 +129,7 @@ def test_a_foreign_profile_sets_resources_of_the_renamed_rules_and_the_rest_foll
     training = _training(grid, cluster="narval", account="def-lab")
     training["experiments"]["a"] = {"sweep": grid(2), "resources": {"gpus": 1, "time": "5h"}}
     snakefile = _foreign(project, repr(str(ROOT / "workflow" / "Snakefile")), training)
-    profile = {"executor": "slurm", "jobs": 10, "set-resources": {"training_train": {"runtime": 99}}}
+    profile = {"executor": "slurm", "jobs": 10, "set-resources": {"training_train": {"runtime": "99m"}}}
     calls, said = _submitted(project, slurm, snakefile, profile)
     assert len(calls) == 2, said
     for call in calls:
