@@ -9,8 +9,11 @@ The runs are real runs of the installed wandb, copied. The plain reader is `wand
 values of each row, as ours, and once to the parsed record only, which is what the parser alone takes. CPU seconds,
 because the machine may be busy.
 
-    python benchmarks/report.py            # about three minutes
-    python benchmarks/report.py thousand   # one of: long, thousand
+The page of 1,000 long runs is opened in Chromium, each switch is used, and the longest time is taken in which the page
+could not answer: from the tasks of 50 ms and more that the browser itself reports.
+
+    python benchmarks/report.py            # about ten minutes
+    python benchmarks/report.py thousand   # one of: long, thousand, large
 """
 
 from __future__ import annotations
@@ -26,10 +29,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from runferry.report import build_report
-from runferry.report.measurements import read_measurements
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "browser"))
+
+from drawing import wait_until_drawn  # noqa: E402 - it lies with the tests of the page
+
+from runferry.report import build_report  # noqa: E402 - as above
+from runferry.report.measurements import read_measurements  # noqa: E402 - as above
+
 WRITER = """
 import sys, wandb
 for name in sys.argv[4:]:
@@ -61,7 +70,7 @@ print(time.process_time() - start)
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    measures = {"long": long_runs, "thousand": thousand}
+    measures = {"long": long_runs, "thousand": thousand, "large": large}
     parser.add_argument("measures", nargs="*", choices=[*measures, []], help="which (default: all)")
     given = parser.parse_args()
     for name in given.measures or measures:
@@ -92,16 +101,79 @@ def long_runs(folder: Path) -> None:
 
 def thousand(folder: Path) -> None:
     """Make the report of 1,000 runs of 100 rows of 4 metrics."""
-    log = write_run(folder / "one", 100, 4)
-    experiment = folder / "experiment"
-    for number in range(1000):
-        segment = experiment / f"run{number}" / "wandb" / f"offline-run-20260301_100000-run{number}"
-        segment.mkdir(parents=True)
-        shutil.copy(log, segment / f"run-run{number}.wandb")
+    experiment = write_experiment(folder, 100)
     before, start = cpu(), time.perf_counter()
     build_report(experiment)
     show("1,000 runs of 100 x 4 to a report, CPU s", cpu() - before, None, 20.0)
     show("1,000 runs of 100 x 4 to a report, s", time.perf_counter() - start, None, 20.0)
+
+
+def large(folder: Path) -> None:
+    """Make the report of 1,000 runs of 10,000 rows of 4 metrics, and use its page."""
+    experiment = write_experiment(folder, 10_000)
+    before = cpu()
+    page = build_report(experiment)
+    show("1,000 runs of 10,000 x 4 to a report, CPU s", cpu() - before, None, 600.0)
+    show("the same, most memory, MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, None, 1024.0)
+    show("its page, MB", page.stat().st_size / 2**20, None, 20.0)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.add_init_script(WATCH_LONG_TASKS)
+        start = time.perf_counter()
+        tab.goto(page.as_uri())
+        wait_until_drawn(tab)
+        show("its page in Chromium, until all is drawn, s", time.perf_counter() - start, None, 10.0)
+        longest = {"opened": tab.evaluate("longest()")}
+        for what, act in ACTIONS.items():
+            tab.evaluate(act)
+            wait_until_drawn(tab)
+            longest[what] = tab.evaluate("longest()")
+        browser.close()
+    for what, milliseconds in longest.items():
+        show(f"the longest that its page does not answer: {what}, s", milliseconds / 1000, None, 1.0)
+
+
+WATCH_LONG_TASKS = """
+const tasks = [];
+new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration)))
+  .observe({ type: "longtask", buffered: true });
+window.longest = async () => {
+  // The observer is told after the task.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  return Math.max(0, ...tasks.splice(0));
+};
+"""
+CHANGE = """
+(() => {{
+  const target = document.getElementById("{name}");
+  if (target.type === "checkbox") target.checked = {value};
+  else target.value = {value};
+  for (const kind of ["input", "change"]) target.dispatchEvent(new Event(kind, {{ bubbles: true }}));
+}})()
+"""
+ACTIONS = {
+    "smoothing": CHANGE.format(name="smoothing", value="0.6"),
+    "time in place of steps": CHANGE.format(name="axis", value="'time'"),
+    "log scale": CHANGE.format(name="log", value="true"),
+    "filter": CHANGE.format(name="words", value="'run99'"),
+    "no filter": CHANGE.format(name="words", value="''"),
+    "one metric": CHANGE.format(name="metric", value="'0'"),
+    "a run pointed at": "point(500)",
+    "sorted": "document.querySelector('#runs-table thead button').click()",
+    "scrolled to the end": "scrollTo(0, document.body.scrollHeight)",
+}
+
+
+def write_experiment(folder: Path, rows: int) -> Path:
+    """Write 1,000 runs of as many rows of 4 metrics, all links to one log; return the folder of their experiment."""
+    log = write_run(folder / "one", rows, 4)
+    experiment = folder / "experiment"
+    for number in range(1000):
+        segment = experiment / f"run{number}" / "wandb" / f"offline-run-20260301_100000-run{number}"
+        segment.mkdir(parents=True)
+        (segment / f"run-run{number}.wandb").hardlink_to(log)
+    return experiment
 
 
 def write_run(folder: Path, rows: int, metrics: int) -> Path:

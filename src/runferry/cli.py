@@ -160,12 +160,17 @@ def _add_report(commands: Commands) -> None:
 
 
 def _report(given: argparse.Namespace) -> int:
+    from runferry.progress import progress_for
     from runferry.report import build_report
 
     experiments = sorted({folder.path.parent for folder in _folders(given)})
+    progress = progress_for(as_json=False)
     with _log(given.log) as log:
         for experiment in experiments:
-            line = f"report: {build_report(experiment)}"
+            try:
+                line = f"report: {build_report(experiment, progress.read)}"
+            finally:
+                progress.end()
             say(line)
             log.write(f"{line}\n")
     return 0

@@ -1,4 +1,4 @@
-"""What a sync shows of its progress: a bar for a person, plain lines for a log, JSON lines for a machine."""
+"""What long work shows of its progress: a bar for a person, plain lines for a log, JSON lines for a machine."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ class Progress:
     def sent(self, done: Amount, total: Amount) -> None:
         """Take how much has been sent so far."""
 
+    def read(self, done: int, total: int) -> None:
+        """Take how many runs have been read so far."""
+
     def verified(self, run: str, problem: str | None, **more: Any) -> None:
         """Take what became of one run."""
 
@@ -56,9 +59,16 @@ class Lines(Progress):
 
     def sent(self, done: Amount, total: Amount) -> None:
         """Print how far it is, where the last line of this kind is long enough ago."""
+        self._show(_part(done.bytes, total.bytes), f"sent {words(done, total)}")
+
+    def read(self, done: int, total: int) -> None:
+        """Print how far it is, as `sent` does."""
+        self._show(_part(done, total), f"read {done:,} of {total:,} runs")
+
+    def _show(self, _part: float, text: str) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_SECONDS
-            self.say(f"sent {words(done, total)}")
+            self.say(text)
 
 
 class Bar(Lines):
@@ -74,18 +84,16 @@ class Bar(Lines):
         super().say(line)
         self._draw()
 
-    def sent(self, done: Amount, total: Amount) -> None:
-        """Draw the bar as long as the part of the bytes that is sent."""
-        part = min(done.bytes / total.bytes, 1.0) if total.bytes else 1.0
-        full = round(part * BAR_CHARACTERS)
-        self._clear()
-        self._shown = f"[{'#' * full}{'.' * (BAR_CHARACTERS - full)}] {words(done, total)}"
-        self._draw()
-
     def end(self) -> None:
         """Take the bar away."""
         self._clear()
         self._shown = ""
+
+    def _show(self, part: float, text: str) -> None:
+        full = round(part * BAR_CHARACTERS)
+        self._clear()
+        self._shown = f"[{'#' * full}{'.' * (BAR_CHARACTERS - full)}] {text}"
+        self._draw()
 
     def _clear(self) -> None:
         if self._shown:
@@ -124,6 +132,10 @@ def words(done: Amount, total: Amount) -> str:
         f"{done.runs:,} of {total.runs:,} runs, {done.records:,} of {total.records:,} records, "
         f"{done.bytes / 1e6:.1f} of {total.bytes / 1e6:.1f} MB"
     )
+
+
+def _part(done: int, total: int) -> float:
+    return min(done / total, 1.0) if total else 1.0
 
 
 def progress_for(*, as_json: bool) -> Progress:

@@ -30,14 +30,27 @@ def test_a_person_sees_a_bar_with_runs_records_and_bytes():
     screen = Terminal()
     bar = Bar(screen)
     bar.sent(Amount(), TOTAL)
-    assert screen.shown() == [f"[{'.' * 24}] 0 of 100 runs, 0 of 10,000 records, 0.0 of 5.6 MB"]
+    assert screen.shown() == [f"[{'.' * 24}] sent 0 of 100 runs, 0 of 10,000 records, 0.0 of 5.6 MB"]
     bar.sent(HALF, TOTAL)
-    half = f"[{'#' * 12}{'.' * 12}] 50 of 100 runs, 5,000 of 10,000 records, 2.8 of 5.6 MB"
+    half = f"[{'#' * 12}{'.' * 12}] sent 50 of 100 runs, 5,000 of 10,000 records, 2.8 of 5.6 MB"
     assert screen.shown() == [half]
     bar.say("the server is in trouble")
     assert screen.shown() == ["runferry: the server is in trouble", half]
     bar.end()
     assert screen.shown() == ["runferry: the server is in trouble", ""]
+
+
+def test_reading_is_shown_by_the_same_bar_and_lines(monkeypatch):
+    screen, log = Terminal(), io.StringIO()
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    bar, lines = Bar(screen), Lines(log)
+    for done in (250, 500):
+        clock[0] += 6
+        bar.read(done, 1000)
+        lines.read(done, 1000)
+    assert screen.shown() == [f"[{'#' * 12}{'.' * 12}] read 500 of 1,000 runs"]
+    assert log.getvalue() == "runferry: read 500 of 1,000 runs\n"
 
 
 def test_a_bar_of_nothing_is_full():

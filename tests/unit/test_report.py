@@ -216,6 +216,12 @@ def test_a_run_that_has_not_started_is_there_too(page: Page) -> None:
     assert (row["State"], row["accuracy"], row["Duration"], row["Attempts"]) == ("not started", DASH, DASH, "0")
 
 
+def test_it_tells_how_many_runs_it_has_read(experiment: Path) -> None:
+    told: list[tuple[int, int]] = []
+    count = len(collect(experiment, lambda *amounts: told.append(amounts)).runs)
+    assert told == [(done, count) for done in range(1, count + 1)]
+
+
 def test_what_all_runs_share_stands_apart_from_what_tells_them_apart(experiment: Path) -> None:
     report = collect(experiment)
     assert report.differing == ["rate"]

@@ -9,17 +9,18 @@ from runferry.report.data import collect
 from runferry.report.page import render
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["build_report"]
 
 
-def build_report(experiment_folder: Path) -> Path:
+def build_report(experiment_folder: Path, tell: Callable[[int, int], None] | None = None) -> Path:
     """Write `report.html` into the experiment's folder, `results/<experiment>`, and return its path.
 
     The page is one file and asks nothing of the network. It shows what is on disk at this moment: before,
     while and after the runs train, synced or not. Where Slurm answers, what it says of the jobs is kept beside it in
-    `usage.json`.
+    `usage.json`. `tell` is given how many runs are read, and of how many, after each of them.
 
     Raises
     ------
@@ -29,5 +30,5 @@ def build_report(experiment_folder: Path) -> Path:
         When the page cannot be written; an earlier one stays as it was then.
     """
     page = experiment_folder / "report.html"
-    write_atomically(page, render(collect(experiment_folder)))
+    write_atomically(page, render(collect(experiment_folder, tell)))
     return page

@@ -17,6 +17,7 @@ from runferry.run_folder import RunFolder, listed_runs
 from runferry.segment import Segment, read_segment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 POINTS_PER_CURVE = 500
@@ -128,10 +129,11 @@ class ExperimentReport:
     thinned: bool
 
 
-def collect(experiment_folder: Path) -> ExperimentReport:
+def collect(experiment_folder: Path, tell: Callable[[int, int], None] | None = None) -> ExperimentReport:
     """Read all runs of the experiment in `results/<experiment>`, with curves thin enough to be drawn.
 
-    A run of which something is missing or unreadable is there with what can be read and a note.
+    A run of which something is missing or unreadable is there with what can be read and a note. `tell` is given how
+    many runs are read, and of how many, after each of them.
 
     Raises
     ------
@@ -141,9 +143,13 @@ def collect(experiment_folder: Path) -> ExperimentReport:
     ids, listed = _run_ids(experiment_folder)
     built = datetime.now(UTC)
     most = max(min(POINTS_PER_CURVE, POINTS_PER_METRIC // len(ids)), 50)
-    runs = [_read_run(RunFolder(experiment_folder / name), built, most) for name in ids]
-    for run in runs:
+    runs: list[RunReport] = []
+    for name in ids:
+        run = _read_run(RunFolder(experiment_folder / name), built, most)
         run.in_sweep = not listed or run.id in listed
+        runs.append(run)
+        if tell is not None:
+            tell(len(runs), len(ids))
     add_usage(runs, experiment_folder)
     _thin_all(runs)
     curves: dict[str, list[Curve]] = {}
