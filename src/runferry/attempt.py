@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry import reasons
 from runferry.errors import NotVerifiedError, SegmentError
-from runferry.files import as_text, write_json, write_new
+from runferry.files import as_text, link_atomically, write_json, write_new
 from runferry.processes import start_of
 from runferry.run_folder import RunFolder
 
@@ -128,6 +128,7 @@ class Attempt:
         given_up        true where the workflow starts no other attempt: those that it may have are used up
         used            once it has ended: `cpu_seconds` of the command and all that it started and waited for, and
                         `peak_memory`, bytes of the largest of these processes
+        run             the W&B run id, where it finished
         ==============  ==========================================================================================
     list_segments
         Lists all segments of the run: its tracker's (`runferry.tracker.Tracker.segments`).
@@ -253,6 +254,8 @@ class Attempt:
             "message": ending.message,
             "used": _used(),
         }
+        if ending.outcome == "finished":
+            self.record["run"] = self.folder.read_run()["id"]
         self._write()
         if ending.outcome == "finished":
             write_trained(self.folder, self.record)
@@ -262,14 +265,15 @@ class Attempt:
 
 
 def write_trained(folder: RunFolder, record: dict[str, Any]) -> None:
-    """Write a run's `trained.json`, as the record of the attempt that finished has it."""
-    trained = {
-        "run": folder.read_run()["id"],
-        "attempt": record["attempt"],
-        "segments": record["segments"],
-        "end": record["end"],
-    }
-    write_json(folder.trained_file, trained)
+    """Make a run's `trained.json`: a second name of the record of the attempt that finished.
+
+    A site counts files, and this is one less a run. Where the filesystem has no hard links it is a copy.
+    """
+    if "run" in record:
+        with suppress(OSError):
+            link_atomically(folder.trained_file, folder.attempts_folder / f"{record['attempt']}.json")
+            return
+    write_json(folder.trained_file, {"run": folder.read_run()["id"], **record})
 
 
 def finished_in_this_job(folder: RunFolder) -> dict[str, Any] | None:

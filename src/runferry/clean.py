@@ -13,6 +13,7 @@ from runferry.cleaned import Cleaned, write_cleaned
 from runferry.errors import RunferryError
 from runferry.ferry import Ferry
 from runferry.files import read_json, write_json
+from runferry.leftovers import remove_shared_by_none
 from runferry.promised_files import promised_files
 from runferry.receipt import holds
 from runferry.results_lock import results_lock
@@ -70,6 +71,9 @@ def clean(folders: Sequence[RunFolder], older_than: timedelta, progress: Progres
         with results_lock(results, progress.say):
             for each in members:
                 _clean_one(each, older_than, results, progress, dry_run=dry_run)
+            if not dry_run:
+                for experiment in {each.folder.path.parent for each in members}:
+                    remove_shared_by_none(experiment)
     return done
 
 

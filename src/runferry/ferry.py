@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 from runferry import wandb_sync
 from runferry.errors import ServerError
 from runferry.file_stream import complete_summary, fill, send_console
-from runferry.leftovers import remove_debug_logs
+from runferry.leftovers import remove_debug_logs, share_equal_files
 from runferry.progress import Amount
 from runferry.promised_files import NOR_ON_DISK
 from runferry.receipt import write_receipt
@@ -227,6 +227,7 @@ class Ferry:
         shutil.rmtree(outcome.folder.resent_folder, ignore_errors=True)
         if outcome.folder.trained_file.exists():
             remove_debug_logs(outcome.folder)
+            share_equal_files(outcome.folder)
 
 
 class _Watch:

@@ -49,6 +49,25 @@ def write_new(path: Path, content: str | bytes) -> bool:
     return True
 
 
+def link_atomically(path: Path, existing: Path) -> None:
+    """Make `path` another name of the file `existing`; what had that name is replaced, and there is no moment without.
+
+    Raises
+    ------
+    OSError
+        When the filesystem has no hard links, or the file has all that it can have; what had the name has it still.
+    """
+    temporary = path.parent / f".{path.name}.{os.getpid()}.partial"
+    temporary.unlink(missing_ok=True)
+    temporary.hardlink_to(existing)
+    try:
+        temporary.replace(path)
+    finally:
+        # A rename between two names of one file does nothing (rename(2)).
+        temporary.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+
+
 def fsync_folder(folder: Path) -> None:
     """Make the names in `folder` durable (a rename alone is not)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

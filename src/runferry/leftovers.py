@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runferry.files import link_atomically
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from runferry.run_folder import RunFolder
 
 _EMPTY = ("tmp/code", "tmp")
 """Folders of a segment that wandb (0.22 to 0.31) makes and mostly leaves empty."""
+
+_OFTEN_EQUAL = ("requirements.txt", "conda-environment.yaml", "diff.patch", "code/**/*")
+"""Files that wandb writes for each run, and that are the same for all that were started from one place."""
+_LARGEST_SHARED = 2**20
+"""Bytes of the largest file that is looked at: the others are few."""
+SHARED_FOLDER = ".shared"
+"""In an experiment's folder: such files by the SHA-256 of what is in them, each a name of the runs' own file."""
 
 
 def remove_empty(folder: RunFolder) -> None:
@@ -37,6 +49,45 @@ def remove_debug_logs(folder: RunFolder) -> None:
         for file in (*logs.glob("debug*.log"), *segment.glob("*.wandb.syncstate")):
             _unlink(file)
         _remove_folder(logs)
+
+
+def share_equal_files(folder: RunFolder) -> None:
+    """Make what wandb wrote alike for the runs of an experiment one file with a name in each run's segment.
+
+    To be called for a run that has its receipt: nobody writes to its segments any more. Where the filesystem has no
+    hard links, all stays as it is.
+    """
+    for file in _often_equal(folder):
+        with suppress(OSError):
+            content = file.read_bytes()
+            shared = folder.path.parent / SHARED_FOLDER / hashlib.sha256(content).hexdigest()
+            try:
+                equal = shared.read_bytes() == content
+            except FileNotFoundError:
+                shared.parent.mkdir(exist_ok=True)
+                equal = False
+            if not equal:
+                link_atomically(shared, file)
+            elif not shared.samefile(file):
+                link_atomically(file, shared)
+
+
+def remove_shared_by_none(experiment: Path) -> None:
+    """Remove from an experiment's folder the shared files whose runs' segments are all deleted."""
+    shared = experiment / SHARED_FOLDER
+    with suppress(OSError), os.scandir(shared) as entries:
+        for entry in entries:
+            if entry.stat(follow_symlinks=False).st_nlink == 1:
+                _unlink(Path(entry.path))
+    _remove_folder(shared)
+
+
+def _often_equal(folder: RunFolder) -> Iterator[Path]:
+    for segment in folder.segments():
+        for pattern in _OFTEN_EQUAL:
+            for file in (segment / "files").glob(pattern):
+                if file.is_file() and not file.is_symlink() and file.stat().st_size <= _LARGEST_SHARED:
+                    yield file
 
 
 def _unlink(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from launching import KEY, is_running, lines, make_run, run_to_end, start, wait_for_line
 
-from runferry.attempt import Attempt, Ending
+from runferry.attempt import Attempt, Ending, write_trained
 from runferry.errors import AnotherAttemptError, ConfigError
 from runferry.files import write_json
 from runferry.launch import launch
@@ -261,8 +262,30 @@ def test_a_command_that_never_called_wandb_is_trained_and_the_message_says_so(tm
     assert "the command never called wandb.init" in folder.attempts()[0]["message"]
     assert "the command never called wandb.init" in errors
     trained = json.loads(folder.trained_file.read_text())
-    end = folder.attempts()[0]["end"]
-    assert trained == {"run": "k3j9", "attempt": 1, "segments": [], "end": end}
+    assert trained == folder.attempts()[0]
+    assert (trained["run"], trained["attempt"], trained["segments"]) == ("k3j9", 1, [])
+    # One file with two names: sites count files.
+    assert folder.trained_file.samefile(folder.attempts_folder / "1.json")
+
+
+def test_where_the_filesystem_has_no_hard_links_a_trained_run_has_a_copy(tmp_path, monkeypatch):
+    def refused(_path, _target):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    folder = make_run(tmp_path / "run", ["true"])
+    attempt = Attempt.begin(folder, ["true"])
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    attempt.end(Ending(0))
+    assert json.loads(folder.trained_file.read_text()) == folder.attempts()[0]
+    assert not folder.trained_file.samefile(folder.attempts_folder / "1.json")
+
+
+def test_a_run_that_is_said_to_be_trained_again_is_so_still(tmp_path):
+    folder = make_run(tmp_path / "run", ["true"])
+    Attempt.begin(folder, ["true"]).end(Ending(0))
+    write_trained(folder, folder.attempts()[0])
+    assert json.loads(folder.trained_file.read_text())["run"] == "k3j9"
+    assert {file.name for file in folder.path.iterdir()} == {"run.json", "attempts", "trained.json"}
 
 
 def test_attempts_that_begin_at_once_get_numbers_of_their_own(tmp_path):

@@ -213,12 +213,9 @@ def test_a_run_that_was_trained_is_settled(tmp_path):
     folder.trained_file.unlink()
     _attempt(folder, outcome="finished", exit_code=0, segments=["offline-run-1"])
     settle(folder)
-    assert json.loads(folder.trained_file.read_text()) == {
-        "run": "run0",
-        "attempt": 1,
-        "segments": ["offline-run-1"],
-        "end": "2026-03-01",
-    }
+    trained = json.loads(folder.trained_file.read_text())
+    assert trained == {"run": "run0", **folder.attempts()[0]}
+    assert (trained["attempt"], trained["segments"], trained["end"]) == (1, ["offline-run-1"], "2026-03-01")
 
 
 @pytest.mark.parametrize(

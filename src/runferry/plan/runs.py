@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -113,14 +114,21 @@ def places_of(folder: Path, rounds: Rounds) -> list[Place]:
 
 
 def files_and_bytes(folders: Iterable[Path]) -> tuple[float, float] | None:
-    """Return how many files, links and folders, and how many bytes, a run has of these; None where there is none."""
+    """Return how many files, links and folders, and how many bytes, a run has of these; None where there is none.
+
+    A file with several names counts once, as the filesystem's quota has it.
+    """
     counted = files = size = 0
+    seen: set[int] = set()
     for folder in folders:
         counted += 1
         for entry in (folder, *folder.rglob("*")):
-            files += 1
             status = entry.lstat()
-            size += 0 if entry.is_dir() else status.st_size
+            if status.st_ino in seen:
+                continue
+            seen.add(status.st_ino)
+            files += 1
+            size += 0 if stat.S_ISDIR(status.st_mode) else status.st_size
         if counted == SAMPLE:
             break
     return (files / counted, size / counted) if counted else None
