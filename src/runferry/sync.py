@@ -114,17 +114,19 @@ class _Group:
             if answer := queue.take_answer(request):
                 self._accept(answer, outcomes, queue)
             else:
-                self._lead(queue, outcomes, hold)
+                self._lead(queue, request, outcomes, hold)
 
     def _accept(self, answer: Answer, outcomes: Iterable[Outcome], queue: Queue) -> None:
         for outcome in outcomes:
             outcome.problem = answer[queue.key(outcome.folder)]
             self.progress.verified(outcome.folder.path.name, outcome.problem)
 
-    def _lead(self, queue: Queue, own: Sequence[Outcome], hold: Hold) -> None:
+    def _lead(self, queue: Queue, own_request: str, own: Sequence[Outcome], hold: Hold) -> None:
         """Sync for everybody who waits."""
         queue.tidy()
         requests = queue.waiting()
+        # Nobody would come for that answer.
+        requests.pop(own_request, None)
         wanted = {queue.key(outcome.folder): outcome for outcome in own}
         for folder in (folder for runs in requests.values() for folder in runs):
             wanted.setdefault(queue.key(folder), Outcome(folder))

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import LaunchError
+from runferry.wandb_mode import OFFLINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +112,7 @@ class Core:
             When it ends, or is not there within `START_SECONDS`.
         """
         port_file = folder / f"port-{time.monotonic_ns()}"
-        cache = {} if _can_log(environment) else {"WANDB_CACHE_DIR": str(folder)}
+        cache = {} if _logs_at_home(environment) else {"WANDB_CACHE_DIR": str(folder)}
         # --pid: it ends itself, within 0.1 s, when this process is gone, so that nothing is left behind for ever.
         process = subprocess.Popen(
             [binary, "--no-observability", "--port-filename", port_file, "--pid", str(os.getpid())],
@@ -186,8 +187,14 @@ class Core:
             return False
 
 
-def _can_log(environment: Mapping[str, str]) -> bool:
-    """Whether wandb-core can write its own log to where it does by default; if not it would write it to stderr."""
+def _logs_at_home(environment: Mapping[str, str]) -> bool:
+    """Whether wandb-core is to write its own logs to where it does by default: two files for each run (0.31).
+
+    Not offline, when it caches nothing there either: a home folder is on a shared filesystem that counts files. And not
+    where it cannot: it would write them to stderr.
+    """
+    if environment.get("WANDB_MODE") == OFFLINE and not environment.get("WANDB_CACHE_DIR"):
+        return False
     home_cache = environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "/"), ".cache")
     folder = Path(environment.get("WANDB_CACHE_DIR") or home_cache, "wandb", "logs")
     with suppress(OSError):

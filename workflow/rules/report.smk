@@ -17,4 +17,6 @@ rule report:
     params:
         folders=EXPERIMENT_FOLDERS,
     shell:
-        "runferry report --log {log:q} {params.folders:q}"
+        # Snakemake makes an empty log for every sync that had nothing to say, and sites count files.
+        "runferry report --log {log:q} {params.folders:q} && "
+        "find \"$(dirname {log:q})\" -path '*/sync/*.log' -empty -delete"
