@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Seen = TypeVar("Seen")
 
@@ -40,17 +40,33 @@ def open_namespaces(folder: Path, name: str, *kinds: str) -> int:
         The keeper's id.
     """
     command = ["unshare", *(f"--{kind}" for kind in kinds), "--mount", "--mount-proc", "--pid", "--kill-child"]
-    # Through a shell that ends, so that the keeper is nobody's child whom nobody awaits.
-    subprocess.run(
-        ["sh", "-c", 'setsid "$@" &', "sh", *command, *_KEEPER],
-        env=clean_environment() | {MARK: _mark(folder, name)},
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
+    with _interrupted_afterwards():
+        # Through a shell that ends, so that the keeper is nobody's child whom nobody awaits.
+        subprocess.run(
+            ["sh", "-c", 'setsid "$@" &', "sh", *command, *_KEEPER],
+            env=clean_environment() | {MARK: _mark(folder, name)},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
     return wait_for(lambda: keepers(folder).get(name), f"the namespaces of {name}")
+
+
+@contextlib.contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Hold back the signals that interrupt a start: between its fork and its exec, nothing marks a process as ours."""
+    caught: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda caught_now, _: caught.append(caught_now)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in caught[:1]:
+            signal.raise_signal(number)
 
 
 def keepers(folder: Path) -> dict[str, int]:
