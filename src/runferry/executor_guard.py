@@ -2,9 +2,11 @@
 
 Left alone, the plugin (2.5.3 to 2.8.0) submits a run a second time while its job from an earlier start is still there,
 waits for ever for a job that was preempted, and takes an outage of Slurm for the end of every job; and Snakemake's
-`retries` would run again what failed by itself. So for these jobs, and for no others, the plugin's methods are wrapped:
-before a submission the queue is asked for the run's job; while jobs are active Slurm is asked what becomes of them, and
-an answer that cannot be had is not an end; when one has ended, its attempts' records decide whether it is run again.
+`retries` would run again what failed by itself.
+So for these jobs, and for no others, the plugin's methods are wrapped: before a submission the queue is asked for the
+run's job, and the submission keeps its distance from the one before; while jobs are active Slurm is asked what becomes
+of them, and an answer that cannot be had is not an end; when one has ended, its attempts' records decide whether it is
+run again.
 
 The only module that knows the plugin's inside; a plugin without the methods that are wrapped is refused.
 """
@@ -25,6 +27,7 @@ from runferry.continuation import give_up, settle, should_continue
 from runferry.errors import ConfigError
 from runferry.hints import end_of_log
 from runferry.reasons import CONTINUED, LOST, of_state
+from runferry.submissions import Submissions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -43,6 +46,8 @@ QUEUE_SECONDS = 120
 """For which the queue that was asked for before a submission is good enough for the next."""
 SUBMISSION_PAUSE, SUBMISSION_PATIENCE = 30, 3600
 """Seconds before a submission that Slurm did not answer is tried again, and for how long."""
+_SNAKEMAKES_LIMIT = (100, 1)
+# Jobs and seconds, where nobody says `--max-jobs-per-timespan` (9.17 to 9.27).
 _LOGS_SHOWN = 4
 """Of a pack whose runs failed, whose ends are repeated."""
 # What sbatch says when the scheduler is away or overloaded (slurm_errno.c); after the second the job may be there.
@@ -66,6 +71,7 @@ class Guard:
 
     find: Callable[[Any], TrainingJob | None]
     say: Callable[[str], None]
+    _submissions: Submissions = field(default_factory=Submissions)
     _pause: float = 0.0
     # Job -> its state at the look before.
     _seen: dict[str, str] = field(default_factory=dict[str, str])
@@ -91,7 +97,7 @@ class Guard:
             self.say(f"{training.done_file.parent}: its job {found} of an earlier start is still there, and goes on")
             _report_submission(executor, job, found)
             return
-        submit(job)
+        self._submissions.submit(lambda: submit(job), apart=not _limited(executor))
 
     def _jobs_in_queue(self, *, fresh: bool) -> list[slurm.QueuedJob] | None:
         """Ask for the queue; what an earlier start has left there was there when it was asked the first time."""
@@ -222,10 +228,11 @@ class Guard:
 
     # The end.
 
-    def cancel(self, cancel: Callable[[list[Any]], None], infos: Sequence[Any]) -> None:
+    def cancel(self, cancel: Callable[[list[Any]], None], executor: Any, infos: Sequence[Any]) -> None:
         """Cancel the jobs, after a pause in which a second Ctrl-C leaves them running."""
-        known = {info.external_jobid: info for info in infos if info.external_jobid}
-        # While the queue is asked, Snakemake's own list is empty.
+        self._submissions.end()
+        # One may have been submitted since Snakemake made its list; and while the queue is asked, that is empty.
+        known = {info.external_jobid: info for info in (*infos, *executor.active_jobs) if info.external_jobid}
         known |= self._active
         if not known:
             cancel(list(infos))
@@ -292,7 +299,7 @@ def _wrappers(guard: Guard, plain: Mapping[str, Any]) -> dict[str, Callable[...,
             yield info
 
     def cancel_jobs(self: Any, active_jobs: list[Any]) -> None:
-        guard.cancel(lambda infos: plain["cancel_jobs"](self, infos), active_jobs)
+        guard.cancel(lambda infos: plain["cancel_jobs"](self, infos), self, active_jobs)
 
     def report_job_error(self: Any, job_info: Any, msg: str | None = None, **words: Any) -> None:
         def report(info: Any, **words: Any) -> None:
@@ -310,6 +317,12 @@ async def sleep(executor: Any) -> None:
     end = time.monotonic() + float(executor.next_seconds_between_status_checks or 40)
     while executor.wait and time.monotonic() < end:
         await asyncio.sleep(min(1.0, max(0.0, end - time.monotonic())))
+
+
+def _limited(executor: Any) -> bool:
+    """Tell whether the person gave Snakemake a limit, and so has chosen how fast jobs are submitted."""
+    limit = executor.workflow.scheduling_settings.max_jobs_per_timespan
+    return limit is not None and (limit.max_jobs, limit.timespan) != _SNAKEMAKES_LIMIT
 
 
 def _report_submission(executor: Any, job: Any, slurm_job: str) -> None:

@@ -1,8 +1,10 @@
-"""Keeps Snakemake's scheduler from making more and more rounds while a limit of submissions holds jobs back.
+"""Keeps Snakemake's scheduler from making rounds in which nothing can be done.
 
-With `max-jobs-per-timespan`, every round starts a timer for another one (Snakemake 9.17 to 9.27). A job that ends
-makes a round, too, and so one more timer that is never done: of a sweep with 200 runs, 15,950 rounds were counted when
-64 were synced, each of which looks at all jobs that wait. One timer at a time is enough.
+With `max-jobs-per-timespan`, which has a default of 100 a second, every round starts a timer for another one (Snakemake
+9.17 to 9.27): as long as the workflow lives there is one a second, also while all that is left to do is to wait for
+jobs. A job that ends makes a round, too, and so one more timer that is never done: of a sweep with 200 runs, 15,950
+rounds were counted when 64 were synced, each of which looks at all jobs that wait. One timer at a time is enough, and
+none where the limit does not hold back anything.
 
 Snakemake's own module is taken from those that are loaded, so that nothing here imports it.
 """
@@ -28,13 +30,15 @@ def install() -> bool:
 
 
 def look_again(scheduler: Any, delay: float) -> None:
-    """Have the scheduler make a round after `delay` seconds, unless a timer for that is there already.
+    """Have the scheduler make a round after `delay` seconds, unless a timer is there or the limit lets more jobs go.
 
+    Then all that were ready have gone: others become ready when a job ends, which makes a round by itself.
     The scheduler's own thread calls it. The timer is forgotten before it wakes the scheduler, so that the round that it
     brings about can start the next.
     """
     waiting: set[float] = scheduler.__dict__.setdefault(_WAITING, set())
-    if delay in waiting:
+    limiter = scheduler.job_rate_limiter
+    if delay in waiting or (limiter is not None and limiter.get_free_jobs() > 0):
         return
     waiting.add(delay)
 

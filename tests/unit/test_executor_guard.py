@@ -16,6 +16,7 @@ from runferry.errors import ConfigError
 from runferry.files import write_json
 from runferry.run_folder import RunFolder
 from runferry.slurm import QueuedJob
+from runferry.submissions import Submissions
 from runferry.training_job import training_job
 
 
@@ -42,8 +43,13 @@ class FakePlugin:
         self.calls: list[tuple] = []
         self.next_seconds_between_status_checks = None
         self.wait = True
+        self.active_jobs: list[SimpleNamespace] = []
         settings = SimpleNamespace(init_seconds_before_status_checks=40)
-        self.workflow = SimpleNamespace(executor_settings=settings, workdir_init=str(folder))
+        # With a limit of the person's own, submissions need not wait for one another here.
+        scheduling = SimpleNamespace(max_jobs_per_timespan=SimpleNamespace(max_jobs=20, timespan=1))
+        self.workflow = SimpleNamespace(
+            executor_settings=settings, scheduling_settings=scheduling, workdir_init=str(folder)
+        )
 
     def run_job(self, job) -> None:
         self.calls.append(("submitted", job.name))
@@ -131,6 +137,26 @@ def test_a_run_is_submitted_once_and_the_queue_is_asked_once_for_many(world):
         world.executor.run_job(world.job)
     assert world.executor.calls == [("submitted", "train")] * 5
     assert world.slurm.asked == 1
+
+
+@pytest.mark.parametrize(("limit", "apart"), [((100, 1), True), ((20, 1), False), ((1, 10), False)])
+def test_submissions_keep_a_distance_unless_the_person_gave_snakemake_a_limit(world, monkeypatch, limit, apart):
+    asked: list[bool] = []
+    monkeypatch.setattr(Submissions, "submit", lambda _self, _submission, *, apart: asked.append(apart))
+    given = SimpleNamespace(max_jobs=limit[0], timespan=limit[1])
+    world.executor.workflow.scheduling_settings.max_jobs_per_timespan = given
+    world.executor.run_job(world.job)
+    assert asked == [apart]
+
+
+def test_after_a_ctrl_c_nothing_is_submitted_and_what_was_a_moment_before_is_cancelled_too(world, monkeypatch):
+    monkeypatch.setattr(executor_guard, "CHOICE_SECONDS", 0)
+    late = SimpleNamespace(job=world.job, external_jobid="8", aux={})
+    world.executor.active_jobs = [late]
+    # Snakemake made its list before job 8 was in it.
+    world.executor.cancel_jobs([SimpleNamespace(job=world.job, external_jobid="7", aux={})])
+    world.executor.run_job(world.job)
+    assert world.executor.calls == [("cancelled", ["7", "8"])]
 
 
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", "COMPLETING"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,8 @@ from runferry import scheduler_rounds
 class Scheduler:
     def __init__(self) -> None:
         self._open_jobs = threading.Semaphore(0)
+        self.free = 0
+        self.job_rate_limiter = SimpleNamespace(get_free_jobs=lambda: self.free)
 
     def rounds(self, seconds: float, delay: float) -> int:
         """How many rounds follow from the timers, each of which asks for another, as Snakemake's do."""
@@ -30,6 +33,13 @@ def test_jobs_that_end_leave_no_timers_behind():
     assert 3 <= scheduler.rounds(0.55, 0.1) <= 6
 
 
+def test_where_the_limit_holds_nothing_back_there_is_no_further_round():
+    scheduler = Scheduler()
+    scheduler.free = 1
+    scheduler_rounds.look_again(scheduler, 0.001)
+    assert scheduler.rounds(0.2, 0.001) == 0
+
+
 def test_a_round_that_a_timer_brought_about_can_ask_for_the_next():
     scheduler = Scheduler()
     scheduler_rounds.look_again(scheduler, 0.001)
@@ -42,4 +52,5 @@ def test_snakemake_has_the_method_that_is_replaced(monkeypatch):
     monkeypatch.setattr(module.JobScheduler, "_schedule_reevalutation", plain)
     assert scheduler_rounds.install()
     assert module.JobScheduler._schedule_reevalutation is scheduler_rounds.look_again
-    assert "_open_jobs" in module.JobScheduler.__init__.__code__.co_names
+    assert {"_open_jobs", "job_rate_limiter"} <= set(module.JobScheduler.__init__.__code__.co_names)
+    assert callable(module.JobRateLimiter.get_free_jobs)

@@ -132,7 +132,7 @@ def test_what_sbatch_is_given_for_runs_that_share_a_job_and_runs_of_several_node
 
 
 def _assert_golden(project, slurm, cluster: str, asked: dict, file: Path) -> None:
-    calls = _submissions(project, slurm, cluster, len(asked), "--max-jobs-per-timespan", "100/1s")
+    calls = _submissions(project, slurm, cluster, len(asked), "--max-jobs-per-timespan", "1000/1s")
     lines = [_normalised(arguments, project.folder) for _, arguments in calls]
     text = "".join(
         f"{name}: {given}\n{next(line for line in lines if f'wildcards_{name}_RUN' in line)}\n"
@@ -180,8 +180,8 @@ def test_a_profile_says_what_the_facts_say(name):
     jobs = find_cluster(name).jobs
     assert profile["executor"] == "slurm"
     assert profile["jobs"] == (jobs.cap or 100)
-    count, seconds = re.fullmatch(r"(\d+)/(\d+)s", profile["max-jobs-per-timespan"]).groups()
-    assert int(count) <= int(seconds)
+    # It would hold back what runs on the login node too; submissions are kept apart by themselves.
+    assert "max-jobs-per-timespan" not in profile
     assert profile["slurm-init-seconds-before-status-checks"] >= 30
     assert profile["local-cores"] <= 2
     assert profile["keep-going"] is True
