@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runferry import reasons
-from runferry.errors import NotVerifiedError, SegmentError
+from runferry.errors import NotVerifiedError, RunferryError, SegmentError
 from runferry.files import as_text, link_atomically, write_json, write_new
 from runferry.processes import start_of
 from runferry.run_folder import RunFolder
@@ -255,7 +255,9 @@ class Attempt:
             "used": _used(),
         }
         if ending.outcome == "finished":
-            self.record["run"] = self.folder.read_run()["id"]
+            # What is wrong with its record is said below: how it ended is written first.
+            with suppress(RunferryError, OSError, ValueError, KeyError):
+                self.record["run"] = self.folder.read_run()["id"]
         self._write()
         if ending.outcome == "finished":
             write_trained(self.folder, self.record)
