@@ -12,7 +12,7 @@ it starts on the login side, orphans and sync included; its memory is the most t
     python benchmarks/scale.py                              # dry-run, no-op: four minutes
     python benchmarks/scale.py controller --runs 1000       # on the test cluster (make cluster-up): an hour
     python benchmarks/scale.py controller --packed          # the same as the profile has it: four runs of 15m in a job
-    python benchmarks/scale.py idle                         # 100 jobs that wait; ten minutes, scaled to an hour
+    python benchmarks/scale.py idle                         # 100 jobs that wait; ten minutes, scaled to an hour; 24 GB
 """
 
 from __future__ import annotations
@@ -88,6 +88,9 @@ def main() -> None:
     parser.add_argument("measures", nargs="*", default=["dry-run", "no-op"], help=", ".join(measures))
     parser.add_argument("--runs", type=int, default=1000, help="of `controller` (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=3, help="of `dry-run` and `no-op` (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=100, help="of `idle`; each takes 0.2 GB here (default: %(default)s)"
+    )
     parser.add_argument("--packed", action="store_true", help="`controller` with packing as the profile has it")
     given = parser.parse_args()
     if unknown := set(given.measures) - set(measures):
@@ -192,24 +195,25 @@ def report_files(project: Path, count: int, how: str) -> None:
     say(f"{folders / count:8.2f} folders a run besides")
 
 
-def idle(folder: Path, _: argparse.Namespace) -> None:
-    """Measure the controller while 100 jobs run, polling as the profile has it."""
+def idle(folder: Path, given: argparse.Namespace) -> None:
+    """Measure the controller while jobs run, polling as the profile has it."""
+    count = given.jobs
     project = folder / "project"
     resources = {"cores": 2, "memory": "2G", "time": "2h"}
-    configure(project, {"many": {"sweep": sweep(100, ["sleep", "3600"]), "resources": resources}})
+    configure(project, {"many": {"sweep": sweep(count, ["sleep", "3600"]), "resources": resources}})
     clean_environment(folder)
     os.environ |= {"SBATCH_ACCOUNT": "def-test"}
     command = [*SNAKEMAKE[:5], *NARVAL, "train_all"]
     with (project / "snakemake.log").open("w") as log:
         process = subprocess.Popen(command, cwd=project, stdout=log, stderr=log)
-        while running_jobs(project) < 100:
+        while running_jobs(project) < count:
             if process.poll() is not None:
                 sys.exit((project / "snakemake.log").read_text())
             time.sleep(5)
         before = cpu_of(process.pid)
         time.sleep(60 * MINUTES_IDLE)
         used = (cpu_of(process.pid) - before) * 60 / MINUTES_IDLE
-        report(f"an hour with 100 jobs running, from {MINUTES_IDLE} minutes, CPU s beside 10", used, 10.0, 1.0)
+        report(f"an hour with {count} jobs running, from {MINUTES_IDLE} minutes, CPU s beside 10", used, 10.0, 1.0)
         # As Ctrl-C: it cancels its jobs, and no others.
         process.send_signal(signal.SIGINT)
         process.wait()
