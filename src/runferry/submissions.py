@@ -1,7 +1,7 @@
 """Keeps submissions apart, as sites ask, and ends them when the workflow ends.
 
-Snakemake's own `max-jobs-per-timespan` holds back every job, those on the login node too (9.17 to 9.27): of a thousand
-runs, each with a sync of its own, that is an hour of waiting. Here only what goes to Slurm waits.
+Snakemake's own `max-jobs-per-timespan` holds back every job, those on the login node too (9.17 to 9.27): at one in two
+seconds, the syncs of a thousand runs wait for half an hour. Here only what goes to Slurm waits.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SECONDS_APART = 1.0
 """From the end of one `sbatch` to the next: the sites ask for a second at least (Alliance wiki, read 2026-05 to
 2026-08)."""
+LAST_SECONDS = 60.0
+"""For which a submission that has begun is waited for at the end, so that no Ctrl-C hangs on a Slurm that is away."""
 
 
 class Submissions:
@@ -39,7 +41,7 @@ class Submissions:
                 self._next = time.monotonic() + SECONDS_APART
 
     def end(self) -> None:
-        """Let no other submission begin; the one that has is waited for."""
+        """Let no other submission begin; the one that has is waited for, `LAST_SECONDS` at most."""
         self._ended.set()
-        with self._lock:
-            pass
+        if self._lock.acquire(timeout=LAST_SECONDS):
+            self._lock.release()
