@@ -29,12 +29,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
 
-from drawing import wait_until_drawn  # noqa: E402 - it lies with the tests of the page
+from drawing import chromium, wait_until_drawn  # noqa: E402 - it lies with the tests of the page
 
 from runferry.report import build_report  # noqa: E402 - as above
 from runferry.report.measurements import read_measurements  # noqa: E402 - as above
@@ -116,8 +114,7 @@ def large(folder: Path) -> None:
     show("1,000 runs of 10,000 x 4 to a report, CPU s", cpu() - before, None, 600.0)
     show("the same, most memory, MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, None, 1024.0)
     show("its page, MB", page.stat().st_size / 2**20, None, 20.0)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    with chromium() as browser:
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
         tab.add_init_script(WATCH_LONG_TASKS)
         start = time.perf_counter()
@@ -129,7 +126,6 @@ def large(folder: Path) -> None:
             tab.evaluate(act)
             wait_until_drawn(tab)
             longest[what] = tab.evaluate("longest()")
-        browser.close()
     for what, milliseconds in longest.items():
         show(f"the longest that its page does not answer: {what}, s", milliseconds / 1000, None, 1.0)
 

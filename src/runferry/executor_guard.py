@@ -47,7 +47,7 @@ QUEUE_SECONDS = 120
 SUBMISSION_PAUSE, SUBMISSION_PATIENCE = 30, 3600
 """Seconds before a submission that Slurm did not answer is tried again, and for how long."""
 _SNAKEMAKES_LIMIT = (100, 1)
-# Jobs and seconds, where nobody says `--max-jobs-per-timespan` (9.17 to 9.27).
+"""Jobs and seconds, where nobody says `--max-jobs-per-timespan` (9.17 to 9.27)."""
 _LOGS_SHOWN = 4
 """Of a pack whose runs failed, whose ends are repeated."""
 # What sbatch says when the scheduler is away or overloaded (slurm_errno.c); after the second the job may be there.

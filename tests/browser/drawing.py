@@ -1,8 +1,24 @@
-"""Waiting for a report's page, whose policy forbids what Playwright's own waiting for a function does."""
+"""A browser for what is no test, and waiting for a report's page, whose policy forbids Playwright's own waiting."""
 
 from __future__ import annotations
 
-from typing import Any
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Give the system's Chromium, as the tests' fixture `browser` does."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def wait_until_drawn(page: Any, seconds: float = 120) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from drawing import wait_until_drawn  # noqa: E402 - it lies in this folder
+from drawing import chromium, wait_until_drawn  # noqa: E402 - it lies in this folder
 
 from large_sweep import write_sweep  # noqa: E402 - above it
 from runferry.cluster import find_cluster  # noqa: E402 - as above
@@ -93,13 +92,9 @@ def _experiment(name: str, states: list[str], *, per_job: int, gpus: int, minute
 
 def main() -> None:
     """Draw all of them."""
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         for draw in (draw_report, draw_plan):
             draw(browser, Path(folder), IMAGES)
-        browser.close()
 
 
 if __name__ == "__main__":
