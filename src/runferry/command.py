@@ -182,17 +182,7 @@ class Command:
             not be run.
         """
         signals.preparing = False
-        process = subprocess.Popen(
-            # Not in the locale's encoding: they arrive as they were written.
-            [argument.encode(errors="surrogateescape") for argument in self.arguments],
-            cwd=self.workdir,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
-        )
-        keeper.watch(process.pid)
+        process = self._start(keeper)
         passing = PassingOn(process)
         sources: list[SignalWatch | Keeper] = [signals, keeper]
         # WNOWAIT: the process id stays taken, and may be signalled, until it is waited for below.
@@ -218,6 +208,34 @@ class Command:
             if watches.fence.look():
                 end_session(process.pid, 0.0, 0.0)
         return Finished(process.wait(), tuple(passing.done), process.pid)
+
+    def _start(self, keeper: Keeper) -> subprocess.Popen[bytes]:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS)
+
+        def announce() -> None:
+            # By the command's own process, before it is the command: a launcher that is killed in the moment after
+            # could not say any more what is to be ended.
+            keeper.watch(os.getpid())
+            # A signal that has come since the fork is the command's, and not for the launcher's handlers.
+            for number in JOB_SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+        try:
+            return subprocess.Popen(
+                # Not in the locale's encoding: they arrive as they were written.
+                [argument.encode(errors="surrogateescape") for argument in self.arguments],
+                cwd=self.workdir,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self.log,
+                stderr=self.log,
+                start_new_session=True,
+                preexec_fn=announce,  # noqa: PLW1509 - another thread, if there is one, only copies the log
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _keep_time(process: subprocess.Popen[bytes], watches: Watches) -> None:

@@ -133,7 +133,10 @@ class Keeper:
         return None if received is None else received["signal"]
 
     def watch(self, pid: int) -> None:
-        """Name the command's process: a session leader, which the keeper ends should the launcher be killed."""
+        """Name the command's process: a session leader, which the keeper ends should the launcher be killed.
+
+        May be called between fork and exec, in the process itself.
+        """
         _send(self._channel, {"command": pid})
 
     def finish(self, exit_code: int, seconds: float) -> bool:

@@ -56,10 +56,13 @@ def make_run(folder: Path, command: list[str], **changes: Any) -> RunFolder:
     return RunFolder(folder)
 
 
-def start(folder: RunFolder, variables: dict[str, str] | None = None, **limits: float) -> subprocess.Popen[str]:
+def start(
+    folder: RunFolder, variables: dict[str, str] | None = None, *, before: str = "", **limits: float
+) -> subprocess.Popen[str]:
+    """Start the launcher, which runs the code in `before` first."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "SLURM"))}
     return subprocess.Popen(
-        [sys.executable, "-c", LAUNCH, folder.path, json.dumps(limits)],
+        [sys.executable, "-c", before + LAUNCH, folder.path, json.dumps(limits)],
         env=environment | (variables or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -206,6 +206,29 @@ def test_when_the_launcher_is_killed_a_command_that_does_not_heed_sigterm_is_kil
     wait_for(lambda: not [pid for pid in below if is_running(pid)], "the end of all that the launcher had started")
 
 
+# On a busy machine the launcher may not get to run for a while after the command has begun.
+SLOW_START = """
+import subprocess, time
+start = subprocess.Popen.__init__
+def start_and_wait(*arguments, **options):
+    start(*arguments, **options)
+    time.sleep(60)
+subprocess.Popen.__init__ = start_and_wait
+"""
+
+
+def test_a_launcher_that_is_killed_just_after_the_command_has_begun_leaves_no_process(tmp_path):
+    folder = make_run(tmp_path / "run", ["/bin/sh", "-c", "kill -KILL $PPID; echo pid $$; exec sleep 600"])
+    launcher = start(folder, before=SLOW_START, grace_seconds=0.5)
+    launcher.communicate(timeout=60)
+    assert launcher.returncode == -signal.SIGKILL
+    (line,) = wait_for(lambda: [line for line in lines(folder) if line.startswith("pid ")], "the command")
+    pid = int(line.removeprefix("pid "))
+    wait_for(lambda: not is_running(pid), "the end of the command")
+    message = wait_for(lambda: folder.attempts()[0]["message"], "the record of its end")
+    assert "the launcher was killed" in message
+
+
 def test_when_the_keeper_is_killed_the_command_goes_on(tmp_path):
     code = "import os, time\nprint('pid', os.getpid())\nwhile not os.path.exists('go'): time.sleep(0.01)"
     folder = make_run(tmp_path / "run", [sys.executable, "-c", code])
