@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 _EMPTY = ("tmp/code", "tmp")
 """Folders of a segment that wandb (0.22 to 0.31) makes and mostly leaves empty."""
 
-_OFTEN_EQUAL = ("requirements.txt", "conda-environment.yaml", "diff.patch", "code/**/*")
-"""Files that wandb writes for each run, and that are the same for all that were started from one place."""
+_OFTEN_EQUAL = (
+    "files/requirements.txt",
+    "files/conda-environment.yaml",
+    "files/diff.patch",
+    "files/code/**/*",
+    "*.wandb.synced",
+)
+"""Files that wandb writes for each run, and that are the same for all that were started from one place; its marker of
+what `wandb sync` has sent is empty."""
 _LARGEST_SHARED = 2**20
 """Bytes of the largest file that is looked at: the others are few."""
 SHARED_FOLDER = ".shared"
@@ -85,7 +92,7 @@ def remove_shared_by_none(experiment: Path) -> None:
 def _often_equal(folder: RunFolder) -> Iterator[Path]:
     for segment in folder.segments():
         for pattern in _OFTEN_EQUAL:
-            for file in (segment / "files").glob(pattern):
+            for file in segment.glob(pattern):
                 if file.is_file() and not file.is_symlink() and file.stat().st_size <= _LARGEST_SHARED:
                     yield file
 

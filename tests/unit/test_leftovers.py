@@ -73,6 +73,7 @@ def make_runs(experiment: Path, packages: list[str]) -> list[RunFolder]:
         (files / "requirements.txt").write_text(text)
         (files / "code" / "train.py").write_text("print()")
         (files / "config.yaml").write_text("same: everywhere")
+        (files.parent / "run-k3j9.wandb.synced").touch()
     return runs
 
 
@@ -80,7 +81,7 @@ def listing(run: RunFolder) -> Path:
     return run.segments()[0] / "files" / "requirements.txt"
 
 
-def test_equal_lists_of_packages_become_one_file(tmp_path: Path) -> None:
+def test_what_is_equal_in_several_runs_becomes_one_file(tmp_path: Path) -> None:
     runs = make_runs(tmp_path, ["numpy==1", "numpy==1", "numpy==2"])
     for run in runs * 2:
         share_equal_files(run)
@@ -89,6 +90,8 @@ def test_equal_lists_of_packages_become_one_file(tmp_path: Path) -> None:
     assert not listing(runs[0]).samefile(listing(runs[2]))
     code = [run.segments()[0] / "files" / "code" / "train.py" for run in runs]
     assert code[0].samefile(code[2])
+    markers = [run.segments()[0] / "run-k3j9.wandb.synced" for run in runs]
+    assert markers[0].samefile(markers[2])
     # What a run has of its own stays its own, whatever is in it.
     assert (listing(runs[0]).parent / "config.yaml").stat().st_nlink == 1
     assert not list(tmp_path.rglob("*.partial"))

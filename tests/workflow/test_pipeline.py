@@ -96,22 +96,25 @@ def test_every_row_of_every_run_arrives_and_the_second_time_nothing_is_done(conn
     assert server.requests()["total"] == 0
 
 
-def test_one_more_run_is_fewer_than_twelve_files_on_the_shared_filesystem(connected):
+@pytest.mark.parametrize(
+    ("packing", "runs"), [(False, 3), ({"side_by_side": 2, "one_after_another": 2}, 4)], ids=["a job each", "packed"]
+)
+def test_one_more_run_is_fewer_than_twelve_files_on_the_shared_filesystem(connected, packing, runs):
     def files() -> int:
         found = [file for file in connected.folder.rglob("*") if not file.is_dir()]
         # Each `wandb sync` leaves a log in the home folder; how many runs share one is a matter of when they end.
         return len({file.lstat().st_ino for file in found if not file.match("home/.cache/wandb/logs/core-debug-*.log")})
 
-    connected.configure({"a": _sweep(2)})
-    done = connected.snakemake()
-    assert done.returncode == 0, done.stderr
-    before = files()
-    connected.configure({"a": _sweep(5)})
-    done = connected.snakemake()
-    assert done.returncode == 0, done.stderr
-    assert len(_run_folders(connected)) == 5
+    def count_after(number: int) -> int:
+        connected.configure({"a": _sweep(number) | {"packing": packing}})
+        done = connected.snakemake()
+        assert done.returncode == 0, done.stderr
+        assert len(_run_folders(connected)) == number
+        return files()
+
+    before = count_after(runs)
     # A start has a log of Snakemake's, of its own.
-    assert (files() - before - 1) / 3 < 12
+    assert (count_after(2 * runs) - before - 1) / runs < 12
 
 
 def test_the_demo_is_the_real_thing_in_small(connected, server, wheels):

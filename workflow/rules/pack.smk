@@ -8,7 +8,7 @@ rule pack:
     output:
         runs="<results>/{experiment}/packs/{pack}/runs.json",
     log:
-        "<logs>/{experiment}/packs/{pack}/pack.log",
+        "<logs>/{experiment}/packs/{pack}.log",
     localrule: True
     conda:
         "../envs/runferry.yaml"
@@ -55,7 +55,7 @@ rule settle:
     output:
         trained="<results>/{experiment}/{run}/trained.json",
     log:
-        "<logs>/{experiment}/{run}/settle.log",
+        "<logs>/{experiment}/settle/{run}.log",
     wildcard_constraints:
         run=packs.packed,
     localrule: True

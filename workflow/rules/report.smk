@@ -17,6 +17,6 @@ rule report:
     params:
         folders=EXPERIMENT_FOLDERS,
     shell:
-        # Snakemake makes an empty log for every sync that had nothing to say, and sites count files.
+        # Snakemake makes an empty log for every rule that had nothing to say, and sites count files.
         "runferry report --log {log:q} {params.folders:q} && "
-        "find \"$(dirname {log:q})\" -path '*/sync/*.log' -empty -delete"
+        "find \"$(dirname {log:q})\" \\( -path '*/sync/*.log' -o -path '*/settle/*.log' -o -path '*/packs/*.log' \\) -empty -delete"
