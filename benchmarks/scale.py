@@ -95,6 +95,8 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.measures) - set(measures):
         parser.error(f"found {', '.join(unknown)}, expected some of {', '.join(measures)}")
+    # In the background of a shell SIGINT is ignored, and would be by all that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Orphans come to this process, so that what they used is counted.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for name in given.measures:

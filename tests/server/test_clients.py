@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Wandb
+    from wandb_clients import Wandb
+
     from runferry.standin import StandIn
 
 pytestmark = pytest.mark.timeout(180)

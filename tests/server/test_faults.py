@@ -16,7 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Wandb
+    from wandb_clients import Wandb
+
     from runferry.standin import StandIn
 
 STREAM = "/files/demo/p/a/file_stream"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from forward_proxy import forward_proxy
+from wandb_clients import NEWEST, VERSIONS
 
-from conftest import NEWEST, VERSIONS
 from runferry.files import write_json
 from runferry.run_folder import RunFolder
 from runferry.segment import history, read_segment

@@ -14,7 +14,8 @@ import pytest
 from runferry.standin import running
 
 if TYPE_CHECKING:
-    from conftest import Wandb
+    from wandb_clients import Wandb
+
     from runferry.standin import StandIn
 
 CREATE = """

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from wandb_clients import NEWEST
 
-from conftest import NEWEST
 from runferry import sweep
 from runferry.config import load_yaml
 from runferry.errors import ConfigError

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 import yaml
+from projects import ROOT
 
-from conftest import ROOT
 from runferry.run_folder import RunFolder
 from runferry.segment import history
 from runferry.standin import running
 
 if TYPE_CHECKING:
-    from conftest import Project
+    from projects import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 import yaml
+from projects import ROOT
 
-from conftest import ROOT
 from runferry.standin import running
 from slurm_stub import make_stub
 

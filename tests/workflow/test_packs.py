@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from projects import ROOT
 
-from conftest import ROOT
 from slurm_stub import path_without_slurm
 
 # Ends with 3 for n=2, until the file is there.

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
+from projects import ROOT, Project
 
-from conftest import ROOT, Project
 from runferry.segment import history, read_segment
 from runferry.standin import running
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from projects import ROOT
 
-from conftest import ROOT
 from runferry.cluster import find_cluster
 from sample_experiment import write, write_attempt, write_receipt, write_run
 from slurm_stub import path_without_slurm

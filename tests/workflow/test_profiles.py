@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from projects import ROOT
 
-from conftest import ROOT
 from runferry.cluster import cluster_names, find_cluster
 from slurm_stub import make_stub, path_without_slurm
 

@@ -18,7 +18,7 @@ from runferry.standin import StandIn, running
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import Project
+    from projects import Project
 
 pytestmark = pytest.mark.slow
 

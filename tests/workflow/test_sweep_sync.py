@@ -11,7 +11,7 @@ import pytest
 from runferry.standin import running
 
 if TYPE_CHECKING:
-    from conftest import Project
+    from projects import Project
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from projects import ROOT
 
-from conftest import ROOT
 from runferry import __version__
 from runferry.environment.archive import unpack
 from runferry.standin import running
