@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from runferry.pack_plan import PackPlan
     from runferry.request import Request
 
-FILES_OF_RUN, BYTES_OF_RUN = 14, 25_000
+FILES_OF_RUN, BYTES_OF_RUN = 13, 25_000
 """What a synced run leaves, its folder and those in it counted, where none is there to be measured: of a training
 that logs ten rows with wandb 0.31 (benchmarks/scale.py). The bytes grow with what is logged."""
 FILES_OF_RULES = 2
 """What Snakemake keeps of each run besides: metadata of its two rules."""
+FILES_OF_PACK = 6
+"""What a pack leaves: its folder with three files, and metadata of its two rules."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ def make_plan(
         {name: (packs.results / "environments" / f"{name}.json").exists() for name in environments},
         mode,
         reason,
-        round(new * (files + FILES_OF_RULES)),
+        round(new * (files + FILES_OF_RULES)) + len(packs.packs) * FILES_OF_PACK,
         round(new * size),
         measured is not None,
         cluster.jobs.cap if cluster.jobs else None,
