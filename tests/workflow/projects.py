@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 import yaml
 
@@ -52,6 +54,20 @@ class Project:
             text=True,
             check=False,
             timeout=240,
+        )
+
+    def start(self, command: list[str], output: IO[str] | int, **options: Any) -> subprocess.Popen[Any]:
+        """A command in the background, all that it says to `output`; Ctrl-C reaches it however tests were started."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=os.environ | self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # A test runner in the background of a shell has SIGINT ignored, and would pass that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            **options,
         )
 
     def planned(self, *arguments: str, snakefile: Path | None = None) -> dict[str, int]:

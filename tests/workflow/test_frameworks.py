@@ -60,14 +60,7 @@ def example(project, server, frameworks):
 
 def _end_in_the_middle(project: Project, checkpoint: str, number: signal.Signals) -> None:
     """Start the workflow, and end the training once it has saved a checkpoint."""
-    snakemake = subprocess.Popen(
-        project.snakemake_command(),
-        cwd=project.folder,
-        env=os.environ | project.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    snakemake = project.start(project.snakemake_command(), subprocess.PIPE, text=True)
     deadline = time.monotonic() + 250
     try:
         while not list(project.folder.glob(f"results/*/*/checkpoints/{checkpoint}")):

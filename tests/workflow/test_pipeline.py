@@ -306,15 +306,7 @@ def test_ctrl_c_leaves_nothing_broken(connected, server):
     connected.write("train.py", "import time\n" + LOGGING.replace("run.finish()", "time.sleep(60)"))
     connected.configure({"a": _sweep(1)})
     command = [*connected.snakemake_command(), "train_all"]
-    process = subprocess.Popen(
-        command,
-        cwd=connected.folder,
-        env=os.environ | connected.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        text=True,
-    )
+    process = connected.start(command, subprocess.PIPE, start_new_session=True, text=True)
     attempts = []
     deadline = time.monotonic() + 60
     while not attempts or not list(connected.folder.glob("results/a/*/wandb/offline-run-*/run-*.wandb")):

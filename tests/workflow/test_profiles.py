@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -70,14 +69,7 @@ def _submissions(project, slurm, cluster: str, count: int, *arguments: str) -> l
     command = [*project.snakemake_command(profile=False), "--profile", str(PROFILES / cluster), "train_all"]
     log = project.folder / "snakemake.log"
     with log.open("w") as stream:
-        controller = subprocess.Popen(
-            [*command, *arguments],
-            cwd=project.folder,
-            env=os.environ | project.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-        )
+        controller = project.start([*command, *arguments], stream)
         try:
             deadline = time.monotonic() + 120
             while len(slurm.submissions) < count and controller.poll() is None and time.monotonic() < deadline:

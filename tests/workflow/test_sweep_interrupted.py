@@ -74,17 +74,7 @@ def _until(condition: Callable[[], Any], what: str) -> None:
 def _start_until_the_second_round_trains(project: Project) -> subprocess.Popen[bytes]:
     log = (project.folder / "first.log").open("w")
     project.write("hold", "")
-    process = subprocess.Popen(
-        project.snakemake_command(),
-        cwd=project.folder,
-        env=os.environ | project.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        # A test runner in the background of a shell has SIGINT ignored, and would pass that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )
+    process = project.start(project.snakemake_command(), log, start_new_session=True)
     _until(lambda: len(list(project.folder.glob("results/search/*/began-1"))) == 4, "the second round to train")
     return process
 

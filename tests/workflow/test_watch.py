@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 
@@ -39,9 +37,7 @@ def training(request, project, server):
     project.configure(experiments, sync={"watch": True, "interval": 1})
     command = project.snakemake_command()
     with (project.folder / "snakemake.txt").open("w") as output:
-        process = subprocess.Popen(
-            command, cwd=project.folder, env=os.environ | project.environment, stdout=output, stderr=output
-        )
+        process = project.start(command, output)
     yield process
     project.write("go", "")
     process.wait(60)
