@@ -111,6 +111,8 @@ def dry_run(folder: Path, given: argparse.Namespace) -> None:
         project = make_project(folder / str(count), count)
         ours, bare = in_turns(project, given.repeat, "-n", "--quiet")
         report(f"dry run of {count:,} runs, CPU s beside a bare workflow", ours, bare, 1.3)
+        memory = peak_memory([*commands(project)[0], "-n", "--quiet"], project)
+        say(f"dry run of {count:,} runs: {memory / 1e6:.0f} MB of memory")
         seconds[count] = ours
     report("dry run of 5,000 runs, CPU s beside five times 1,000", seconds[5000], 5 * seconds[1000], 1.0)
 
@@ -272,6 +274,12 @@ def cpu_seconds(command: Sequence[str], project: Path) -> float:
     subprocess.run(command, cwd=project, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def peak_memory(command: Sequence[str], project: Path) -> int:
+    """Run a command and return the bytes of memory that it, or the largest of its children, had at most."""
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return os.wait4(process.pid, 0)[2].ru_maxrss * 1024
 
 
 def running_jobs(project: Path) -> int:
