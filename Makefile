@@ -119,12 +119,12 @@ demo: $(VENV)/.ready-demo
 	@if [ "$(SERVER)" = wandb ]; then \
 	  $(BIN)/snakemake --profile profiles/local --forcerun sync; \
 	else \
-	  $(BIN)/python -m runferry.standin --port $(STANDIN_PORT) -- $(BIN)/snakemake --profile profiles/local; \
+	  $(BIN)/python -m runferry_standin --port $(STANDIN_PORT) -- $(BIN)/snakemake --profile profiles/local; \
 	fi
 	@echo
 	@echo "The report: file://$(CURDIR)/results/digits/report.html"
 	@if [ "$(SERVER)" != wandb ]; then \
-	  echo "The runs on the stand-in for W&B's server: type  $(BIN)/python -m runferry.standin --port $(STANDIN_PORT)"; \
+	  echo "The runs on the stand-in for W&B's server: type  $(BIN)/python -m runferry_standin --port $(STANDIN_PORT)"; \
 	  echo "  and open http://127.0.0.1:$(STANDIN_PORT)/demo/digits"; \
 	fi
 

@@ -28,7 +28,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from runferry.standin import running
+from runferry_standin import running
 
 ROOT = Path(__file__).resolve().parent.parent
 WHEELS = ROOT / ".venv" / "wheels"

@@ -33,13 +33,13 @@ import psutil
 from sync import SCRIPT, clean_environment, renamed, report, say
 
 from runferry.files import write_json
-from runferry.standin import running_process
+from runferry_standin import running_process
 from runferry.transaction_log import TransactionLog, write_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runferry.standin import ProcessStandIn
+    from runferry_standin import ProcessStandIn
 
 OSH = "wandb-osh==1.2.2"
 ROW_SECONDS = 5.0

@@ -35,7 +35,7 @@ import yaml
 from sync import PR_SET_CHILD_SUBREAPER, SNAKEMAKE, clean_environment, measured, report, say
 
 from runferry.slurm import queued_jobs
-from runferry.standin import running_process
+from runferry_standin import running_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

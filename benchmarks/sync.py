@@ -33,13 +33,13 @@ import psutil
 import yaml
 
 from runferry.files import write_json
-from runferry.standin import running_process
+from runferry_standin import running_process
 from runferry.transaction_log import TransactionLog, write_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.standin import ProcessStandIn
+    from runferry_standin import ProcessStandIn
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNFERRY = Path(sys.executable).with_name("runferry")

@@ -12,13 +12,13 @@ import slurm_cluster
 from cluster_start import missing
 from slurm_cluster import Cluster
 
-from runferry.standin import running
+from runferry_standin import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 
 # `make test` runs these tests in a shell's background, where SIGINT is ignored; what they start would inherit that.

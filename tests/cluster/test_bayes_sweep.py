@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from slurm_cluster import Cluster
 
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 pytestmark = pytest.mark.slow
 

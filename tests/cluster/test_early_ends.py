@@ -20,7 +20,7 @@ from ending_early import (
     wait_until,
 )
 
-from runferry.standin import running
+from runferry_standin import running
 
 if TYPE_CHECKING:
     from pathlib import Path

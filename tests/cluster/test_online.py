@@ -13,7 +13,7 @@ import pytest
 from cluster_network import Firewall
 from cluster_user import User, rows_on_disk
 
-from runferry.standin import running
+from runferry_standin import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ import yaml
 from documented_commands import NOT_AS_WRITTEN, ROOT, fences, pages, script, sessions
 
 from runferry import cli, config
-from runferry.standin import running
+from runferry_standin import running
 from slurm_stub import make_stub
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from wandb_clients import NEWEST, VERSIONS, Wandb
 from written_runs import Written, name_of, write_run
 
 from runferry.run_folder import RunFolder
-from runferry.standin import running
+from runferry_standin import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 
 @pytest.fixture

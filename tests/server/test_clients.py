@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from wandb_clients import Wandb
 
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -21,7 +21,7 @@ from runferry.files import write_json
 from runferry.live import LiveOptions, Watcher
 from runferry.run_folder import RunFolder
 from runferry.segment_records import count_events
-from runferry.standin import running
+from runferry_standin import running
 from runferry.sync import Limits, sync
 from runferry.transaction_log import TransactionLog, write_log
 

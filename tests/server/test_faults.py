@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from wandb_clients import Wandb
 
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 STREAM = "/files/demo/p/a/file_stream"
 HISTORY = {"files": {"wandb-history.jsonl": {"offset": 0, "content": ['{"_step": 0}', '{"_step": 1}']}}}

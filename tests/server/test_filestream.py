@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runferry.standin import running
+from runferry_standin import running
 
 if TYPE_CHECKING:
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runferry.standin.graphql import RESOLVERS, schema
+from runferry_standin.graphql import RESOLVERS, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
     Upsert = Callable[..., dict[str, Any]]
 

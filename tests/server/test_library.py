@@ -14,7 +14,7 @@ import pytest
 from runferry import api
 
 if TYPE_CHECKING:
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "library"
 PROJECT = ("demo", "library-example")

@@ -1,4 +1,4 @@
-"""Starting and stopping the stand-in; `python -m runferry.standin`."""
+"""Starting and stopping the stand-in; `python -m runferry_standin`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runferry.errors import ConfigError
-from runferry.standin import DEMO_KEY, running, running_process
+from runferry_standin import DEMO_KEY, running, running_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-STANDIN = [sys.executable, "-m", "runferry.standin"]
+STANDIN = [sys.executable, "-m", "runferry_standin"]
 
 UPSERT = 'mutation { upsertBucket(input: {name: "a", modelName: "p"}) { inserted } }'
 HISTORY = {"files": {"wandb-history.jsonl": {"offset": 0, "content": ['{"_step": 0}', '{"_step": 1}']}}}
@@ -127,7 +127,7 @@ def test_only_loopback_is_served(host: str) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"runferry.standin: --host {host}: the stand-in binds to loopback only; expected 127.0.0.1, ::1 or localhost"
+        f"runferry_standin: --host {host}: the stand-in binds to loopback only; expected 127.0.0.1, ::1 or localhost"
     ]
 
 
@@ -137,7 +137,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         done = call("--port", str(port), "--data", ":memory:")
 
     assert done.returncode == 2
-    assert done.stderr.startswith(f"runferry.standin: --port {port}: cannot listen there")
+    assert done.stderr.startswith(f"runferry_standin: --port {port}: cannot listen there")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -213,7 +213,7 @@ def test_a_command_that_is_not_there_is_named() -> None:
     done = call("--port", "0", "--data", ":memory:", "--", "/no/such/command")
 
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("runferry.standin: /no/such/command: cannot be run")
+    assert done.stderr.splitlines()[-1].startswith("runferry_standin: /no/such/command: cannot be run")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -18,9 +18,9 @@ from wandb_clients import NEWEST, VERSIONS
 from runferry.files import write_json
 from runferry.run_folder import RunFolder
 from runferry.segment import history, read_segment
-from runferry.standin import running
-from runferry.standin.app import App
-from runferry.standin.links import Links
+from runferry_standin import running
+from runferry_standin.app import App
+from runferry_standin.links import Links
 from runferry.sync import Limits, sync
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
-from runferry.standin import running
+from runferry_standin import running
 
 if TYPE_CHECKING:
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 NASTY = "<script>alert(1)</script>&\"'"
 # The id of a run has no slash.

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from runferry.standin import running
+from runferry_standin import running
 
 if TYPE_CHECKING:
     from wandb_clients import Wandb
 
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 CREATE = """
 mutation CreateRunFiles($files: [String!]!) {

@@ -15,7 +15,7 @@ from wandb_clients import NEWEST
 from runferry import sweep
 from runferry.config import load_yaml
 from runferry.errors import ConfigError
-from runferry.standin import running
+from runferry_standin import running
 from runferry.sweep.parameter import DISTRIBUTIONS
 from sweep_definitions import EXAMPLES, NEED_A_SERVER
 

@@ -24,7 +24,7 @@ from runferry.files import write_json
 from runferry.results_lock import FOLDER, LockLostError, results_lock
 from runferry.run_folder import RunFolder
 from runferry.segment import history
-from runferry.standin import running
+from runferry_standin import running
 from runferry.sync import Limits, sync
 
 pytestmark = pytest.mark.usefixtures("connected")

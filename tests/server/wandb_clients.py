@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 NEWEST = installed_version("wandb")
 VERSIONS = ["0.22.3", "0.27.2", NEWEST]

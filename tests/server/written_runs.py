@@ -17,7 +17,7 @@ from runferry.segment import history
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 PROJECT = "tests"
 SCRIPT = """

@@ -30,7 +30,7 @@ from runferry.doctor.record import Record, screen_lines
 from runferry.doctor.redaction import Redaction
 from runferry.doctor.site import find_site
 from runferry.processes import is_alive
-from runferry.standin import running
+from runferry_standin import running
 from slurm_stub import path_without_slurm
 
 ROOT = Path(__file__).resolve().parents[2]

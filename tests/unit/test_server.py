@@ -11,7 +11,7 @@ import pytest
 from runferry import server as servers
 from runferry.errors import ServerError
 from runferry.server import Server, find_server
-from runferry.standin import running
+from runferry_standin import running
 
 KEY = "ab" * 20
 

@@ -19,7 +19,7 @@ from projects import ROOT
 
 from runferry.run_folder import RunFolder
 from runferry.segment import history
-from runferry.standin import running
+from runferry_standin import running
 
 if TYPE_CHECKING:
     from projects import Project

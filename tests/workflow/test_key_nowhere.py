@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runferry.standin import running
+from runferry_standin import running
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from projects import ROOT
 
-from runferry.standin import running
+from runferry_standin import running
 from slurm_stub import make_stub
 
 pytestmark = pytest.mark.slow

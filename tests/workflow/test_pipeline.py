@@ -17,7 +17,7 @@ import pytest
 from projects import ROOT, Project
 
 from runferry.segment import history, read_segment
-from runferry.standin import running
+from runferry_standin import running
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bayes_definition import bayes_over_x
-from runferry.standin import StandIn, running
+from runferry_standin import StandIn, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

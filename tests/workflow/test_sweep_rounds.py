@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bayes_definition import bayes_over_x
-from runferry.standin import running
+from runferry_standin import running
 
 # Logs a parabola with its least at 1, from what wandb.config holds: it reads no arguments.
 PARABOLA = """

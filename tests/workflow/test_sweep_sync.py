@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runferry.standin import running
+from runferry_standin import running
 
 if TYPE_CHECKING:
     from projects import Project

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from runferry.standin import running
+from runferry_standin import running
 
 SCRIPT = """
 import os, time, wandb

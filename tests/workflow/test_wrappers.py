@@ -20,12 +20,12 @@ from projects import ROOT
 
 from runferry import __version__
 from runferry.environment.archive import unpack
-from runferry.standin import running
+from runferry_standin import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runferry.standin import StandIn
+    from runferry_standin import StandIn
 
 WRAPPERS = ROOT / "workflow" / "wrappers"
 STEPS = ["environment", "train", "sync"]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runferry.standin import storage
-from runferry.standin.problems import NotFoundError
-from runferry.standin.runs import find_run, make_project, run_by_number, upsert_run
-from runferry.standin.store import identifier, number_of
+from runferry_standin import storage
+from runferry_standin.problems import NotFoundError
+from runferry_standin.runs import find_run, make_project, run_by_number, upsert_run
+from runferry_standin.store import identifier, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.standin.context import Context
-    from runferry.standin.store import Record
+    from runferry_standin.context import Context
+    from runferry_standin.store import Record
 
 
 def _upsert_bucket(_: Any, context: Context, wanted: Record) -> Record:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from runferry.standin.store import Record
+    from runferry_standin.store import Record
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Links:
         Parameters
         ----------
         kind
-            A key of `runferry.standin.storage.TABLES`.
+            A key of `runferry_standin.storage.TABLES`.
         run
             The id of the run whose file it is: for the log of requests only.
         """

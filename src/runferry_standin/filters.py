@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.standin.store import Record
+    from runferry_standin.store import Record
 
 # A filter's name for a field of a run's row. "config." and "summary_metrics." reach into those.
 _COLUMNS = {

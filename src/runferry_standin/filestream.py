@@ -20,10 +20,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from runferry.standin.runs import HISTORY_FILE
+from runferry_standin.runs import HISTORY_FILE
 
 if TYPE_CHECKING:
-    from runferry.standin.store import Record, Store
+    from runferry_standin.store import Record, Store
 
 SUMMARY_FILE = "wandb-summary.json"
 

@@ -11,7 +11,7 @@ import mimetypes
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runferry.standin.store import Record, Store
+    from runferry_standin.store import Record, Store
 
 TABLES = {"file": "files", "manifest": "manifests", "artifact": "artifact_files"}
 """Kinds of stored content and the table of each."""

@@ -12,12 +12,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from runferry.standin.problems import NotFoundError
-from runferry.standin.runs import find_run, make_project
-from runferry.standin.store import number_of
+from runferry_standin.problems import NotFoundError
+from runferry_standin.runs import find_run, make_project
+from runferry_standin.store import number_of
 
 if TYPE_CHECKING:
-    from runferry.standin.store import Record, Store
+    from runferry_standin.store import Record, Store
 
 COMMITTED = "COMMITTED"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runferry.standin.store import Record, Store
+    from runferry_standin.store import Record, Store
 
 DEMO_ENTITY = "demo"
 """The viewer's own entity: where a run goes whose client names none."""

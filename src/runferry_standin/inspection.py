@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from runferry.standin import artifacts, storage
-from runferry.standin.faults import RuleError
-from runferry.standin.filestream import parse_line
-from runferry.standin.front import CAPTIVE_PORTAL
-from runferry.standin.runs import (
+from runferry_standin import artifacts, storage
+from runferry_standin.faults import RuleError
+from runferry_standin.filestream import parse_line
+from runferry_standin.front import CAPTIVE_PORTAL
+from runferry_standin.runs import (
     EVENTS_FILE,
     HISTORY_FILE,
     OUTPUT_FILE,
@@ -23,15 +23,15 @@ from runferry.standin.runs import (
     runs_of,
     state_of,
 )
-from runferry.standin.sampling import plain
+from runferry_standin.sampling import plain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
 
-    from runferry.standin.app import App
-    from runferry.standin.store import Record, Store
+    from runferry_standin.app import App
+    from runferry_standin.store import Record, Store
 
 
 def routes(app: App) -> list[Route]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runferry.standin import artifacts
-from runferry.standin.artifact_fields import artifact_file
-from runferry.standin.connections import connection
-from runferry.standin.mutations import existing_run
-from runferry.standin.problems import NotFoundError
-from runferry.standin.store import number_of
+from runferry_standin import artifacts
+from runferry_standin.artifact_fields import artifact_file
+from runferry_standin.connections import connection
+from runferry_standin.mutations import existing_run
+from runferry_standin.problems import NotFoundError
+from runferry_standin.store import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.standin.context import Context
-    from runferry.standin.store import Record
+    from runferry_standin.context import Context
+    from runferry_standin.store import Record
 
 
 def _create_manifest(_: Any, context: Context, wanted: Record) -> Record:

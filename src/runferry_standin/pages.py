@@ -10,16 +10,16 @@ from urllib.parse import quote
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from runferry.standin.filestream import parse_line
-from runferry.standin.inspection import run_as_json
-from runferry.standin.runs import HISTORY_FILE, count_lines, find_project, find_run, iso_time, runs_of, state_of
+from runferry_standin.filestream import parse_line
+from runferry_standin.inspection import run_as_json
+from runferry_standin.runs import HISTORY_FILE, count_lines, find_project, find_run, iso_time, runs_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from starlette.requests import Request
 
-    from runferry.standin.app import App
+    from runferry_standin.app import App
 
 LAST_ROWS = 50
 """Rows of the history that a run's page shows."""

@@ -1,4 +1,4 @@
-"""`python -m runferry.standin`: start the stand-in, alone or around a command."""
+"""`python -m runferry_standin`: start the stand-in, alone or around a command."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from runferry.errors import ConfigError, RunferryError
-from runferry.standin.app import DEMO_KEY
-from runferry.standin.server import running
+from runferry_standin.app import DEMO_KEY
+from runferry_standin.server import running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from runferry.standin.client import StandIn
+    from runferry_standin.client import StandIn
 
 _DESCRIPTION = """\
 A stand-in for a W&B server, for demonstration and tests. It is not W&B's server: it keeps the data of one person on
@@ -38,8 +38,8 @@ With a COMMAND, the stand-in runs around it: COMMAND finds WANDB_BASE_URL and WA
 exit code is the exit code. Signals are passed on to it. It cannot read from the terminal.
 
 examples:
-  python -m runferry.standin
-  python -m runferry.standin --data :memory: -- snakemake --profile profiles/local
+  python -m runferry_standin
+  python -m runferry_standin --data :memory: -- snakemake --profile profiles/local
 """
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -61,13 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _announce(server, options.data, sys.stderr if command else sys.stdout)
             return _run_command(command, server, signals) if command else signals.wait()
     except RunferryError as error:
-        sys.stderr.write(f"runferry.standin: {error}\n")
+        sys.stderr.write(f"runferry_standin: {error}\n")
         return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m runferry.standin",
+        prog="python -m runferry_standin",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -33,7 +33,7 @@ class RequestLog:
         Parameters
         ----------
         kind
-            As in `runferry.standin.faults`.
+            As in `runferry_standin.faults`.
         run
             The id of the run that it names, or None.
         entry

@@ -6,11 +6,11 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from runferry.standin.filestream import parse_line
-from runferry.standin.runs import history_between
+from runferry_standin.filestream import parse_line
+from runferry_standin.runs import history_between
 
 if TYPE_CHECKING:
-    from runferry.standin.store import Record, Store
+    from runferry_standin.store import Record, Store
 
 T = TypeVar("T")
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from runferry.standin.requests import RequestLog, kind_and_run
+from runferry_standin.requests import RequestLog, kind_and_run
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from runferry.standin.faults import Faults, Rule
+    from runferry_standin.faults import Faults, Rule
 
 LOSE = "standin.lose"
 """In a request's scope: answer as usual, store nothing."""

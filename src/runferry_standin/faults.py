@@ -33,7 +33,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from runferry.standin.problems import RefusedError
+from runferry_standin.problems import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,7 +152,7 @@ def parse_rule(rule: Any) -> Rule:
     (action,) = actions
     value = fields[action]
     if action in _POSSIBLE and not _POSSIBLE[action](value):
-        message = f"{action}: {value!r} is not possible; see the documentation of runferry.standin.faults"
+        message = f"{action}: {value!r} is not possible; see the documentation of runferry_standin.faults"
         raise RuleError(message)
     return Rule(action, value, **{key: each for key, each in fields.items() if key not in ACTIONS})
 

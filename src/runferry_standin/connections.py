@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runferry.standin.store import Record
+    from runferry_standin.store import Record
 
 
 def connection(nodes: list[Any], first: int | None = None, after: str | None = None) -> Record:

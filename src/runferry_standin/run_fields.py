@@ -6,11 +6,11 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from runferry.standin import storage
-from runferry.standin.connections import connection
-from runferry.standin.filestream import parse_line
-from runferry.standin.filters import matching, ordering
-from runferry.standin.runs import (
+from runferry_standin import storage
+from runferry_standin.connections import connection
+from runferry_standin.filestream import parse_line
+from runferry_standin.filters import matching, ordering
+from runferry_standin.runs import (
     DEMO_ENTITY,
     EVENTS_FILE,
     HISTORY_FILE,
@@ -24,14 +24,14 @@ from runferry.standin.runs import (
     runs_of,
     state_of,
 )
-from runferry.standin.sampling import sample, sampled_history
-from runferry.standin.store import identifier
+from runferry_standin.sampling import sample, sampled_history
+from runferry_standin.store import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.standin.context import Context
-    from runferry.standin.store import Record
+    from runferry_standin.context import Context
+    from runferry_standin.store import Record
 
 USER: Record = {
     "id": identifier("User", 1),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runferry.standin.filters import matching
-from runferry.standin.problems import NotFoundError
-from runferry.standin.runs import make_project, new_name, runs_of, state_of
-from runferry.standin.store import identifier, number_of
+from runferry_standin.filters import matching
+from runferry_standin.problems import NotFoundError
+from runferry_standin.runs import make_project, new_name, runs_of, state_of
+from runferry_standin.store import identifier, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.standin.context import Context
-    from runferry.standin.store import Record
+    from runferry_standin.context import Context
+    from runferry_standin.store import Record
 
 _SETTABLE = ("config", "description", "display_name", "state")
 

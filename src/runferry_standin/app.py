@@ -15,20 +15,22 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from runferry.standin import artifacts, graphql, inspection, pages, storage
-from runferry.standin.context import Context
-from runferry.standin.faults import Faults
-from runferry.standin.filestream import MalformedError, receive
-from runferry.standin.front import LOSE, Front
-from runferry.standin.links import Links, signature
-from runferry.standin.requests import RequestLog
-from runferry.standin.runs import find_run
+from runferry_standin import artifacts, graphql, storage
+from runferry_standin.context import Context
+from runferry_standin.faults import Faults
+from runferry_standin.filestream import MalformedError, receive
+from runferry_standin.front import LOSE, Front
+from runferry_standin.links import Links, signature
+from runferry_standin.requests import RequestLog
+from runferry_standin.runs import find_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from runferry.standin.store import Store
+    from runferry_standin.store import Store
 
 DEMO_KEY = "de30" * 10
 """The key that everybody knows: 40 characters, since the clients refuse shorter ones."""
@@ -45,11 +47,14 @@ class App:
         ask for it too (user name "api").
     storage_port
         The port on which contents are put and fetched; None: the same as everything else.
+    further
+        Functions that return what is served besides W&B's own addresses: the pages, and what tests ask.
     """
 
     store: Store
     key: str = DEMO_KEY
     storage_port: int | None = None
+    further: Sequence[Callable[[App], list[Route]]] = ()
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)
 
@@ -62,8 +67,7 @@ class App:
             Route("/storage/{kind}/{number:int}", self.get, methods=["GET"]),
             Route("/artifacts/{entity}/{digest}", self.artifact_content, methods=["GET"]),
             Route("/artifactsV2/{path:path}", self.artifact_content, methods=["GET"]),
-            *inspection.routes(self),
-            *pages.routes(self),
+            *(route for routes_of in self.further for route in routes_of(self)),
         ]
         self.front = Front(Starlette(routes=routes), self.faults, self.log)
 

@@ -33,7 +33,7 @@ class StandIn:
         return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": self.key}
 
     def faults(self, *rules: dict[str, Any]) -> None:
-        """Put these rules (see `runferry.standin.faults`) in place of all that are in force; none clears them."""
+        """Put these rules (see `runferry_standin.faults`) in place of all that are in force; none clears them."""
         self.ask("PUT", "/standin/faults", list(rules))
 
     def rules(self) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ class StandIn:
         return self.ask("GET", "/standin/faults")
 
     def run(self, entity: str, project: str, run: str) -> dict[str, Any]:
-        """Return all that the server holds of a run (see `runferry.standin.inspection.run_as_json`).
+        """Return all that the server holds of a run (see `runferry_standin.inspection.run_as_json`).
 
         Raises
         ------

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from runferry.errors import ConfigError
-from runferry.standin.app import DEMO_KEY, App
-from runferry.standin.client import ProcessStandIn, StandIn
-from runferry.standin.front import Protocol
-from runferry.standin.store import Store
+from runferry_standin import inspection, pages
+from runferry_standin.app import DEMO_KEY, App
+from runferry_standin.client import ProcessStandIn, StandIn
+from runferry_standin.front import Protocol
+from runferry_standin.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -119,7 +120,7 @@ def running(  # noqa: PLR0913 - each is a keyword with a default
         if storage_port is not None and storage_served:
             listeners.append(listen(host, storage_port))
             storage_port = int(listeners[1].getsockname()[1])
-        app = App(store, key, storage_port)
+        app = App(store, key, storage_port, (inspection.routes, pages.routes))
         url = url_of(listeners[0])
         with _in_thread(app, listeners):
             yield StandIn(url, key)
@@ -171,7 +172,7 @@ def running_process(
     port: int = 0,
     storage_port: int | None = None,
 ) -> Generator[ProcessStandIn]:
-    """Run the stand-in as a process of its own, as `python -m runferry.standin` does, for as long as the context lasts.
+    """Run the stand-in as a process of its own, as `python -m runferry_standin` does, for as long as the context lasts.
 
     The parameters are those of `running`, which is quicker to start; this one can be killed.
 
@@ -180,7 +181,7 @@ def running_process(
     ConfigError
         When it does not start; the text is what it said.
     """
-    command = [sys.executable, "-m", "runferry.standin", "--port", str(port), "--data", str(data or ":memory:")]
+    command = [sys.executable, "-m", "runferry_standin", "--port", str(port), "--data", str(data or ":memory:")]
     if storage_port is not None:
         command += ["--storage-port", str(storage_port)]
     # The key in the environment: a command line is everybody's to read.

@@ -20,17 +20,17 @@ from graphql import (
     validate,
 )
 
-from runferry.standin import artifact_fields, artifact_mutations, mutations, run_fields, sweeps
-from runferry.standin.filters import FilterError
-from runferry.standin.problems import RefusedError
-from runferry.standin.runs import iso_time
+from runferry_standin import artifact_fields, artifact_mutations, mutations, run_fields, sweeps
+from runferry_standin.filters import FilterError
+from runferry_standin.problems import RefusedError
+from runferry_standin.runs import iso_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from graphql import DocumentNode, GraphQLSchema
 
-    from runferry.standin.context import Context
+    from runferry_standin.context import Context
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def not_logged_in(query: str) -> Answer:
 @lru_cache(maxsize=1)
 def schema() -> GraphQLSchema:
     """Return the schema with its resolvers; names of arguments and of records are in snake case behind it."""
-    text = resources.files("runferry.standin").joinpath("schema.graphql").read_text()
+    text = resources.files("runferry_standin").joinpath("schema.graphql").read_text()
     built = build_schema(text)
     for kind in built.type_map.values():
         if kind.name.startswith("__"):

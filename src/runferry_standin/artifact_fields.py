@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runferry.standin import artifacts
-from runferry.standin.connections import connection
-from runferry.standin.run_fields import USER
-from runferry.standin.runs import find_project, run_by_number
-from runferry.standin.store import identifier, number_of
+from runferry_standin import artifacts
+from runferry_standin.connections import connection
+from runferry_standin.run_fields import USER
+from runferry_standin.runs import find_project, run_by_number
+from runferry_standin.store import identifier, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.standin.context import Context
-    from runferry.standin.store import Record
+    from runferry_standin.context import Context
+    from runferry_standin.store import Record
 
 
 def _collection(artifact: Record, context: Context) -> Record:

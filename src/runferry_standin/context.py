@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runferry.standin.links import Links
-    from runferry.standin.store import Store
+    from runferry_standin.links import Links
+    from runferry_standin.store import Store
 
 
 @dataclass(frozen=True)
