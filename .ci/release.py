@@ -20,7 +20,7 @@ META_WRAPPER = "workflow/wrappers/meta/train_and_sync/meta_wrapper.smk"
 # What is asked of the installed wheel: that it is imported, and has the file that lies elsewhere in a checkout.
 IN_THE_WHEEL = """
 import sys, runferry
-from runferry.config_file import schema_file
+from runferry.config.loading import schema_file
 sys.exit(not (runferry.__file__.startswith(sys.prefix) and schema_file().parent.samefile(runferry.__path__[0])))
 """
 

@@ -34,7 +34,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runferry.environment import Specification, build, unpack
+from runferry.environment.archive import unpack
+from runferry.environment.building import build
+from runferry.environment.specification import Specification
 
 PACKAGES = ["numpy", "pandas", "scikit-learn", "wandb"]
 TORCH = "torch==2.13.0"

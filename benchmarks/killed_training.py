@@ -24,9 +24,9 @@ from pathlib import Path
 
 import psutil
 
-from runferry.files import write_json
-from runferry.run_folder import RunFolder
-from runferry.segment import read_segment
+from runferry.runs.folder import RunFolder
+from runferry.system.files import write_json
+from runferry.trackers.wandb.log.segment import read_segment
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = 10

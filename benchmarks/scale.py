@@ -34,7 +34,7 @@ import psutil
 import yaml
 from sync import PR_SET_CHILD_SUBREAPER, SNAKEMAKE, clean_environment, measured, report, say
 
-from runferry.slurm import queued_jobs
+from runferry.runs.slurm import queued_jobs
 from runferry_standin import running_process
 
 if TYPE_CHECKING:

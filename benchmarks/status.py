@@ -5,7 +5,7 @@ Prints JSON lines:
     {"name": ..., "ours": ..., "other": ..., "ratio": ours / other, "limit": the CPU seconds to stay under}
 
 The runs are one real run of the installed wandb (100 rows), copied; 500 have receipts. `other` reads every segment with
-`runferry.segment.read_segment`, in a process of its own. CPU seconds of whole processes, because the machine may be
+`runferry.trackers.wandb.log.segment.read_segment`, in a process of its own. CPU seconds of whole processes, because the machine may be
 busy.
 
     python benchmarks/status.py    # about a minute
@@ -23,7 +23,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from runferry.receipt_stamp import logs_on_disk, stamp
+from runferry.runs.receipt_stamp import logs_on_disk, stamp
 
 RUNS, ROWS = 1000, 100
 LIMITS = {"first": 5.0, "again": 3.0}
@@ -38,7 +38,7 @@ run.finish()
 """
 READER = """
 import sys, pathlib
-from runferry.segment import read_segment
+from runferry.trackers.wandb.log.segment import read_segment
 for path in pathlib.Path(sys.argv[1]).glob("*/*/wandb/offline-run-*"):
     read_segment(path)
 """

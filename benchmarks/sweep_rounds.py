@@ -24,15 +24,16 @@ from typing import TYPE_CHECKING
 
 from sync import SCRIPT, renamed, report, say
 
-from runferry import config as configuration
-from runferry import sweeps_package
-from runferry.experiment import experiments
-from runferry.files import read_json, write_json
-from runferry.rounds import choose, runs_file
-from runferry.transaction_log import TransactionLog, write_log
+from runferry.config import loading
+from runferry.config.experiments import experiments
+from runferry.config.rounds import runs_file
+from runferry.system.files import read_json, write_json
+from runferry.trackers.wandb.log.framing import TransactionLog, write_log
+from runferry.workflow import sweeps_package
+from runferry.workflow.bayes import choose
 
 if TYPE_CHECKING:
-    from runferry.experiment import Experiment
+    from runferry.config.experiment import Experiment
 
 SCHEMA = Path(__file__).resolve().parents[1] / "workflow" / "schemas" / "config.schema.yaml"
 ROUNDS = {4: 10, 50: 5}
@@ -73,7 +74,7 @@ def _experiment(size: int, rounds: int) -> Experiment:
     sweep = {"method": "bayes", "command": ["true"], "metric": {"name": "metric1"}, "parameters": parameters}
     section = {"sweep": sweep, "count": size * rounds, "runs_per_round": size}
     config = {"wandb": {"project": "benchmark"}, "experiments": {"search": section}}
-    return experiments(configuration.validate(config, SCHEMA))["search"]
+    return experiments(loading.validate(config, SCHEMA))["search"]
 
 
 def _written(folder: Path, rows: int) -> list[bytes]:

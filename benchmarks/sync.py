@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING
 import psutil
 import yaml
 
-from runferry.files import write_json
+from runferry.system.files import write_json
+from runferry.trackers.wandb.log.framing import TransactionLog, write_log
 from runferry_standin import running_process
-from runferry.transaction_log import TransactionLog, write_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -76,7 +76,7 @@ def frameworks() -> Path:
 @pytest.fixture(scope="session")
 def sweeps_cache(wheels: Path) -> Path:
     """Give the cache in which W&B's `sweeps` package is installed, built once from the wheels of `make setup`."""
-    from runferry import sweeps_package
+    from runferry.workflow import sweeps_package
 
     cache = ROOT / ".venv" / "cache"
     with pytest.MonkeyPatch.context() as patch:

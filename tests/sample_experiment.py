@@ -9,9 +9,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from runferry.run_folder import RunFolder
-from runferry.transaction_log import write_log
-from runferry.wandb_messages import parser
+from runferry.runs.folder import RunFolder
+from runferry.trackers.wandb.log.framing import write_log
+from runferry.trackers.wandb.log.messages import parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

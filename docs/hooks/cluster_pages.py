@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from runferry.cluster import cluster_names, facts
+from runferry.config.cluster import cluster_names, facts
 
 if TYPE_CHECKING:
     from pathlib import Path

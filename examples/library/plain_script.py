@@ -6,11 +6,12 @@ In this folder: python plain_script.py
 import sys
 
 from runferry import api
+from runferry.config import single_run
 
 
 def main() -> int:
     runs = [
-        api.create_run(
+        single_run.create_run(
             f"results/line/rate-{rate}",
             [sys.executable, "train.py", "${args}"],
             {"learning_rate": rate},

@@ -2,6 +2,6 @@
 
 import sys
 
-from runferry.start import main
+from runferry.cli.fast_start import main
 
 sys.exit(main())

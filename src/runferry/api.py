@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.attempt import EXIT_STOPPED
+from runferry.api_run import Receipt, Run
+from runferry.config.single_run import create_run
 from runferry.errors import ConfigError, LaunchError, RunferryError
-from runferry.new_run import create_run
-from runferry.run_folder import RunFolder, find_run_folders
-from runferry.run_on_disk import Receipt, Run
-from runferry.segment import Segment, history, read_segment
+from runferry.runs.ending import EXIT_STOPPED
+from runferry.runs.folder import RunFolder, find_run_folders
+from runferry.trackers.wandb.log.segment import Segment, history, read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -95,11 +95,10 @@ def create_runs(
         For whatever is wrong with the config, an online mode that the cluster does not allow, and a bayes sweep, whose
         runs only the workflow chooses.
     """
-    from runferry.admission import check_mode
-    from runferry.cluster import LOCAL, find_cluster
-    from runferry.config import cluster_name
-    from runferry.config_file import read_config
-    from runferry.workflow import experiments_of
+    from runferry.config.cluster import LOCAL, find_cluster
+    from runferry.config.loading import cluster_name, read_config
+    from runferry.config.site_limits import check_mode
+    from runferry.workflow.entry import experiments_of
 
     checked = read_config(config)
     # It says how W&B may be reached from a job; offline, which is the default, nothing depends on it.
@@ -149,7 +148,7 @@ def launch(run: Run | str | os.PathLike[str]) -> int:
     RunferryError
         When its environment or its data cannot be put onto the node.
     """
-    from runferry import launch as launcher
+    from runferry.launch import launch as launcher
 
     if threading.current_thread() is not threading.main_thread():
         message = f"launch: found the thread {threading.current_thread().name}, expected the process's main thread"
@@ -198,8 +197,8 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
     ConfigError
         When there is no such folder or no run in it.
     """
-    from runferry.sync import Limits
-    from runferry.sync import sync as sync_folders
+    from runferry.sync.engine import sync as sync_folders
+    from runferry.sync.outcome import Limits
 
     folders: dict[Path, RunFolder] = {}
     for each in [runs] if isinstance(runs, Run | str | os.PathLike) else runs:
@@ -229,7 +228,7 @@ def adopt(
     ConfigError
         When a path is not there or holds no offline run.
     """
-    from runferry.adopt import adopt as adopt_segments
+    from runferry.sync.adopt import adopt as adopt_segments
 
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
     done = adopt_segments([Path(path) for path in given], Path(results).resolve(), experiment)

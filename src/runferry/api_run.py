@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from runferry.files import read_json
-from runferry.run_folder import RunFolder
-from runferry.segment import Segment, history, read_segment
+from runferry.runs.folder import RunFolder
+from runferry.system.files import read_json
+from runferry.trackers.wandb.log.segment import Segment, history, read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,13 +90,13 @@ class Run:
     @property
     def state(self) -> Literal["pending", "running", "failed", "finished"]:
         """How it is, in W&B's word, from its files. One that was stopped is "failed" until it goes on."""
-        from runferry.run_result import state_of
+        from runferry.runs.state import state_of
 
         return state_of(self._folder)
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
-        """The records of the attempts to train it, first to last; their keys: `runferry.attempt.Attempt`."""
+        """The records of the attempts to train it, first to last; their keys: `runferry.runs.attempt.Attempt`."""
         return self._folder.attempts()
 
     @property
@@ -112,8 +112,8 @@ class Run:
     @property
     def receipt(self) -> Receipt | None:
         """Its receipt; None before its first sync that was verified."""
-        from runferry.receipt import holds
-        from runferry.tracker import tracker_of
+        from runferry.runs.receipt import holds
+        from runferry.trackers.registry import tracker_of
 
         try:
             record = read_json(self._folder.receipt_file)
@@ -146,7 +146,7 @@ class Run:
         return [read_segment(path) for path in self._folder.segments()]
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows that it logged, of all its segments; their keys: `runferry.segment.history`.
+        """Yield the rows that it logged, of all its segments; their keys: `runferry.trackers.wandb.log.segment.history`.
 
         Raises
         ------

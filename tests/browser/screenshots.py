@@ -15,12 +15,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 from drawing import chromium, wait_until_drawn  # noqa: E402 - it lies in this folder
 
 from large_sweep import write_sweep  # noqa: E402 - above it
-from runferry.cluster import find_cluster  # noqa: E402 - as above
-from runferry.plan import record  # noqa: E402 - as above
-from runferry.plan.model import ExperimentPlan, Plan, PlannedJob  # noqa: E402 - as above
-from runferry.plan.page import render  # noqa: E402 - as above
-from runferry.plan.runs import DONE, FAILED, RUNNING, UNSYNCED, WAITING, PlannedRun  # noqa: E402 - as above
+from runferry.config.cluster import find_cluster  # noqa: E402 - as above
 from runferry.report import build_report  # noqa: E402 - as above
+from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING
+from runferry.workflow.plan import record  # noqa: E402 - as above
+from runferry.workflow.plan.model import ExperimentPlan, Plan, PlannedJob  # noqa: E402 - as above
+from runferry.workflow.plan.page import render  # noqa: E402 - as above
+from runferry.workflow.plan.runs import PlannedRun  # noqa: E402 - as above
 
 IMAGES = ROOT / "docs" / "images"
 STATES = {DONE: 578, UNSYNCED: 96, FAILED: 8, RUNNING: 18, WAITING: 300}

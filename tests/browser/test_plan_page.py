@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runferry.plan import record
-from runferry.plan.model import ExperimentPlan, Plan, PlannedJob
-from runferry.plan.page import render
-from runferry.plan.runs import DONE, FAILED, RUNNING, UNSYNCED, WAITING, PlannedRun
+from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING
+from runferry.workflow.plan import record
+from runferry.workflow.plan.model import ExperimentPlan, Plan, PlannedJob
+from runferry.workflow.plan.page import render
+from runferry.workflow.plan.runs import PlannedRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ Open = Callable[..., "OpenPage"] if TYPE_CHECKING else Any
 def no_slurm() -> Iterator[None]:
     """Ask no Slurm that may be up on the machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runferry.slurm.ask", lambda *command: None)
+        patch.setattr("runferry.runs.slurm.ask", lambda *command: None)
         yield
 
 

@@ -57,7 +57,7 @@ def test_the_pictures_in_the_documentation_are_of_the_pages_as_they_are(
     page.close()
     if abs(width - DEJAVU_SANS) > 0.5:
         pytest.skip("the font is not DejaVu Sans, in which the pictures were drawn (Debian: fonts-dejavu-core)")
-    monkeypatch.setattr("runferry.slurm.ask", lambda *command: None)
+    monkeypatch.setattr("runferry.runs.slurm.ask", lambda *command: None)
     target = tmp_path / "images"
     target.mkdir()
     draw(browser, tmp_path, target)

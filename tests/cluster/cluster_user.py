@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from runferry.segment import history
+from runferry.trackers.wandb.log.segment import history
 
 if TYPE_CHECKING:
     from slurm_cluster import Cluster

@@ -10,8 +10,8 @@ from cluster_user import User, attempts, rows_on_disk
 from ending_early import reasons
 
 from bayes_definition import bayes_over_x
-from runferry.run_folder import RunFolder
-from runferry.run_result import read_result
+from runferry.runs.folder import RunFolder
+from runferry.workflow.best_run import read_result
 
 if TYPE_CHECKING:
     from pathlib import Path

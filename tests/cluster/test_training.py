@@ -11,7 +11,7 @@ import pytest
 from cluster_user import User
 from slurm_cluster import Cluster
 
-from runferry.segment import history
+from runferry.trackers.wandb.log.segment import history
 
 pytestmark = pytest.mark.slow
 

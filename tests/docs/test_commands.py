@@ -18,7 +18,8 @@ import pytest
 import yaml
 from documented_commands import NOT_AS_WRITTEN, ROOT, fences, pages, script, sessions
 
-from runferry import cli, config
+from runferry.cli import main
+from runferry.config import loading
 from runferry_standin import running
 from slurm_stub import make_stub
 
@@ -139,7 +140,7 @@ def _inline_commands() -> list[tuple[str, str]]:
 def test_a_command_within_a_sentence_is_one(name, command):
     program, *words = shlex.split(command)
     if program == "runferry":
-        parser = cli._parser()
+        parser = main._parser()
         # With its name alone a command is spoken of, not typed.
         given = words if len(words) > 1 or words[0].startswith("-") else [*words, "--help"]
         if "--help" in given or "--version" in given:
@@ -190,10 +191,10 @@ def test_a_piece_of_a_config_is_one(fence):
     given = yaml.safe_load(fence.text)
     smallest = {"wandb": {"project": "p"}, "experiments": {"e": {"command": ["true"]}}}
     if given.keys() <= schema["properties"].keys():
-        config.validate(smallest | given, SCHEMA)
+        loading.validate(smallest | given, SCHEMA)
     else:
         # A piece of an experiment.
-        config.validate(smallest | {"experiments": {"e": given}}, SCHEMA)
+        loading.validate(smallest | {"experiments": {"e": given}}, SCHEMA)
 
 
 def _texts_of_the_source() -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from documented_commands import ROOT
 
-from runferry.cluster import cluster_names, facts
+from runferry.config.cluster import cluster_names, facts
 
 sys.path.insert(0, str(ROOT / "docs" / "hooks"))
 

@@ -9,7 +9,7 @@ import pytest
 from wandb_clients import NEWEST, VERSIONS, Wandb
 from written_runs import Written, name_of, write_run
 
-from runferry.run_folder import RunFolder
+from runferry.runs.folder import RunFolder
 from runferry_standin import running
 
 if TYPE_CHECKING:

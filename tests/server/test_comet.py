@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from comet_standin import KEY, CometStandIn, Experiment, comet_running
-from runferry.comet.segments import read_archives
-from runferry.files import write_json
-from runferry.run_folder import RunFolder
-from runferry.run_on_disk import Run
-from runferry.sync import Limits, Outcome, sync
+from runferry.api_run import Run
+from runferry.runs.folder import RunFolder
+from runferry.sync.engine import sync
+from runferry.sync.outcome import Limits, Outcome
+from runferry.system.files import write_json
+from runferry.trackers.comet.reading import read_archives
 
 VERSIONS = ["3.47.1", "newest"]
 QUICK = Limits(patience=0.5, deadline=60)

@@ -16,14 +16,16 @@ from pathlib import Path
 import pytest
 from written_runs import PROJECT, log_of
 
-from runferry.console import console_lines
-from runferry.files import write_json
-from runferry.live import LiveOptions, Watcher
-from runferry.run_folder import RunFolder
-from runferry.segment_records import count_events
+from runferry.runs.folder import RunFolder
+from runferry.sync.engine import sync
+from runferry.sync.outcome import Limits
+from runferry.sync.wandb.live import Watcher
+from runferry.sync.wandb.live_run import LiveOptions
+from runferry.system.files import write_json
+from runferry.trackers.wandb.log.console import console_lines
+from runferry.trackers.wandb.log.framing import TransactionLog, write_log
+from runferry.trackers.wandb.log.records import count_events
 from runferry_standin import running
-from runferry.sync import Limits, sync
-from runferry.transaction_log import TransactionLog, write_log
 
 QUICK = Limits(patience=2, deadline=60)
 RUN = "run1"

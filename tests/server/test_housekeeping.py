@@ -12,14 +12,16 @@ from importlib.metadata import version as installed_version
 import pytest
 from written_runs import PROJECT, log_of, receipt, rows_of, write_run, wrong
 
-from runferry.adopt import adopt
-from runferry.attempt import Attempt
-from runferry.cli import main
-from runferry.files import read_json, write_json
-from runferry.live import LiveOptions, Watcher
-from runferry.receipt import holds
-from runferry.run_folder import RunFolder
-from runferry.sync import Limits, sync
+from runferry.cli.main import main
+from runferry.runs.attempt import Attempt
+from runferry.runs.folder import RunFolder
+from runferry.runs.receipt import holds
+from runferry.sync.adopt import adopt
+from runferry.sync.engine import sync
+from runferry.sync.outcome import Limits
+from runferry.sync.wandb.live import Watcher
+from runferry.sync.wandb.live_run import LiveOptions
+from runferry.system.files import read_json, write_json
 
 NEWEST = installed_version("wandb")
 QUICK = Limits(patience=2, deadline=60)

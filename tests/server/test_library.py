@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runferry import api
+from runferry import api, api_run
+from runferry.config import single_run
 
 if TYPE_CHECKING:
     from runferry_standin import StandIn
@@ -38,7 +39,7 @@ def _run(*words: str) -> str:
     return done.stdout
 
 
-def _assert_on_server(server: StandIn, runs: list[api.Run], rows: int = 20) -> None:
+def _assert_on_server(server: StandIn, runs: list[api_run.Run], rows: int = 20) -> None:
     assert set(server.runs(*PROJECT)) == {run.id for run in runs}
     for run in runs:
         held = server.run(*PROJECT, run.id)
@@ -86,7 +87,9 @@ def test_a_hydra_multiruns_offline_runs_get_receipts_when_it_has_ended(example, 
 
 
 def test_what_a_run_and_its_receipt_say(example, server):
-    run = api.create_run("results/line/a", ["python", "train.py", "--steps=3"], project="library-example", tags=["t"])
+    run = single_run.create_run(
+        "results/line/a", ["python", "train.py", "--steps=3"], project="library-example", tags=["t"]
+    )
     assert api.launch(run) == 0
     (segment,) = run.segments()
     assert (segment.history_count, segment.exit_code, segment.run_id) == (3, 0, run.id)
@@ -108,7 +111,7 @@ def test_what_a_run_and_its_receipt_say(example, server):
 
 
 def test_a_sync_says_of_each_run_why_it_has_no_receipt(example, server):
-    made = [api.create_run(f"results/line/{name}", ["python", "train.py"]) for name in ("a", "b")]
+    made = [single_run.create_run(f"results/line/{name}", ["python", "train.py"]) for name in ("a", "b")]
     done = api.sync("results")
     assert [synced.run for synced in done] == made
     for synced in done:
@@ -119,7 +122,7 @@ def test_a_sync_says_of_each_run_why_it_has_no_receipt(example, server):
 
 def test_a_failed_run_has_a_receipt_too(example, server):
     failing = ["python", "-c", "import wandb; run = wandb.init(); run.log({'loss': 1}); raise SystemExit(4)"]
-    run = api.create_run("results/line/a", failing, project="library-example")
+    run = single_run.create_run("results/line/a", failing, project="library-example")
     assert api.launch(run) == 4
     (synced,) = api.sync([run.path])
     assert synced.receipt

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 import pytest
 from written_runs import PROJECT, log_of, rows_of, wait_for, write_run
 
-from runferry.continuation import give_up
-from runferry.files import write_json
-from runferry.live import LiveOptions, Watcher
-from runferry.live_server import LiveServer
-from runferry.results_lock import results_lock
-from runferry.run_folder import RunFolder, find_run_folders
-from runferry.segment import history, read_segment
-from runferry.sync import Limits, sync
-from runferry.transaction_log import TransactionLog, write_log
+from runferry.runs.continuation import give_up
+from runferry.runs.folder import RunFolder, find_run_folders
+from runferry.sync.engine import sync
+from runferry.sync.lock import results_lock
+from runferry.sync.outcome import Limits
+from runferry.sync.wandb.live import Watcher
+from runferry.sync.wandb.live_client import LiveServer
+from runferry.sync.wandb.live_run import LiveOptions
+from runferry.system.files import write_json
+from runferry.trackers.wandb.log.framing import TransactionLog, write_log
+from runferry.trackers.wandb.log.segment import history, read_segment
 
 if TYPE_CHECKING:
     from pathlib import Path

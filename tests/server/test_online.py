@@ -15,13 +15,14 @@ import pytest
 from forward_proxy import forward_proxy
 from wandb_clients import NEWEST, VERSIONS
 
-from runferry.files import write_json
-from runferry.run_folder import RunFolder
-from runferry.segment import history, read_segment
+from runferry.runs.folder import RunFolder
+from runferry.sync.engine import sync
+from runferry.sync.outcome import Limits
+from runferry.system.files import write_json
+from runferry.trackers.wandb.log.segment import history, read_segment
 from runferry_standin import running
 from runferry_standin.app import App
 from runferry_standin.links import Links
-from runferry.sync import Limits, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

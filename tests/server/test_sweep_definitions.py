@@ -12,11 +12,11 @@ import pytest
 import yaml
 from wandb_clients import NEWEST
 
-from runferry import sweep
-from runferry.config import load_yaml
+from runferry.config.loading import load_yaml
+from runferry.config.sweep import definition as sweep_definition
+from runferry.config.sweep.parameter import DISTRIBUTIONS
 from runferry.errors import ConfigError
 from runferry_standin import running
-from runferry.sweep.parameter import DISTRIBUTIONS
 from sweep_definitions import EXAMPLES, NEED_A_SERVER
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_wandbs_own_examples_are_taken_here_as_by_wandb_sweep(of_wandb_sweep, of
     assert status == 0, said
     assert of_wandbs_schema[name] == []
     (tmp_path / "sweep.yaml").write_text(EXAMPLES[name])
-    checked = sweep.check(load_yaml(tmp_path / "sweep.yaml"), "sweep.yaml")
+    checked = sweep_definition.check(load_yaml(tmp_path / "sweep.yaml"), "sweep.yaml")
     assert checked.definition == yaml.safe_load(EXAMPLES[name])
     if checked.method != "bayes":
         assert len(list(checked.points(3, 0))) in {1, 3}
@@ -91,7 +91,7 @@ def test_wandbs_own_examples_are_taken_here_as_by_wandb_sweep(of_wandb_sweep, of
 @pytest.mark.parametrize("name", NEED_A_SERVER)
 def test_wandbs_examples_that_need_its_server_are_refused_with_the_reason(name):
     with pytest.raises(ConfigError, match="expected a sweep that needs no server"):
-        sweep.check(yaml.safe_load(NEED_A_SERVER[name]), "sweep.yaml")
+        sweep_definition.check(yaml.safe_load(NEED_A_SERVER[name]), "sweep.yaml")
 
 
 # What a definition is put together from: good and bad alike.
@@ -178,7 +178,7 @@ def test_what_wandbs_schema_finds_nothing_wrong_with_is_taken_or_cannot_be_run_b
     refused: dict[str, dict[str, Any]] = {}
     for definition in accepted:
         try:
-            sweep.check(definition, "w")
+            sweep_definition.check(definition, "w")
         except ConfigError as error:
             refused[str(error)] = definition
     assert len(accepted) - len(refused) > 100

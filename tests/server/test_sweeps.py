@@ -10,9 +10,9 @@ import pytest
 import yaml
 from written_runs import PROJECT, write_run
 
-from runferry.cli import main
-from runferry.files import write_json
-from runferry.run_folder import RunFolder
+from runferry.cli.main import main
+from runferry.runs.folder import RunFolder
+from runferry.system.files import write_json
 
 pytestmark = pytest.mark.usefixtures("connected")
 

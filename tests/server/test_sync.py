@@ -14,11 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runferry.files import write_json
-from runferry.run_folder import RunFolder
-from runferry.segment import history
-from runferry.sync import Limits, sync
-from runferry.transaction_log import TransactionLog, write_log
+from runferry.runs.folder import RunFolder
+from runferry.sync.engine import sync
+from runferry.sync.outcome import Limits
+from runferry.system.files import write_json
+from runferry.trackers.wandb.log.framing import TransactionLog, write_log
+from runferry.trackers.wandb.log.segment import history
 
 LOG = """
 import sys, wandb

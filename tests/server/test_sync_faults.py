@@ -18,14 +18,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from written_runs import ROWS, log_of, markers, receipt, rows_of, wait_for, write_run, wrong
 
-from runferry import ferry
 from runferry.errors import ServerError
-from runferry.files import write_json
-from runferry.results_lock import FOLDER, LockLostError, results_lock
-from runferry.run_folder import RunFolder
-from runferry.segment import history
+from runferry.runs.folder import FOLDER, RunFolder
+from runferry.sync.engine import sync
+from runferry.sync.lock import LockLostError, results_lock
+from runferry.sync.outcome import Limits
+from runferry.sync.wandb import carrier
+from runferry.sync.wandb import receipt as wandb_receipt
+from runferry.system.files import write_json
+from runferry.trackers.wandb.log.segment import history
 from runferry_standin import running
-from runferry.sync import Limits, sync
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -109,14 +111,14 @@ def test_rows_after_a_hole_of_zeros_are_carried(written, server, tmp_path):
 
 def test_the_disk_is_full_when_the_receipt_is_written(written, server, tmp_path, monkeypatch):
     folders = written.copied_to(tmp_path / "results")
-    write = ferry.write_receipt
+    write = wandb_receipt.write_receipt
 
     def full(folder, *arguments, **more):
         if folder.path == folders[1].path:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write(folder, *arguments, **more)
 
-    monkeypatch.setattr(ferry, "write_receipt", full)
+    monkeypatch.setattr(carrier, "write_receipt", full)
     assert "No space left" in (sync(folders, QUICK)[1].problem or "")
     assert [receipt(folder) is None for folder in folders] == [False, True, False]
     monkeypatch.undo()
@@ -229,7 +231,7 @@ def test_a_key_that_may_read_and_not_write_is_said_with_its_source_and_what_wait
     status, request_kind, written, server, tmp_path, monkeypatch
 ):
     folders = written.copied_to(tmp_path / "results")
-    monkeypatch.setattr("runferry.sync.RUNS_PER_BATCH", 1)
+    monkeypatch.setattr("runferry.sync.engine.RUNS_PER_BATCH", 1)
     server.faults({"match": request_kind, "status": status})
     for outcome in sync(folders, Limits(patience=0, deadline=60)):
         assert f"refused the key found in WANDB_API_KEY (HTTP {status})" in (outcome.problem or "")
@@ -422,21 +424,23 @@ def test_a_rule_whose_receipt_is_there_imports_next_to_nothing(written, server, 
     code, modules = _as_the_rule(folder, tmp_path)
     assert code == "0"
     assert (
-        not {"json", "re", "typing", "argparse", "pathlib", "psutil", "google.protobuf", "runferry.cli", "wandb"}
+        not {"json", "re", "typing", "argparse", "pathlib", "psutil", "google.protobuf", "runferry.cli.main", "wandb"}
         & modules
     )
     # A run that has grown since is not settled.
     with log_of(folder).open("ab") as file:
         file.write(b"more")
     _, modules = _as_the_rule(folder, tmp_path)
-    assert "runferry.sync" in modules
+    assert "runferry.sync.engine" in modules
 
 
 def _as_the_rule(folder: RunFolder, tmp_path: Path) -> tuple[str, set[str]]:
     """What `runferry sync` returns when the rule calls it, and the modules it imported."""
     log = tmp_path / "sync.log"
     arguments = ["sync", "--with-trained", "--log", str(log), str(folder.path)]
-    code = f"import sys; sys.argv[1:] = {arguments}; from runferry.start import main; print(main(), *sys.modules)"
+    code = (
+        f"import sys; sys.argv[1:] = {arguments}; from runferry.cli.fast_start import main; print(main(), *sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     returned, *modules = done.stdout.split()
     return returned, set(modules)
@@ -456,7 +460,7 @@ def test_a_holder_on_another_machine_is_waited_for_while_it_is_heard_of(tmp_path
     said: list[str] = []
     holder = tmp_path / FOLDER / "holder.json"
     write_json(holder, {"name": "other-1-2", "host": "other", "pid": 1})
-    monkeypatch.setattr("runferry.results_lock.SILENT_SECONDS", 3.0)
+    monkeypatch.setattr("runferry.sync.lock.SILENT_SECONDS", 3.0)
     begun = time.monotonic()
     with results_lock(tmp_path, said.append):
         # It was not heard of for three seconds.
@@ -478,7 +482,7 @@ with results_lock.results_lock(pathlib.Path({str(tmp_path)!r}), print):
     print(time.time(), flush=True)
 """
     words = ["unshare", "--uts", "sh", "-c", 'hostname login2 && exec "$0" -c "$1"', sys.executable, code]
-    monkeypatch.setattr("runferry.results_lock._take_flock", lambda *_arguments, **_words: False)
+    monkeypatch.setattr("runferry.sync.lock._take_flock", lambda *_arguments, **_words: False)
     said: list[str] = []
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout

@@ -10,8 +10,9 @@ from __future__ import annotations
 import pytest
 from written_runs import markers, receipt, wrong
 
-from runferry import server as servers
-from runferry.sync import Limits, sync
+from runferry.sync.engine import sync
+from runferry.sync.outcome import Limits
+from runferry.trackers.wandb import server as servers
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runferry.files import write_json
-from runferry.run_folder import RunFolder
-from runferry.segment import history
+from runferry.runs.folder import RunFolder
+from runferry.system.files import write_json
+from runferry.trackers.wandb.log.segment import history
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runferry.run_folder import RunFolder
+from runferry.runs.folder import RunFolder
 
 WANDB_VERSIONS = ["0.22.3", "0.27.2", "0.31.0"]
 
@@ -19,9 +19,9 @@ LAUNCH = """
 import json, sys
 from pathlib import Path
 from runferry.errors import RunferryError
-from runferry.keeper import TimeLimits
-from runferry.launch import launch
-from runferry.run_folder import RunFolder
+from runferry.launch.core_keeper import TimeLimits
+from runferry.launch.launch import launch
+from runferry.runs.folder import RunFolder
 
 try:
     sys.exit(launch(RunFolder(Path(sys.argv[1])), limits=TimeLimits(**json.loads(sys.argv[2]))))

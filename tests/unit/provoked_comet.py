@@ -8,14 +8,14 @@ from typing import Any
 import requests
 from provoking import Row, World, elsewhere, made
 
-from runferry.cleaned import read_cleaned
-from runferry.comet import server
-from runferry.comet.segments import Archive
-from runferry.comet.server import CometServer, find_server
-from runferry.comet.tracker import CometTracker
-from runferry.comet.upload import find_comet
-from runferry.run_folder import RunFolder
-from runferry.tracker import tracker_named
+from runferry.runs.folder import RunFolder
+from runferry.sync.comet.upload import find_comet
+from runferry.trackers.comet import server
+from runferry.trackers.comet.segments import Archive
+from runferry.trackers.comet.server import CometServer, find_server
+from runferry.trackers.comet.tracker import CometTracker
+from runferry.trackers.registry import tracker_named
+from runferry.trackers.wandb.deleted import read_cleaned
 
 URL = "http://127.0.0.1:1"
 
@@ -52,7 +52,7 @@ def _found(words: str, url: str, settings: str = "") -> Row:
 
 
 def _no_program(world: World) -> None:
-    world.patch.setattr("runferry.comet.upload.sys.executable", str(world.tmp / "python"))
+    world.patch.setattr("runferry.sync.comet.upload.sys.executable", str(world.tmp / "python"))
     world.patch.setenv("PATH", str(world.tmp))
     find_comet()
 

@@ -9,13 +9,15 @@ from typing import Any
 import yaml
 from provoking import SCHEMA, Row, World, cluster, made, one
 
-from runferry import admission, config, executor_guard
-from runferry.account import resolve_account
+from runferry.config import loading, site_limits
+from runferry.config.account import resolve_account
+from runferry.config.job_request import make_request
 from runferry.environment.interpreter import describe, find_interpreter
 from runferry.environment.project import copy_project
-from runferry.environment.source import check_source
-from runferry.modules import variables_after_loading
-from runferry.request import make_request
+from runferry.environment.specification import check_source
+from runferry.system import text
+from runferry.system.env_modules import variables_after_loading
+from runferry.workflow import slurm_plugin
 
 COMMAND: dict[str, Any] = {"command": ["true"]}
 GRID: dict[str, Any] = {"program": "t.py", "method": "grid", "parameters": {"a": {"values": [1, 2]}}}
@@ -40,17 +42,17 @@ def _request(module: str, words: str, name: str, **given: Any) -> Row:
 
 
 def _times(words: str, name: str, minutes: int) -> Row:
-    return Row("admission.py", words, lambda _: admission.check_times([one(time=minutes)], cluster(name)))
+    return Row("admission.py", words, lambda _: site_limits.check_times([one(time=minutes)], cluster(name)))
 
 
 def _rounds(_: World) -> None:
     experiment = one(gpus=1, rounds=SimpleNamespace())
-    admission.check_rounds({"e": experiment}, {"e": make_request(experiment, cluster("tamia"))})
+    site_limits.check_rounds({"e": experiment}, {"e": make_request(experiment, cluster("tamia"))})
 
 
 def _closed(world: World) -> None:
     world.patch.setenv("HOME", str(world.tmp))
-    admission.check_folder(world.tmp, cluster("trillium"))
+    site_limits.check_folder(world.tmp, cluster("trillium"))
 
 
 def _twice(words: str, world: World) -> None:
@@ -71,12 +73,12 @@ def _needed(world: World) -> None:
 
 
 def _invalid_yaml(world: World) -> None:
-    config.load_yaml(world.file("c.yaml", b"a: \x01"))
+    loading.load_yaml(world.file("c.yaml", b"a: \x01"))
 
 
 def _unknown_plugin(world: World) -> None:
-    world.patch.setitem(sys.modules, executor_guard.PLUGIN, SimpleNamespace(Executor=type("Executor", (), {})))
-    executor_guard.install(lambda _: None, print)
+    world.patch.setitem(sys.modules, slurm_plugin.PLUGIN, SimpleNamespace(Executor=type("Executor", (), {})))
+    slurm_plugin.install(lambda _: None, print)
 
 
 def _no_commit(world: World) -> None:
@@ -102,27 +104,27 @@ ROWS = [
     Row(
         "admission.py",
         "because {}; if",
-        lambda _: admission.check_mode({"mode": "online", "eligible": False}, cluster("narval")),
+        lambda _: site_limits.check_mode({"mode": "online", "eligible": False}, cluster("narval")),
     ),
     Row(
         "admission.py",
         "config: wandb.mode: found online, expected offline on {}, because {}",
-        lambda world: admission.check_mode({"mode": "online", "eligible": True}, _offline(world)),
+        lambda world: site_limits.check_mode({"mode": "online", "eligible": True}, _offline(world)),
     ),
     _times("let the training save checkpoints", "narval", 10**5),
     _times("the shortest job", "trillium", 1),
     Row("admission.py", "for a bayes sweep", _rounds),
-    Row("admission.py", "--jobs", lambda _: admission.check_cap(1001, cluster("narval"))),
+    Row("admission.py", "--jobs", lambda _: site_limits.check_cap(1001, cluster("narval"))),
     Row("admission.py", "found the working folder", _closed),
     Row("cluster.py", "found nothing", lambda _: cluster(None)),  # type: ignore[arg-type]
     Row("cluster.py", "config: cluster: found {}, expected", lambda _: cluster("narvall")),
-    Row("config.py", "found none that can be read", lambda world: config.load_yaml(world.tmp / "none.yaml")),
-    Row("config.py", "found bytes", lambda world: config.load_yaml(world.file("c.yaml", b"\xff"))),
-    Row("config.py", "{}, {}: expected YAML", lambda world: config.load_yaml(world.file("c.yaml", "a: 1\na: 2\n"))),
+    Row("config.py", "found none that can be read", lambda world: loading.load_yaml(world.tmp / "none.yaml")),
+    Row("config.py", "found bytes", lambda world: loading.load_yaml(world.file("c.yaml", b"\xff"))),
+    Row("config.py", "{}, {}: expected YAML", lambda world: loading.load_yaml(world.file("c.yaml", "a: 1\na: 2\n"))),
     Row("config.py", "{}: expected YAML, found it malformed: {}", _invalid_yaml),
-    Row("config.py", "{}", lambda _: config.validate({"wandb": {"project": 3}}, SCHEMA)),
-    Row("config.py", "expected a time", lambda _: config.minutes("0m")),
-    Row("config.py", "expected an amount", lambda _: config.mebibytes("4")),
+    Row("config.py", "{}", lambda _: loading.validate({"wandb": {"project": 3}}, SCHEMA)),
+    Row("config.py", "expected a time", lambda _: text.minutes("0m")),
+    Row("config.py", "expected an amount", lambda _: text.mebibytes("4")),
     _made("data.py", "found no file or folder", {"stage": [{"from": "none.tar"}]}),
     _made("data.py", "unpack: found", {"stage": [{"from": "/tmp", "unpack": True}]}),
     _made("data.py", "is in the way of", {"stage": [{"from": "/tmp", "to": "a", "unpack": False}] * 2}),

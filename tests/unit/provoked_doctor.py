@@ -9,14 +9,15 @@ from typing import Any
 
 from provoking import Row, World, elsewhere
 
-from runferry import api, commands_launch
-from runferry.cli import _parser
-from runferry.config_file import read_config
+from runferry import api
+from runferry.cli import launch as commands_launch
+from runferry.cli.main import _parser
+from runferry.config.loading import read_config
+from runferry.config.single_run import create_run
 from runferry.doctor import probe
 from runferry.doctor.answer import answer_of
 from runferry.doctor.site import find_site
 from runferry.errors import RunferryError
-from runferry.new_run import create_run
 
 
 def _answer(words: str, script: str | None, seconds: float = 5) -> Row:

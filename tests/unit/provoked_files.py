@@ -12,17 +12,21 @@ from typing import Any
 
 from provoking import Row, World
 
-from runferry import stage
-from runferry.container import Contained, read_container, record_container
-from runferry.data import Item
-from runferry.environment import Record, Specification, archive, existing, packing, relocate, room, unpack
+from runferry.config.data import Item
+from runferry.environment import archive, packing, relocate
+from runferry.environment import relocate as existing
+from runferry.environment.archive import unpack
+from runferry.environment.container import Contained, read_container, record_container
 from runferry.environment.installation import Installation
-from runferry.environment.record import FORMAT, read_record
-from runferry.files import write_json
+from runferry.environment.record import FORMAT, Record, read_record
+from runferry.environment.specification import Specification
+from runferry.launch import staging as stage
+from runferry.launch.staging import Staging
 from runferry.report.measurements import read_measurements
-from runferry.segment import count_history, find_log, history, read_segment
-from runferry.stage import Staging
-from runferry.transaction_log import TransactionLog
+from runferry.system import disk_space
+from runferry.system.files import write_json
+from runferry.trackers.wandb.log.framing import TransactionLog
+from runferry.trackers.wandb.log.segment import count_history, find_log, history, read_segment
 
 PIP_SAYS = "ERROR: No matching distribution found for nothing"
 NOT_FOUND = "ERROR: Could not find a version that satisfies the requirement x (from versions: none)"
@@ -159,8 +163,8 @@ def _editable(world: World) -> None:
 def _no_inodes(world: World) -> None:
     free = SimpleNamespace(f_bavail=10**9, f_frsize=4096, f_files=10, f_favail=1)
     world.patch.setattr(os, "statvfs", lambda _: free)
-    world.patch.setattr(room, "filesystem_of", lambda _: "ext4")
-    room.check_room(world.tmp, 1, "the environment", inodes=5)
+    world.patch.setattr(disk_space, "filesystem_of", lambda _: "ext4")
+    disk_space.check_room(world.tmp, 1, "the environment", inodes=5)
 
 
 def _staged(words: str, name: str, *, with_room: bool = True) -> Row:
@@ -233,7 +237,9 @@ ROWS = [
     _record("found no such environment record", None),
     _record("{}; build the environment again", "{"),
     Row("environment/relocate.py", "an editable install", _editable),
-    Row("environment/room.py", "too little room", lambda world: room.check_room(world.tmp, 10**18, "x", inodes=1)),
+    Row(
+        "environment/room.py", "too little room", lambda world: disk_space.check_room(world.tmp, 10**18, "x", inodes=1)
+    ),
     Row("environment/room.py", "too few inodes", _no_inodes),
     Row("report/measurements.py", "can be read", lambda world: read_measurements(world.tmp / "none.wandb")),
     _staged("cannot be staged: expected what can be read, found: {}", "data.zip"),

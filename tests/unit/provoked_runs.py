@@ -16,35 +16,34 @@ from typing import Any
 import requests
 from provoking import Row, World, elsewhere, made
 
-from runferry import (
-    commands_housekeeping,
-    commands_watch,
-    late_macros,
-    launch_pack,
-    nodes,
-    pack,
-    rounds,
-    server,
-    server_address,
-)
-from runferry.adopt import adopt
-from runferry.attempt import Attempt
-from runferry.attempt_files import make_folders, open_log
-from runferry.disk import read_disk
+from runferry.cli import housekeeping
+from runferry.config import rounds
 from runferry.errors import ServerError
-from runferry.fence import take_turn
-from runferry.launch import _Launching
-from runferry.live import Watcher
-from runferry.live_server import LiveServer
+from runferry.launch import macros, multi_node
+from runferry.launch import pack as launch_pack
+from runferry.launch.execution import Execution
+from runferry.launch.node_files import make_folders, open_log
+from runferry.launch.takeover import take_turn
 from runferry.report.data import collect
-from runferry.results_lock import FOLDER, results_lock
-from runferry.run_folder import RunFolder, find_run_folders
-from runferry.run_result import runs_of, write_best
-from runferry.server import Server, find_server
-from runferry.sync import Limits, sync
-from runferry.trouble import Trouble
-from runferry.wandb_core import Core
-from runferry.wandb_service import Service
+from runferry.runs import pack
+from runferry.runs.attempt import Attempt
+from runferry.runs.folder import FOLDER, RunFolder, find_run_folders, runs_of
+from runferry.sync import watch
+from runferry.sync.adopt import adopt
+from runferry.sync.engine import sync
+from runferry.sync.lock import results_lock
+from runferry.sync.outcome import Limits
+from runferry.sync.queue import Trouble
+from runferry.sync.wandb.live import Watcher
+from runferry.sync.wandb.live_client import LiveServer
+from runferry.sync.wandb.local import read_disk
+from runferry.trackers.wandb import address, server
+from runferry.trackers.wandb.core import Core
+from runferry.trackers.wandb.login import find_server
+from runferry.trackers.wandb.server import Server
+from runferry.trackers.wandb.service import Service
+from runferry.workflow import bayes
+from runferry.workflow.best_run import write_best
 
 URL = "http://127.0.0.1:1"
 SERVER = Server(URL, "key", "WANDB_API_KEY")
@@ -57,11 +56,11 @@ def _adopted(words: str, name: str) -> Row:
 def _clean(words: str, **given: Any) -> Row:
     usual = {"older_than": None, "environments": False, "paths": [Path("nowhere")], "dry_run": True}
     options: Any = SimpleNamespace(**{**usual, **given})
-    return Row("commands_housekeeping.py", words, lambda _: commands_housekeeping._clean(options))
+    return Row("commands_housekeeping.py", words, lambda _: housekeeping._clean(options))
 
 
 def _watched(world: World) -> None:
-    with commands_watch._only_watcher([world.tmp]), commands_watch._only_watcher([world.tmp]):
+    with watch.only_watcher([world.tmp]), watch.only_watcher([world.tmp]):
         pass
 
 
@@ -89,8 +88,8 @@ def _disk(words: str, *segments: bytes, attempts: list[dict[str, Any]] | None = 
 
 
 def _of_two_runs(world: World) -> None:
-    from runferry.transaction_log import write_log
-    from runferry.wandb_messages import parser
+    from runferry.trackers.wandb.log.framing import write_log
+    from runferry.trackers.wandb.log.messages import parser
 
     folder = world.run()
     for name in ("a", "b"):
@@ -101,7 +100,7 @@ def _of_two_runs(world: World) -> None:
 
 
 def _at_work(world: World) -> None:
-    from runferry.processes import start_of
+    from runferry.system.processes import start_of
 
     own = {"host": socket.gethostname(), "pid": os.getpid(), "pid_start": start_of(os.getpid()), "outcome": "running"}
     folder = RunFolder(world.run([{**own, "job": None}]))
@@ -110,7 +109,7 @@ def _at_work(world: World) -> None:
 
 def _no_workdir(world: World) -> None:
     folder = RunFolder(world.run(workdir="/nowhere"))
-    _Launching(folder, folder.read_run(), *[None] * 5).run(None, None)  # type: ignore[arg-type]
+    Execution(folder, folder.read_run(), *[None] * 5).run(None, None)  # type: ignore[arg-type]
 
 
 def _too_few_gpus(_: World) -> None:
@@ -119,7 +118,7 @@ def _too_few_gpus(_: World) -> None:
 
 def _outside_a_step(world: World) -> None:
     world.patch.delenv("SLURM_NODEID", raising=False)
-    nodes.this_node()
+    multi_node.this_node()
 
 
 def _on_nodes(words: str, job: str | None) -> Row:
@@ -128,8 +127,8 @@ def _on_nodes(words: str, job: str | None) -> Row:
         world.patch.delenv("SLURM_JOB_ID", raising=False)
         if job:
             world.patch.setenv("SLURM_JOB_ID", job)
-        world.patch.setattr(nodes.signal, "pthread_sigmask", lambda *_: None)
-        nodes.launch_on_nodes(RunFolder(world.run()))
+        world.patch.setattr(multi_node.signal, "pthread_sigmask", lambda *_: None)
+        multi_node.launch_on_nodes(RunFolder(world.run()))
 
     return Row("nodes.py", words, provoke)
 
@@ -154,9 +153,9 @@ def _changed_sweep(world: World) -> None:
     }
     sweep = str(world.file("sweep.yaml", json.dumps(definition)))
     experiment = made({"e": {"sweep": sweep, "count": 1}})["e"]
-    file = rounds._chosen_file(world.tmp, 1)
+    file = bayes._chosen_file(world.tmp, 1)
     world.file(str(file.relative_to(world.tmp)), json.dumps([{"id": "other", "parameters": {"a": 1}, "repetition": 0}]))
-    rounds.choose(experiment, world.tmp, 1, print)
+    bayes.choose(experiment, world.tmp, 1, print)
 
 
 def _opened(world: World, answer: bytes | Exception) -> None:
@@ -196,8 +195,8 @@ def _found(words: str, url: str, module: str = "server.py", **variables: str) ->
 
 
 def _wandb_says_nothing(world: World) -> None:
-    world.patch.setattr(server_address.sys, "executable", "/bin/false")
-    server_address._wandbs_own_base_url()
+    world.patch.setattr(address.sys, "executable", "/bin/false")
+    address._wandbs_own_base_url()
 
 
 def _live(words: str, status: int, content: bytes = b"{}", error: Exception | None = None) -> Row:
@@ -217,9 +216,9 @@ def _live(words: str, status: int, content: bytes = b"{}", error: Exception | No
 
 def _core(words: str, script: str) -> Row:
     def provoke(world: World) -> None:
-        from runferry import wandb_core
+        from runferry.trackers.wandb import core
 
-        world.patch.setattr(wandb_core, "START_SECONDS", 0.2)
+        world.patch.setattr(core, "START_SECONDS", 0.2)
         binary = world.program("wandb-core", f"PATH=/bin:/usr/bin; {script}")
         with (world.tmp / "errors").open("w") as errors:
             Core.start(binary, world.tmp, {}, errors.fileno())
@@ -272,14 +271,14 @@ ROWS = [
     Row("attempt_files.py", "a file to add to", _log_is_a_folder),
     _clean("found nothing to delete"),
     _clean("the folder of results", environments=True),
-    Row("commands_watch.py", "found no such folder", lambda world: commands_watch._results_folders([world.tmp / "no"])),
+    Row("commands_watch.py", "found no such folder", lambda world: watch.results_folders([world.tmp / "no"])),
     Row("commands_watch.py", "watches it already", _watched),
     _disk("{}", b"something else"),
     _disk("found no record on disk"),
     Row("disk.py", "W&B runs", _of_two_runs),
     _disk("still training", attempts=[{"outcome": "running", "host": "elsewhere", "pid": 1}]),
     Row("fence.py", "at work", _at_work),
-    Row("late_macros.py", "no result", lambda world: late_macros._checkpoints(world.tmp, "best.json", "first")),
+    Row("late_macros.py", "no result", lambda world: macros._checkpoints(world.tmp, "best.json", "first")),
     Row("launch.py", "found no such folder", _no_workdir),
     Row("launch_pack.py", "GPUs", _too_few_gpus),
     Row("live.py", "{}", _look_fails),

@@ -6,8 +6,9 @@ from typing import Any
 
 from provoking import Row, World
 
-from runferry import sweep, sweeps_package
-from runferry.table import read_table
+from runferry.config.sweep import definition as sweep_definition
+from runferry.config.table import read_table
+from runferry.workflow import sweeps_package
 
 Number = dict[str, Any]
 ONE: Number = {"lr": {"value": 1}}
@@ -18,11 +19,13 @@ BAYES: Number = {
 }
 
 
-def _check(**definition: Any) -> sweep.Sweep:
-    return sweep.check({"program": "train.py", "method": "grid", "parameters": ONE, **definition}, "sweep.yaml")
+def _check(**definition: Any) -> sweep_definition.Sweep:
+    return sweep_definition.check(
+        {"program": "train.py", "method": "grid", "parameters": ONE, **definition}, "sweep.yaml"
+    )
 
 
-def _parameter(**section: Any) -> sweep.Sweep:
+def _parameter(**section: Any) -> sweep_definition.Sweep:
     return _check(method="random", parameters={"a": section})
 
 
@@ -60,7 +63,7 @@ def _no_index(world: World) -> None:
 
 
 ROWS = [
-    Row("sweep/definition.py", "a W&B sweep definition", lambda _: sweep.check([], "sweep.yaml")),
+    Row("sweep/definition.py", "a W&B sweep definition", lambda _: sweep_definition.check([], "sweep.yaml")),
     _definition("a sweep that needs no server", job="x"),
     _definition("{}: {}: found an unknown key", paramters={}),
     _definition("method: found {}, expected {}", method="quantum"),

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from runferry import config
-from runferry.cluster import Cluster, find_cluster
-from runferry.experiment import Experiment, Run, experiments
-from runferry.files import write_json
+from runferry.config import loading
+from runferry.config.cluster import Cluster, find_cluster
+from runferry.config.experiment import Experiment
+from runferry.config.experiments import experiments
+from runferry.config.run import Run
+from runferry.system.files import write_json
 
 SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 
@@ -81,7 +83,7 @@ def elsewhere(module: str, words: str, test: str) -> Row:
 def made(sections: dict[str, Any] | None = None, **rest: Any) -> dict[str, Experiment]:
     """Make the experiments of a config."""
     given = {"wandb": {"project": "p"}, "experiments": sections or {"e": {"command": ["true"]}}, **rest}
-    return experiments(config.validate(given, SCHEMA))
+    return experiments(loading.validate(given, SCHEMA))
 
 
 def one(**given: Any) -> Experiment:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runferry.account import given_account, known_accounts, resolve_account
-from runferry.cluster import find_cluster
+from runferry.config.account import given_account, known_accounts, resolve_account
+from runferry.config.cluster import find_cluster
 from runferry.errors import AccountError
 
 BOTH = ["def-a_cpu", "def-a_gpu", "rrg-b_gpu"]

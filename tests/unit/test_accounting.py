@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runferry.accounting import parse_usage, usage_of
 from runferry.report.attempts import add_usage, report_attempt, size, suggestions
-from runferry.report.data import RunReport
 from runferry.report.measurements import GPU_USE
-from runferry.report.sampling import SystemCurve
+from runferry.report.model import RunReport, SystemCurve
+from runferry.runs.job_usage import parse_usage, usage_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runferry import admission
-from runferry.cluster import find_cluster
+from runferry.config import site_limits
+from runferry.config.cluster import find_cluster
 from runferry.errors import ConfigError
+from runferry.system import text
 
 
 @pytest.mark.parametrize(
@@ -30,17 +31,17 @@ def test_folders_that_a_site_takes_no_jobs_from(monkeypatch, cluster, folder, re
     monkeypatch.setenv("HOME", "/elsewhere/ada")
     monkeypatch.setenv("PROJECT", "/project/lab")
     if refused is None:
-        admission.check_folder(Path(folder), find_cluster(cluster))
+        site_limits.check_folder(Path(folder), find_cluster(cluster))
         return
     with pytest.raises(ConfigError) as caught:
-        admission.check_folder(Path(folder), find_cluster(cluster))
+        site_limits.check_folder(Path(folder), find_cluster(cluster))
     assert f"found the working folder {folder} in {refused}, expected one in $SCRATCH" in str(caught.value)
 
 
 def test_a_variable_that_is_not_set_closes_nothing(monkeypatch):
     monkeypatch.setenv("HOME", "/elsewhere")
     monkeypatch.delenv("PROJECT", raising=False)
-    admission.check_folder(Path("/project/lab"), find_cluster("trillium"))
+    site_limits.check_folder(Path("/project/lab"), find_cluster("trillium"))
 
 
 def test_a_link_into_a_closed_folder_is_closed(tmp_path, monkeypatch):
@@ -48,21 +49,21 @@ def test_a_link_into_a_closed_folder_is_closed(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path / "home" / "work")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     with pytest.raises(ConfigError, match="HOME"):
-        admission.check_folder(tmp_path / "link", find_cluster("trillium"))
+        site_limits.check_folder(tmp_path / "link", find_cluster("trillium"))
 
 
 @pytest.mark.parametrize(("jobs", "refused"), [(None, False), (1000, False), (1001, True), (2**63 - 1, True)])
 def test_the_job_cap(jobs, refused):
     if not refused:
-        admission.check_cap(jobs, find_cluster("narval"))
+        site_limits.check_cap(jobs, find_cluster("narval"))
         return
     with pytest.raises(ConfigError, match=r"expected 1000 at most"):
-        admission.check_cap(jobs, find_cluster("narval"))
+        site_limits.check_cap(jobs, find_cluster("narval"))
 
 
 def test_a_cap_that_is_not_established_refuses_nothing():
-    admission.check_cap(10**5, find_cluster("vulcan"))
-    admission.check_cap(10**5, find_cluster("local"))
+    site_limits.check_cap(10**5, find_cluster("vulcan"))
+    site_limits.check_cap(10**5, find_cluster("local"))
 
 
 @pytest.mark.parametrize(
@@ -76,9 +77,9 @@ def test_a_cap_that_is_not_established_refuses_nothing():
 )
 def test_a_run_is_told_what_online_takes_here(cluster, mode, record):
     given = {"project": "p", "mode": mode, "eligible": True}
-    assert admission.wandb_of_runs(given, find_cluster(cluster)) == {"project": "p", "mode": mode, **record}
+    assert site_limits.wandb_of_runs(given, find_cluster(cluster)) == {"project": "p", "mode": mode, **record}
 
 
 @pytest.mark.parametrize(("minutes", "words"), [(15, "15m"), (60, "1h"), (90, "1h30m"), (10080, "7d"), (1441, "1d1m")])
 def test_times_are_written_as_in_a_config(minutes, words):
-    assert admission.in_words(minutes) == words
+    assert text.in_words(minutes) == words

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from runferry import cluster
-from runferry.cluster import cluster_names, facts, find_cluster
+from runferry.config import cluster
+from runferry.config.cluster import cluster_names, facts, find_cluster
 from runferry.errors import ConfigError
 
 SCHEMA = yaml.safe_load((Path(cluster.__file__).parent / "clusters" / "schema.yaml").read_text())

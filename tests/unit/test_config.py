@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runferry import config
+from runferry.config import loading
 from runferry.errors import ConfigError
+from runferry.system import text
 
 SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 SMALLEST = {"wandb": {"project": "p"}, "experiments": {"e": {"command": ["true"]}}}
@@ -15,14 +16,14 @@ SMALLEST = {"wandb": {"project": "p"}, "experiments": {"e": {"command": ["true"]
 
 def _message(given: dict) -> str:
     with pytest.raises(ConfigError) as caught:
-        config.validate(given, SCHEMA)
+        loading.validate(given, SCHEMA)
     message = str(caught.value)
     assert "\n" not in message
     return message
 
 
 def test_defaults_are_filled_in_at_every_level():
-    checked = config.validate(SMALLEST, SCHEMA)
+    checked = loading.validate(SMALLEST, SCHEMA)
     wandb = {"project": "p", "entity": None, "tags": [], "mode": "offline", "eligible": False, "base_url": None}
     assert checked["wandb"] == wandb
     assert checked["environment"] == {
@@ -45,13 +46,13 @@ def test_defaults_are_filled_in_at_every_level():
 
 
 def test_an_empty_section_is_its_defaults():
-    checked = config.validate({**SMALLEST, "environment": None}, SCHEMA)
+    checked = loading.validate({**SMALLEST, "environment": None}, SCHEMA)
     assert checked["environment"]["modules"] == []
 
 
 def test_the_given_config_is_not_changed():
     given = {"wandb": {"project": "p"}, "experiments": {"e": {"command": ["true"]}}}
-    config.validate(given, SCHEMA)
+    loading.validate(given, SCHEMA)
     assert given == SMALLEST
 
 
@@ -104,7 +105,7 @@ def test_what_is_wrong_is_named_with_what_was_found_and_expected(change, said):
 def test_a_time_that_is_none_is_refused(time):
     given = {**SMALLEST, "experiments": {"e": {"command": ["true"], "resources": {"time": time}}}}
     with pytest.raises(ConfigError, match="expected a time such as 15m"):
-        config.minutes(config.validate(given, SCHEMA)["experiments"]["e"]["resources"]["time"])
+        text.minutes(loading.validate(given, SCHEMA)["experiments"]["e"]["resources"]["time"])
 
 
 @pytest.mark.parametrize(
@@ -121,39 +122,39 @@ def test_a_time_that_is_none_is_refused(time):
     ],
 )
 def test_times_are_minutes(time, minutes):
-    assert config.minutes(time) == minutes
+    assert text.minutes(time) == minutes
 
 
 @pytest.mark.parametrize(
     ("memory", "mebibytes"), [("500M", 500), ("4G", 4096), ("1.5G", 1536), ("1T", 1024**2), ("2GB", 2048)]
 )
 def test_memory_is_mebibytes(memory, mebibytes):
-    assert config.mebibytes(memory) == mebibytes
+    assert text.mebibytes(memory) == mebibytes
 
 
 def test_malformed_yaml_is_named_with_its_place(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("a: 1\nb: [2\nc: 3\n")
     with pytest.raises(ConfigError, match=r"config.yaml, line 3, column 2: expected YAML, found it malformed"):
-        config.load_yaml(file)
+        loading.load_yaml(file)
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("experiments:\n  a: {}\n  a: {}\n")
     with pytest.raises(ConfigError, match=r"line 3, column 3: .*'a' stands twice"):
-        config.load_yaml(file)
+        loading.load_yaml(file)
 
 
 def test_a_merge_key_is_no_duplicate(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("base: &base {x: 1}\na:\n  <<: *base\n  y: 2\n")
-    assert config.load_yaml(file)["a"] == {"x": 1, "y": 2}
+    assert loading.load_yaml(file)["a"] == {"x": 1, "y": 2}
 
 
 def test_the_cluster_falls_back_to_the_sites_variable(monkeypatch):
     monkeypatch.setenv("CC_CLUSTER", "narval")
-    assert config.cluster_name({"cluster": None}) == "narval"
-    assert config.cluster_name({"cluster": "local"}) == "local"
+    assert loading.cluster_name({"cluster": None}) == "narval"
+    assert loading.cluster_name({"cluster": "local"}) == "local"
     monkeypatch.delenv("CC_CLUSTER")
-    assert config.cluster_name({"cluster": None}) is None
+    assert loading.cluster_name({"cluster": None}) is None

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from launching import KEY, lines, make_run, run_to_end
 
-from runferry.container import Contained, read_container, record_container
-from runferry.environment import Specification
+from runferry.environment.container import Contained, read_container, record_container
+from runferry.environment.specification import Specification
 from runferry.errors import LaunchError, PackingError
 
 # As Apptainer: the command follows the image, and gets the variables that are named APPTAINERENV_*, alone.

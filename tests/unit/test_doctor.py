@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from runferry.cli import main
-from runferry.cluster import cluster_names
+from runferry.cli.main import main
+from runferry.config.cluster import cluster_names
 from runferry.doctor import locks, node, scheduler, software, storage, submission, wandb_server
 from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.checking import Check, run_checks
@@ -26,10 +26,9 @@ from runferry.doctor.examination import login_checks
 from runferry.doctor.finding import Finding
 from runferry.doctor.probe import _signals
 from runferry.doctor.reach import reach
-from runferry.doctor.record import Record, screen_lines
-from runferry.doctor.redaction import Redaction
+from runferry.doctor.record import Record, Redaction, screen_lines
 from runferry.doctor.site import find_site
-from runferry.processes import is_alive
+from runferry.system.processes import is_alive
 from runferry_standin import running
 from slurm_stub import path_without_slurm
 

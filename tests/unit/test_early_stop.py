@@ -8,8 +8,8 @@ import random
 import pytest
 from launching import WANDB_VERSIONS, make_run, run_to_end
 
-from runferry.segment import read_segment
-from runferry.sweep.hyperband import bands, threshold, value_to_compare
+from runferry.config.sweep.hyperband import bands, threshold, value_to_compare
+from runferry.trackers.wandb.log.segment import read_segment
 
 # Its arguments: how many rows, the seconds after each, how many bytes of text in each.
 TRAINING = """

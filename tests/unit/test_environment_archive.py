@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from runferry.environment import Record, read_record, unpack
-from runferry.environment.archive import read_index
+from runferry.environment.archive import read_index, unpack
 from runferry.environment.packing import pack
+from runferry.environment.record import Record, read_record
 from runferry.errors import PackingError
 
 

@@ -16,7 +16,10 @@ import pytest
 from filelock import FileLock
 from wheel_files import wheel
 
-from runferry.environment import Record, Specification, build, read_record, unpack
+from runferry.environment.archive import unpack
+from runferry.environment.building import build
+from runferry.environment.record import Record, read_record
+from runferry.environment.specification import Specification
 from runferry.errors import ConfigError, PackingError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runferry.cli import main
+from runferry.cli.main import main
 from runferry.environment.unused import unused_archives
 
 USED, OLD, RAN = "a" * 20, "b" * 20, "c" * 20

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runferry import config
-from runferry.environment_plan import EnvironmentPlan, plan_environments
+from runferry.config import loading
+from runferry.config.environments import EnvironmentPlan, plan_environments
 from runferry.errors import ConfigError
 
 SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
@@ -24,7 +24,7 @@ def _sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plan(experiments: dict, **rest: object) -> EnvironmentPlan:
     sections = {name: {"command": ["true"], **section} for name, section in experiments.items()}
-    return plan_environments(config.validate({"wandb": {"project": "p"}, "experiments": sections, **rest}, SCHEMA))
+    return plan_environments(loading.validate({"wandb": {"project": "p"}, "experiments": sections, **rest}, SCHEMA))
 
 
 def test_experiments_name_their_environment_or_have_it_in_place_or_share_the_one_for_all() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runferry.environment import room
 from runferry.errors import PackingError
+from runferry.system import disk_space
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_the_job_s_limit_counts_not_the_node_s_memory(
     (tmp_path / "top" / folder / "step_0").mkdir(parents=True)
     for name, text in files.items():
         (tmp_path / "top" / folder / name).write_text(text)
-    assert room.free_memory(tmp_path / "top", own) == 2_000_000
+    assert disk_space.free_memory(tmp_path / "top", own) == 2_000_000
 
 
 def test_without_a_limit_the_node_s_memory_counts(tmp_path: Path) -> None:
@@ -39,25 +39,25 @@ def test_without_a_limit_the_node_s_memory_counts(tmp_path: Path) -> None:
     own.write_text("0::/\n")
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("5\n")
-    assert room.free_memory(tmp_path, own) > 10**6
+    assert disk_space.free_memory(tmp_path, own) > 10**6
 
 
 def test_what_does_not_fit_into_the_job_s_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "filesystem_of", lambda _folder: "tmpfs")
-    monkeypatch.setattr(room, "free_memory", lambda: 300_000_000)
+    monkeypatch.setattr(disk_space, "filesystem_of", lambda _folder: "tmpfs")
+    monkeypatch.setattr(disk_space, "free_memory", lambda: 300_000_000)
     with pytest.raises(PackingError) as error:
-        room.check_room(tmp_path, 500_000_000, "the environment")
+        disk_space.check_room(tmp_path, 500_000_000, "the environment")
     assert str(error.value) == (
         f"{tmp_path}: 200 MB too little room for the environment: found 300 MB free, expected 500 MB; it is in "
         "memory, and counts as the job's: ask for more memory"
     )
-    room.check_room(tmp_path, 299_000_000, "the environment")
+    disk_space.check_room(tmp_path, 299_000_000, "the environment")
 
 
 def test_too_few_inodes_are_said(tmp_path: Path) -> None:
     with pytest.raises(PackingError, match=r"too few inodes for the environment: found \d+ free, expected \d+"):
-        room.check_room(tmp_path, 1, "the environment", inodes=sys.maxsize)
+        disk_space.check_room(tmp_path, 1, "the environment", inodes=sys.maxsize)
 
 
 def test_the_type_of_a_filesystem_is_known() -> None:
-    assert room.filesystem_of(Path("/proc")) == "proc"
+    assert disk_space.filesystem_of(Path("/proc")) == "proc"

@@ -13,8 +13,11 @@ import pytest
 import virtualenv
 from wheel_files import wheel
 
-from runferry.environment import Record, Specification, build, unpack
+from runferry.environment.archive import unpack
+from runferry.environment.building import build
 from runferry.environment.project import fingerprint
+from runferry.environment.record import Record
+from runferry.environment.specification import Specification
 from runferry.errors import ConfigError, PackingError
 
 pytestmark = pytest.mark.slow

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runferry import commands_status
-from runferry.cli import main
+from runferry.cli import status
+from runferry.cli.main import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def defect(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ZeroDivisionError(DEFECT)
 
     monkeypatch.delenv("RUNFERRY_DEBUG", raising=False)
-    monkeypatch.setattr(commands_status, "run_folders", fail)
+    monkeypatch.setattr(status, "run_folders", fail)
 
 
 @pytest.mark.usefixtures("defect")

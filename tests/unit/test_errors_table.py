@@ -20,7 +20,7 @@ from error_sites import Site, all_sites
 from provoking import Row, World
 
 from runferry.errors import RunferryError
-from runferry.next_step import STARTED_BY, with_next_step
+from runferry.system.messages import STARTED_BY, with_next_step
 
 ROOT = Path(__file__).parents[2]
 SITES = all_sites()

@@ -10,14 +10,15 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from runferry import executor_guard, slurm
-from runferry.continuation import is_to_continue, should_continue
 from runferry.errors import ConfigError
-from runferry.files import write_json
-from runferry.run_folder import RunFolder
-from runferry.slurm import QueuedJob
-from runferry.submissions import Submissions
-from runferry.training_job import training_job
+from runferry.runs import slurm
+from runferry.runs.continuation import is_to_continue, should_continue
+from runferry.runs.folder import RunFolder
+from runferry.runs.slurm import QueuedJob
+from runferry.system.files import write_json
+from runferry.workflow import executor_guard, slurm_plugin
+from runferry.workflow.submissions import Submissions
+from runferry.workflow.training_job import training_job
 
 
 class FakeSlurm:
@@ -84,11 +85,11 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "queued_jobs", fake.queued_jobs)
     monkeypatch.setattr(slurm, "ended_jobs", fake.ended_jobs)
     plugin = type("Executor", (FakePlugin,), dict(FakePlugin.__dict__))
-    monkeypatch.setitem(sys.modules, executor_guard.PLUGIN, ModuleType(executor_guard.PLUGIN))
-    sys.modules[executor_guard.PLUGIN].Executor = plugin
+    monkeypatch.setitem(sys.modules, slurm_plugin.PLUGIN, ModuleType(slurm_plugin.PLUGIN))
+    sys.modules[slurm_plugin.PLUGIN].Executor = plugin
     monkeypatch.setattr(executor_guard, "SUBMISSION_PAUSE", 0.05)
     said: list[str] = []
-    assert executor_guard.install(lambda job: training_job(job.output, {run.parent: 3}), said.append)
+    assert slurm_plugin.install(lambda job: training_job(job.output, {run.parent: 3}), said.append)
     job = SimpleNamespace(
         name="train", output=[str(run / "trained.json")], wildcards=["a", "run1"], attempt=1, restart_times=2
     )
@@ -320,11 +321,11 @@ def test_jobs_that_do_not_train_are_the_plugins(world):
 
 
 def test_a_plugin_that_is_not_known_is_refused(monkeypatch):
-    plugin = ModuleType(executor_guard.PLUGIN)
+    plugin = ModuleType(slurm_plugin.PLUGIN)
     plugin.Executor = type("Executor", (), {})
-    monkeypatch.setitem(sys.modules, executor_guard.PLUGIN, plugin)
+    monkeypatch.setitem(sys.modules, slurm_plugin.PLUGIN, plugin)
     with pytest.raises(ConfigError, match="found no run_job, check_active_jobs, cancel_jobs, report_job_error, sleep"):
-        executor_guard.install(lambda job: None, print)
+        slurm_plugin.install(lambda job: None, print)
 
 
 @pytest.mark.parametrize("keep", [False, True])

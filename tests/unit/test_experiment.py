@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runferry import config
+from runferry.config import loading
+from runferry.config.experiments import experiments
 from runferry.errors import ConfigError
-from runferry.experiment import experiments
 
 SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 
@@ -22,7 +22,7 @@ def _sweep(**parameters) -> dict:
 
 
 def _make(sections: dict, **rest):
-    return experiments(config.validate({"wandb": {"project": "p"}, "experiments": sections, **rest}, SCHEMA))
+    return experiments(loading.validate({"wandb": {"project": "p"}, "experiments": sections, **rest}, SCHEMA))
 
 
 def _ids(sections: dict, name: str = "e") -> list[str]:
@@ -31,7 +31,7 @@ def _ids(sections: dict, name: str = "e") -> list[str]:
 
 def test_the_id_is_the_same_in_another_process_and_folder(tmp_path):
     code = (
-        "import sys; from runferry.experiment import make_run; "
+        "import sys; from runferry.config.experiment import make_run; "
         "print(make_run('e', 'n', {'b': 1, 'a': 'é'}, ['python', 'train.py', '--b=1']).id)"
     )
     ids = {

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from runferry.attempt import Ending
-from runferry.hints import find_hint
+from runferry.launch.hints import find_hint
+from runferry.runs.ending import Ending
 
 FAILED = Ending(1)
 
@@ -127,6 +127,6 @@ def test_another_signal_is_explained_by_the_last_line(tmp_path):
 
 
 def test_a_hint_is_one_line(tmp_path):
-    from runferry.hints import HINTS
+    from runferry.launch.hints import HINTS
 
     assert not [entry for entry in HINTS if "\n" in entry.text]

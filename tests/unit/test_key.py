@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from runferry import key as keys
-from runferry.server import find_server, job_finds_key
+from runferry.trackers import api_keys
+from runferry.trackers.wandb.login import find_server, job_finds_key
 
 KEY = "fedcba9876" * 4
-HELD = [sys.executable, "-c", "from runferry.key import held_key; print(held_key())"]
+HELD = [sys.executable, "-c", "from runferry.trackers.api_keys import held_key; print(held_key())"]
 PUT_AWAY = """
 import os, subprocess, sys
 from runferry import key
@@ -24,7 +24,7 @@ sys.exit(subprocess.run(sys.argv[1:]).returncode)
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch, tmp_path):
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "NETRC", keys.HOLDER_VARIABLE):
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "NETRC", api_keys.HOLDER_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
@@ -56,12 +56,12 @@ print(Path("/proc/self/environ").read_bytes(), Path("/proc/self/cmdline").read_b
     seen = _under_a_controller(sys.executable, "-c", code)
     assert KEY not in seen
     assert "memfd" not in seen
-    assert keys.HOLDER_VARIABLE in seen
+    assert api_keys.HOLDER_VARIABLE in seen
 
 
 def test_a_process_that_is_not_below_the_holder_gets_nothing(monkeypatch):
     with subprocess.Popen(
-        [sys.executable, "-c", PUT_AWAY, "bash", "-c", f"echo ${keys.HOLDER_VARIABLE}; read"],
+        [sys.executable, "-c", PUT_AWAY, "bash", "-c", f"echo ${api_keys.HOLDER_VARIABLE}; read"],
         env=os.environ | {"WANDB_API_KEY": KEY},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -70,27 +70,27 @@ def test_a_process_that_is_not_below_the_holder_gets_nothing(monkeypatch):
         assert controller.stdout
         holder = controller.stdout.readline().strip()
         assert int(holder.split("-")[0]) == controller.pid
-        monkeypatch.setenv(keys.HOLDER_VARIABLE, holder)
-        assert keys.held_key() is None
+        monkeypatch.setenv(api_keys.HOLDER_VARIABLE, holder)
+        assert api_keys.held_key() is None
         controller.communicate("\n")
 
 
 @pytest.mark.parametrize("holder", ["", "x", "1-2", "999999999-1-3", "{this}-1-3"])
 def test_a_holder_that_has_gone_is_none(monkeypatch, holder):
     # The last: a process with that number, which started at another time.
-    monkeypatch.setenv(keys.HOLDER_VARIABLE, holder.format(this=os.getpid()))
-    assert keys.held_key() is None
+    monkeypatch.setenv(api_keys.HOLDER_VARIABLE, holder.format(this=os.getpid()))
+    assert api_keys.held_key() is None
 
 
 @pytest.fixture
 def put_away(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     # So that it is undone.
-    monkeypatch.setenv(keys.HOLDER_VARIABLE, "")
-    keys.put_away()
+    monkeypatch.setenv(api_keys.HOLDER_VARIABLE, "")
+    api_keys.put_away()
     assert "WANDB_API_KEY" not in os.environ
     yield
-    os.close(int(os.environ[keys.HOLDER_VARIABLE].rsplit("-", 1)[1]))
+    os.close(int(os.environ[api_keys.HOLDER_VARIABLE].rsplit("-", 1)[1]))
 
 
 def test_the_server_is_asked_with_it(put_away, tmp_path, monkeypatch):
@@ -103,15 +103,15 @@ def test_the_server_is_asked_with_it(put_away, tmp_path, monkeypatch):
 
 
 def test_putting_away_twice_changes_nothing(put_away):
-    keys.put_away()
-    assert keys.held_key() == KEY
+    api_keys.put_away()
+    assert api_keys.held_key() == KEY
 
 
 def test_a_key_that_jobs_need_stays(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    keys.put_away(needed_in_jobs=True)
+    api_keys.put_away(needed_in_jobs=True)
     assert os.environ["WANDB_API_KEY"] == KEY
-    assert keys.HOLDER_VARIABLE not in os.environ
+    assert api_keys.HOLDER_VARIABLE not in os.environ
 
 
 def test_a_job_needs_it_only_where_netrc_has_another_or_none(monkeypatch, tmp_path):

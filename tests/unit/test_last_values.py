@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runferry import last_values
-from runferry.last_values import LastValues, summary_bytes, update
-from runferry.wandb_messages import parser
+from runferry.trackers.wandb.log import last_values
+from runferry.trackers.wandb.log.last_values import LastValues, summary_bytes, update
+from runferry.trackers.wandb.log.messages import parser
 
 # Keys that begin one another, hold what protobuf's own bytes hold, or are too long for one byte to count.
 KEYS = st.sampled_from(["a", "ab", "b", "\n", "\x12\x01a", "é", "_wandb", "k" * 130, ""])

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from launching import KEY, is_running, lines, make_run, run_to_end, start, wait_for_line
 
-from runferry.attempt import Attempt, Ending, write_trained
 from runferry.errors import AnotherAttemptError, ConfigError
-from runferry.files import write_json
-from runferry.launch import launch
-from runferry.run_folder import RunFolder
+from runferry.launch.launch import launch
+from runferry.runs.attempt import Attempt, write_trained
+from runferry.runs.ending import Ending
+from runferry.runs.folder import RunFolder
+from runferry.system.files import write_json
 
 PRINT_ARGUMENTS = "import json, sys; print('arguments', json.dumps(sys.argv[1:]))"
 PRINT_VARIABLES = "import json, os; print('variables', json.dumps(dict(os.environ)))"
@@ -290,8 +291,8 @@ def test_a_run_that_is_said_to_be_trained_again_is_so_still(tmp_path):
 
 def test_attempts_that_begin_at_once_get_numbers_of_their_own(tmp_path):
     folder = make_run(tmp_path / "run", ["true"])
-    code = "import sys; sys.stdin.read(); from pathlib import Path; from runferry.attempt import Attempt; "
-    code += "from runferry.run_folder import RunFolder; print(Attempt.begin(RunFolder(Path(sys.argv[1])), []).number)"
+    code = "import sys; sys.stdin.read(); from pathlib import Path; from runferry.runs.attempt import Attempt; "
+    code += "from runferry.runs.folder import RunFolder; print(Attempt.begin(RunFolder(Path(sys.argv[1])), []).number)"
     many = [
         subprocess.Popen(python(code, str(folder.path)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(6)
@@ -352,8 +353,8 @@ print("child", child.pid)
 
 def test_the_log_is_shown_when_it_is_followed(tmp_path):
     folder = make_run(tmp_path / "run", python("print('first'); print('last')"))
-    code = "import sys; from pathlib import Path; from runferry.launch import launch; "
-    code += "from runferry.run_folder import RunFolder; launch(RunFolder(Path(sys.argv[1])), follow=True)"
+    code = "import sys; from pathlib import Path; from runferry.launch.launch import launch; "
+    code += "from runferry.runs.folder import RunFolder; launch(RunFolder(Path(sys.argv[1])), follow=True)"
     shown = subprocess.run(python(code, str(folder.path)), capture_output=True, text=True, check=True).stdout
     assert shown.splitlines()[-2:] == ["first", "last"]
 
@@ -413,7 +414,7 @@ def test_starting_the_launcher_imports_the_standard_library_alone():
     code = """
 import sys
 before = set(sys.modules)
-import runferry.launch
+import runferry.launch.launch
 names = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(*sorted(names - set(sys.stdlib_module_names)))
 """

@@ -7,7 +7,8 @@ import json
 import pytest
 from launching import lines, make_run, run_to_end
 
-from runferry.environment import Specification, build
+from runferry.environment.building import build
+from runferry.environment.specification import Specification
 
 pytestmark = pytest.mark.slow
 

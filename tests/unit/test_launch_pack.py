@@ -15,9 +15,9 @@ import pytest
 from launching import is_running, make_run, running_descendants, wait_for
 
 from runferry.errors import LaunchError
-from runferry.launch_pack import launch_pack
-from runferry.pack import Pack, run_folders, runs_left, settle
-from runferry.run_folder import RunFolder
+from runferry.launch.pack import launch_pack
+from runferry.runs.folder import RunFolder
+from runferry.runs.pack import Pack, run_folders, runs_left, settle
 
 # Waits for a SIGTERM, notes each that comes, and ends a moment after the first.
 WAITING = """
@@ -127,7 +127,7 @@ def test_a_run_that_failed_before_the_pack_was_made_is_run_by_it(tmp_path):
 
 def test_a_run_that_is_to_go_on_leaves_the_pack_undone(tmp_path, monkeypatch):
     pack = PackOf(tmp_path, "exit 3", "true")
-    monkeypatch.setattr("runferry.pack.should_continue", lambda run: run.path.name == "run0")
+    monkeypatch.setattr("runferry.runs.continuation.should_continue", lambda run: run.path.name == "run0")
     assert launch_pack(pack.folder) == 1
     assert pack.done is None
     made = Pack(**json.loads((pack.folder / "runs.json").read_text()))

@@ -19,7 +19,7 @@ from launching import (
     wait_for_line,
 )
 
-from runferry.attempt import EXIT_STOPPED
+from runferry.runs.ending import EXIT_STOPPED
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP]
 

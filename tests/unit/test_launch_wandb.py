@@ -24,9 +24,9 @@ from launching import (
     wait_for_line,
 )
 
-from runferry.segment import history, read_segment
-from runferry.transaction_log import TransactionLog
-from runferry.wandb_messages import parser
+from runferry.trackers.wandb.log.framing import TransactionLog
+from runferry.trackers.wandb.log.messages import parser
+from runferry.trackers.wandb.log.segment import history, read_segment
 
 LOG_TEN = """
 import os, signal, sys, time

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runferry.leftovers import remove_debug_logs, remove_empty, remove_shared_by_none, share_equal_files
-from runferry.run_folder import RunFolder
+from runferry.runs.folder import RunFolder
+from runferry.trackers.wandb.folders import remove_debug_logs, remove_empty, remove_shared_by_none, share_equal_files
 
 
 @pytest.fixture

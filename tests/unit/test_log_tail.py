@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from runferry.log_tail import LogTail
-from runferry.transaction_log import TransactionLog, write_log
+from runferry.trackers.wandb.log.framing import TransactionLog, write_log
+from runferry.trackers.wandb.log.tail import LogTail
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from launching import WANDB_VERSIONS, make_run, run_to_end, start, wait_for, wait_for_line
 
-from runferry.misplaced import bring_in
-from runferry.run_folder import RunFolder
-from runferry.segment import history
+from runferry.runs.folder import RunFolder
+from runferry.trackers.wandb.folders import bring_in
+from runferry.trackers.wandb.log.segment import history
 
 # As Lightning's WandbLogger calls it.
 SCRIPT = """

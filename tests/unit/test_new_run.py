@@ -9,9 +9,11 @@ import threading
 
 import pytest
 
-from runferry import api, cli
-from runferry.config_file import read_config
-from runferry.experiment import experiments
+from runferry import api, api_run, errors
+from runferry.cli import main
+from runferry.config import single_run
+from runferry.config.experiments import experiments
+from runferry.config.loading import read_config
 
 
 @pytest.fixture(autouse=True)
@@ -22,12 +24,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _record(run: api.Run) -> dict:
+def _record(run: api_run.Run) -> dict:
     return json.loads((run.path / "run.json").read_text())
 
 
 def test_a_run_is_known_by_its_folder_and_what_it_runs(tmp_path):
-    run = api.create_run("results/line/a", ["python", "train.py", "${args}"], {"rate": 0.1, "deep": True}, tags=["x"])
+    run = single_run.create_run(
+        "results/line/a", ["python", "train.py", "${args}"], {"rate": 0.1, "deep": True}, tags=["x"]
+    )
     assert run.path == tmp_path / "results" / "line" / "a"
     assert (run.name, run.experiment, run.state) == ("a", "line", "pending")
     assert run.command == ["python", "train.py", "--rate=0.1", "--deep=True"]
@@ -47,24 +51,24 @@ def test_a_run_is_known_by_its_folder_and_what_it_runs(tmp_path):
 
 
 def test_made_again_it_is_the_same_run_and_the_file_is_left_alone():
-    run = api.create_run("results/line/a", ["true"], {"rate": 0.1})
+    run = single_run.create_run("results/line/a", ["true"], {"rate": 0.1})
     before, stamp = run.id, (run.path / "run.json").stat()
-    assert api.create_run("results/line/a", ["true"], {"rate": 0.1}).id == before
+    assert single_run.create_run("results/line/a", ["true"], {"rate": 0.1}).id == before
     assert (run.path / "run.json").stat().st_mtime_ns == stamp.st_mtime_ns
     # Where it goes to on the server is no part of what it is.
-    assert api.create_run("results/line/a", ["true"], {"rate": 0.1}, project="other").id == before
+    assert single_run.create_run("results/line/a", ["true"], {"rate": 0.1}, project="other").id == before
     assert _record(run)["wandb"]["project"] == "other"
 
 
 def test_two_folders_are_two_runs_though_they_run_the_same():
-    ids = {api.create_run(f"results/{name}", ["true"]).id for name in ("line/a", "line/b", "circle/a")}
+    ids = {single_run.create_run(f"results/{name}", ["true"]).id for name in ("line/a", "line/b", "circle/a")}
     assert len(ids) == 3
 
 
 def test_the_folder_of_another_command_is_refused():
-    api.create_run("results/line/a", ["python", "train.py", "--rate=0.1"])
-    with pytest.raises(api.RunferryError) as refused:
-        api.create_run("results/line/a", ["python", "train.py", "--rate=0.2"])
+    single_run.create_run("results/line/a", ["python", "train.py", "--rate=0.1"])
+    with pytest.raises(errors.RunferryError) as refused:
+        single_run.create_run("results/line/a", ["python", "train.py", "--rate=0.2"])
     assert "found the run of another command there (python train.py --rate=0.1)" in str(refused.value)
     assert "expected python train.py --rate=0.2; give another folder" in str(refused.value)
 
@@ -72,16 +76,16 @@ def test_the_folder_of_another_command_is_refused():
 def test_a_folder_whose_record_is_no_runs_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "run.json").write_text("[]")
-    with pytest.raises(api.RunferryError, match="found what is no run's"):
-        api.create_run("a", ["true"])
+    with pytest.raises(errors.RunferryError, match="found what is no run's"):
+        single_run.create_run("a", ["true"])
 
 
 def test_project_and_entity_are_those_of_the_environment(monkeypatch):
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     monkeypatch.setenv("WANDB_ENTITY", "lab")
-    wandb = _record(api.create_run("results/line/a", ["true"]))["wandb"]
+    wandb = _record(single_run.create_run("results/line/a", ["true"]))["wandb"]
     assert (wandb["project"], wandb["entity"]) == ("mine", "lab")
-    assert _record(api.create_run("results/line/a", ["true"], project="named"))["wandb"]["project"] == "named"
+    assert _record(single_run.create_run("results/line/a", ["true"], project="named"))["wandb"]["project"] == "named"
 
 
 def test_an_environment_is_found_from_the_runs_folder_wherever_links_lead(tmp_path):
@@ -91,10 +95,10 @@ def test_an_environment_is_found_from_the_runs_folder_wherever_links_lead(tmp_pa
     record = tmp_path / "environments" / "e.json"
     record.parent.mkdir()
     record.write_text("{}")
-    run = api.create_run(tmp_path / "link" / "line" / "a", ["true"], environment=record)
+    run = single_run.create_run(tmp_path / "link" / "line" / "a", ["true"], environment=record)
     assert (run.path / _record(run)["environment"]).resolve() == record
-    with pytest.raises(api.RunferryError, match="expected the record of an environment"):
-        api.create_run("results/line/b", ["true"], environment="nowhere.json")
+    with pytest.raises(errors.RunferryError, match="expected the record of an environment"):
+        single_run.create_run("results/line/b", ["true"], environment="nowhere.json")
 
 
 @pytest.mark.parametrize(
@@ -106,14 +110,14 @@ def test_an_environment_is_found_from_the_runs_folder_wherever_links_lead(tmp_pa
     ],
 )
 def test_what_is_no_command_or_no_runs_folder_is_refused(folder, command, found):
-    with pytest.raises(api.RunferryError) as refused:
-        api.create_run(folder, command)
+    with pytest.raises(errors.RunferryError) as refused:
+        single_run.create_run(folder, command)
     assert found in str(refused.value)
 
 
 def test_a_macro_that_is_not_known_is_refused():
-    with pytest.raises(api.RunferryError, match="argz"):
-        api.create_run("results/line/a", ["python", "${argz}"], {"rate": 1})
+    with pytest.raises(errors.RunferryError, match="argz"):
+        single_run.create_run("results/line/a", ["python", "${argz}"], {"rate": 1})
 
 
 def test_a_configs_runs_are_those_of_the_workflow(tmp_path):
@@ -138,28 +142,28 @@ def test_a_bayes_sweep_is_left_to_the_workflow_and_nothing_is_written(tmp_path):
         "command": ["true", "${args}"],
     }
     config = {"wandb": {"project": "p"}, "experiments": {"b": {"command": ["true"]}, "a": {"sweep": sweep}}}
-    with pytest.raises(api.RunferryError, match="found a bayes sweep"):
+    with pytest.raises(errors.RunferryError, match="found a bayes sweep"):
         api.create_runs(config)
     assert not (tmp_path / "results").exists()
 
 
 def test_a_config_that_is_wrong_is_one_line(tmp_path):
     (tmp_path / "config.yaml").write_text("wandb: {project: p}\nexperimentz: {}\n")
-    with pytest.raises(api.RunferryError, match="experimentz: found an unknown key"):
+    with pytest.raises(errors.RunferryError, match="experimentz: found an unknown key"):
         api.create_runs("config.yaml")
     (tmp_path / "config.yaml").write_text("- 1\n")
-    with pytest.raises(api.RunferryError, match="found no mapping of keys"):
+    with pytest.raises(errors.RunferryError, match="found no mapping of keys"):
         api.create_runs(tmp_path / "config.yaml")
 
 
 def test_launch_in_another_thread_says_what_to_do():
-    run = api.create_run("results/line/a", ["true"])
+    run = single_run.create_run("results/line/a", ["true"])
     caught: list[Exception] = []
 
     def try_it() -> None:
         try:
             api.launch(run)
-        except api.RunferryError as error:
+        except errors.RunferryError as error:
             caught.append(error)
 
     thread = threading.Thread(target=try_it, name="helper")
@@ -204,7 +208,7 @@ def test_its_exit_code_is_the_commands_and_launched_again_it_is_another_attempt(
 
 
 def test_options_of_a_new_run_without_a_command_are_refused(capsys):
-    assert cli.main(["launch", "results/line/a", "--project", "p"]) == 2
+    assert main.main(["launch", "results/line/a", "--project", "p"]) == 2
     assert "found --project without a command" in capsys.readouterr().err
 
 
@@ -232,10 +236,10 @@ def test_an_option_for_all_commands_may_come_first():
 
 def test_an_online_mode_that_the_cluster_does_not_allow_is_refused():
     wandb = {"project": "p", "mode": "online"}
-    with pytest.raises(api.RunferryError, match="online"):
+    with pytest.raises(errors.RunferryError, match="online"):
         api.create_runs({"cluster": "trillium", "wandb": wandb, "experiments": {"a": {"command": ["true"]}}})
 
 
 def test_two_dashes_without_a_command_are_as_without_them(capsys):
-    assert cli.main(["launch", "results/line/a", "--"]) == 2
+    assert main.main(["launch", "results/line/a", "--"]) == 2
     assert "no run.json in it" in capsys.readouterr().err

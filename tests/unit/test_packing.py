@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from runferry.cluster import find_cluster
+from runferry.config.cluster import find_cluster
+from runferry.config.experiment import Experiment
+from runferry.config.job_request import make_request
+from runferry.config.run import Run
 from runferry.errors import ConfigError
-from runferry.experiment import Experiment, Run
-from runferry.pack_plan import PackPlan, plan_packs
-from runferry.request import make_request
+from runferry.workflow.pack_plan import PackPlan, plan_packs
 
 RUNS = {f"{number:012d}": Run(f"{number:012d}", "", {}, ("true",)) for number in range(10)}
 

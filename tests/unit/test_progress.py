@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from runferry import progress
-from runferry.progress import Amount, Bar, JsonLines, Lines, progress_for
+from runferry.system import progress
+from runferry.system.progress import Amount, Bar, JsonLines, Lines, progress_for
 
 TOTAL = Amount(runs=100, records=10_000, bytes=5_600_000)
 HALF = Amount(runs=50, records=5_000, bytes=2_800_000)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runferry.disk import OnDisk
-from runferry.segment import Segment
-from runferry.server import RunOnServer
-from runferry.verification import differences
+from runferry.sync.wandb.comparison import differences
+from runferry.sync.wandb.local import OnDisk
+from runferry.trackers.wandb.log.segment import Segment
+from runferry.trackers.wandb.queries import RunOnServer
 
 SEGMENT = Segment(
     name="offline-run-1",

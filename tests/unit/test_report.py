@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from runferry.errors import ConfigError
 from runferry.report import build_report
 from runferry.report.colours import choose_colours
-from runferry.report.data import POINTS_PER_CURVE, ExperimentReport, RunReport, collect
+from runferry.report.data import POINTS_PER_CURVE, collect
 from runferry.report.measurements import Measurements, read_measurements
-from runferry.report.sampling import Curve, Curves, counts_up, is_number, thin
+from runferry.report.model import Curve, ExperimentReport, RunReport, thin
+from runferry.report.sampling import Curves, counts_up
+from runferry.system.values import is_number
 from sample_experiment import (
     segment,
     write,
@@ -41,7 +43,7 @@ EVIL = """</script><script>hacked()</script>"'<b>&amp; é"""
 def no_slurm() -> Iterator[None]:
     """Ask no Slurm that may be up on the machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runferry.slurm.ask", lambda *command: None)
+        patch.setattr("runferry.runs.slurm.ask", lambda *command: None)
         yield
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runferry.cluster import find_cluster
+from runferry.config.cluster import find_cluster
+from runferry.config.experiment import Experiment
+from runferry.config.job_request import make_request
 from runferry.errors import ConfigError
-from runferry.experiment import Experiment
-from runferry.request import make_request
 
 
 def _request(cluster: str, gpus: int = 0, **more):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runferry import scheduler_rounds
+from runferry.workflow import scheduler_patch
 
 
 class Scheduler:
@@ -22,27 +22,27 @@ class Scheduler:
         count, end = 0, time.monotonic() + seconds
         while self._open_jobs.acquire(timeout=max(0.0, end - time.monotonic())):
             count += 1
-            scheduler_rounds.look_again(self, delay)
+            scheduler_patch.look_again(self, delay)
         return count
 
 
 def test_jobs_that_end_leave_no_timers_behind():
     scheduler = Scheduler()
     for _ in range(50):
-        scheduler_rounds.look_again(scheduler, 0.1)
+        scheduler_patch.look_again(scheduler, 0.1)
     assert 3 <= scheduler.rounds(0.55, 0.1) <= 6
 
 
 def test_where_the_limit_holds_nothing_back_there_is_no_further_round():
     scheduler = Scheduler()
     scheduler.free = 1
-    scheduler_rounds.look_again(scheduler, 0.001)
+    scheduler_patch.look_again(scheduler, 0.001)
     assert scheduler.rounds(0.2, 0.001) == 0
 
 
 def test_a_round_that_a_timer_brought_about_can_ask_for_the_next():
     scheduler = Scheduler()
-    scheduler_rounds.look_again(scheduler, 0.001)
+    scheduler_patch.look_again(scheduler, 0.001)
     assert scheduler.rounds(0.3, 0.001) > 20
 
 
@@ -50,7 +50,7 @@ def test_snakemake_has_the_method_that_is_replaced(monkeypatch):
     module = pytest.importorskip("snakemake.scheduling.job_scheduler")
     plain = module.JobScheduler._schedule_reevalutation
     monkeypatch.setattr(module.JobScheduler, "_schedule_reevalutation", plain)
-    assert scheduler_rounds.install()
-    assert module.JobScheduler._schedule_reevalutation is scheduler_rounds.look_again
+    assert scheduler_patch.install()
+    assert module.JobScheduler._schedule_reevalutation is scheduler_patch.look_again
     assert {"_open_jobs", "job_rate_limiter"} <= set(module.JobScheduler.__init__.__code__.co_names)
     assert callable(module.JobRateLimiter.get_free_jobs)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runferry.errors import SegmentError
-from runferry.segment import Segment, count_history, find_log, history, read_segment
-from runferry.transaction_log import HEADER, TransactionLog, write_log
-from runferry.wandb_messages import FIELDS, parser
+from runferry.trackers.wandb.log.framing import HEADER, TransactionLog, write_log
+from runferry.trackers.wandb.log.messages import FIELDS, parser
+from runferry.trackers.wandb.log.segment import Segment, count_history, find_log, history, read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -232,13 +232,13 @@ print(json.dumps({
 
 
 def test_wandb_is_not_imported() -> None:
-    script = "import sys, runferry.segment as s; s.parser('Record'); print('wandb' in sys.modules)"
+    script = "import sys, runferry.trackers.wandb.log.segment as s; s.parser('Record'); print('wandb' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
 
 
 def test_the_messages_live_beside_those_of_an_imported_wandb() -> None:
-    script = "import wandb.proto.wandb_internal_pb2, runferry.segment as s; print(s.parser('Record')(b''))"
+    script = "import wandb.proto.wandb_internal_pb2, runferry.trackers.wandb.log.segment as s; print(s.parser('Record')(b''))"
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from runferry import server as servers
 from runferry.errors import ServerError
-from runferry.server import Server, find_server
+from runferry.trackers.wandb import server as servers
+from runferry.trackers.wandb.login import find_server
+from runferry.trackers.wandb.server import Server
 from runferry_standin import running
 
 KEY = "ab" * 20

@@ -18,11 +18,11 @@ import pytest
 import zstandard
 from launching import lines, make_run, run_to_end, start, wait_for_line
 
-from runferry import stage
-from runferry.collect import collect
-from runferry.data import Item, items_of
+from runferry.config.data import Item, items_of
 from runferry.errors import ConfigError, LaunchError, PackingError
-from runferry.stage import Staging
+from runferry.launch import staging as stage
+from runferry.launch.collect import collect
+from runferry.launch.staging import Staging
 
 
 def archive(folder: Path, suffix: str) -> Path:

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runferry import slurm
-from runferry.cli import main
-from runferry.files import read_json
-from runferry.receipt_stamp import logs_on_disk, stamp
-from runferry.run_folder import RunFolder, find_run_folders
-from runferry.status import segments as status_segments
-from runferry.status.look import Looking
-from runferry.status.queue import Asking
-from runferry.status.screen import cut
-from runferry.status.text import Style, lines
+from runferry.cli.main import main
+from runferry.report.status import segments
+from runferry.report.status.look import Looking
+from runferry.report.status.queue import Asking
+from runferry.report.status.screen import cut
+from runferry.report.status.text import Style, lines
+from runferry.runs import slurm
+from runferry.runs.folder import RunFolder, find_run_folders
+from runferry.runs.receipt_stamp import logs_on_disk, stamp
+from runferry.system.files import read_json
+from runferry.trackers.wandb.log import tail
 from sample_experiment import write, write_attempt, write_log_of, write_receipt, write_run
 
 if TYPE_CHECKING:
@@ -126,11 +127,11 @@ def test_the_last_value_is_found_at_the_end_of_a_long_log_without_reading_its_be
 ) -> None:
     rows = [{"epoch": 1.0}, *({"loss": 1.0 / (1 + step)} for step in range(4000)), {"accuracy": 0.9}]
     folder = RunFolder(run_of(experiment, "a", "finished", rows))
-    assert status_segments.last_value(folder, "accuracy") == 0.9
-    assert status_segments.last_value(folder, "loss") == 1.0 / 4000
-    assert status_segments.last_value(folder, "epoch") == 1.0
-    monkeypatch.setattr(status_segments, "_BLOCKS", (1,))
-    assert status_segments.last_value(folder, "epoch") is None, "it is before the last block"
+    assert segments.last_value(folder, "accuracy") == 0.9
+    assert segments.last_value(folder, "loss") == 1.0 / 4000
+    assert segments.last_value(folder, "epoch") == 1.0
+    monkeypatch.setattr(segments, "_BLOCKS", (1,))
+    assert segments.last_value(folder, "epoch") is None, "it is before the last block"
 
 
 def test_metrics_that_are_no_numbers_are_none_and_nan_is_said(experiment: Path) -> None:
@@ -247,12 +248,12 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, int]]:
     """Each reading of a log for its rows, with the byte that it began at."""
     found: list[tuple[Path, int]] = []
 
-    class Counted(status_segments.LogTail):
+    class Counted(tail.LogTail):
         def __iter__(self) -> Any:
             found.append((self.path, self.position))
             return super().__iter__()
 
-    monkeypatch.setattr(status_segments, "LogTail", Counted)
+    monkeypatch.setattr(segments, "LogTail", Counted)
     return found
 
 
@@ -335,7 +336,7 @@ def test_a_results_folder_of_somebody_else_can_be_looked_at(experiment: Path, mo
     def refused(*_: Any) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(status_segments, "write_json", refused)
+    monkeypatch.setattr(segments, "write_json", refused)
     assert status(experiment).as_json()["unsynced_rows"] == 2
 
 

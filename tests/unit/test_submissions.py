@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from runferry import submissions
-from runferry.submissions import SECONDS_APART, Submissions
+from runferry.workflow import submissions
+from runferry.workflow.submissions import SECONDS_APART, Submissions
 
 
 class Clock:

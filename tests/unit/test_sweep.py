@@ -11,15 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runferry import sweep
-from runferry.config import load_yaml
+from runferry.config.loading import load_yaml
+from runferry.config.sweep import definition as sweep_definition
+from runferry.config.sweep import macros
 from runferry.errors import ConfigError
 
 AWKWARD = ["a b", "it's", '"', ";", "$(touch x)", "`id`", "two\nlines", "é→😀", "--flag", "a=b", "*", "\\", ""]
 
 
-def _check(parameters: dict, **rest) -> sweep.Sweep:
-    return sweep.check({"program": "train.py", "method": "grid", "parameters": parameters, **rest}, "sweep.yaml")
+def _check(parameters: dict, **rest) -> sweep_definition.Sweep:
+    return sweep_definition.check(
+        {"program": "train.py", "method": "grid", "parameters": parameters, **rest}, "sweep.yaml"
+    )
 
 
 def _grid(parameters: dict, **rest) -> list[dict]:
@@ -51,7 +54,7 @@ def test_the_default_command_is_wandbs():
         "method": "grid",
         "parameters": {"lr": {"value": 0.1}, "name": {"value": "a b"}},
     }
-    command = sweep.command(definition, {"lr": 0.1, "name": "a b"}, "sweep.yaml")
+    command = macros.command(definition, {"lr": 0.1, "name": "a b"}, "sweep.yaml")
     assert command == ["/usr/bin/env", "python", "train.py", "--lr=0.1", "--name=a b"]
 
 
@@ -72,7 +75,7 @@ def test_the_default_command_is_wandbs():
 )
 def test_macros_are_replaced_as_the_agent_does(macro, arguments):
     definition = {"program": "train.py", "command": [macro]}
-    assert sweep.command(definition, {"lr": 0.1, "deep": True, "slow": False}, "sweep.yaml") == arguments
+    assert macros.command(definition, {"lr": 0.1, "deep": True, "slow": False}, "sweep.yaml") == arguments
 
 
 def test_the_real_agent_makes_the_same_arguments_of_the_macros():
@@ -96,15 +99,15 @@ def test_the_real_agent_makes_the_same_arguments_of_the_macros():
         "args_no_equals",
         "args_append_hydra",
     ):
-        ours = sweep.command({"program": "p", "command": ["${" + macro + "}"]}, parameters, "sweep.yaml")
+        ours = macros.command({"program": "p", "command": ["${" + macro + "}"]}, parameters, "sweep.yaml")
         assert ours == theirs[macro]
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"])) | st.sampled_from(AWKWARD))
 def test_any_text_is_one_argument_unchanged(text):
-    command = sweep.command({"program": "p"}, {"x": text}, "sweep.yaml")
+    command = macros.command({"program": "p"}, {"x": text}, "sweep.yaml")
     assert command[-1] == f"--x={text}"
-    as_json = sweep.command({"program": "p", "command": ["${args_json}"]}, {"x": text}, "sweep.yaml")
+    as_json = macros.command({"program": "p", "command": ["${args_json}"]}, {"x": text}, "sweep.yaml")
     assert json.loads(as_json[0]) == {"x": text}
 
 
@@ -183,7 +186,7 @@ def test_any_text_is_one_argument_unchanged(text):
 )
 def test_what_is_no_definition_is_refused_in_one_line(definition, said):
     with pytest.raises(ConfigError) as caught:
-        sweep.check(definition, "sweep.yaml")
+        sweep_definition.check(definition, "sweep.yaml")
     assert "\n" not in str(caught.value)
     for part in said:
         assert part in str(caught.value)
@@ -207,7 +210,7 @@ def test_a_grid_has_as_many_points_as_the_product_of_its_values(values):
 
 
 def test_arguments_are_never_quoted_for_a_shell():
-    command = sweep.command({"program": "p"}, {"x": "a b"}, "sweep.yaml")
+    command = macros.command({"program": "p"}, {"x": "a b"}, "sweep.yaml")
     assert command[-1] != shlex.quote(command[-1])
 
 
@@ -259,15 +262,15 @@ def test_each_random_run_is_drawn_once_and_a_small_space_ends():
 def test_macros_of_the_node_are_left_to_the_launcher_and_a_value_that_looks_like_one_is_none():
     definition = {"program": "p", "command": ["a=${envvar:HOME}", "${args}", "${args_json_file}", "${needs:x}"]}
     parameters = {"x": "${envvar:HOME}"}
-    assert sweep.command(definition, parameters, "w") == [
+    assert macros.command(definition, parameters, "w") == [
         "a=${envvar:HOME}",
         "--x=${envvar:HOME}",
         "${args_json_file}",
         "${needs:x}",
     ]
-    assert sweep.late_macros(definition, parameters, "w") == [0, 2]
+    assert macros.late_macros(definition, parameters, "w") == [0, 2]
 
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "config").glob("sweep-*.yaml")), ids=str)
 def test_the_examples_are_sweeps(file):
-    assert sweep.check(load_yaml(file), file.name).count(None) >= 10
+    assert sweep_definition.check(load_yaml(file), file.name).count(None) >= 10

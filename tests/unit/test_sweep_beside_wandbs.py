@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from runferry import sweep
-from runferry.sweep.distributions import value_at
-from runferry.sweep.parameter import read_parameters
+from runferry.config.sweep import definition as sweep_definition
+from runferry.config.sweep.distributions import value_at
+from runferry.config.sweep.parameter import read_parameters
 
 PARAMETERS = {
     "constant": {"value": 7},
@@ -71,7 +71,7 @@ answer = [{n: v["value"] for n, v in run.config.items()} for run in next_runs(as
 """,
         definition,
     )
-    assert list(sweep.check(definition, "w").points(None, 0)) == theirs
+    assert list(sweep_definition.check(definition, "w").points(None, 0)) == theirs
 
 
 def test_what_wandbs_schema_takes_of_each_distribution_is_taken(ask_sweeps):

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from launching import make_run, run_to_end
 
-from runferry import sweep
-from runferry.late_macros import as_yaml
+from runferry.config.sweep import macros
+from runferry.launch.macros import as_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,12 +104,12 @@ def of_the_agent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_launcher_starts_what_wandbs_agent_starts(of_the_agent, tmp_path, name):
     folder = _folder(tmp_path)
     definition = {"program": "show.py", **({"command": COMMANDS[name]} if COMMANDS[name] else {})}
-    sweep.check_command(definition, "sweep.yaml")
+    macros.check_command(definition, "sweep.yaml")
     run = make_run(
         folder / "run",
-        sweep.command(definition, PARAMETERS, "sweep.yaml"),
+        macros.command(definition, PARAMETERS, "sweep.yaml"),
         parameters=PARAMETERS,
-        macros=sweep.late_macros(definition, PARAMETERS, "sweep.yaml"),
+        macros=macros.late_macros(definition, PARAMETERS, "sweep.yaml"),
     )
     status, said = run_to_end(run, _variables(folder))
     assert status == 0, said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runferry.sync_options import SYNC_OPTIONS, options_for, set_options
+from runferry.sync.options import SYNC_OPTIONS, options_for, set_options
 
 
 def test_each_results_folder_has_its_own_options(tmp_path, monkeypatch):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from runferry.config.table import read_table
 from runferry.errors import ConfigError
-from runferry.table import read_table
 
 
 def test_cells_are_numbers_words_and_texts(tmp_path):

@@ -9,8 +9,8 @@ import time
 import pytest
 from launching import lines, make_run, run_to_end
 
-from runferry.segment import history, read_segment
-from runferry.time_limit import JobClock, WarningSettings
+from runferry.launch.time_limit import JobClock, WarningSettings
+from runferry.trackers.wandb.log.segment import history, read_segment
 
 TRAIN = """
 import os, signal, sys, time, wandb

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runferry.files import write_json
-from runferry.training_job import training_job
+from runferry.system.files import write_json
+from runferry.workflow.training_job import training_job
 
 
 def test_experiments_of_one_name_in_two_results_folders_keep_their_own_attempts(tmp_path):

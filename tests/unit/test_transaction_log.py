@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runferry.errors import SegmentError
-from runferry.transaction_log import BLOCK_BYTES, HEADER, TransactionLog, write_log
+from runferry.trackers.wandb.log.framing import BLOCK_BYTES, HEADER, TransactionLog, write_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

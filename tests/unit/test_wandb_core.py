@@ -14,10 +14,9 @@ import pytest
 from launching import WANDB_VERSIONS, process_name, wait_for
 
 from runferry.errors import LaunchError
-from runferry.processes import stat_fields
-from runferry.wandb_core import (
-    Core,
-    find_core,
+from runferry.system.processes import stat_fields
+from runferry.trackers.wandb.core import Core, find_core
+from runferry.trackers.wandb.wire import (
     framed,
     joins_a_run,
     length_of_whole_messages,
@@ -182,7 +181,7 @@ def test_a_shielded_program_cannot_undo_it():
     # In a process of its own: a shield is for ever.
     code = """
 import os, signal, subprocess, sys
-from runferry.shield import JOB_SIGNALS, shield
+from runferry.system.signals import JOB_SIGNALS, shield
 assert shield()
 program = '''
 import os, signal, sys

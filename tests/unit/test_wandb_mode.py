@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from launching import KEY, make_run, run_to_end
 
-from runferry import wandb_mode
 from runferry.errors import ConfigError
+from runferry.trackers.wandb import mode as wandb_mode
 
 SHOW = "import json, os; json.dump(dict(os.environ), open('seen.json', 'w'))"
 SETTINGS = """

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from launching import WANDB_VERSIONS, make_run, run_to_end
 
-from runferry.segment import history
+from runferry.trackers.wandb.log.segment import history
 
 TRAIN = """
 import sys, wandb

@@ -17,8 +17,8 @@ import pytest
 import yaml
 from projects import ROOT
 
-from runferry.run_folder import RunFolder
-from runferry.segment import history
+from runferry.runs.folder import RunFolder
+from runferry.trackers.wandb.log.segment import history
 from runferry_standin import running
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from projects import ROOT, Project
 
-from runferry.segment import history, read_segment
+from runferry.trackers.wandb.log.segment import history, read_segment
 from runferry_standin import running
 
 pytestmark = pytest.mark.slow

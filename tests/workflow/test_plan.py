@@ -7,7 +7,7 @@ import json
 import pytest
 from projects import ROOT
 
-from runferry.cluster import find_cluster
+from runferry.config.cluster import find_cluster
 from sample_experiment import write, write_attempt, write_receipt, write_run
 from slurm_stub import path_without_slurm
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from projects import ROOT
 
-from runferry.cluster import cluster_names, find_cluster
+from runferry.config.cluster import cluster_names, find_cluster
 from slurm_stub import make_stub, path_without_slurm
 
 PROFILES = ROOT / "profiles"

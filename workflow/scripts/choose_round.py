@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from runferry.errors import RunferryError
-from runferry.rounds import choose
-from runferry.workflow import experiments_of
+from runferry.workflow.bayes import choose
+from runferry.workflow.entry import experiments_of
 
 experiment = experiments_of(snakemake.config)[snakemake.wildcards.experiment]  # noqa: F821 - Snakemake gives this name
 folder = Path(snakemake.output.runs).parents[2]  # noqa: F821

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from runferry.workflow import experiments_of
+from runferry.workflow.entry import experiments_of
 
 with Path(snakemake.log[0]).open("w") as sys.stderr:  # noqa: F821 - Snakemake gives a script this name
     experiment = experiments_of(snakemake.config)[snakemake.wildcards.experiment]  # noqa: F821

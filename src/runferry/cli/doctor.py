@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError
-from runferry.files import write_atomically, write_new
-from runferry.outcome import say
+from runferry.system.files import write_atomically, write_new
+from runferry.system.messages import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.commands import Commands
+    from runferry.cli.common import Commands
     from runferry.doctor.finding import Finding
-    from runferry.doctor.record import Record
-    from runferry.doctor.redaction import Redaction
+    from runferry.doctor.record import Record, Redaction
     from runferry.doctor.site import Site
 
 ELSEWHERE = ("https://storage.googleapis.com", "https://pypi.org")
@@ -75,7 +74,7 @@ def add_doctor(commands: Commands) -> None:
 def _doctor(given: argparse.Namespace) -> int:
     from runferry.doctor.checking import run_checks
     from runferry.doctor.examination import login_checks
-    from runferry.doctor.redaction import Redaction
+    from runferry.doctor.record import Redaction
     from runferry.doctor.site import find_site
 
     site = find_site(given.profile, given.account, given.reach or ELSEWHERE, Path.cwd())

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-    from runferry.commands import Commands
-    from runferry.environment.record import Kind
+    from runferry.cli.common import Commands
+    from runferry.environment.specification import Kind
 
 
 def add_environment_commands(commands: Commands) -> None:
@@ -83,8 +83,8 @@ def clean_environments(results: Path, *, dry_run: bool) -> int:
 
 
 def _environment(given: argparse.Namespace) -> int:
-    from runferry.environment import Specification, build
-    from runferry.environment.record import KINDS
+    from runferry.environment.building import build
+    from runferry.environment.specification import KINDS, Specification
 
     kind: Kind = next(kind for kind in KINDS if getattr(given, kind))
     specification = Specification(
@@ -99,7 +99,7 @@ def _environment(given: argparse.Namespace) -> int:
     )
     with _log(given.log) as log:
         if kind == "container":
-            from runferry.container import record_container
+            from runferry.environment.container import record_container
 
             image = record_container(specification, given.record)
             _say(f"environment {image.key} ({image.image}, {image.image_bytes / 1e6:.0f} MB)")
@@ -110,7 +110,7 @@ def _environment(given: argparse.Namespace) -> int:
 
 
 def _unpack(given: argparse.Namespace) -> int:
-    from runferry.environment import unpack
+    from runferry.environment.archive import unpack
 
     folder = given.folder or Path(os.environ.get("SLURM_TMPDIR") or ".")
     print(unpack(given.record.resolve(), folder.resolve()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from runferry.receipt_stamp import is_for, unchanged
+from runferry.runs.receipt_stamp import is_for, unchanged
 
 # Not even typing's own import, a fifth of what this module costs.
 TYPE_CHECKING = False
@@ -16,13 +16,13 @@ _ADDRESS_VARIABLES = {"wandb": "WANDB_BASE_URL", "comet": "COMET_URL_OVERRIDE"}
 
 
 def main() -> int:
-    """Run one command and return its exit code (see `runferry.cli.main`)."""
+    """Run one command and return its exit code (see `runferry.cli.main.main`)."""
     arguments = sys.argv[1:]
     if arguments[:2] == ["sync", "--with-trained"] and _is_settled(arguments[2:]):
         return 0
     if arguments[:1] == ["launch"] and len(arguments) == 2 and not arguments[1].startswith("-"):
         return _launch(arguments[1])
-    from runferry.cli import main as run_command
+    from runferry.cli.main import main as run_command
 
     return run_command()
 
@@ -31,9 +31,9 @@ def _launch(folder: str) -> int:
     """Do what `runferry launch FOLDER` does, without the other commands and their imports: every job waits for it."""
     from pathlib import Path
 
-    from runferry.launch import launch
-    from runferry.outcome import exit_code_of
-    from runferry.run_folder import RunFolder
+    from runferry.launch.launch import launch
+    from runferry.runs.folder import RunFolder
+    from runferry.system.messages import exit_code_of
 
     return exit_code_of(lambda: launch(RunFolder(Path(folder).resolve())), words=["launch", folder])
 

@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runferry.commands import RUN_PATHS, run_folders
-from runferry.environment_commands import add_unused_environments, clean_environments
+from runferry.cli.common import RUN_PATHS, run_folders
+from runferry.cli.environment import add_unused_environments, clean_environments
 from runferry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from runferry.commands import Commands
+    from runferry.cli.common import Commands
 
 
 def add_housekeeping(commands: Commands) -> None:
@@ -55,8 +55,8 @@ def _clean(given: argparse.Namespace) -> int:
 
 
 def _clean_segments(given: argparse.Namespace) -> int:
-    from runferry.clean import clean
-    from runferry.progress import progress_for
+    from runferry.sync.clean import clean
+    from runferry.system.progress import progress_for
 
     progress = progress_for(as_json=False)
     done = clean(run_folders(given.paths), given.older_than, progress, dry_run=given.dry_run)
@@ -71,8 +71,8 @@ def _clean_segments(given: argparse.Namespace) -> int:
 
 
 def _adopt(given: argparse.Namespace) -> int:
-    from runferry.adopt import adopt
-    from runferry.progress import progress_for
+    from runferry.sync.adopt import adopt
+    from runferry.system.progress import progress_for
 
     progress = progress_for(as_json=False)
     done = adopt(given.paths, given.results, given.experiment, dry_run=given.dry_run)

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError
-from runferry.outcome import say
-from runferry.run_folder import RunFolder
+from runferry.runs.folder import RunFolder
+from runferry.system.messages import say
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from runferry.commands import Commands
+    from runferry.cli.common import Commands
 
 _OF_A_NEW_RUN = ("name", "project", "entity", "environment")
 
@@ -49,7 +49,7 @@ def split_command(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _launch(given: argparse.Namespace) -> int:
-    from runferry.launch import launch
+    from runferry.launch.launch import launch
 
     if not given.run_command:
         if unused := [option for option in _OF_A_NEW_RUN if getattr(given, option) is not None]:
@@ -58,7 +58,7 @@ def _launch(given: argparse.Namespace) -> int:
             )
             raise ConfigError(message)
         return launch(RunFolder(given.folder.resolve()))
-    from runferry.new_run import create_run
+    from runferry.config.single_run import create_run
 
     run = create_run(given.folder, given.run_command, **{option: getattr(given, option) for option in _OF_A_NEW_RUN})
     folder = RunFolder(run.path)

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runferry.run_folder import RunFolder
+from runferry.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from runferry.commands import Commands
+    from runferry.cli.common import Commands
 
 
 def add_pack_commands(commands: Commands) -> None:
@@ -47,7 +47,7 @@ def _run(text: str) -> tuple[str, int]:
 
 
 def _pack(given: argparse.Namespace) -> int:
-    from runferry.pack import Pack
+    from runferry.runs.pack import Pack
 
     Pack(given.side_by_side, given.gpus, given.seconds, dict(given.runs)).write(given.file)
     return 0
@@ -67,7 +67,7 @@ def _add_launch_pack(commands: Commands) -> None:
 
 
 def _launch_pack(given: argparse.Namespace) -> int:
-    from runferry.launch_pack import launch_pack
+    from runferry.launch.pack import launch_pack
 
     return launch_pack(given.folder.resolve())
 
@@ -84,7 +84,7 @@ def _add_settle(commands: Commands) -> None:
 
 
 def _settle(given: argparse.Namespace) -> int:
-    from runferry.pack import settle
+    from runferry.runs.pack import settle
 
     settle(RunFolder(given.folder.resolve()))
     return 0
@@ -104,10 +104,10 @@ def _add_launch_nodes(commands: Commands) -> None:
 def _launch_nodes(given: argparse.Namespace) -> int:
     folder = RunFolder(given.folder.resolve())
     if given.node:
-        from runferry.launch import launch_on_node
-        from runferry.nodes import this_node
+        from runferry.launch.launch import launch_on_node
+        from runferry.launch.multi_node import this_node
 
         return launch_on_node(folder, this_node())
-    from runferry.nodes import launch_on_nodes
+    from runferry.launch.multi_node import launch_on_nodes
 
     return launch_on_nodes(folder)

@@ -10,13 +10,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.files import read_json, write_atomically
-from runferry.next_step import STARTED_BY, typed
+from runferry.system.files import read_json, write_atomically
+from runferry.system.messages import STARTED_BY, typed
 
 if TYPE_CHECKING:
     import argparse
 
-    from runferry.commands import Commands
+    from runferry.cli.common import Commands
 
 
 def add_plan(commands: Commands) -> None:
@@ -42,7 +42,7 @@ def _plan(given: argparse.Namespace) -> int:
     if isinstance(record, int):
         return record
     if given.html:
-        from runferry.plan.page import render
+        from runferry.workflow.plan.page import render
 
         write_atomically(given.html, render(record))
     text = json.dumps(record["plan"]) if given.json else "\n".join(record["lines"])
@@ -54,7 +54,7 @@ def _plan(given: argparse.Namespace) -> int:
 
 def _ask_snakemake(given: argparse.Namespace) -> dict[str, Any] | int:
     """Have Snakemake read profile and config as at a start; return the plan's record, or the exit code of an error."""
-    from runferry.plan.record import VARIABLE
+    from runferry.workflow.plan.record import VARIABLE
 
     command = [sys.executable, "-m", "snakemake", "--dry-run"]
     for option in ("profile", "snakefile", "directory"):

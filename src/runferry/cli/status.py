@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from runferry.commands import RUN_PATHS, interval, run_folders
+from runferry.cli.common import RUN_PATHS, interval, run_folders
 from runferry.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from runferry.commands import Commands
-    from runferry.status.model import Status
+    from runferry.cli.common import Commands
+    from runferry.report.status.model import Status
 
 INTERVAL_SECONDS = 30.0
 
@@ -47,9 +47,9 @@ def add_status(commands: Commands) -> None:
 
 
 def _status(given: argparse.Namespace) -> int:
-    from runferry.status.look import Looking
-    from runferry.status.queue import Asking
-    from runferry.status.text import Style, lines
+    from runferry.report.status.look import Looking
+    from runferry.report.status.queue import Asking
+    from runferry.report.status.text import Style, lines
 
     looking = Looking(given.metric, Asking(given.interval))
     style = Style.of(sys.stdout)
@@ -85,7 +85,7 @@ def _print_again_and_again(text: Callable[[], str], seconds: float) -> int:
 
 
 def _watch(look: Callable[[], Status], text: Callable[[Status], str], seconds: float) -> int:
-    from runferry.status.screen import whole_screen
+    from runferry.report.status.screen import whole_screen
 
     shown = ""
     try:

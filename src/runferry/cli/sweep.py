@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from runferry.commands import Commands
+    from runferry.cli.common import Commands
 
 
 def add_sweep_commands(commands: Commands) -> None:
@@ -41,15 +41,15 @@ def add_sweep_commands(commands: Commands) -> None:
 
 
 def _launch_place(given: argparse.Namespace) -> int:
-    from runferry.rounds import launch_place
+    from runferry.launch.bayes_run import launch_place
 
     return launch_place(given.ended.resolve())
 
 
 def _sync_round(given: argparse.Namespace) -> int:
-    from runferry.cli import main
-    from runferry.files import read_json, write_json
-    from runferry.rounds import runs_file
+    from runferry.cli.main import main
+    from runferry.config.rounds import runs_file
+    from runferry.system.files import read_json, write_json
 
     experiment = given.synced.resolve().parents[2]
     runs = [run["id"] for run in read_json(runs_file(experiment, int(given.synced.parent.name)))]
@@ -61,7 +61,8 @@ def _sync_round(given: argparse.Namespace) -> int:
 
 
 def _best(given: argparse.Namespace) -> int:
-    from runferry.run_result import runs_of, write_best
+    from runferry.runs.folder import runs_of
+    from runferry.workflow.best_run import write_best
 
     experiment = given.best.resolve().parent
     metric = {"name": given.metric, "goal": given.goal} if given.metric else None

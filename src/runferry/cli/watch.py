@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import socket
-import subprocess
-import sys
-import time
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runferry.commands import interval
-from runferry.errors import ConfigError, RunferryError
-from runferry.files import read_json, write_json
-from runferry.run_folder import find_run_folders
+from runferry.cli.common import interval
+from runferry.sync.watch import Syncer, find_runs, only_watcher, results_folders
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Generator, Sequence
-    from pathlib import Path
-
-    from runferry.run_folder import RunFolder
-
-SILENT_SECONDS = 300.0
-"""After which a watcher on another machine is taken for gone."""
-
-
-class WatchedError(RunferryError):
-    """Another process watches the results folder already."""
-
-    before_next = "afterwards type"
 
 
 def add_watch_options(parser: argparse.ArgumentParser) -> None:
@@ -67,16 +45,18 @@ def watch(given: argparse.Namespace) -> int:
     RunferryError
         When another process watches the same results, or the server refuses the key.
     """
-    from runferry.live import LiveOptions, Watcher, stop_on_signals
-    from runferry.progress import progress_for
+    from runferry.sync.wandb.live import Watcher
+    from runferry.sync.wandb.live_run import LiveOptions
+    from runferry.sync.watch import stop_on_signals
+    from runferry.system.progress import progress_for
 
     progress = progress_for(as_json=given.json)
-    results = _results_folders(given.paths)
-    syncer = None if given.running_only else _Syncer(given)
+    results = results_folders(given.paths)
+    syncer = None if given.running_only else Syncer(given)
     options = LiveOptions(given.interval, given.parallel, given.with_process, syncer, given.attempts_follow)
-    watcher = Watcher(lambda: _find(given.paths), options, progress.say)
+    watcher = Watcher(lambda: find_runs(given.paths), options, progress.say)
     stop_on_signals(watcher)
-    with _only_watcher(results) as beat:
+    with only_watcher(results) as beat:
         progress.say(f"watching {', '.join(map(str, given.paths))} every {given.interval:.0f} s; Ctrl-C ends it")
         try:
             watcher.watch(beat)
@@ -85,108 +65,3 @@ def watch(given: argparse.Namespace) -> int:
                 syncer.close()
     progress.say("stopped watching; started again it goes on where it was")
     return 0
-
-
-class _Syncer:
-    """Has runs that have ended synced, by one `runferry sync` at a time beside the watcher."""
-
-    def __init__(self, given: argparse.Namespace) -> None:
-        self._command = [sys.executable, "-m", "runferry", "sync", "--if-any"]
-        self._command += [
-            f"--patience={given.patience}",
-            f"--deadline={given.deadline}",
-            f"--parallel={given.parallel}",
-        ]
-        self._command += ["--accept-missing"] * given.accept_missing + ["--json"] * given.json
-        self._command += ["--sweeps"] * given.sweeps
-        self._waiting: list[RunFolder] = []
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __call__(self, folders: Sequence[RunFolder]) -> None:
-        """Take runs that have ended, and sync what waits where nothing is being synced."""
-        self._waiting += folders
-        if self._waiting and (self._process is None or self._process.poll() is not None):
-            # A process of its own, so that the watcher goes on meanwhile and stays small.
-            self._process = subprocess.Popen([*self._command, *(str(folder.path) for folder in self._waiting)])
-            self._waiting = []
-
-    def close(self) -> None:
-        """End the sync that is under way; what it did is kept."""
-        if self._process and self._process.poll() is None:
-            self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(10)
-
-
-def _find(paths: Sequence[Path]) -> list[RunFolder]:
-    folders: dict[Path, RunFolder] = {}
-    for path in paths:
-        # The workflow may not have written the first run yet.
-        with suppress(ConfigError):
-            folders.update({folder.path: folder for folder in find_run_folders(path)})
-    return list(folders.values())
-
-
-def _results_folders(paths: Sequence[Path]) -> list[Path]:
-    found: set[Path] = set()
-    for path in paths:
-        if not path.is_dir():
-            message = f"{path}: found no such folder, expected results/, an experiment's folder or a run's"
-            raise ConfigError(message)
-        runs = _find([path])
-        found |= {run.path.resolve().parent.parent for run in runs} or {path.resolve()}
-    return sorted(found)
-
-
-@contextmanager
-def _only_watcher(results: Sequence[Path]) -> Generator[Callable[[], None]]:
-    """Be the one watcher of results folders; gives what must be called at each look.
-
-    On one machine the kernel decides (`flock`); a watcher on another one is known by its file, whose time it sets at
-    each look.
-    """
-    descriptors: list[int] = []
-    files = [folder / ".sync" / "watcher.json" for folder in results]
-    me: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid()}
-    try:
-        for file in files:
-            file.parent.mkdir(exist_ok=True)
-            descriptors.append(os.open(file.with_name("watcher.lock"), os.O_RDWR | os.O_CREAT, 0o666))
-            other = _other(file)
-            try:
-                fcntl.flock(descriptors[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise _watched(file, other) from None
-            except OSError:
-                # A file system without locks: the file alone decides.
-                pass
-            if other and other["host"] != me["host"] and time.time() - file.stat().st_mtime < SILENT_SECONDS:
-                raise _watched(file, other)
-            write_json(file, me)
-
-        def beat() -> None:
-            for file in files:
-                with suppress(OSError):
-                    os.utime(file)
-
-        yield beat
-        for file in files:
-            if _other(file) == me:
-                file.unlink(missing_ok=True)
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-def _other(file: Path) -> dict[str, Any] | None:
-    try:
-        return read_json(file)
-    except (OSError, ValueError):
-        return None
-
-
-def _watched(file: Path, other: dict[str, Any] | None) -> WatchedError:
-    by = f"process {other['pid']} on {other['host']}" if other else "another process"
-    return WatchedError(
-        f"{file.parent.parent}: found that {by} watches it already, expected none; end that one first (Ctrl-C, or kill)"
-    )

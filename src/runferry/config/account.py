@@ -7,12 +7,12 @@ import os
 from typing import TYPE_CHECKING
 
 from runferry.errors import AccountError
-from runferry.slurm import ask
+from runferry.runs.slurm import ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runferry.cluster import Cluster
+    from runferry.config.cluster import Cluster
 
 VARIABLES = ("SBATCH_ACCOUNT", "SLURM_ACCOUNT")
 """Where the Alliance's users set a default (its page on running jobs)."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import yaml
 
-from runferry.config import mebibytes, minutes, suggest
 from runferry.errors import ConfigError
+from runferry.system.text import mebibytes, minutes, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

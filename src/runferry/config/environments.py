@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.config import suggest
-from runferry.environment.record import KINDS, Specification
-from runferry.environment.source import check_source, files_of
+from runferry.environment.specification import KINDS, Specification, check_source, files_of
 from runferry.errors import ConfigError
+from runferry.system.text import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runferry.environment.record import Kind
+    from runferry.environment.specification import Kind
 
 DEFAULT = "default"
 """The name of the config's `environment`, which experiments have that name none."""
@@ -81,7 +80,7 @@ class EnvironmentPlan:
 
 
 def plan_environments(config: Mapping[str, Any]) -> EnvironmentPlan:
-    """Check the environments of a validated config (see `runferry.config.validate`).
+    """Check the environments of a validated config (see `runferry.config.loading.validate`).
 
     Raises
     ------

@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runferry.config import suggest
+from runferry.config.job_sharing import Packing, make_packing
 from runferry.errors import ConfigError
-from runferry.packing import Packing, make_packing
+from runferry.system.text import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runferry.cluster import Cluster, Gpu
-    from runferry.experiment import Experiment
+    from runferry.config.cluster import Cluster, Gpu
+    from runferry.config.experiment import Experiment
 
 LEAST_CORES = 2
 """One for the training process, one for wandb's own (the Alliance's page on W&B)."""

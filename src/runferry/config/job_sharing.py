@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from runferry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from runferry.cluster import Cluster, Gpu
-    from runferry.experiment import Experiment
+    from runferry.config.cluster import Cluster, Gpu
+    from runferry.config.experiment import Experiment
 
 MOST_RUNS = 1000
 """Of one pack: Linux takes 128 KiB for one argument, and a rule's shell command, which names them all, is one."""
@@ -76,7 +76,7 @@ def _side_by_side(experiment: Experiment, cluster: Cluster, gpu: Gpu | None, whe
     if given is None:
         if gpu is None or not gpu.whole_node or gpu.counts is None:
             return 1
-        # Where they do not fill a node they are refused as a request for GPUs: see `runferry.request`.
+        # Where they do not fill a node they are refused as a request for GPUs: see `runferry.config.job_request`.
         return max(1, gpu.counts[0] // experiment.gpus)
     if given > 1 and experiment.gpus:
         if gpu is None:
@@ -103,7 +103,7 @@ def _one_after_another(experiment: Experiment, cluster: Cluster, where: str) -> 
     jobs, given, time = cluster.jobs, experiment.one_after_another, experiment.time
     if jobs is None:
         return given or 1
-    # A minute between two of them: see `runferry.request`.
+    # A minute between two of them: see `runferry.config.job_request`.
     most = max(1, (jobs.longest(experiment.gpus) + 1) // (time + 1))
     if given is None:
         return min(-(-jobs.advised // time), most) if jobs.advised else 1

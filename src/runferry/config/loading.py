@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
-import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 import yaml
 
 from runferry.errors import ConfigError
-from runferry.json_values import is_list, is_mapping
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from runferry.system.text import suggest
+from runferry.system.values import is_list, is_mapping
 
 
 def check_yaml(file: Path) -> None:
@@ -92,48 +89,6 @@ def validate(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
 def cluster_name(config: Mapping[str, Any]) -> str | None:
     """Name the cluster: the config's key, else `$CC_CLUSTER`, which Alliance nodes set."""
     return config.get("cluster") or os.environ.get("CC_CLUSTER") or None
-
-
-def minutes(time: str) -> int:
-    """Convert a time that the schema let through (`15m`, `1d12h`, `1-12:00`, `3:00:00`) to whole minutes, rounded up.
-
-    Raises
-    ------
-    ConfigError
-        When it is no time at all, as `m` or zero.
-    """
-    if match := re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?", time):
-        days, hours, mins = (int(part or 0) for part in match.groups())
-        total = days * 1440 + hours * 60 + mins
-    elif match := re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?", time):
-        days, hours, mins, seconds = (int(part or 0) for part in match.groups())
-        total = days * 1440 + hours * 60 + mins + (1 if seconds else 0)
-    else:
-        total = 0
-    if total == 0:
-        message = f"time: found {time!r}, expected a time such as 15m, 3h, 1d12h or 1-12:00 (days-hours:minutes)"
-        raise ConfigError(message)
-    return total
-
-
-def seconds(time: str) -> int:
-    """Convert a short time that the schema let through (`30s`, `5m`, `1h`) to seconds."""
-    return int(time[:-1]) * {"s": 1, "m": 60, "h": 3600}[time[-1]]
-
-
-def mebibytes(memory: str) -> int:
-    """Convert an amount of memory that the schema let through (`500M`, `1.5G`, `1T`) to MiB, as Slurm counts."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([MGT])B?", memory)
-    if match is None:
-        message = f"memory: found {memory!r}, expected an amount of memory such as 500M, 4G or 1T"
-        raise ConfigError(message)
-    return round(float(match[1]) * {"M": 1, "G": 1024, "T": 1024**2}[match[2]])
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean X?)` for the known word nearest to a mistyped one, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -234,3 +189,25 @@ class _StrictLoader(_UniqueKeys, yaml.SafeLoader):
 
 
 _FAST_LOADER: Any = type("_FastLoader", (_UniqueKeys, yaml.CSafeLoader), {}) if hasattr(yaml, "CSafeLoader") else None
+
+_NAME = "config.schema.yaml"
+
+
+def read_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, Any]:
+    """Check a config, given or in a file, and return it with its defaults.
+
+    Raises
+    ------
+    ConfigError
+        As `runferry.config.loading.validate`, and when the file cannot be read.
+    """
+    given: Any = config if is_mapping(config) else load_yaml(Path(str(config)))
+    if not is_mapping(given):
+        raise ConfigError(f"{config}: found no mapping of keys, expected a config as in config/README.md")
+    return validate(given, schema_file())
+
+
+def schema_file() -> Path:
+    """Find the config's schema: beside this module in a wheel, in the workflow's folder in a checkout."""
+    installed = Path(__file__).with_name(_NAME)
+    return installed if installed.is_file() else Path(__file__).parents[2] / "workflow" / "schemas" / _NAME

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError
-from runferry.json_values import is_list, is_mapping
+from runferry.system.values import is_list, is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ def _visit(name: str, needs: Mapping[str, Sequence[str]], ordered: dict[str, Non
     for other in needs[name]:
         if other not in needs:
             # Only here: a job's launcher needs this module, and no YAML.
-            from runferry.config import suggest
+            from runferry.system.text import suggest
 
             known = ", ".join(needs)
             message = f"config: experiments.{name}.needs: found {other}, expected one of the experiments ({known})"

@@ -7,13 +7,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry import sweep
+from runferry.api_run import Run
+from runferry.config.experiment import Experiment
+from runferry.config.names import OFFLINE
+from runferry.config.run import make_run, write_changed
+from runferry.config.sweep import macros
 from runferry.errors import ConfigError
-from runferry.experiment import Experiment, make_run, write_changed
-from runferry.files import read_json
-from runferry.run_folder import RunFolder
-from runferry.run_on_disk import Run
-from runferry.wandb_mode import OFFLINE
+from runferry.runs.folder import RunFolder
+from runferry.system.files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,14 +74,14 @@ def create_run(  # noqa: PLR0913 - each is a keyword with a default
     if isinstance(command, str):
         raise ConfigError(f"{folder}: found the command {command!r}, expected a list with one argument an item")
     template, given = {"command": list(command)}, dict(parameters or {})
-    sweep.check_command(template, "command")
+    macros.check_command(template, "command")
     run = make_run(
         experiment,
         name or path.name,
         given,
-        sweep.command(template, given, "command"),
+        macros.command(template, given, "command"),
         {"folder": path.name},
-        sweep.late_macros(template, given, "command"),
+        macros.late_macros(template, given, "command"),
     )
     owner = Experiment(
         name=experiment,

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError
+from runferry.system.text import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runferry.cluster import Cluster
-    from runferry.experiment import Experiment
-    from runferry.request import Request
+    from runferry.config.cluster import Cluster
+    from runferry.config.experiment import Experiment
+    from runferry.config.job_request import Request
 
 
 def check_mode(wandb: Mapping[str, Any], cluster: Cluster) -> None:
@@ -129,11 +130,3 @@ def check_folder(folder: Path, cluster: Cluster) -> None:
             if any(path.is_relative_to(parent) for path in (folder.absolute(), folder.resolve())):
                 message = f"found the working folder {folder} in {closed.folder}, expected one in $SCRATCH"
                 raise ConfigError(f"{message}: {cluster.title} takes no jobs from {closed.folder}, {closed.reason}")
-
-
-def in_words(minutes: int) -> str:
-    """Write a time as a config would: 90 is `1h30m`."""
-    days, rest = divmod(minutes, 1440)
-    hours, left = divmod(rest, 60)
-    parts = [f"{number}{unit}" for number, unit in ((days, "d"), (hours, "h"), (left, "m")) if number]
-    return "".join(parts) or "0m"

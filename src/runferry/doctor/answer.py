@@ -1,4 +1,4 @@
-"""What a site's program answers, within a time: unlike `runferry.slurm.ask`, which needs no reason, with why not."""
+"""What a site's program answers, within a time: unlike `runferry.runs.slurm.ask`, which needs no reason, with why not."""
 
 from __future__ import annotations
 

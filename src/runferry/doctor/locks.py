@@ -1,4 +1,4 @@
-"""Whether locks hold here: between two processes, the ways that `runferry.results_lock` and others take them."""
+"""Whether locks hold here: between two processes, the ways that `runferry.sync.lock` and others take them."""
 
 from __future__ import annotations
 

@@ -19,23 +19,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.cluster import facts, find_cluster
+from runferry.config.cluster import facts, find_cluster
 from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.checking import Check, run_checks
 from runferry.doctor.finding import Finding
-from runferry.doctor.loading import load_module, not_loaded
 from runferry.doctor.locks import other_takes
 from runferry.doctor.reach import STORAGE, reach
+from runferry.doctor.software import load_module, not_loaded
 from runferry.doctor.storage import in_gigabytes, room
-from runferry.environment.room import filesystem_of, free_memory
-from runferry.files import read_json, write_json
-from runferry.shield import shield
-from runferry.time_limit import job_end
+from runferry.runs.slurm import job_end
+from runferry.system.disk_space import filesystem_of, free_memory
+from runferry.system.files import read_json, write_json
+from runferry.system.signals import shield
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runferry.cluster import Cluster
+    from runferry.config.cluster import Cluster
 
 ASKED, SEEN, LOCK = "asked.json", "seen.json", "lock"
 ABOUT, NETWORK = "compute node", "compute node's network"

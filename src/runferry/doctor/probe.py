@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.account import known_accounts
+from runferry.config.account import known_accounts
 from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.finding import Finding
 from runferry.doctor.locks import held
 from runferry.doctor.node import ASKED, LOCK, SEEN
 from runferry.doctor.submission import account_for, gpu_option, memory_option, payers, shortest, without_key
 from runferry.errors import AccountError, RunferryError
-from runferry.files import read_json, write_atomically, write_json
-from runferry.server_address import server_url
-from runferry.slurm import ACTIVE
+from runferry.runs.slurm import ACTIVE
+from runferry.system.files import read_json, write_atomically, write_json
+from runferry.trackers.wandb.address import server_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping

@@ -9,7 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runferry.server_address import is_loopback
+from runferry.trackers.wandb.address import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

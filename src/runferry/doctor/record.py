@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import re
 import textwrap
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runferry import __version__
-from runferry.files import as_text
+from runferry.system.files import as_text
+from runferry.trackers.api_keys import KEY_VARIABLE, held_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from runferry.doctor.finding import Finding
 
+
 _WIDTH = 120
+
+
 _LEGEND = {
     "ok": "as expected",
     "info": "nothing was expected",
@@ -110,3 +117,35 @@ def _table(title: str, findings: Sequence[Finding]) -> Iterator[str]:
         expected = "; ".join(filter(None, (finding.expected, finding.todo and f"to do: {finding.todo}")))
         cells = (finding.mark, f"{finding.about}: {finding.what}", finding.found, expected)
         yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+REMOVED, USER = "<removed>", "<user>"
+
+
+# W&B's keys: 40 digits, with the name of a server of one's own before them, or the longer ones of 2025.
+_KEY = re.compile(r"\b(?:[\w]+-)?[0-9a-f]{40,}\b|\bwandb_v\d+_\w+")
+
+
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+class Redaction:
+    """Words things so that they can be attached to an issue."""
+
+    def __init__(self) -> None:
+        self._keys = [key for key in (os.environ.get(KEY_VARIABLE), held_key()) if key]
+        self._user = re.compile(rf"(?<![\w.-]){re.escape(getpass.getuser())}(?![\w-])")
+
+    def text(self, text: str) -> str:
+        """Return a text without them."""
+        for key in self._keys:
+            text = text.replace(key, REMOVED)
+        text = _PASSWORD.sub(f"{REMOVED}@", _KEY.sub(REMOVED, text))
+        return self._user.sub(USER, text)
+
+    def findings(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Return findings without them."""
+        return [
+            replace(one, **{name: self.text(getattr(one, name)) for name in ("what", "found", "expected", "todo")})
+            for one in findings
+        ]

@@ -7,15 +7,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry.admission import in_words
 from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.finding import Finding
-from runferry.slurm import NO_PARTITION
+from runferry.runs.slurm import NO_PARTITION
+from runferry.system.text import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from runferry.cluster import Gpu
+    from runferry.config.cluster import Gpu
     from runferry.doctor.site import Site
 
 ABOUT = "Slurm"
@@ -78,7 +78,7 @@ def _default_partition(names: list[str]) -> Finding:
 
 
 def _no_partition(variables: Mapping[str, str]) -> Finding:
-    """See whether the workflow's way to name no partition works (`runferry.workflow`)."""
+    """See whether the workflow's way to name no partition works (`runferry.workflow.entry`)."""
     what, expected = "a job names no partition", "sinfo lists nothing for a partition that is not there"
     todo = "jobs would go to the default partition by name; attach this report to an issue"
     try:

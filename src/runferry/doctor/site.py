@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.account import given_account
-from runferry.cluster import Cluster, facts, find_cluster
-from runferry.config import cluster_name, load_yaml
+from runferry.config.account import given_account
+from runferry.config.cluster import Cluster, facts, find_cluster
+from runferry.config.loading import cluster_name, load_yaml
 from runferry.errors import ConfigError
-from runferry.json_values import is_list, is_mapping
+from runferry.system.values import is_list, is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

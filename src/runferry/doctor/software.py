@@ -12,12 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from runferry.doctor.finding import Finding
-from runferry.doctor.loading import NO_COMMAND, load_module, not_loaded
 from runferry.doctor.reach import proxies_in
 from runferry.environment.interpreter import describe
-from runferry.environment.lock import normalised
+from runferry.environment.pins import normalised
 from runferry.environment.wheelhouse import names_in_wheelhouse, wheelhouse_folders
 from runferry.errors import ConfigError
+from runferry.system.env_modules import variables_after_loading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,13 +25,20 @@ if TYPE_CHECKING:
 
     from runferry.doctor.site import Site
 
+
 MODULES, PYTHON, WHEELHOUSE = "modules", "Python", "wheelhouse"
+
+
 SECONDS = 45.0
 """For each of the checks: a module's start on a busy login node takes its time."""
+
+
 OLDEST_PYTHON = (3, 11)
 
 INSTALLED = {"snakemake": "9.17.1", "snakemake-executor-plugin-slurm": "2.5.3", "wandb": "0.31"}
 """What runferry needs beside it, and the oldest version that does (pyproject.toml)."""
+
+
 WANTED = {"snakemake": "9.17.1", "snakemake-executor-plugin-slurm": "2.5.3", "wandb": "0.22", "torch": ""}
 """What is looked for in a wheelhouse, and the oldest version that does: a training's wandb may be older."""
 
@@ -151,3 +158,20 @@ def _numbers(text: str) -> tuple[int, ...]:
     """Take the numbers of a version before anything else, for comparison: "2.13.0+computecanada" is (2, 13, 0)."""
     found = re.match(r"\d+(?:\.\d+)*", text)
     return tuple(map(int, found[0].split("."))) if found else ()
+
+
+NO_COMMAND = "this machine has no `module` command"
+"""In the message of `runferry.system.env_modules`."""
+
+
+def load_module(name: str | None) -> dict[str, str] | str:
+    """Load a module, where one is named; return the variables that a process then has, or why it cannot be loaded."""
+    try:
+        return variables_after_loading([name] if name else [], "modules")
+    except ConfigError as error:
+        return NO_COMMAND if NO_COMMAND in str(error) else str(error).removeprefix("modules: ")
+
+
+def not_loaded(about: str, name: str, why: str, todo: str = "") -> Finding:
+    """Word that a module of the cluster's facts cannot be loaded."""
+    return Finding(about, name, "differs", why, f"module load {name} works", todo)

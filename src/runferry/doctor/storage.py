@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.finding import Finding
-from runferry.mounts import mount_of
+from runferry.system.disk_space import mount_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

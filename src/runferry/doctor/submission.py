@@ -7,13 +7,14 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from runferry.account import known_accounts, resolve_account
-from runferry.admission import check_folder, in_words
+from runferry.config.account import known_accounts, resolve_account
+from runferry.config.site_limits import check_folder
 from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.finding import Finding
 from runferry.errors import AccountError, ConfigError
-from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
-from runferry.slurm import ask
+from runferry.runs.slurm import ask
+from runferry.system.text import in_words
+from runferry.trackers.api_keys import HOLDER_VARIABLE, KEY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from runferry.doctor.finding import Finding
 from runferry.doctor.reach import STORAGE, reach
 from runferry.errors import ServerError
-from runferry.server import find_server
-from runferry.server_address import is_wandbs_own, server_url
+from runferry.trackers.wandb.address import is_wandbs_own, server_url
+from runferry.trackers.wandb.login import find_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

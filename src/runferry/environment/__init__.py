@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runferry.environment.archive import unpack
     from runferry.environment.building import build
-    from runferry.environment.record import Record, Specification, read_record
+    from runferry.environment.record import Record, read_record
+    from runferry.environment.specification import Specification
 
 __all__ = ["Record", "Specification", "build", "read_record", "unpack"]
 

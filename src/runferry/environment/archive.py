@@ -28,9 +28,9 @@ import zstandard
 
 from runferry.environment.extraction import Damage, Piece, Reader, extract, new_buffer
 from runferry.environment.record import Record, read_record
-from runferry.environment.room import check_room
 from runferry.errors import PackingError
-from runferry.turn import turn
+from runferry.system.disk_space import check_room
+from runferry.system.locks import turn
 
 if TYPE_CHECKING:
     from typing import BinaryIO

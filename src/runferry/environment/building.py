@@ -17,18 +17,17 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from runferry.environment.archive import is_whole
-from runferry.environment.existing import copy_environment
 from runferry.environment.installation import Installation
 from runferry.environment.interpreter import Interpreter, describe, find_interpreter, variables_for_build
-from runferry.environment.lock import count_origins, lock_text, normalised, packages_in, requirement_of
 from runferry.environment.packing import Packed, pack
+from runferry.environment.pins import count_origins, lock_text, normalised, packages_in, requirement_of
 from runferry.environment.project import OwnPackage, copy_project
-from runferry.environment.record import FORMAT, Record, Specification, read_record
-from runferry.environment.relocate import make_relocatable
-from runferry.environment.source import check_source, project_folder
+from runferry.environment.record import FORMAT, Record, read_record
+from runferry.environment.relocate import copy_environment, make_relocatable
+from runferry.environment.specification import Specification, check_source, project_folder
 from runferry.errors import PackingError
-from runferry.files import write_atomically
-from runferry.turn import turn
+from runferry.system.files import write_atomically
+from runferry.system.locks import turn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -57,7 +56,7 @@ def build(specification: Specification, record_file: Path, *, log: IO[str] | Non
     Parameters
     ----------
     specification
-        What is asked for; not a container (see `runferry.container.record_container`).
+        What is asked for; not a container (see `runferry.environment.container.record_container`).
     record_file
         Such as `results/environments/default.json`. Two builds of one record wait for each other.
     log

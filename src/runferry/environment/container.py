@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from runferry.errors import LaunchError, PackingError
-from runferry.files import read_json, write_json
+from runferry.system.files import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runferry.environment.record import Specification
+    from runferry.environment.specification import Specification
 
 FORMAT = 2
 """As an environment's record has it."""
@@ -63,7 +63,7 @@ def record_container(specification: Specification, record_file: Path) -> Contain
     OSError
         When it cannot be read or the record cannot be written.
     """
-    from runferry.environment.source import check_source
+    from runferry.environment.specification import check_source
 
     check_source("container", specification.source, "environment")
     digest = specification.digest()

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from runferry.environment.lock import origins_in
+from runferry.environment.pins import origins_in
 from runferry.environment.wheelhouse import names_in_wheelhouse, wheelhouse_folders
 from runferry.errors import PackingError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry.environment.interpreter import Interpreter
-    from runferry.environment.record import Specification
+    from runferry.environment.specification import Specification
 
 _COMPILING_PROCESSES = 4  # a login node is shared, and `compileall -j0` would take all of its cores
 _MOST_DOWNLOADS = 100  # of packages that a wheelhouse lacks; each takes another look by pip

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError
-from runferry.modules import variables_after_loading
+from runferry.system.env_modules import variables_after_loading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,7 +27,7 @@ from runferry.environment.archive import (
 )
 from runferry.environment.extraction import Content, Piece
 from runferry.errors import PackingError
-from runferry.files import fsync_folder
+from runferry.system.files import fsync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,62 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from runferry.errors import PackingError
-from runferry.files import read_json, write_json
+from runferry.system.files import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from runferry.environment.specification import Kind
+
+
 FORMAT = 3
 """The version of the archive's layout and of the record; part of every key, so that a change of either packs anew."""
-
-Kind = Literal["requirements", "lock", "pyproject", "venv", "container"]
-
-KINDS: tuple[Kind, ...] = ("requirements", "lock", "pyproject", "venv", "container")
-"""What an environment can be made of: the keys of the config of which a section has one."""
-
-
-@dataclass(frozen=True)
-class Specification:
-    """What a section `environment` of the config asks for."""
-
-    source: Path
-    """A requirements file, a lock, a pyproject.toml or its folder, a virtual environment, or an Apptainer image."""
-    python: str | None = None
-    """Like "3.11": the python3.11 on PATH; None: the Python that runs runferry. A virtual environment has its own."""
-    modules: tuple[str, ...] = ()
-    """Environment modules to load first, in this order."""
-    no_index: bool = False
-    """Whether pip may use the site's wheelhouse only."""
-    kind: Kind = "requirements"
-    extras: tuple[str, ...] = ()
-    """Of the project, with kind "pyproject"."""
-    committed: bool = False
-    """With kind "pyproject": the package as it is committed (HEAD), not as the working tree has it."""
-    index_allowed: bool = False
-    """With `no_index`: whether what the wheelhouse lacks may be downloaded, that alone."""
-
-    def digest(self) -> str:
-        """Hash everything that was asked for, with the content of the source, as far as that is cheap.
-
-        Raises
-        ------
-        OSError
-            When the source cannot be read.
-        """
-        from runferry.environment.source import content_of
-
-        asked = [
-            *(content_of(self.kind, self.source, committed=self.committed), self.python, self.modules, self.no_index),
-            *(self.kind, self.extras, self.committed, self.index_allowed),
-        ]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

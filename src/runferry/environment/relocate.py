@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,10 +21,14 @@ from runferry.errors import PackingError
 # `env -S` splits it (coreutils 8.30, 2018); Linux before 5.1 reads 127 bytes of it. A script may be started through a
 # link in another folder.
 _START = """#!/usr/bin/env -S sh -c 'here=$(readlink -f "$0"); exec "${here%/*}/python"ARGUMENTS "$0" "$@"'\n"""
+
+
 # pip's own form where the path is too long for the kernel, or has a space in it.
 _LONG_FORM = re.compile(
     rb"\A#!/bin/sh\n'''exec' (?P<python>\"[^\"\n]+\"|[^\s\"]+)(?P<arguments>[^\n]*) \"\$0\" \"\$@\"\n' '''\n"
 )
+
+
 _SHORT_FORM = re.compile(rb"\A#!(?P<python>[^\n]*?/python[\d.]*)(?P<arguments>[ \t][^\n]*)?\r?\n")
 
 # zsh, which reads this file too, has the sourced file's name in $0.
@@ -31,7 +36,11 @@ _FIND_ITSELF = """\
 # This environment is used wherever it was unpacked to: it is the folder above the one of this file.
 _environment_of_this_file=$(cd -- "$(dirname -- "${BASH_SOURCE[0]:-$0}")/.." >/dev/null && pwd)
 """
+
+
 _BINARY = frozenset({".so", ".a", ".pyc", ".png", ".gz", ".npz", ".npy", ".zip", ".exe", ".ttf", ".parquet"})
+
+
 _LARGEST_TEXT = 4 * 1024 * 1024
 
 
@@ -125,3 +134,45 @@ def _still_tied(tree: Path, built_in: Path) -> list[str]:
         and file.stat().st_size <= _LARGEST_TEXT
         and needle in file.read_bytes()
     ]
+
+
+def copy_environment(source: Path, tree: Path) -> Path:
+    """Copy the virtual environment `source` to `tree` and return the path that it was built in.
+
+    A link that leads out of it, such as those that uv makes into its cache, becomes the file that it leads to, but for
+    the base Python in `bin`.
+
+    Raises
+    ------
+    PackingError
+        When it cannot be read.
+    """
+    source = source.resolve()
+    try:
+        shutil.copytree(source, tree, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    except (OSError, shutil.Error) as error:
+        raise PackingError(
+            f"{source}: found that it cannot be copied ({str(error)[:300]}), expected files that this user can read"
+        ) from error
+    for link in [path for path in tree.rglob("*") if path.is_symlink() and path.parent != tree / "bin"]:
+        original = (source / link.relative_to(tree)).resolve()
+        if original.is_relative_to(source) or not original.exists():
+            continue
+        link.unlink()
+        if original.is_dir():
+            shutil.copytree(original, link)
+        else:
+            shutil.copy2(original, link)
+    return _built_in(source)
+
+
+def _built_in(source: Path) -> Path:
+    """Read from `activate` which path the environment's files name: it may have been moved since."""
+    activate = source / "bin" / "activate"
+    for line in activate.read_text().splitlines() if activate.is_file() else []:
+        name, _, value = line.strip().partition("=")
+        if name == "VIRTUAL_ENV":
+            path = value.strip("'\"")
+            if path.startswith("/"):
+                return type(source)(path)
+    return source

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import tomllib
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from runferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runferry.environment.record import Kind
 
 _EXPECTED = {
     "requirements": "a pip requirements file",
@@ -20,7 +22,11 @@ _EXPECTED = {
     "venv": "the folder of a virtual environment",
     "container": "an Apptainer image (.sif)",
 }
+
+
 _INCLUDED = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]\s*(?P<file>[^\s#]+)", re.MULTILINE)
+
+
 _PINNED = re.compile(r"^[A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?\s*(?:===?\s*[^\s,;*]+|@\s*\S+)\s*(?:;.*)?$")
 
 
@@ -125,3 +131,46 @@ def _check_lock(file: Path, key: str) -> None:
         if requirement and not requirement.startswith("-") and not _PINNED.match(requirement):
             message = f"{key}: {file}: found {requirement!r}, expected every version pinned (name==version); "
             raise ConfigError(f"{message}use {key.rpartition('.')[0]}.requirements for a file that is not frozen")
+
+
+Kind = Literal["requirements", "lock", "pyproject", "venv", "container"]
+
+KINDS: tuple[Kind, ...] = ("requirements", "lock", "pyproject", "venv", "container")
+"""What an environment can be made of: the keys of the config of which a section has one."""
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What a section `environment` of the config asks for."""
+
+    source: Path
+    """A requirements file, a lock, a pyproject.toml or its folder, a virtual environment, or an Apptainer image."""
+    python: str | None = None
+    """Like "3.11": the python3.11 on PATH; None: the Python that runs runferry. A virtual environment has its own."""
+    modules: tuple[str, ...] = ()
+    """Environment modules to load first, in this order."""
+    no_index: bool = False
+    """Whether pip may use the site's wheelhouse only."""
+    kind: Kind = "requirements"
+    extras: tuple[str, ...] = ()
+    """Of the project, with kind "pyproject"."""
+    committed: bool = False
+    """With kind "pyproject": the package as it is committed (HEAD), not as the working tree has it."""
+    index_allowed: bool = False
+    """With `no_index`: whether what the wheelhouse lacks may be downloaded, that alone."""
+
+    def digest(self) -> str:
+        """Hash everything that was asked for, with the content of the source, as far as that is cheap.
+
+        Raises
+        ------
+        OSError
+            When the source cannot be read.
+        """
+        from runferry.environment.specification import content_of
+
+        asked = [
+            *(content_of(self.kind, self.source, committed=self.committed), self.python, self.modules, self.no_index),
+            *(self.kind, self.extras, self.committed, self.index_allowed),
+        ]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runferry.files import read_json
-from runferry.json_values import is_mapping
+from runferry.system.files import read_json
+from runferry.system.values import is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,90 +5,22 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import subprocess
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from runferry.processes import end_session
-from runferry.shield import JOB_SIGNALS
+from runferry.launch.signals import PassingOn, SignalWatch
+from runferry.system.processes import end_session
+from runferry.system.signals import JOB_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from types import FrameType, TracebackType
 
-    from runferry.early_stop import EarlyStop
-    from runferry.fence import FenceWatch
-    from runferry.keeper import Keeper
-    from runferry.time_limit import JobClock
-
-#: Seconds that a signal waits before it is passed on, in which the keeper may report that it got the same.
-_WINDOW_SECONDS = 0.25
-
-
-class StoppedBeforeStartError(BaseException):
-    """A signal asked the launcher to stop before there was a command to pass it on to.
-
-    Not an Exception, like KeyboardInterrupt: whoever is at work must clean up and may not go on.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-class SignalWatch:
-    """Collects the job's signals, in the main thread, while it is entered.
-
-    A signal raises `StoppedBeforeStartError` until `preparing` is set to False; from then on `read` gives it.
-    A signal that the launcher was started with as ignored (`nohup`, a shell's `&`) stays so.
-    """
-
-    def __init__(self) -> None:
-        self.preparing = True
-        self._before: dict[signal.Signals, signal.Handlers | int | object] = {}
-
-    def __enter__(self) -> Self:
-        self._receiver, sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        sender.setblocking(False)
-        self._sender = sender
-        self._wakeup_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-        # Blocked, it would never tell that the command has ended.
-        self._mask_before = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-        for number in (*JOB_SIGNALS, signal.SIGCHLD):
-            before = signal.getsignal(number)
-            if before is not signal.SIG_IGN or number is signal.SIGCHLD:
-                self._before[number] = before
-                signal.signal(number, self._handle)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)  # pyright: ignore[reportArgumentType] - what getsignal gave
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask_before)
-        signal.set_wakeup_fd(self._wakeup_before)
-        self._receiver.close()
-        self._sender.close()
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self.preparing and number != signal.SIGCHLD:
-            self.preparing = False
-            raise StoppedBeforeStartError(number)
-
-    def fileno(self) -> int:
-        """For `select`: readable when a signal came."""
-        return self._receiver.fileno()
-
-    def read(self) -> list[int]:
-        """Return the numbers of the signals since the last call, in order; SIGCHLD is among them."""
-        try:
-            return list(self._receiver.recv(4096))
-        except BlockingIOError:
-            return []
+    from runferry.launch.core_keeper import Keeper
+    from runferry.launch.early_stop import EarlyStop
+    from runferry.launch.takeover import FenceWatch
+    from runferry.launch.time_limit import JobClock
 
 
 @dataclass(frozen=True)
@@ -258,44 +190,3 @@ def _stop_early(process: subprocess.Popen[bytes], early: EarlyStop, note: Callab
     elif early.look():
         note(str(early.stopped))
         os.kill(process.pid, signal.SIGTERM)
-
-
-class PassingOn:
-    """Signals on their way to the command; each waits `_WINDOW_SECONDS` for word that it was sent to all."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.done: list[int] = []
-        self._process = process
-        # The time of arrival, and the signal.
-        self._waiting: list[tuple[float, int]] = []
-        self._sent_to_all: list[tuple[float, int]] = []
-
-    def received(self, number: int) -> None:
-        """Note a signal that this process got."""
-        self._waiting.append((time.monotonic(), number))
-
-    def was_sent_to_all(self, number: int) -> None:
-        """Note that somebody sent a signal to every process of the job."""
-        self._sent_to_all.append((time.monotonic(), number))
-
-    def seconds_to_next(self) -> float | None:
-        """Return how long the next one waits; None when there is none."""
-        if not self._waiting:
-            return None
-        return max(0.0, self._waiting[0][0] + _WINDOW_SECONDS - time.monotonic())
-
-    def pass_on_what_is_due(self) -> None:
-        """Send the process what has waited long enough, unless it was sent to all."""
-        now = time.monotonic()
-        self._sent_to_all = [(came, number) for came, number in self._sent_to_all if now - came <= _WINDOW_SECONDS]
-        for came, number in list(self._waiting):
-            twins = [pair for pair in self._sent_to_all if pair[1] == number]
-            if twins:
-                self._sent_to_all.remove(twins[0])
-            elif now >= came + _WINDOW_SECONDS:
-                # Not send_signal, which would wait for a process that has ended.
-                os.kill(self._process.pid, number)
-            else:
-                continue
-            self._waiting.remove((came, number))
-            self.done.append(number)

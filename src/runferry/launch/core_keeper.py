@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import LaunchError
-from runferry.processes import end_session
-from runferry.shield import JOB_SIGNALS, shield
-from runferry.wandb_service import Service
+from runferry.system.processes import end_session
+from runferry.system.signals import JOB_SIGNALS, shield
+from runferry.trackers.wandb.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from runferry.wandb_core import InstalledCore
+    from runferry.trackers.wandb.core import InstalledCore
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
+from runferry.config.sweep.hyperband import bands, threshold, value_to_compare
 from runferry.errors import SegmentError
-from runferry.files import read_json, write_json
-from runferry.json_values import is_mapping
-from runferry.log_tail import LogTail
-from runferry.segment import find_log
-from runferry.sweep.hyperband import bands, threshold, value_to_compare
-from runferry.wandb_messages import name_of, parser
+from runferry.system.files import read_json, write_json
+from runferry.system.values import is_mapping
+from runferry.trackers.wandb.log.messages import name_of, parser
+from runferry.trackers.wandb.log.segment import find_log
+from runferry.trackers.wandb.log.tail import LogTail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
 
 LOOK_SECONDS = 5.0
 """Between two looks at the run's own rows."""

@@ -7,10 +7,10 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.needs import replace_needs
 from runferry.errors import LaunchError
-from runferry.files import beside, read_json
-from runferry.json_values import is_list, is_mapping
-from runferry.needs import replace_needs
+from runferry.system.files import beside, read_json
+from runferry.system.values import is_list, is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ def replace_late_macros(
     command = list(run["command"])
     for place in run.get("macros", ()):
         # Only here: a job's start need not wait for it.
-        from runferry.sweep.macros import ARGUMENTS_FILE, ENVIRONMENT_VARIABLE
+        from runferry.config.sweep.macros import ARGUMENTS_FILE, ENVIRONMENT_VARIABLE
 
         if command[place] == ARGUMENTS_FILE:
             command[place] = str(_write(run, "arguments.json", json.dumps(run["parameters"]), node_folder))

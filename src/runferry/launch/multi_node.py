@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runferry.errors import LaunchError
-from runferry.files import write_atomically
-from runferry.shield import JOB_SIGNALS, shield
+from runferry.system.files import write_atomically
+from runferry.system.signals import JOB_SIGNALS, shield
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from pathlib import Path
 
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
 
 #: Slurm's variables that a new step needs. The others are options of the step that this process runs in, and srun would
 #: take them for its own.

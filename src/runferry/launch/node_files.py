@@ -17,7 +17,7 @@ from runferry.errors import LaunchError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

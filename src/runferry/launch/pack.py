@@ -10,7 +10,6 @@ import ctypes
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,30 +17,34 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from runferry.attempt import UNDER_WAY, signal_name
-from runferry.command import PassingOn, SignalWatch
 from runferry.errors import LaunchError
-from runferry.files import write_json
-from runferry.pack import done_file, read_pack, runs_left
-from runferry.shield import JOB_SIGNALS
-from runferry.time_limit import RUN_END_VARIABLE
+from runferry.launch.signals import PassingOn, SignalWatch, Witness
+from runferry.runs.ending import UNDER_WAY, signal_name
+from runferry.runs.pack import done_file, read_pack, runs_left
+from runferry.runs.slurm import RUN_END_VARIABLE
+from runferry.system.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runferry.pack import Pack
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
+    from runferry.runs.pack import Pack
+
 
 #: Seconds from the signal that ends a run whose time is over to the SIGKILL of its launcher, whose keeper then ends it.
 OVERTIME_SECONDS = 60.0
-#: Seconds in which the record of a run may be written whose launcher was killed: see `runferry.keeper.TimeLimits`.
+
+
+#: Seconds in which the record of a run may be written whose launcher was killed: see `runferry.launch.core_keeper.TimeLimits`.
 _RECORD_SECONDS = 60.0
 
 #: What Slurm tells a job of its GPUs: of Nvidia's and of AMD's.
 _DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+
+
 #: What Snakemake sets to a job's cores (9.17 to 9.27); each run has a part of these.
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -51,6 +54,8 @@ _THREADS = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -80,7 +85,7 @@ def launch_pack(folder: Path, *, overtime_seconds: float = OVERTIME_SECONDS) -> 
     signals = SignalWatch()
     # There is nothing to clean up before the first launcher: signals are read from the start.
     signals.preparing = False
-    with (folder / "pack.log").open("a", buffering=1) as log, signals, _Witness() as witness:
+    with (folder / "pack.log").open("a", buffering=1) as log, signals, Witness() as witness:
         job = _Job(pack, _lanes(pack, os.environ), log, overtime_seconds)
         job.say(f"{len(left)} of {len(pack.runs)} runs to train, {pack.side_by_side} at a time")
         job.run(deque(left), signals, witness)
@@ -167,7 +172,7 @@ class _Job:
     """Those whose launcher was killed: its keeper ends the command then, and writes how it ended."""
     _running: list[_Running] = field(default_factory=list[_Running])
 
-    def run(self, waiting: deque[RunFolder], signals: SignalWatch, witness: _Witness) -> None:
+    def run(self, waiting: deque[RunFolder], signals: SignalWatch, witness: Witness) -> None:
         """Return when each of `waiting` has been started and has ended, or those that had been when a signal came."""
         while True:
             while waiting and self.lanes and self.stopped is None:
@@ -253,50 +258,6 @@ class _Job:
                 one.run.trained_file.rename(one.run.finished_file)
             self.ended[one.run.path.name] = status = code if code >= 0 else 128 - code
             self.say(f"run {one.run.path.name}: " + ("finished" if status == 0 else f"failed, exit code {status}"))
-
-
-class _Witness:
-    """A process that gets each signal that somebody sends to every process of the job, and none that is ours alone.
-
-    The launchers have got such a one, too: passed on, it would reach them twice (see `runferry.command.Command.run`).
-    """
-
-    def __enter__(self) -> _Witness:
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._channel.setblocking(False)
-        parent = os.getpid()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS)
-        self._pid = os.fork()
-        if self._pid == 0:
-            try:
-                signal.set_wakeup_fd(-1)
-                os.setsid()
-                while os.getppid() == parent:
-                    # Blocked, and so waited for, until the job's process has gone.
-                    if received := signal.sigtimedwait(JOB_SIGNALS, 1.0):
-                        theirs.send(bytes([received.si_signo]))
-            finally:
-                os._exit(0)
-        theirs.close()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-        self._channel.close()
-
-    def fileno(self) -> int:
-        """For `select`."""
-        return self._channel.fileno()
-
-    def read(self) -> list[int]:
-        """Return the signals since the last call."""
-        found: list[int] = []
-        with suppress(BlockingIOError, ConnectionError):
-            while data := self._channel.recv(1):
-                found += data
-        return found
 
 
 def _end_with_parent() -> None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.data import MACRO, Item
-from runferry.files import beside
-from runferry.late_macros import replace_late_macros, sweep_variables
+from runferry.config.data import MACRO, Item
+from runferry.launch.macros import replace_late_macros, sweep_variables
+from runferry.system.files import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runferry.stage import Staging
+    from runferry.launch.staging import Staging
 
 SHARED_FOLDER = "runferry"
 """In the node-local folder: what the runs of a job share, and a folder for each of them."""
@@ -66,7 +66,7 @@ def prepare(
     record_file = beside(folder, run["environment"]) if run.get("environment") else None
     if not items and not run.get("collect"):
         return _in_environment(run, folder, Prepared(command, variables), scratch, record_file)
-    from runferry.stage import Staging
+    from runferry.launch.staging import Staging
 
     data = shared / f"data-{run['id']}-{os.getpid()}"
     data.mkdir(parents=True)
@@ -96,7 +96,7 @@ def _in_environment(
         return given
     command, variables = given.command, given.variables
     # Only here: a run without an environment needs neither of them, nor zstandard.
-    from runferry.container import Contained, read_container
+    from runferry.environment.container import Contained, read_container
 
     if container := read_container(record_file):
         shared = scratch / SHARED_FOLDER
@@ -106,7 +106,7 @@ def _in_environment(
         return replace(
             given, command=whole, variables=contained.variables(variables), environment=container.key, contained=True
         )
-    from runferry.environment import unpack
+    from runferry.environment.archive import unpack
 
     unpacked = unpack(record_file, scratch)
     key = unpacked.name.removeprefix("environment-")
@@ -116,9 +116,9 @@ def _in_environment(
 
 def _check_room(scratch: Path, record_file: Path | None, staging: Staging) -> None:
     """Refuse the two together where each of them alone would fit."""
-    from runferry.container import read_container
-    from runferry.environment import read_record
-    from runferry.environment.room import check_room
+    from runferry.environment.container import read_container
+    from runferry.environment.record import read_record
+    from runferry.system.disk_space import check_room
 
     needed = staging.missing_bytes()
     if record_file is not None and read_container(record_file) is None:

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from runferry.environment.room import check_room
 from runferry.errors import LaunchError, PackingError
-from runferry.turn import turn
+from runferry.system.disk_space import check_room
+from runferry.system.locks import turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from runferry.data import Item
+    from runferry.config.data import Item
 
 _BUFFER = 4 * 1024 * 1024  # bytes; what one read from a parallel filesystem should be at least
 PROGRESS_SECONDS = 10.0

@@ -16,16 +16,16 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from runferry import reasons, slurm
-from runferry.attempt import UNDER_WAY
-from runferry.continuation import end_record
 from runferry.errors import AnotherAttemptError
-from runferry.processes import is_alive
+from runferry.runs import reasons, slurm
+from runferry.runs.continuation import end_record
+from runferry.runs.ending import UNDER_WAY
+from runferry.system.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runferry.attempt import Attempt
+    from runferry.runs.attempt import Attempt
 
 LOOK_SECONDS = 10.0
 WAIT_SECONDS = 30.0

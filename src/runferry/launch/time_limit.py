@@ -7,19 +7,14 @@ to end, warns the command in time, and ends it in time to have its rows written.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry import slurm
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RUN_END_VARIABLE = "RUNFERRY_RUN_END"
-"""Tells a launcher when its run has to end because others follow it in the job, in seconds since 1970."""
 
 LEAST_SECONDS, MOST_SECONDS = 10.0, 90.0
 """Before the end, in which a command that has not ended is ended and what wandb holds is written."""
@@ -86,23 +81,6 @@ class JobClock:
             return False
         self._end = end
         return True
-
-
-def job_end() -> float | None:
-    """Return when the job that this process belongs to has to end, in seconds since 1970; None where nothing limits it.
-
-    Newer versions of Slurm say it in the job's variables, the others when they are asked.
-    """
-    ends = [
-        float(given)
-        for name in (RUN_END_VARIABLE, "SLURM_JOB_END_TIME")
-        if (given := os.environ.get(name, "")).isdigit()
-    ]
-    job = os.environ.get("SLURM_JOB_ID")
-    if job and "SLURM_JOB_END_TIME" not in os.environ:
-        asked = slurm.end_time(job)
-        ends += [] if asked is None else [asked]
-    return min(ends, default=None)
 
 
 def warning_of(run: Mapping[str, Any]) -> WarningSettings:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runferry.files import write_atomically
 from runferry.report.data import collect
 from runferry.report.page import render
+from runferry.system.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,85 +3,37 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runferry.accounting import usage_of
-from runferry.attempt import UNDER_WAY
-from runferry.json_values import is_mapping
-from runferry.reasons import TIME_LIMIT
 from runferry.report.measurements import GPU_USE
-from runferry.report.sampling import is_number
+from runferry.report.model import NOTHING, AttemptReport, ending
+from runferry.runs.ending import UNDER_WAY
+from runferry.runs.job_usage import usage_of
+from runferry.runs.reasons import TIME_LIMIT
+from runferry.system.values import is_mapping, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runferry.accounting import JobUsage
-    from runferry.report.data import RunReport
+    from runferry.report.model import RunReport
 
-NOTHING = "\N{EN DASH}"
-"""Stands where there is nothing to say."""
+
 _SPARE = 1.25
 """What is suggested is that much more than the most that was used: the next run may need more."""
+
+
 _WORTHWHILE = 0.75
 """Nothing is suggested that is more than this part of what was asked for."""
+
+
 _LITTLE_GPU_USE = 40.0
 """In percent, mean over a run."""
+
+
 _CLOCKS_APART = 120.0
 """Seconds by which the clocks of a node and of Slurm may differ."""
-
-
-@dataclass
-class AttemptReport:
-    """One attempt.
-
-    Attributes
-    ----------
-    number : int
-    start, end : datetime or None
-        `end` of one that runs is the moment of the report.
-    outcome : str
-        As the record has it.
-    why : str
-        Why it ended, in words: "finished", "time limit", "exit code 1".
-    host, job : str
-        Empty where they are not known.
-    cpu_seconds, peak_memory : float or None
-        Of the command and what it started, by the launcher's own account: seconds, and bytes of the largest process.
-    usage : JobUsage or None
-        Of its job, by Slurm's accounting.
-    shared : bool
-        Whether other runs had the job too, so that `usage` is theirs together.
-    """
-
-    number: int
-    start: datetime | None
-    end: datetime | None
-    outcome: str
-    why: str
-    host: str = ""
-    job: str = ""
-    cpu_seconds: float | None = None
-    peak_memory: float | None = None
-    usage: JobUsage | None = None
-    shared: bool = False
-
-    @property
-    def under_way(self) -> bool:
-        """Whether it has not ended."""
-        return self.outcome in UNDER_WAY
-
-    @property
-    def kind(self) -> str:
-        """The state that its bar has the colour of."""
-        return "running" if self.under_way else self.outcome if self.outcome in {"finished", "failed"} else "ended"
-
-    @property
-    def seconds(self) -> float | None:
-        """From its start to its end."""
-        return (self.end - self.start).total_seconds() if self.start and self.end else None
 
 
 def report_attempt(number: int, record: dict[str, Any], built: datetime) -> AttemptReport:
@@ -101,15 +53,6 @@ def report_attempt(number: int, record: dict[str, Any], built: datetime) -> Atte
         cpu_seconds=numbers.get("cpu_seconds"),
         peak_memory=numbers.get("peak_memory"),
     )
-
-
-def ending(record: dict[str, Any]) -> str:
-    """Say how an attempt that did not finish ended: "SIGKILL", "exit code 1", "could not be started"."""
-    if record.get("signal"):
-        return str(record["signal"])
-    if record.get("exit_code") is not None:
-        return f"exit code {record['exit_code']}"
-    return "could not be started" if record.get("outcome") == "failed" else ""
 
 
 def _why(outcome: str, record: dict[str, Any]) -> str:

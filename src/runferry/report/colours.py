@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry.report.sampling import is_number
+from runferry.system.values import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runferry.report.data import ExperimentReport, RunReport
+    from runferry.report.model import ExperimentReport, RunReport
 
 # Eight colours that stay apart for people with protanopia, deuteranopia and tritanopia (CIELAB distance at
 # least 14 on white and 10 on black, simulated after Machado et al. 2009), with a contrast to the page of 3

@@ -3,130 +3,35 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError, SegmentError
-from runferry.files import read_json
-from runferry.json_values import is_list, is_mapping
-from runferry.report.attempts import AttemptReport, add_usage, ending, moment, report_attempt
+from runferry.report.attempts import add_usage, moment, report_attempt
 from runferry.report.measurements import read_measurements
-from runferry.report.sampling import Curve, Curves, SystemCurve, counts_up, is_number, metric_order
-from runferry.run_folder import RunFolder, listed_runs
-from runferry.segment import Segment, read_segment
+from runferry.report.model import Curve, ExperimentReport, RunReport, State, ending
+from runferry.report.sampling import Curves, counts_up, metric_order
+from runferry.runs.folder import RunFolder, listed_runs
+from runferry.system.files import read_json
+from runferry.system.values import is_list, is_mapping, is_number
+from runferry.trackers.wandb.log.segment import Segment, read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+
 POINTS_PER_CURVE = 500
 """At most so many points of a run's metric are drawn: more than a chart has pixels for."""
+
+
 POINTS_PER_METRIC = 50_000
 """At most so many points of all runs together, as long as each run keeps 50: a browser draws these at
 once."""
+
+
 POINTS_IN_ALL = 1_000_000
 """At most so many points of all metrics together, as long as each curve keeps 20: a page of about 15 MB."""
-
-State = Literal["finished", "failed", "running", "not started"]
-
-
-@dataclass
-class RunReport:
-    """One run of the experiment.
-
-    Attributes
-    ----------
-    id, name : str
-        The W&B run id, and what W&B shows.
-    parameters : dict
-        By name, as the sweep gives them; nested ones joined with dots.
-    config : dict
-        What the command recorded with W&B besides.
-    state : State
-        By the run's attempts; without any, by its segments.
-    ending : str
-        How the last attempt ended where it failed, such as "exit code 1" or "SIGKILL".
-    notes : list of str
-        What a person should know: why it failed, what cannot be read.
-    attempts : list of AttemptReport
-    seconds : float or None
-        That the attempts took together; a running one up to now.
-    curves : dict of str to Curve
-        By metric.
-    clock : list of (int, float)
-        Steps, and the seconds of training at them.
-    system : dict of str to SystemCurve
-        What wandb measured of the machine, by its name.
-    final : dict of str to float
-        The summary's numbers, by metric.
-    url : str or None
-        Of the run on the server.
-    verified : datetime or None
-        When the receipt was written; None where there is none.
-    receipt_is_old : bool
-        Whether a segment was written that the receipt does not name.
-    in_sweep : bool
-        Whether the experiment still has this run; a changed sweep leaves the folders of its old runs behind.
-    """
-
-    id: str
-    name: str
-    parameters: dict[str, Any] = field(default_factory=dict[str, Any])
-    config: dict[str, Any] = field(default_factory=dict[str, Any])
-    project: str = ""
-    entity: str = ""
-    state: State = "not started"
-    ending: str = ""
-    notes: list[str] = field(default_factory=list[str])
-    attempts: list[AttemptReport] = field(default_factory=list[AttemptReport])
-    seconds: float | None = None
-    curves: dict[str, Curve] = field(default_factory=dict[str, Curve])
-    clock: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
-    system: dict[str, SystemCurve] = field(default_factory=dict[str, SystemCurve])
-    final: dict[str, float] = field(default_factory=dict[str, float])
-    url: str | None = None
-    verified: datetime | None = None
-    receipt_is_old: bool = False
-    in_sweep: bool = True
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """Config and parameters together."""
-        return {**self.config, **self.parameters}
-
-
-@dataclass(frozen=True)
-class ExperimentReport:
-    """All runs of an experiment at one moment.
-
-    Attributes
-    ----------
-    name : str
-    built : datetime
-        When this was read, UTC.
-    runs : list of RunReport
-        In the order of the sweep.
-    metrics : list of str
-        Of which there are curves, by name; those that only count up, as an epoch does, come last.
-    finals : list of str
-        Of which there are final values: the metrics, and what only the summary has.
-    differing : list of str
-        The parameters, and other entries of the runs' config, that tell the runs apart.
-    shared : dict
-        Those that all runs have in common.
-    thinned : bool
-        Whether some curve has fewer points than were logged.
-    """
-
-    name: str
-    built: datetime
-    runs: list[RunReport]
-    metrics: list[str]
-    finals: list[str]
-    differing: list[str]
-    shared: dict[str, Any]
-    thinned: bool
 
 
 def collect(experiment_folder: Path, tell: Callable[[int, int], None] | None = None) -> ExperimentReport:

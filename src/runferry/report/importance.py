@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry.report.sampling import is_number
+from runferry.system.values import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

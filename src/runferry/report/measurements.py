@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import SegmentError
-from runferry.json_values import decode_all
-from runferry.segment import find_log
-from runferry.segment_records import parsed_records
+from runferry.system.values import decode_all
+from runferry.trackers.wandb.log.records import parsed_records
+from runferry.trackers.wandb.log.segment import find_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

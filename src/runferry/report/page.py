@@ -7,18 +7,19 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry import pages
-from runferry.report.attempts import NOTHING, duration, suggestions
+from runferry.report import html
+from runferry.report.attempts import duration, suggestions
 from runferry.report.colours import DARK_RAMP, LIGHT_RAMP, Colours, choose_colours, text_of, unique_names
 from runferry.report.importance import LEAST_RUNS, importances
-from runferry.report.sampling import is_number
+from runferry.report.model import NOTHING
 from runferry.report.timeline import timeline
+from runferry.system.values import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from runferry.report.data import ExperimentReport, RunReport
+    from runferry.report.model import ExperimentReport, RunReport
 
 _PACKAGE = "runferry.report"
 _STATES = ("finished", "running", "failed", "not started")
@@ -47,9 +48,9 @@ def render(report: ExperimentReport) -> str:
 
     colours = choose_colours(report)
     names = unique_names(report.runs)
-    script = "".join(pages.template(_PACKAGE, name) for name in _SCRIPTS)
+    script = "".join(html.template(_PACKAGE, name) for name in _SCRIPTS)
     return (
-        pages.jinja(_PACKAGE)
+        html.jinja(_PACKAGE)
         .get_template("report.html.jinja")
         .render(
             report=report,
@@ -59,11 +60,11 @@ def render(report: ExperimentReport) -> str:
             receipts=_receipts(report),
             built=_moment(report.built),
             built_machine=report.built.isoformat(timespec="seconds"),
-            policy=pages.policy(script),
-            style=pages.style(_PACKAGE, "report.css"),
+            policy=html.policy(script),
+            style=html.style(_PACKAGE, "report.css"),
             palette=list(zip(colours.palette(), colours.palette(dark=True), strict=True)),
             script=Markup(script),
-            data=pages.data(_data(report, colours)),
+            data=html.data(_data(report, colours)),
             advice=suggestions(report.runs),
             outcomes=_outcomes(report),
             least_runs=LEAST_RUNS,

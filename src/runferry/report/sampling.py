@@ -3,55 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
+
+from runferry.report.model import Curve, SystemCurve, thin
+from runferry.system.values import is_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runferry.report.measurements import Measurements
+
 
 POINTS_OF_CLOCK = 100
 """At most so many pairs of step and time are kept of a run: between them time is taken to pass evenly."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The values of one metric of one run.
-
-    Attributes
-    ----------
-    steps : list of int
-        Steps as the server numbers them, from the first segment to the last.
-    values : list of float or None
-        One for each step; None for what is not a finite number: the curve has a gap there.
-    logged : int
-        How many values were logged; more than `steps` has where the curve was thinned.
-    last : float
-        The last value, which may be NaN or infinite.
-    """
-
-    steps: list[int]
-    values: list[float | None]
-    logged: int
-    last: float
-
-    def thinned(self, most: int) -> Curve:
-        """Give the curve with at most `most` points, its peaks kept."""
-        if len(self.steps) <= most:
-            return self
-        kept = thin([math.nan if value is None else value for value in self.values], most)
-        return replace(self, steps=[self.steps[i] for i in kept], values=[self.values[i] for i in kept])
-
-
-@dataclass(frozen=True)
-class SystemCurve:
-    """One measurement of the machine while a run trained: seconds of training, and the values at them."""
-
-    seconds: list[float]
-    values: list[float]
-    mean: float
-    peak: float
 
 
 class Curves:
@@ -124,11 +86,6 @@ class Curves:
         return curves
 
 
-def is_number(value: Any) -> TypeGuard[float]:
-    """Tell whether a logged value can be drawn: a float or an int (within a float's range), but no bool."""
-    return type(value) is float or (type(value) is int and abs(value) < 1e308)
-
-
 def metric_order(metric: str) -> tuple[str, str]:
     """Sort metrics as people look for them: by name, whatever the case."""
     return metric.casefold(), metric
@@ -144,29 +101,6 @@ def counts_up(curve: Curve) -> bool:
         value is not None and math.isclose(value, values[0] + slope * (step - steps[0]), abs_tol=0.5)
         for step, value in zip(steps, values, strict=True)
     )
-
-
-def thin(values: Sequence[float], most: int) -> list[int]:
-    """Choose at most `most` of `values` (4 or more) so that no peak is lost; return their indices in order.
-
-    The values are cut into equal spans; of each the lowest and the highest are kept, and of all the first
-    and last.
-    """
-    count = len(values)
-    if count <= most:
-        return list(range(count))
-    spans = (most - 2) // 2
-    kept = {0, count - 1}
-    for span in range(spans):
-        indices = range(count * span // spans, count * (span + 1) // spans)
-        finite = [i for i in indices if math.isfinite(values[i])]
-        if finite:
-            kept.add(min(finite, key=values.__getitem__))
-            kept.add(max(finite, key=values.__getitem__))
-        else:
-            # Nothing to draw: one gap.
-            kept.add(indices[0])
-    return sorted(kept)
 
 
 def _spread(pairs: list[tuple[int, float]], most: int) -> list[tuple[int, float]]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from runferry.report.attempts import NOTHING, AttemptReport, duration, size
+from runferry.report.attempts import duration, size
 from runferry.report.measurements import GPU_MEMORY, GPU_USE
+from runferry.report.model import NOTHING, AttemptReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from runferry.report.data import ExperimentReport, RunReport
+    from runferry.report.model import ExperimentReport, RunReport
 
 
 @dataclass(frozen=True)

@@ -4,94 +4,26 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runferry import reasons
 from runferry.errors import NotVerifiedError, RunferryError, SegmentError
-from runferry.files import as_text, link_atomically, write_json, write_new
-from runferry.processes import start_of
-from runferry.run_folder import RunFolder
+from runferry.runs import reasons
+from runferry.runs.ending import Ending, signal_name
+from runferry.runs.folder import RunFolder
+from runferry.system.files import as_text, link_atomically, write_json, write_new
+from runferry.system.processes import start_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-#: sysexits.h has it for "try again later": the run is not finished, though its command ended with exit code 0.
-EXIT_STOPPED = 75
-
 #: Tells the command, and the launchers of several nodes, the number of the attempt.
 ATTEMPT_VARIABLE = "RUNFERRY_ATTEMPT"
-
-#: Outcomes of an attempt that has not ended.
-UNDER_WAY = ("waiting", "taking over", "running")
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a command ended.
-
-    Attributes
-    ----------
-    exit_code
-        Its exit code, or None when it did not end by itself.
-    signal
-        The signal that ended it, or None.
-    passed_on
-        The signals that it was sent before it ended, in order.
-    message
-        One line for a person, or None.
-    reason
-        Why it ended, where that is no matter of how it ended: one of `runferry.reasons`; else None.
-    """
-
-    exit_code: int | None
-    signal: int | None = None
-    passed_on: tuple[int, ...] = ()
-    message: str | None = None
-    reason: str | None = None
-
-    @classmethod
-    def from_return_code(cls, return_code: int, passed_on: tuple[int, ...] = ()) -> Ending:
-        """Take apart what `subprocess` returns: a negative number is a signal."""
-        if return_code < 0:
-            return cls(None, -return_code, passed_on)
-        return cls(return_code, None, passed_on)
-
-    @property
-    def outcome(self) -> str:
-        """Say how it ended in one word.
-
-        "finished" (exit code 0), "stopped" (exit code 0 after it was asked to stop: there is more to do), "killed" (by
-        a signal, or failed after it was sent one) or "failed".
-        """
-        if self.exit_code == 0:
-            return "stopped" if self.reason else "finished"
-        return "killed" if self.signal is not None or self.passed_on else "failed"
-
-    @property
-    def status(self) -> int:
-        """The exit code as a shell gives it: 128 + N for signal N; `EXIT_STOPPED` for a command that was stopped."""
-        if self.outcome == "stopped":
-            return EXIT_STOPPED
-        if self.signal is not None:
-            return 128 + self.signal
-        return 1 if self.exit_code is None else self.exit_code
-
-    def __str__(self) -> str:
-        """Describe it as it stands in a sentence after the run's name."""
-        if self.signal is not None:
-            return f"was killed by {signal_name(self.signal)}"
-        if self.exit_code is None:
-            return "could not be started"
-        if self.exit_code:
-            return f"failed with exit code {self.exit_code}"
-        return "finished" if self.reason is None else "stopped"
 
 
 @dataclass
@@ -117,9 +49,9 @@ class Attempt:
         wandb           version of wandb in the training environment, or null
         start, end      ISO 8601, UTC; `end` is null while it runs
         seconds         between the two, by a clock that never jumps
-        outcome         "waiting" and "taking over" (see `runferry.fence`), "running"; "finished", "stopped", "failed",
+        outcome         "waiting" and "taking over" (see `runferry.launch.takeover`), "running"; "finished", "stopped", "failed",
                         "killed" (see `Ending.outcome`), "lost" where the attempt itself could not say how it ended
-        reason          why it ended, one of `runferry.reasons`; null while it runs, and when it finished
+        reason          why it ended, one of `runferry.runs.reasons`; null while it runs, and when it finished
         exit_code       of the command, or null when a signal ended it
         signal          name of the signal that ended it, or null
         passed_on       names of the signals that it was sent before
@@ -131,7 +63,7 @@ class Attempt:
         run             the W&B run id, where it finished
         ==============  ==========================================================================================
     list_segments
-        Lists all segments of the run: its tracker's (`runferry.tracker.Tracker.segments`).
+        Lists all segments of the run: its tracker's (`runferry.trackers.tracker.Tracker.segments`).
     """
 
     folder: RunFolder
@@ -217,8 +149,8 @@ class Attempt:
         Those of earlier attempts have, however they ended; of this attempt's own those that their process has finished.
         """
         # Only here: a run's first attempt needs neither it nor protobuf.
-        from runferry.cleaned import read_cleaned
-        from runferry.segment import read_segment
+        from runferry.trackers.wandb.deleted import read_cleaned
+        from runferry.trackers.wandb.log.segment import read_segment
 
         last = -1
         # What is wrong with the file the sync says: a training is not held up by it.
@@ -291,14 +223,6 @@ def finished_in_this_job(folder: RunFolder) -> dict[str, Any] | None:
 
 
 _REASONS = {"failed": reasons.FAILED, "killed": reasons.KILLED}
-
-
-def signal_name(number: int) -> str:
-    """SIGTERM for 15; "signal 64" for one without a name."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _used() -> dict[str, float]:

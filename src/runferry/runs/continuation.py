@@ -12,16 +12,16 @@ import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runferry import reasons, slurm
-from runferry.attempt import UNDER_WAY
-from runferry.files import write_json
-from runferry.processes import is_alive
-from runferry.tracker import tracker_of
+from runferry.runs import reasons, slurm
+from runferry.runs.ending import UNDER_WAY
+from runferry.system.files import write_json
+from runferry.system.processes import is_alive
+from runferry.trackers.registry import tracker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
 
 # Slurm's word counts more than what the processes of the job saw of their end: a signal, and that something failed.
 _UNSURE = frozenset({reasons.STOPPED, reasons.KILLED, reasons.FAILED, reasons.LOST, reasons.REQUEUED})

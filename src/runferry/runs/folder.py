@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError
-from runferry.files import read_json
+from runferry.system.files import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ class RunFolder:
 
     @property
     def cleaned_file(self) -> Path:
-        """What the segments said that were deleted; see `runferry.cleaned`."""
+        """What the segments said that were deleted; see `runferry.trackers.wandb.deleted`."""
         return self.path / "cleaned.json"
 
     def segments(self) -> list[Path]:
@@ -103,11 +103,11 @@ class RunFolder:
         return sorted(int(stem) for stem in stems if stem.isdigit())
 
     def attempts(self) -> list[dict[str, Any]]:
-        """Read the records of the attempts so far, first to last (see `runferry.launch` for their keys)."""
+        """Read the records of the attempts so far, first to last (see `runferry.launch.launch` for their keys)."""
         return [read_json(self.attempts_folder / f"{number}.json") for number in self.attempt_numbers()]
 
     def read_run(self) -> dict[str, Any]:
-        """Read `run.json` (see `runferry.experiment.Run.as_record` for its keys).
+        """Read `run.json` (see `runferry.config.run.Run.as_record` for its keys).
 
         Raises
         ------
@@ -160,3 +160,26 @@ def listed_runs(experiment: Path) -> list[str]:
     """
     lines = (experiment / "runs.tsv").read_text().splitlines()[1:]
     return [line.partition("\t")[0] for line in lines]
+
+
+STATE_FILE = "live.json"
+"""In the run's folder. It saves reading a long log again from its start; without it the server is asked instead."""
+
+
+FOLDER = ".sync"
+"""In the results folder: who holds the lock, and what waits to be synced."""
+
+
+def runs_of(experiment: Path) -> list[str]:
+    """List the ids of an experiment's runs, as its table says.
+
+    Raises
+    ------
+    ConfigError
+        When there is no table.
+    """
+    try:
+        return listed_runs(experiment)
+    except FileNotFoundError as error:
+        message = f"{experiment}: found no runs.tsv in it, expected an experiment's folder, as in results/<experiment>"
+        raise ConfigError(message) from error

@@ -7,10 +7,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry import slurm
-from runferry.batching import batches
-from runferry.files import read_json, write_json
-from runferry.json_values import is_mapping
+from runferry.runs import slurm
+from runferry.system.files import read_json, write_json
+from runferry.system.values import batches, is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry import reasons
-from runferry.attempt import UNDER_WAY, write_trained
-from runferry.continuation import should_continue
 from runferry.errors import ConfigError, LaunchError
-from runferry.files import read_json, write_json
-from runferry.run_folder import RunFolder
+from runferry.runs import reasons
+from runferry.runs.attempt import write_trained
+from runferry.runs.continuation import should_continue
+from runferry.runs.ending import UNDER_WAY
+from runferry.runs.folder import RunFolder
+from runferry.system.files import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,14 +12,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runferry.runs import slurm
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
 
 _SECONDS = 30
 """To wait for an answer."""
 
 NO_PARTITION = "runferry-names-none"
-"""The name of no partition. `runferry.workflow` has sinfo list it alone; `runferry doctor` sees whether that works."""
+"""The name of no partition. `runferry.workflow.entry` has sinfo list it alone; `runferry doctor` sees whether that works."""
 
 ACTIVE = frozenset(
     {
@@ -135,3 +138,24 @@ def ask(*command: str) -> list[str] | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else None
+
+
+RUN_END_VARIABLE = "RUNFERRY_RUN_END"
+"""Tells a launcher when its run has to end because others follow it in the job, in seconds since 1970."""
+
+
+def job_end() -> float | None:
+    """Return when the job that this process belongs to has to end, in seconds since 1970; None where nothing limits it.
+
+    Newer versions of Slurm say it in the job's variables, the others when they are asked.
+    """
+    ends = [
+        float(given)
+        for name in (RUN_END_VARIABLE, "SLURM_JOB_END_TIME")
+        if (given := os.environ.get(name, "")).isdigit()
+    ]
+    job = os.environ.get("SLURM_JOB_ID")
+    if job and "SLURM_JOB_END_TIME" not in os.environ:
+        asked = slurm.end_time(job)
+        ends += [] if asked is None else [asked]
+    return min(ends, default=None)

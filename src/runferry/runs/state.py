@@ -1,23 +1,27 @@
-"""Whether a run is still training, as far as its folder, this machine and Slurm tell."""
+"""Tell the state of a run: pending, running, failed, trained, synced."""
 
 from __future__ import annotations
 
+import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from runferry.attempt import UNDER_WAY
-from runferry.files import read_json
-from runferry.processes import is_alive
-from runferry.slurm import queued_jobs
+from runferry.runs.ending import UNDER_WAY
+from runferry.runs.folder import RunFolder
+from runferry.runs.slurm import queued_jobs
+from runferry.system.files import read_json
+from runferry.system.processes import is_alive
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from runferry.run_folder import RunFolder
 
 SILENT_SECONDS = 600.0
 """Without a byte from an attempt on another machine, after which Slurm is asked whether its job still exists."""
+
+
 QUEUE_SECONDS = 300.0
 """At least between two such questions: sites ask not to call squeue every few seconds."""
 
@@ -66,3 +70,61 @@ class Queue:
             self._asked = time.monotonic()
             self._jobs = None if jobs is None else frozenset(each.id for each in jobs if each.active)
         return self._jobs is not None and str(job) not in self._jobs
+
+
+WAITING, RUNNING, FAILED, UNSYNCED, DONE = "to do", "running", "failed", "unsynced", "done"
+
+
+STATES = (WAITING, RUNNING, FAILED, UNSYNCED, DONE)
+"""Of a run: not started, or to go on; an attempt is under way; the last attempt ended without success; trained and
+without a receipt; with a receipt."""
+
+
+def states_of(folder: Path, runs: Iterable[str]) -> dict[str, tuple[str, str | None]]:
+    """Tell how far each run is, and how its last attempt ended where it failed.
+
+    One listing for each run that has a folder: a thousand are looked at whenever Snakemake starts.
+
+    Parameters
+    ----------
+    folder
+        `results/<experiment>`.
+    runs
+        Their ids.
+    """
+    begun = set(names_in(folder))
+    return {run: state_and_reason(folder / run) if run in begun else (WAITING, None) for run in runs}
+
+
+def state_and_reason(folder: Path) -> tuple[str, str | None]:
+    names = set(names_in(folder))
+    if "trained.json" in names or "finished.json" in names:
+        return (DONE if "receipt.json" in names else UNSYNCED), None
+    attempt = last_attempt(RunFolder(folder)) if "attempts" in names else None
+    if attempt is None:
+        return WAITING, None
+    if is_under_way(attempt):
+        return RUNNING, None
+    why = str(attempt.get("reason") or attempt.get("outcome"))
+    return FAILED, why
+
+
+def names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names only: of thousands of folders
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+State = Literal["finished", "failed", "running", "pending"]
+"""W&B's words."""
+
+
+def state_of(folder: RunFolder) -> State:
+    """Say how a run is, in W&B's word for it."""
+    if folder.trained_file.exists():
+        return "finished"
+    attempt = last_attempt(folder)
+    if attempt is None:
+        return "pending"
+    return "running" if attempt.get("outcome") in UNDER_WAY else "failed"

@@ -7,17 +7,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runferry.config.single_run import DEFAULT_PROJECT
 from runferry.errors import ConfigError, SegmentError
-from runferry.files import fsync_folder, read_json, write_json
-from runferry.new_run import DEFAULT_PROJECT
-from runferry.run_folder import RunFolder
-from runferry.segment import read_segment
+from runferry.runs.folder import RunFolder
+from runferry.system.files import fsync_folder, read_json, write_json
+from runferry.trackers.wandb.log.segment import read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runferry.segment import Segment
+    from runferry.trackers.wandb.log.segment import Segment
 
 WRITTEN_SECONDS = 120.0
 """A segment that was written to less than this ago may be a running job's."""

@@ -8,28 +8,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from runferry import reasons
-from runferry.cleaned import Cleaned, write_cleaned
 from runferry.errors import RunferryError
-from runferry.ferry import Ferry
-from runferry.files import read_json, write_json
-from runferry.leftovers import remove_shared_by_none
-from runferry.promised_files import promised_files
-from runferry.receipt import holds
-from runferry.results_lock import results_lock
-from runferry.server import find_server
-from runferry.server_address import given_base_url
-from runferry.sync_jobs import Limits, Outcome, jobs_of
-from runferry.tracker import logs_to_wandb
-from runferry.under_way import is_under_way, last_attempt
+from runferry.runs import reasons
+from runferry.runs.receipt import holds
+from runferry.runs.state import is_under_way, last_attempt
+from runferry.sync.lock import results_lock
+from runferry.sync.outcome import Limits, Outcome
+from runferry.sync.wandb.carrier import Ferry
+from runferry.sync.wandb.job import jobs_of
+from runferry.sync.wandb.uploaded_files import promised_files
+from runferry.system.files import read_json, write_json
+from runferry.trackers.registry import logs_to_wandb
+from runferry.trackers.wandb.address import given_base_url
+from runferry.trackers.wandb.deleted import Cleaned, write_cleaned
+from runferry.trackers.wandb.folders import remove_shared_by_none
+from runferry.trackers.wandb.login import find_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runferry.progress import Progress
-    from runferry.run_folder import RunFolder
-    from runferry.sync_jobs import Job
+    from runferry.runs.folder import RunFolder
+    from runferry.sync.wandb.job import Job
+    from runferry.system.progress import Progress
 
 
 @dataclass

@@ -11,25 +11,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from runferry.batching import batches
-from runferry.continuation import settle_lost
 from runferry.errors import RunferryError, ServerError
-from runferry.progress import Progress
-from runferry.receipt import holds, promote
-from runferry.results_lock import results_lock
-from runferry.run_folder import RunFolder
-from runferry.sending import end_orphans
-from runferry.sync_jobs import Limits, Outcome
-from runferry.sync_queue import Queue
-from runferry.tracker import logs_to_wandb, tracker_named, tracker_of
-from runferry.trouble import Trouble
+from runferry.runs.continuation import settle_lost
+from runferry.runs.folder import RunFolder
+from runferry.runs.receipt import holds, promote
+from runferry.sync.lock import results_lock
+from runferry.sync.outcome import Limits, Outcome
+from runferry.sync.queue import Queue, Trouble
+from runferry.sync.upload_process import end_orphans
+from runferry.system.progress import Progress
+from runferry.system.values import batches
+from runferry.trackers.registry import logs_to_wandb, tracker_named, tracker_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from runferry.results_lock import Hold
-    from runferry.sync_queue import Answer
+    from runferry.sync.lock import Hold
+    from runferry.sync.queue import Answer
 
 __all__ = ["Limits", "Outcome", "sync"]
 
@@ -176,8 +175,8 @@ class _Group:
                 trouble.forget()
         if self.limits.sweeps:
             # Only here: few want it.
-            from runferry.server import find_server
-            from runferry.sweep_on_server import attach_runs
+            from runferry.sync.wandb.sweeps import attach_runs
+            from runferry.trackers.wandb.login import find_server
 
             experiments = sorted({outcome.folder.path.parent for outcome in outcomes if _may_have_sweep(outcome)})
             attach_runs(experiments, lambda url: find_server(url, deadline=self.limits.deadline), self.progress.say)

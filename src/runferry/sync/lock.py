@@ -26,19 +26,25 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import RunferryError
-from runferry.processes import is_alive
+from runferry.runs.folder import FOLDER
+from runferry.system.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
+
 LOCK_FILE = ".sync.lock"
 """In the results folder. Holds among the processes of one machine at least."""
-FOLDER = ".sync"
-"""In the results folder: who holds the lock, and what waits to be synced."""
+
+
 BEAT_SECONDS = 10.0
+
+
 SILENT_SECONDS = 60.0
 """After which a holder on another machine is taken for gone."""
+
+
 _NOT_SUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import RunferryError
@@ -11,8 +13,11 @@ from runferry.errors import RunferryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+
 DEBUG = "RUNFERRY_DEBUG"
 """Set to anything but 0 it is the same as `--debug`, also for the commands that a rule types."""
+
+
 INTERRUPTED = 130
 """What a shell calls the exit code of a command that Ctrl-C ended."""
 
@@ -33,19 +38,19 @@ def exit_code_of(command: Callable[[], int], *, words: Sequence[str], debug: boo
     try:
         return command()
     except RunferryError as error:
-        from runferry.next_step import with_next_step
+        from runferry.system.messages import with_next_step
 
         show_traceback(debug=debug)
         say(with_next_step(error, ["runferry", *words]))
         return error.exit_code
     except KeyboardInterrupt:
-        from runferry.next_step import typed
+        from runferry.system.messages import typed
 
         say(f"interrupted; what is done is kept; for the rest type: {typed(['runferry', *words])}")
         return INTERRUPTED
     except OSError as error:
         # A full disk or a folder without permission is the user's to mend, not a defect.
-        from runferry.next_step import typed
+        from runferry.system.messages import typed
 
         show_traceback(debug=debug)
         where = f"{error.filename}: " if error.filename else ""
@@ -84,3 +89,39 @@ def show_traceback(*, debug: bool) -> None:
         import traceback
 
         traceback.print_exc()
+
+
+STARTED_BY = "RUNFERRY_STARTED_BY"
+"""What a person typed, for the commands that rules and jobs type: they inherit it."""
+
+
+def note_command() -> None:
+    """Write down for child processes that a person typed this process's command, unless a parent process has."""
+    os.environ.setdefault(STARTED_BY, shlex.join(_own_words()))
+
+
+def typed(words: Sequence[str]) -> str:
+    """Return what a person typed, as far back as it is known; `words` where nobody wrote it down."""
+    return os.environ.get(STARTED_BY) or shlex.join(words)
+
+
+def with_next_step(error: RunferryError, words: Sequence[str] | None = None) -> str:
+    """Add to an error's line what to type next, unless it says that itself.
+
+    Parameters
+    ----------
+    words
+        The command that failed; by default this process's own.
+    """
+    text = str(error)
+    if "; type: " in text:
+        return text
+    command = error.next_command or typed(words or _own_words())
+    return f"{text}; {error.before_next}: {command}"
+
+
+def _own_words() -> list[str]:
+    program = Path(sys.argv[0])
+    # python -m snakemake
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    return [name, *sys.argv[1:]]

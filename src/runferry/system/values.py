@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeGuard
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 def is_mapping(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -45,3 +46,18 @@ def decode_or_keep(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+_Item = TypeVar("_Item")
+
+
+def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Yield the items in lists of `size`, the last one shorter (`itertools.batched` comes with Python 3.12)."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a logged value can be drawn: a float or an int (within a float's range), but no bool."""
+    return type(value) is float or (type(value) is int and abs(value) < 1e308)

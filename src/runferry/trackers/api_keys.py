@@ -19,7 +19,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from runferry.processes import parent_of, start_of
+from runferry.system.processes import parent_of, start_of
 
 HOLDER_VARIABLE = "RUNFERRY_KEY_HOLDER"
 """Tells children where the key is: `<process id>-<start of the process>-<file descriptor>`."""

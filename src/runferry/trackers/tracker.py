@@ -9,21 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runferry.errors import ConfigError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import IO
 
-    from runferry.cluster import Cluster
-    from runferry.experiment import Experiment
-    from runferry.progress import Progress
-    from runferry.run_folder import RunFolder
-    from runferry.sync_jobs import Limits, Outcome
-    from runferry.wandb_core import InstalledCore
-
-WANDB, COMET = "wandb", "comet"
+    from runferry.config.cluster import Cluster
+    from runferry.config.experiment import Experiment
+    from runferry.runs.folder import RunFolder
+    from runferry.sync.outcome import Limits, Outcome
+    from runferry.system.progress import Progress
+    from runferry.trackers.wandb.core import InstalledCore
 
 
 class Tracker(Protocol):
@@ -84,7 +80,7 @@ class Tracker(Protocol):
         ...
 
     def put_keys_away(self, config: Mapping[str, Any]) -> None:
-        """Keep keys out of the jobs that this process submits (see `runferry.key`)."""
+        """Keep keys out of the jobs that this process submits (see `runferry.trackers.api_keys`)."""
         ...
 
     # In the job.
@@ -152,40 +148,3 @@ class Tracker(Protocol):
             When there is no server or no key for it; the function too, when it cannot be asked before anything is sent.
         """
         ...
-
-
-def tracker_named(name: str) -> Tracker:
-    """Return the tracker of a name, as `tracker` in the config and in a run's record has it.
-
-    Raises
-    ------
-    ConfigError
-        When there is none.
-    """
-    # Each imported where it is wanted: a job or a rule of the one has no use for the other.
-    if name == WANDB:
-        from runferry.wandb_tracker import WandbTracker
-
-        return WandbTracker()
-    if name == COMET:
-        from runferry.comet.tracker import CometTracker
-
-        return CometTracker()
-    message = f"tracker: found {name!r}, expected one of {WANDB}, {COMET}"
-    raise ConfigError(message)
-
-
-def tracker_of(record: Mapping[str, Any]) -> Tracker:
-    """Return the tracker of a run by its record, or of a checked config.
-
-    Raises
-    ------
-    ConfigError
-        As `tracker_named`.
-    """
-    return tracker_named(record.get("tracker", WANDB))
-
-
-def logs_to_wandb(record: Mapping[str, Any]) -> bool:
-    """Tell whether a run logs to W&B, whose segments can be read here for more than syncing them."""
-    return record.get("tracker", WANDB) == WANDB

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from runferry.attempt import UNDER_WAY
-from runferry.errors import ConfigError, LaunchError, SegmentError
-from runferry.files import write_json
-from runferry.json_values import is_mapping
-from runferry.run_folder import RunFolder, listed_runs
-from runferry.segment import history, read_segment
-from runferry.under_way import last_attempt
+from runferry.config.names import BEST_FILE
+from runferry.config.needs import check_needs
+from runferry.errors import LaunchError, SegmentError
+from runferry.runs import reasons
+from runferry.runs.folder import RunFolder, listed_runs
+from runferry.runs.state import State, last_attempt, state_of
+from runferry.system.files import write_json
+from runferry.system.values import is_mapping
+from runferry.trackers.wandb.log.segment import history, read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-State = Literal["finished", "failed", "running", "pending"]
-"""W&B's words."""
+    from runferry.config.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def write_best(experiment: Path, runs: Iterable[str], metric: Mapping[str, Any] 
     LaunchError
         When no run finished with a value of the metric.
     """
-    from runferry.experiment import BEST_FILE
+    from runferry.config.names import BEST_FILE
 
     file = experiment / BEST_FILE
     runs = list(runs)
@@ -91,30 +92,38 @@ def write_best(experiment: Path, runs: Iterable[str], metric: Mapping[str, Any] 
     write_json(file, {"run": run, "metric": metric["name"], "goal": goal, "value": value, "of": len(runs)})
 
 
-def state_of(folder: RunFolder) -> State:
-    """Say how a run is, in W&B's word for it."""
-    if folder.trained_file.exists():
-        return "finished"
-    attempt = last_attempt(folder)
-    if attempt is None:
-        return "pending"
-    return "running" if attempt.get("outcome") in UNDER_WAY else "failed"
-
-
 def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def runs_of(experiment: Path) -> list[str]:
-    """List the ids of an experiment's runs, as its table says.
+def unmet_needs(results: Path, experiments: Mapping[str, Experiment]) -> list[str]:
+    """Say in one line for each experiment that was not started why not, and which log to look into.
 
-    Raises
-    ------
-    ConfigError
-        When there is no table.
+    Parameters
+    ----------
+    results
+        The folder of the experiments' folders.
+    experiments
+        By name.
     """
+    why: dict[str, str] = {}
+    for name in check_needs({name: one.needs for name, one in experiments.items()}):
+        for needed in experiments[name].needs:
+            if needed in why:
+                why[name] = f"it needs {needed}, which was not started either"
+            elif not (results / needed / BEST_FILE).exists() and (failed := _failed(results / needed)):
+                rounds = experiments[needed].rounds
+                count = rounds.count if rounds else len(experiments[needed].runs)
+                found = f"{len(failed)} of {count} runs failed" if count > 1 else "its run failed"
+                why[name] = f"it needs {needed}, of which {found}; see {failed[0].log_file}"
+    return [f"{name}: not started, because {reason}" for name, reason in why.items()]
+
+
+def _failed(experiment: Path) -> list[RunFolder]:
+    """List the runs that have ended for a fault of their own."""
     try:
-        return listed_runs(experiment)
-    except FileNotFoundError as error:
-        message = f"{experiment}: found no runs.tsv in it, expected an experiment's folder, as in results/<experiment>"
-        raise ConfigError(message) from error
+        folders = [RunFolder(experiment / run) for run in listed_runs(experiment)]
+    except FileNotFoundError:
+        return []
+    ended = {folder: last_attempt(folder) for folder in folders if not folder.trained_file.exists()}
+    return [folder for folder, attempt in ended.items() if attempt and attempt.get("reason") in reasons.OWN_FAULT]

@@ -10,151 +10,34 @@ import os
 import shutil
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from runferry import admission, executor_guard, scheduler_rounds
-from runferry import config as configuration
-from runferry.account import given_account, known_accounts, resolve_account
-from runferry.cluster import LOCAL, Cluster, find_cluster
-from runferry.controller import note_start, remove_stale_lock
-from runferry.environment_plan import PlannedEnvironment, plan_environments
+from runferry.config import loading, site_limits
+from runferry.config.account import given_account, known_accounts, resolve_account
+from runferry.config.cluster import LOCAL, Cluster, find_cluster
+from runferry.config.experiments import experiments
+from runferry.config.job_request import Request, make_request
 from runferry.errors import ConfigError, RunferryError
-from runferry.experiment import Experiment, experiments
-from runferry.next_step import note_command, with_next_step
-from runferry.outcome import debug_wanted, show_traceback
-from runferry.pack_plan import PackPlan, plan_packs
-from runferry.request import Request, make_request
-from runferry.run_folder import find_run_folders
-from runferry.slurm import NO_PARTITION
-from runferry.sync_options import set_options
-from runferry.tracker import tracker_of
-from runferry.training_job import training_job
+from runferry.runs.folder import find_run_folders
+from runferry.runs.slurm import NO_PARTITION
+from runferry.sync.options import set_options
+from runferry.system import text
+from runferry.system.messages import debug_wanted, note_command, show_traceback, with_next_step
+from runferry.trackers.registry import tracker_of
+from runferry.workflow import scheduler_patch, slurm_plugin
+from runferry.workflow.stale_lock import note_start, remove_stale_lock
+from runferry.workflow.training_job import training_job
+from runferry.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from runferry.config.experiment import Experiment
+
+
 # What each use of the workflow in this process has said: a foreign workflow may use it as a module several times.
 _attempts: dict[Path, int] = {}
-
-
-@dataclass(frozen=True)
-class Workflow:
-    """A checked config and what follows from it."""
-
-    config: Mapping[str, Any]
-    cluster: Cluster
-    experiments: Mapping[str, Experiment]
-    requests: Mapping[str, Request]
-    """What a job of each experiment asks for, by the experiment's name."""
-    retries: int = 0
-    """How often Snakemake may start a training again: 0 where nothing decides whether it should."""
-    refusals: tuple[str, ...] = ()
-    """What was refused, where only a plan is wanted; else the first one ends the start."""
-
-    @cached_property
-    def environments(self) -> Mapping[str, PlannedEnvironment]:
-        """The environments that experiments run in, by name."""
-        return plan_environments(self.config).environments
-
-    def environment_files(self, name: str) -> list[str]:
-        """List the files that an environment is built from."""
-        return self.environments[name].files()
-
-    def environment_options(self, name: str) -> list[str]:
-        """Return the options of `runferry environment` that follow from the config and the cluster."""
-        return self.environments[name].options(wheelhouse=self.cluster.wheelhouse)
-
-    def environment_digest(self, name: str) -> str:
-        """Hash what an environment is built from, so that Snakemake sees when it has to be built again."""
-        return self.environments[name].specification(wheelhouse=self.cluster.wheelhouse).digest()
-
-    def show(self, packs: PackPlan, *, quiet: bool) -> None:
-        """Print what is to be done, or write it down for `runferry plan` and end Snakemake.
-
-        Parameters
-        ----------
-        packs
-            Which runs share jobs.
-        quiet
-            Whether the person wants to see nothing at all.
-        """
-        # Only here: every job evaluates the Snakefile, too.
-        from runferry.plan import record
-        from runferry.plan.model import make_plan
-        from runferry.plan.text import lines
-
-        file = record.wanted()
-        if file is None and quiet:
-            return
-        made = make_plan(packs, self.environments, self.config, self.refusals)
-        if file is None:
-            print("\n".join(lines(made)), file=sys.stderr, flush=True)  # noqa: T201
-            return
-        record.write(file, made)
-        sys.exit(0)
-
-    def packs(self, results: Path, *, controller: bool) -> PackPlan:
-        """Plan which runs share which jobs: see `runferry.pack_plan.plan_packs`."""
-        return plan_packs(results, self.cluster, self.experiments, self.requests, controller=controller)
-
-    def places(self, pattern: str, *names: str) -> list[str]:
-        """Fill `{experiment}`, `{round}` and `{place}` of `pattern` for bayes sweeps: of all, or of `names`."""
-        return [
-            path
-            for name in names or self.experiments
-            if (planned := self.experiments[name].rounds)
-            for path in planned.places(pattern.replace("{experiment}", name))
-        ]
-
-    def best_of_needed(self, experiment: str, pattern: str) -> list[str]:
-        """Fill `{experiment}` of `pattern` with the experiments that one needs."""
-        return [pattern.replace("{experiment}", name) for name in self.experiments[experiment].needs]
-
-    def ends(self, experiment: str, *, run: str, place: str) -> list[str]:
-        """List what says that every run of an experiment has ended: `run` or `place`, filled in."""
-        one = self.experiments[experiment]
-        paths = [run.replace("{experiment}", experiment).replace("{run}", name) for name in one.runs]
-        return [*paths, *self.places(place, experiment)]
-
-    def best_options(self, experiment: str) -> list[str]:
-        """Return the options of `runferry best`."""
-        metric = self.experiments[experiment].metric
-        return [] if metric is None else ["--metric", metric["name"], "--goal", metric.get("goal", "minimize")]
-
-    def rounds_of(self, pattern: str) -> list[str]:
-        """Fill `{experiment}` and `{round}` of `pattern` with every round of every bayes sweep."""
-        return [
-            pattern.replace("{experiment}", name).replace("{round}", str(number))
-            for name, one in self.experiments.items()
-            if one.rounds
-            for number in range(1, one.rounds.number + 1)
-        ]
-
-    def size_of_round(self, experiment: str, number: int) -> int:
-        """Return how many runs a round of a bayes sweep has."""
-        planned = self.experiments[experiment].rounds
-        return planned.size_of(number) if planned else 0
-
-    def places_of_round(self, experiment: str, number: int, pattern: str) -> list[str]:
-        """Fill `{place}` of `pattern` with each place of a round; none of a round that is not there."""
-        planned = self.experiments[experiment].rounds
-        return planned.places(pattern, number) if planned and number else []
-
-    @property
-    def listed(self) -> list[str]:
-        """The names of the experiments whose runs are known beforehand: all but bayes sweeps."""
-        return [name for name, one in self.experiments.items() if one.rounds is None]
-
-    def targets(self, pattern: str) -> list[str]:
-        """Fill `{experiment}` and `{run}` of `pattern` with every run of every experiment, in their order."""
-        return [
-            pattern.replace("{experiment}", experiment.name).replace("{run}", run)
-            for experiment in self.experiments.values()
-            for run in experiment.runs
-        ]
 
 
 def check_config_file(file: str) -> None:
@@ -163,7 +46,7 @@ def check_config_file(file: str) -> None:
     Not for a module: there the config comes from the workflow that uses it, and a file of that name is its own.
     """
     try:
-        configuration.check_yaml(Path(file))
+        loading.check_yaml(Path(file))
     except RunferryError as error:
         _stop(error)
 
@@ -191,11 +74,11 @@ def load(
     if controller:
         note_command()
     try:
-        checked = configuration.validate(config, Path(schema_file))
-        if "--lint" in sys.argv and configuration.cluster_name(checked) is None:
+        checked = loading.validate(config, Path(schema_file))
+        if "--lint" in sys.argv and loading.cluster_name(checked) is None:
             # The workflow catalog lints without a profile; nothing is run then.
             checked["cluster"] = LOCAL
-        cluster = find_cluster(configuration.cluster_name(checked))
+        cluster = find_cluster(loading.cluster_name(checked))
         if controller and cluster.retired:
             _say_retired(cluster)
         _name_no_partition(asked=controller and cluster.slurm)
@@ -213,17 +96,17 @@ def load(
             refusals.check(lambda one=experiment: tracker.check_experiment(one, all_made))
             refusals.check(lambda name=name, one=experiment: requests.update({name: make_request(one, cluster)}))
         made = {name: experiment for name, experiment in made.items() if name in requests}
-        refusals.check(lambda: admission.check_rounds(made, requests))
+        refusals.check(lambda: site_limits.check_rounds(made, requests))
         retries = 0
         if controller:
             remove_stale_lock(_say)
             retries = _guard(results, made, cluster)
             for experiment in made.values():
-                refusals.check(lambda one=experiment: admission.check_times([one], cluster))
-            refusals.check(lambda: admission.check_cap(jobs, cluster))
+                refusals.check(lambda one=experiment: site_limits.check_times([one], cluster))
+            refusals.check(lambda: site_limits.check_cap(jobs, cluster))
             # Elsewhere, as for a dry run on a laptop, this folder is not the one that jobs will be submitted from.
             if shutil.which("sbatch"):
-                refusals.check(lambda: admission.check_folder(Path.cwd(), cluster))
+                refusals.check(lambda: site_limits.check_folder(Path.cwd(), cluster))
             refusals.check(lambda: requests.update(_paid(requests, checked, cluster)))
         return Workflow(checked, cluster, made, requests, retries, tuple(refusals.found))
     except RunferryError as error:
@@ -250,7 +133,7 @@ class _Refusals:
         try:
             check()
         except RunferryError as error:
-            from runferry.plan import record
+            from runferry.workflow.plan import record
 
             if record.wanted() is None:
                 raise
@@ -261,7 +144,7 @@ def started(results: Path) -> None:
     """Do what is to be done once Snakemake has the folder's lock and is about to run jobs."""
     note_start()
     # Only here: every job evaluates the Snakefile, and this imports protobuf.
-    from runferry.status.purge import purge_warning
+    from runferry.report.status.purge import purge_warning
 
     # What no config names any more is purged, too.
     with suppress(ConfigError):
@@ -271,7 +154,7 @@ def started(results: Path) -> None:
 
 def say_what_was_not_started(plan: Workflow, results: Path) -> None:
     """Say which experiments were not started for want of another's result; nothing where there is none."""
-    from runferry.unmet_needs import unmet_needs
+    from runferry.workflow.best_run import unmet_needs
 
     for line in unmet_needs(results, plan.experiments):
         _say(line)
@@ -285,7 +168,7 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
     ConfigError
         As `find_cluster` and `experiments` do.
     """
-    cluster = find_cluster(configuration.cluster_name(config))
+    cluster = find_cluster(loading.cluster_name(config))
     tracker = tracker_of(config)
     return experiments({**config, tracker.name: tracker.settings(config, cluster)})
 
@@ -293,9 +176,9 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
 def _guard(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
     """Have runferry decide what becomes of training jobs; return how often one may be started again at most."""
     _attempts.update({(results / name).resolve(): experiment.attempts for name, experiment in made.items()})
-    if not cluster.slurm or not executor_guard.install(lambda job: training_job(job.output, _attempts), _say):
+    if not cluster.slurm or not slurm_plugin.install(lambda job: training_job(job.output, _attempts), _say):
         return 0
-    scheduler_rounds.install()
+    scheduler_patch.install()
     return max(experiment.attempts for experiment in made.values()) - 1
 
 
@@ -340,7 +223,7 @@ def _name_no_partition(*, asked: bool) -> None:
 
 def _sync_options(section: Mapping[str, Any]) -> list[str]:
     """Word what the config says of syncing as options of `runferry sync`."""
-    options = [f"--deadline={60 * configuration.minutes(section['deadline'])}", f"--parallel={section['parallel']}"]
+    options = [f"--deadline={60 * text.minutes(section['deadline'])}", f"--parallel={section['parallel']}"]
     if section["accept_missing"]:
         options.append("--accept-missing")
     if section["sweeps"]:

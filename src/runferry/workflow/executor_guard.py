@@ -15,43 +15,49 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runferry import slurm
-from runferry.continuation import give_up, settle, should_continue
-from runferry.errors import ConfigError
-from runferry.hints import end_of_log
-from runferry.reasons import CONTINUED, LOST, of_state
-from runferry.submissions import Submissions
+from runferry.runs import slurm
+from runferry.runs.continuation import give_up, settle, should_continue
+from runferry.runs.log import end_of_log
+from runferry.runs.reasons import CONTINUED, LOST, of_state
+from runferry.workflow.snakemake_objects import last_attempt, limited, remove_log, report_submission
+from runferry.workflow.submissions import Submissions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from runferry.run_folder import RunFolder
-    from runferry.training_job import TrainingJob
+    from runferry.runs.folder import RunFolder
+    from runferry.workflow.training_job import TrainingJob
 
-PLUGIN = "snakemake_executor_plugin_slurm"
-_WRAPPED = ("run_job", "check_active_jobs", "cancel_jobs", "report_job_error", "sleep")
 
 CHOICE_SECONDS = 10
 """After a first Ctrl-C, in which a second one leaves the jobs running."""
+
+
 LONGEST_PAUSE = 180
 """Seconds between two looks at the queue, when nothing changes: the plugin's own limit."""
+
+
 QUEUE_SECONDS = 120
 """For which the queue that was asked for before a submission is good enough for the next."""
+
+
 SUBMISSION_PAUSE, SUBMISSION_PATIENCE = 30, 3600
 """Seconds before a submission that Slurm did not answer is tried again, and for how long."""
-_SNAKEMAKES_LIMIT = (100, 1)
-"""Jobs and seconds, where nobody says `--max-jobs-per-timespan` (9.17 to 9.27)."""
+
+
 _LOGS_SHOWN = 4
 """Of a pack whose runs failed, whose ends are repeated."""
+
+
 # What sbatch says when the scheduler is away or overloaded (slurm_errno.c); after the second the job may be there.
 _NO_ANSWER = ("Unable to contact slurm controller", "Socket timed out", "Connection refused", "Connection timed out")
+
+
 # The next look shows the job as pending again where Slurm has requeued it.
 # And a job that was submitted a moment ago may not be known yet.
 _LOOK_AGAIN = frozenset({"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", ""})
@@ -95,9 +101,9 @@ class Guard:
         found = self._active_job(queue or [], executor, job)
         if found:
             self.say(f"{training.done_file.parent}: its job {found} of an earlier start is still there, and goes on")
-            _report_submission(executor, job, found)
+            report_submission(executor, job, found)
             return
-        self._submissions.submit(lambda: submit(job), apart=not _limited(executor))
+        self._submissions.submit(lambda: submit(job), apart=not limited(executor))
 
     def _jobs_in_queue(self, *, fresh: bool) -> list[slurm.QueuedJob] | None:
         """Ask for the queue; what an earlier start has left there was there when it was asked the first time."""
@@ -132,7 +138,7 @@ class Guard:
             no_answer = any(part in str(words.get("msg", "")) for part in _NO_ANSWER)
             if no_answer and self._again_later(executor, info.job, training):
                 return
-            _last_attempt(info.job)
+            last_attempt(info.job)
         report(info, **words)
 
     # While jobs are active.
@@ -193,16 +199,16 @@ class Guard:
         training.note_end()
         if training.done:
             executor.report_job_success(info)
-            _remove_log(executor, info)
+            remove_log(executor, info)
             return
         found = self._active_job(self._jobs_in_queue(fresh=True) or [], executor, info.job)
         if found:
             # It left the run to the job of another controller.
             self.say(f"{training.done_file.parent}: job {found} is at work on it, and is waited for")
-            _report_submission(executor, info.job, found)
+            report_submission(executor, info.job, found)
             return
         if not self._goes_on(training, info, state):
-            _last_attempt(info.job)
+            last_attempt(info.job)
         words = f"SLURM-job '{info.external_jobid}' ended as {state or 'one that Slurm no longer knows'}. "
         executor.report_job_error(info, msg=f"{words}{_last_words(training)}")
 
@@ -247,115 +253,9 @@ class Guard:
         cancel(list(known.values()))
 
 
-def install(find: Callable[[Any], TrainingJob | None], say: Callable[[str], None]) -> bool:
-    """Wrap the Slurm plugin's methods, for this process; False where the plugin is not the one that is used.
-
-    Parameters
-    ----------
-    find
-        See `Guard`.
-    say
-        See `Guard`.
-
-    Raises
-    ------
-    ConfigError
-        When the plugin's methods are not those that are known.
-    """
-    plugin = sys.modules.get(PLUGIN)
-    if plugin is None:
-        return False
-    executor: Any = plugin.Executor  # type: ignore[attr-defined]
-    missing = [name for name in _WRAPPED if not callable(getattr(executor, name, None))]
-    if missing:
-        message = f"{PLUGIN}: found no {', '.join(missing)} in its Executor, expected those of versions 2.5.3 to 2.8"
-        raise ConfigError(f"{message}; type: pip install 'snakemake-executor-plugin-slurm<3'")
-    plain: Mapping[str, Any] = getattr(executor, "_runferry_plain", None) or {
-        name: getattr(executor, name) for name in (*_WRAPPED, "run_array_jobs") if hasattr(executor, name)
-    }
-    for name, wrapper in _wrappers(Guard(find, say), plain).items():
-        setattr(executor, name, wrapper)
-    executor._runferry_plain = plain
-    return True
-
-
-def _wrappers(guard: Guard, plain: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
-    """Make the methods that take the place of the plugin's own, which are in `plain`."""
-
-    def run_job(self: Any, job: Any) -> None:
-        guard.run_job(lambda job: plain["run_job"](self, job), self, job)
-
-    def run_array_jobs(self: Any, jobs: list[Any]) -> None:
-        # In an array, the first task's end is taken for that of all (plugin 2.8.0): trainings are submitted one by one.
-        trainings = [job for job in jobs if guard.find(job)]
-        others = [job for job in jobs if job not in trainings]
-        for job in trainings:
-            run_job(self, job)
-        if others:
-            plain["run_array_jobs"](self, others)
-
-    async def check_active_jobs(self: Any, active_jobs: list[Any]) -> AsyncGenerator[Any]:
-        async for info in guard.check(lambda infos: plain["check_active_jobs"](self, infos), self, active_jobs):
-            yield info
-
-    def cancel_jobs(self: Any, active_jobs: list[Any]) -> None:
-        guard.cancel(lambda infos: plain["cancel_jobs"](self, infos), self, active_jobs)
-
-    def report_job_error(self: Any, job_info: Any, msg: str | None = None, **words: Any) -> None:
-        def report(info: Any, **words: Any) -> None:
-            plain["report_job_error"](self, info, **words)
-
-        guard.report_error(report, self, job_info, msg=msg, **words)
-
-    made = (run_job, run_array_jobs, check_active_jobs, cancel_jobs, report_job_error, sleep)
-    # 2.5.3 has no arrays.
-    return {wrapper.__name__: wrapper for wrapper in made if wrapper.__name__ in plain}
-
-
-async def sleep(executor: Any) -> None:
-    """Wait for the next look at the jobs, in pieces: at its end, also after a Ctrl-C, Snakemake waits for this."""
-    end = time.monotonic() + float(executor.next_seconds_between_status_checks or 40)
-    while executor.wait and time.monotonic() < end:
-        await asyncio.sleep(min(1.0, max(0.0, end - time.monotonic())))
-
-
-def _limited(executor: Any) -> bool:
-    """Tell whether the person gave Snakemake a limit, and so has chosen how fast jobs are submitted."""
-    limit = executor.workflow.scheduling_settings.max_jobs_per_timespan
-    return limit is not None and (limit.max_jobs, limit.timespan) != _SNAKEMAKES_LIMIT
-
-
-def _report_submission(executor: Any, job: Any, slurm_job: str) -> None:
-    from snakemake_interface_executor_plugins.executors.base import (  # pyright: ignore[reportMissingTypeStubs]
-        SubmittedJobInfo,
-    )
-
-    info = SubmittedJobInfo(job, external_jobid=slurm_job, aux={"slurm_logfile": None})
-    # 2.8.0 submits in threads of its own.
-    report = getattr(executor, "_report_job_submission_threadsafe", executor.report_job_submission)
-    report(info)
-
-
-def _remove_log(executor: Any, info: Any) -> None:
-    """Remove Slurm's log of a job that has trained, and its folder, as the plugin does unless told to keep it."""
-    aux: dict[str, Any] = info.aux or {}
-    log = aux.get("slurm_logfile")
-    if log is None or getattr(executor.workflow.executor_settings, "keep_successful_logs", False):
-        return
-    # What is there besides, of a job that failed before, keeps the folder.
-    with suppress(OSError):
-        log.unlink(missing_ok=True)
-        log.parent.rmdir()
-
-
 def _has_begun(folder: RunFolder, job: str) -> bool:
     """Tell whether a run has had an attempt in a job."""
     return any(record.get("job") == job for record in folder.attempts())
-
-
-def _last_attempt(job: Any) -> None:
-    """Have Snakemake not start a job again, whatever its `retries` say."""
-    job.attempt = max(job.attempt, job.restart_times + 1)
 
 
 def _last_words(training: TrainingJob) -> str:

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from runferry.config.job_request import Request, make_request
+from runferry.config.run import short_hash
 from runferry.errors import ConfigError
-from runferry.experiment import short_hash
-from runferry.pack import FOLDER, Pack, done_file, read_pack
-from runferry.request import Request, make_request
-from runferry.run_folder import RunFolder
+from runferry.runs.folder import RunFolder
+from runferry.runs.pack import FOLDER, Pack, done_file, read_pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runferry.cluster import Cluster
-    from runferry.experiment import Experiment
+    from runferry.config.cluster import Cluster
+    from runferry.config.experiment import Experiment
 
 RUN = "[0-9a-v]{12}"
 """A run's id, as a regular expression; a pack's is of the same form."""

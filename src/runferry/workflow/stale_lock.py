@@ -12,8 +12,8 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runferry.files import read_json, write_json
-from runferry.processes import is_alive, start_of
+from runferry.system.files import read_json, write_json
+from runferry.system.processes import is_alive, start_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

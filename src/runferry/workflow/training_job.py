@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runferry import rounds
+from runferry.config import rounds
 from runferry.errors import ConfigError, LaunchError
-from runferry.pack import done_file, read_pack, run_folders
-from runferry.run_folder import RunFolder
+from runferry.launch import bayes_run
+from runferry.runs.folder import RunFolder
+from runferry.runs.pack import done_file, read_pack, run_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,7 +45,7 @@ class TrainingJob:
     def note_end(self) -> None:
         """Say in its round that a run has failed whose job was killed before it could say so."""
         if self.in_round and not self.done:
-            rounds.note_end(self.done_file)
+            bayes_run.note_end(self.done_file)
 
 
 def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> TrainingJob | None:

@@ -4,7 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from runferry import api
+from runferry import api, errors
+from runferry.config import single_run
 
 trained = Path(snakemake.output[0])
 if trained.name != "trained.json" or len(trained.parts) < 3:
@@ -19,7 +20,7 @@ if snakemake.log and Path(snakemake.log[0]).resolve() != (trained.parent / "trai
         os.dup2(log.fileno(), sys.stderr.fileno())
 params = snakemake.params
 try:
-    run = api.create_run(
+    run = single_run.create_run(
         trained.parent,
         params.get("command", []),
         params.get("parameters"),
@@ -27,6 +28,6 @@ try:
         **{name: params[name] for name in ("name", "project", "entity", "tags") if name in params.keys()},
     )
     sys.exit(api.launch(run))
-except api.RunferryError as error:
+except errors.RunferryError as error:
     sys.stderr.write(f"runferry: {error}\n")
     sys.exit(error.exit_code)

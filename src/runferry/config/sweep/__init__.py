@@ -8,8 +8,8 @@ here, nor is anything else that costs time: every job reads the config.
 
 from __future__ import annotations
 
-from runferry.sweep.definition import METHODS, Sweep, check
-from runferry.sweep.macros import check_command, command, late_macros
-from runferry.sweep.parameter import Parameters
+from runferry.config.sweep.definition import METHODS, Sweep, check
+from runferry.config.sweep.macros import check_command, command, late_macros
+from runferry.config.sweep.parameter import Parameters
 
 __all__ = ["METHODS", "Parameters", "Sweep", "check", "check_command", "command", "late_macros"]

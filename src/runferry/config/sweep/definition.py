@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from runferry.config import suggest
+from runferry.config.sweep.distributions import at_random, grid
+from runferry.config.sweep.macros import check_command
+from runferry.config.sweep.parameter import Parameter, Parameters, is_number, read_parameters, shown
 from runferry.errors import ConfigError
-from runferry.json_values import is_mapping
-from runferry.sweep.macros import check_command
-from runferry.sweep.parameter import Parameter, Parameters, is_number, read_parameters, shown
-from runferry.sweep.points import at_random, grid
+from runferry.system.text import suggest
+from runferry.system.values import is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,9 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.sweep.parameter import Parameters, shown
 from runferry.errors import ConfigError
-from runferry.json_values import is_list
-from runferry.sweep.parameter import Parameters, shown
+from runferry.system.values import is_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

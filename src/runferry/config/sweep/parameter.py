@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry.config import suggest
 from runferry.errors import ConfigError
-from runferry.json_values import is_list, is_mapping
+from runferry.system.text import suggest
+from runferry.system.values import is_list, is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -7,30 +7,29 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runferry import reasons
-from runferry.cleaned import read_cleaned
+from runferry.config.names import SWEEP_FILE
 from runferry.errors import RunferryError, SegmentError
-from runferry.experiment import SWEEP_FILE
-from runferry.files import read_json
-from runferry.hints import last_lines, read_tail
-from runferry.json_values import is_mapping
-from runferry.live_run import STATE_FILE
-from runferry.plan.runs import DONE, FAILED, RUNNING, UNSYNCED, WAITING, states_of
-from runferry.receipt import holds
-from runferry.receipt_stamp import is_for
-from runferry.status.model import ExperimentStatus, Failure, Metric, RunStatus, Status
-from runferry.status.purge import Oldest, finders
-from runferry.status.queue import Asking
-from runferry.status.segments import SegmentCounts, last_value
-from runferry.tracker import logs_to_wandb, tracker_of
-from runferry.under_way import last_attempt
+from runferry.report.status.model import ExperimentStatus, Failure, Metric, RunStatus, Status
+from runferry.report.status.purge import Oldest, finders
+from runferry.report.status.queue import Asking
+from runferry.report.status.segments import SegmentCounts, last_value
+from runferry.runs import reasons
+from runferry.runs.folder import STATE_FILE
+from runferry.runs.log import last_lines, read_tail
+from runferry.runs.receipt import holds
+from runferry.runs.receipt_stamp import is_for
+from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, last_attempt, states_of
+from runferry.system.files import read_json
+from runferry.system.values import is_mapping
+from runferry.trackers.registry import logs_to_wandb, tracker_of
+from runferry.trackers.wandb.deleted import read_cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runferry.run_folder import RunFolder
-    from runferry.status.queue import Queue
+    from runferry.report.status.queue import Queue
+    from runferry.runs.folder import RunFolder
 
 LINES_OF_A_LOG = 5
 """Of a failed run, that are shown."""

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from runferry.plan.runs import FAILED, STATES
+from runferry.runs.state import FAILED, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runferry.status.purge import Oldest
-    from runferry.status.queue import Queue, RunsJob
+    from runferry.report.status.purge import Oldest
+    from runferry.report.status.queue import Queue, RunsJob
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Failure:
     """Why a run's last attempt ended without success."""
 
     why: str
-    """One of `runferry.reasons`."""
+    """One of `runferry.runs.reasons`."""
     message: str | None
     """What the launcher said."""
     ended: str
@@ -50,7 +50,7 @@ class RunStatus:
     ----------
     id, name, experiment : str
     state : str
-        One of `runferry.plan.runs.STATES`; "done" only where the receipt speaks of the segments as they are now.
+        One of `runferry.runs.state.STATES`; "done" only where the receipt speaks of the segments as they are now.
     failure : Failure or None
     value : float or None
         The last of the metric; None where there is none, or no metric.

@@ -10,17 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.cluster import find_cluster
+from runferry.config.cluster import find_cluster
 from runferry.errors import RunferryError, SegmentError
-from runferry.receipt import holds
-from runferry.receipt_stamp import archives_on_disk
-from runferry.segment import find_log
-from runferry.tracker import logs_to_wandb, tracker_of
+from runferry.runs.receipt import holds
+from runferry.runs.receipt_stamp import archives_on_disk
+from runferry.trackers.registry import logs_to_wandb, tracker_of
+from runferry.trackers.wandb.log.segment import find_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
 
 WARN_DAYS = 14
 """Before the purge."""

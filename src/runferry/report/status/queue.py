@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runferry import slurm
+from runferry.runs import slurm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from runferry.slurm import QueuedJob
+    from runferry.runs.slurm import QueuedJob
 
 LEAST_SECONDS = 30.0
 """Between two questions to Slurm: sites ask not to call squeue every few seconds."""

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from runferry.errors import SegmentError
-from runferry.files import read_json, write_json
-from runferry.json_values import decode_or_keep
-from runferry.log_tail import LogTail
-from runferry.receipt_stamp import stamp
-from runferry.results_lock import FOLDER
-from runferry.segment import find_log, read_segment
-from runferry.transaction_log import BLOCK_BYTES, HEADER
-from runferry.wandb_messages import name_of, parser
+from runferry.runs.folder import FOLDER
+from runferry.runs.receipt_stamp import stamp
+from runferry.system.files import read_json, write_json
+from runferry.system.values import decode_or_keep
+from runferry.trackers.wandb.log.framing import BLOCK_BYTES, HEADER
+from runferry.trackers.wandb.log.messages import name_of, parser
+from runferry.trackers.wandb.log.segment import find_log, read_segment
+from runferry.trackers.wandb.log.tail import LogTail
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
 
 MEMORY_FILE = "status.json"
 """In the folder of the results' lock. Without it, everything is read again."""

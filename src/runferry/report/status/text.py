@@ -6,16 +6,15 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runferry.plan.runs import FAILED, STATES, UNSYNCED
-from runferry.plan.text import count_of
-from runferry.status.queue import in_words
-from runferry.text_table import aligned
+from runferry.report.status.queue import in_words
+from runferry.runs.state import FAILED, STATES, UNSYNCED
+from runferry.system.text import aligned, count_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO
 
-    from runferry.status.model import ExperimentStatus, RunStatus, Status
+    from runferry.report.status.model import ExperimentStatus, RunStatus, Status
 
 MOST_EXPERIMENTS = 20
 MOST_FAILURES = 5

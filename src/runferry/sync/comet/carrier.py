@@ -12,23 +12,24 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from runferry import __version__
-from runferry.batching import batches
-from runferry.comet.segments import Archive, Contents, read_archives
-from runferry.comet.upload import Call, Selection, find_comet, upload, write_archive
-from runferry.comet.verification import differences, missing_points, not_compared
-from runferry.disk import refuse_running
 from runferry.errors import NotVerifiedError, RunferryError, ServerError
-from runferry.files import write_atomically, write_json
-from runferry.receipt import sha256
-from runferry.receipt_stamp import archives_on_disk, stamp
-from runferry.results_lock import FOLDER
+from runferry.runs.folder import FOLDER
+from runferry.runs.receipt import sha256
+from runferry.runs.receipt_stamp import archives_on_disk, stamp
+from runferry.sync.comet.comparison import differences, missing_points, not_compared
+from runferry.sync.comet.upload import Call, Selection, find_comet, upload, write_archive
+from runferry.sync.outcome import refuse_running
+from runferry.system.files import write_atomically, write_json
+from runferry.system.values import batches
+from runferry.trackers.comet.reading import read_archives
+from runferry.trackers.comet.segments import Archive, Contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from runferry.comet.server import CometServer, ExperimentOnServer
-    from runferry.progress import Progress
-    from runferry.sync_jobs import Limits, Outcome
+    from runferry.sync.outcome import Limits, Outcome
+    from runferry.system.progress import Progress
+    from runferry.trackers.comet.server import CometServer, ExperimentOnServer
 
 RUNS_PER_UPLOAD = 25
 """In one `comet upload`: its start (0.4 s of CPU) is little beside them, and one deadline is for all."""
@@ -84,7 +85,7 @@ class _Job:
 class Carrier:
     """Carries runs to one server; `results` is the folder whose lock is held.
 
-    Called with runs, it does what `runferry.tracker.Tracker.carrier` says.
+    Called with runs, it does what `runferry.trackers.tracker.Tracker.carrier` says.
     """
 
     server: CometServer

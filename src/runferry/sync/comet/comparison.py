@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from runferry.comet.segments import SAMPLED_FROM, Point, as_text
+from runferry.trackers.comet.segments import SAMPLED_FROM, Point, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runferry.comet.segments import Contents
-    from runferry.comet.server import ExperimentOnServer
+    from runferry.trackers.comet.segments import Contents
+    from runferry.trackers.comet.server import ExperimentOnServer
 
 IN_WORDS = {
     "standard_output": "console output",

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from runferry.comet.segments import (
+from runferry.errors import ServerError
+from runferry.sync.upload_process import sending, wait_for
+from runferry.trackers.comet.segments import (
     EXPERIMENT_FILE,
     FILE,
     MESSAGES_FILE,
@@ -26,14 +28,12 @@ from runferry.comet.segments import (
     asset_of,
     metric_of,
 )
-from runferry.errors import ServerError
-from runferry.sending import sending, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from runferry.comet.segments import Archive, Point
-    from runferry.comet.server import CometServer
+    from runferry.trackers.comet.segments import Archive, Point
+    from runferry.trackers.comet.server import CometServer
 
 ADDED_EACH_TIME = frozenset({"standard_output", "ws_msg", "remote_model", "register_model"})
 """Kinds of messages of which the server would have twice what is sent twice; the others it replaces."""

@@ -7,25 +7,26 @@ import time
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
-from runferry import wandb_sync
 from runferry.errors import ServerError
-from runferry.file_stream import complete_summary, fill, send_console
-from runferry.leftovers import remove_debug_logs, share_equal_files
-from runferry.progress import Amount
-from runferry.promised_files import NOR_ON_DISK
-from runferry.receipt import write_receipt
-from runferry.resending import folders_to_send
-from runferry.sync_jobs import by_place, has_beginning, only_summary, promises, segments_to_send
-from runferry.verification import differences, missing_rows, row_differences
+from runferry.sync.wandb import upload
+from runferry.sync.wandb.comparison import differences, missing_rows, row_differences
+from runferry.sync.wandb.file_stream import complete_summary, fill, send_console
+from runferry.sync.wandb.job import by_place, has_beginning, only_summary, promises, segments_to_send
+from runferry.sync.wandb.partial_log import folders_to_send
+from runferry.sync.wandb.receipt import write_receipt
+from runferry.sync.wandb.uploaded_files import NOR_ON_DISK
+from runferry.system.progress import Amount
+from runferry.trackers.wandb.folders import remove_debug_logs, share_equal_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from runferry.progress import Progress
-    from runferry.run_on_server import RunOnServer
-    from runferry.server import Server
-    from runferry.sync_jobs import Job, Limits
+    from runferry.sync.outcome import Limits
+    from runferry.sync.wandb.job import Job
+    from runferry.system.progress import Progress
+    from runferry.trackers.wandb.queries import RunOnServer
+    from runferry.trackers.wandb.server import Server
 
 BYTES_PER_SECOND = 1e6
 """What a slow network carries at least: for each megabyte a `wandb sync` gets a second more."""
@@ -155,10 +156,10 @@ class Ferry:
         self.progress.say(f"sending {segments} to {self.server.base_url}")
         deadline = self.limits.deadline + total.bytes / BYTES_PER_SECOND
         try:
-            refused = wandb_sync.send(
+            refused = upload.send(
                 list(paths),
                 self.server,
-                wandb_sync.Call(
+                upload.Call(
                     self.results,
                     deadline,
                     parallel=self.limits.parallel,
@@ -209,7 +210,7 @@ class Ferry:
         outcome = job.outcome
         if job.there is None or job.differences:
             for segment in job.disk.segments:
-                wandb_sync.unmark(segment.folder)
+                upload.unmark(segment.folder)
             because = f" ({outcome.problem})" if outcome.problem else ""
             what = "; ".join(job.differences[:5]) or "the server could not be asked"
             more = f"; and {len(job.differences) - 5} more" if len(job.differences) > 5 else ""
@@ -241,7 +242,7 @@ class _Watch:
 
     def look(self) -> None:
         """Look for segments that have been sent since the last look."""
-        for path in [path for path in self._left if wandb_sync.is_marked(path)]:
+        for path in [path for path in self._left if upload.is_marked(path)]:
             job = self._left.pop(path)
             if job not in self._left.values():
                 self._done += job.amount

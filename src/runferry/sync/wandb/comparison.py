@@ -12,17 +12,16 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.batching import batches
-from runferry.history_lines import history_lines
-from runferry.json_values import is_list, is_mapping
-from runferry.promised_files import NOR_ON_DISK, missing_files
+from runferry.sync.wandb.uploaded_files import NOR_ON_DISK, missing_files
+from runferry.system.values import batches, is_list, is_mapping
+from runferry.trackers.wandb.log.rows import history_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runferry.disk import OnDisk
-    from runferry.run_on_server import RunOnServer
-    from runferry.server import Server
+    from runferry.sync.wandb.local import OnDisk
+    from runferry.trackers.wandb.queries import RunOnServer
+    from runferry.trackers.wandb.server import Server
 
 ROWS_PER_REQUEST = 1000
 """As many as wandb's own scan of a history asks for."""

@@ -12,17 +12,17 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from runferry.batching import batches
-from runferry.console import CONSOLE_FILE, console_lines
-from runferry.history_lines import as_json, history_lines
-from runferry.verification import NOT_COMPARED
+from runferry.sync.wandb.comparison import NOT_COMPARED
+from runferry.system.values import batches
+from runferry.trackers.wandb.log.console import CONSOLE_FILE, console_lines
+from runferry.trackers.wandb.log.rows import as_json, history_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runferry.disk import OnDisk
-    from runferry.run_on_server import RunOnServer
-    from runferry.server import Server
+    from runferry.sync.wandb.local import OnDisk
+    from runferry.trackers.wandb.queries import RunOnServer
+    from runferry.trackers.wandb.server import Server
 
 HISTORY_FILE = "wandb-history.jsonl"
 SUMMARY_FILE = "wandb-summary.json"

@@ -6,49 +6,19 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from runferry import wandb_sync
-from runferry.disk import OnDisk, read_disk
 from runferry.errors import RunferryError
-from runferry.progress import Amount
-from runferry.promised_files import segments_with, total_bytes
-from runferry.segment_records import count_events
-from runferry.verification import count_differences, differences, end_differences, file_differences
+from runferry.sync.wandb.comparison import count_differences, differences, end_differences, file_differences
+from runferry.sync.wandb.local import OnDisk, read_disk
+from runferry.sync.wandb.uploaded_files import segments_with, total_bytes
+from runferry.system.progress import Amount
+from runferry.trackers.wandb.log.records import count_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from runferry.run_folder import RunFolder
-    from runferry.run_on_server import RunOnServer
-    from runferry.segment import Segment
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long things may take, in seconds, and how much at once."""
-
-    patience: float = 20.0
-    """For which a server that took everything may go on counting before it is not believed."""
-    deadline: float = 600.0
-    """For one `wandb sync` (and a second more for each megabyte), and for asking a server in trouble again."""
-    parallel: int = wandb_sync.PARALLEL_RUNS
-    """Runs that are sent at once."""
-    accept_missing: bool = False
-    """Whether a run gets a receipt though files or artifacts are gone from disk and server; it lists them then."""
-    sweeps: bool = False
-    """Whether the experiments' sweeps are made on the server and the runs counted to them."""
-
-
-@dataclass
-class Outcome:
-    """What became of one run."""
-
-    folder: RunFolder
-    problem: str | None = None
-    """One line that says why there is no receipt; None where there is one."""
-    sent: list[str] = field(default_factory=list[str])
-    """The segments that this call sent."""
-    asked: bool = True
-    """Whether somebody waits for it; False for a run that goes along with others."""
+    from runferry.sync.outcome import Outcome
+    from runferry.trackers.wandb.log.segment import Segment
+    from runferry.trackers.wandb.queries import RunOnServer
 
 
 @dataclass

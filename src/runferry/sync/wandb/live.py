@@ -14,77 +14,44 @@ said of a run that has ended (`crashed`) is said with the lock in hand.
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runferry.continuation import is_to_continue
 from runferry.errors import RunferryError, ServerError
-from runferry.file_stream import HISTORY_FILE, SUMMARY_FILE
-from runferry.files import read_json
-from runferry.history_lines import as_json
-from runferry.live_run import LiveRun
-from runferry.live_server import BusyError, LiveServer, RefusedError
-from runferry.processes import is_alive
-from runferry.results_lock import LockBusyError, results_lock
-from runferry.server import find_server
-from runferry.server_address import given_base_url
-from runferry.under_way import Queue, is_under_way, last_attempt
+from runferry.runs.continuation import is_to_continue
+from runferry.runs.state import Queue, is_under_way, last_attempt
+from runferry.sync.lock import LockBusyError, results_lock
+from runferry.sync.wandb.file_stream import HISTORY_FILE, SUMMARY_FILE
+from runferry.sync.wandb.live_client import BusyError, LiveServer, RefusedError
+from runferry.sync.wandb.live_run import Followed, LiveOptions, LiveRun, run_fields
+from runferry.system.files import read_json
+from runferry.system.processes import is_alive
+from runferry.trackers.wandb.address import given_base_url
+from runferry.trackers.wandb.log.rows import as_json
+from runferry.trackers.wandb.login import find_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
+
 
 SAVE_BYTES = 4_000_000
 """Read since the state was written last, after which it is written again."""
+
+
 LONGEST_HEARTBEAT = 120.0
 """Seconds between two requests for a run that writes nothing. W&B says `crashed` of one that it has not heard of for
 5 minutes (its documentation)."""
+
+
 LONGEST_BACK_OFF = 300.0
 """Seconds between two tries where the server is in trouble and does not say how long to wait."""
-
-
-@dataclass(frozen=True)
-class LiveOptions:
-    """How live sync works."""
-
-    interval: float = 30.0
-    """Seconds between two looks at the disk."""
-    parallel: int = 34
-    """Requests at once."""
-    controller: int | None = None
-    """A process with which it ends; None goes on until it is told to stop."""
-    sync_ended: Callable[[Sequence[RunFolder]], None] | None = None
-    """Called at each look with the runs that have ended since the last one, to have them synced; at the first look with
-    all that have. None leaves that to others (the workflow's rules)."""
-    attempts_follow: bool = False
-    """Whether somebody starts another attempt of a run that was cut short, so that it is shown as running meanwhile."""
-
-
-@dataclass
-class _Followed:
-    """A run and what was said of it."""
-
-    run: LiveRun
-    base_url: str | None
-    project: str
-    entity: str = ""
-    wandb_config: dict[str, Any] = field(default_factory=dict[str, Any])
-    """wandb's own part of the config, which the sync of an earlier attempt has sent: it is kept."""
-    begun: bool = False
-    """Whether the server was asked what it has, and has the run."""
-    spoken: float = 0.0
-    """When the last request was made, by the clock that never jumps."""
-    pause: float = 0.0
-    """Seconds until the next heartbeat, where nothing is new."""
-    said: set[str] = field(default_factory=set[str])
 
 
 class Watcher:
@@ -95,7 +62,7 @@ class Watcher:
         self._options = options
         self._say = say
         self._stopped = threading.Event()
-        self._followed: dict[Path, _Followed] = {}
+        self._followed: dict[Path, Followed] = {}
         self._ended: dict[Path, RunFolder] = {}
         self._handed_on: set[Path] = set()
         self._servers: dict[str | None, LiveServer] = {}
@@ -162,9 +129,9 @@ class Watcher:
         gone = controller is not None and (not is_alive(controller) or os.getppid() != controller)
         return self._stopped.is_set() or gone
 
-    def _discover(self) -> list[_Followed]:
+    def _discover(self) -> list[Followed]:
         """Find runs that are under way; returns those that were and are not any more."""
-        ended: list[_Followed] = []
+        ended: list[Followed] = []
         for folder in self._find():
             followed = self._followed.get(folder.path)
             if followed is None and folder.path in self._handed_on and folder.trained_file.exists():
@@ -176,7 +143,7 @@ class Watcher:
             if goes_on and followed is None:
                 with suppress(RunferryError, ValueError, KeyError, TypeError):
                     wandb = folder.read_run()["wandb"]
-                    followed = _Followed(LiveRun(folder), given_base_url(wandb.get("base_url")), wandb["project"])
+                    followed = Followed(LiveRun(folder), given_base_url(wandb.get("base_url")), wandb["project"])
                     followed.entity = wandb.get("entity") or ""
                     followed.run.restore()
                     self._followed[folder.path] = followed
@@ -191,7 +158,7 @@ class Watcher:
 
     def _begin(self) -> None:
         """Ask what the server has of the runs that are new to this process."""
-        new: dict[tuple[str | None, str, str], list[_Followed]] = defaultdict(list)
+        new: dict[tuple[str | None, str, str], list[Followed]] = defaultdict(list)
         for followed in self._followed.values():
             if not followed.begun and not followed.run.problem:
                 self._read(followed)
@@ -222,7 +189,7 @@ class Watcher:
                 each.run.config_changed = True
                 each.begun = True
 
-    def _rows_there(self, followed: _Followed, rows: int) -> None:
+    def _rows_there(self, followed: Followed, rows: int) -> None:
         """Pass over rows that the server has; a server that has more than the disk was sent to by somebody else."""
         run = followed.run
         while run.read.rows < rows and self._read(followed):
@@ -238,14 +205,14 @@ class Watcher:
             self._servers[base_url] = LiveServer(found, self._options.parallel)
         return self._servers[base_url]
 
-    def _read(self, followed: _Followed) -> bool:
+    def _read(self, followed: Followed) -> bool:
         try:
             return followed.run.look()
         except OSError as error:
             followed.run.problem = f"{error.filename}: {error.strerror}"
             return False
 
-    def _carry(self, followed: _Followed) -> ServerError | None:
+    def _carry(self, followed: Followed) -> ServerError | None:
         """Send what is new of one run; returns what the server's trouble is, if that concerns all."""
         try:
             if followed.begun and not self._stopped.is_set():
@@ -261,7 +228,7 @@ class Watcher:
             self._say(f"{followed.run.folder.path}: not live any more: {followed.run.problem}; sync carries the rest")
         return None
 
-    def _send_all(self, followed: _Followed) -> None:
+    def _send_all(self, followed: Followed) -> None:
         run = followed.run
         server = self._server(followed.base_url)
         place = (followed.entity, followed.project, run.read.run["run_id"])
@@ -272,7 +239,7 @@ class Watcher:
             if not is_under_way(last_attempt(run.folder)) and not self._is_to_go_on(run.folder):
                 return
             if run.config_changed:
-                server.upsert(*place, **_fields(run, followed.wandb_config))
+                server.upsert(*place, **run_fields(run, followed.wandb_config))
                 run.config_changed = False
             files: dict[str, Any] = {}
             if run.lines:
@@ -299,7 +266,7 @@ class Watcher:
             return self._options.attempts_follow and is_to_continue(folder) and not folder.receipt_file.exists()
         return False
 
-    def _end_again(self, followed: _Followed, place: tuple[str, str, str]) -> None:
+    def _end_again(self, followed: Followed, place: tuple[str, str, str]) -> None:
         """Say how a run ended that was synced while a request was on its way, which brought it back as running."""
         folder = followed.run.folder
         if is_under_way(last_attempt(folder)) or not folder.receipt_file.exists():
@@ -308,7 +275,7 @@ class Watcher:
             finished = read_json(folder.receipt_file)["disk"]["state"] == "finished"
             self._server(followed.base_url).stream(*place, {}, exit_code=0 if finished else 1)
 
-    def _conclude(self, ended: Sequence[_Followed]) -> None:
+    def _conclude(self, ended: Sequence[Followed]) -> None:
         """Say of runs that died that they crashed, unless somebody syncs at the moment; have all of them synced."""
         for followed in ended:
             folder = followed.run.folder
@@ -325,7 +292,7 @@ class Watcher:
         if self._options.sync_ended:
             self._options.sync_ended(folders)
 
-    def _say_crashed(self, followed: _Followed) -> None:
+    def _say_crashed(self, followed: Followed) -> None:
         folder = followed.run.folder
         with results_lock(folder.path.resolve().parent.parent, self._say, wait=False):
             if is_under_way(last_attempt(folder)) or folder.receipt_file.exists():
@@ -335,16 +302,3 @@ class Watcher:
             with suppress(ServerError):
                 place = (followed.entity, followed.project, followed.run.read.run["run_id"])
                 self._server(followed.base_url).upsert(*place, state="crashed")
-
-
-def stop_on_signals(watcher: Watcher) -> None:
-    """Let Ctrl-C and SIGTERM end the watcher after the requests that are under way."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: watcher.stop())
-
-
-def _fields(run: LiveRun, wandb_config: dict[str, Any]) -> dict[str, Any]:
-    config = {key: {"value": value} for key, value in (run.read.config | {"_wandb": wandb_config}).items()}
-    known = {"groupName": "run_group", "displayName": "display_name", "tags": "tags"}
-    fields = {theirs: run.read.run[ours] for theirs, ours in known.items() if ours in run.read.run}
-    return {"config": as_json(config), **fields}

@@ -13,11 +13,11 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from runferry.errors import ServerError
-from runferry.json_values import is_mapping
-from runferry.server_address import is_loopback
+from runferry.system.values import is_mapping
+from runferry.trackers.wandb.address import is_loopback
 
 if TYPE_CHECKING:
-    from runferry.server import Server
+    from runferry.trackers.wandb.server import Server
 
 REQUEST_TIMEOUT = 20.0
 """Seconds; short, so that a run's end is not overtaken by what was said before it."""

@@ -13,25 +13,30 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
-from runferry.cleaned import read_cleaned
 from runferry.errors import SegmentError
-from runferry.files import read_json, write_json
-from runferry.history_lines import as_json, row_of, set_item
-from runferry.json_values import is_mapping
-from runferry.log_tail import LogTail
-from runferry.segment import find_log
-from runferry.wandb_messages import parser, path_of
+from runferry.runs.folder import STATE_FILE
+from runferry.system.files import read_json, write_json
+from runferry.system.values import is_mapping
+from runferry.trackers.wandb.deleted import read_cleaned
+from runferry.trackers.wandb.log.messages import parser, path_of
+from runferry.trackers.wandb.log.rows import as_json, row_of, set_item
+from runferry.trackers.wandb.log.segment import find_log
+from runferry.trackers.wandb.log.tail import LogTail
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
 
-STATE_FILE = "live.json"
-"""In the run's folder. It saves reading a long log again from its start; without it the server is asked instead."""
+
 ROWS_AT_ONCE = 1000
+
+
 SETTLED_SECONDS = 15.0
 """For which a segment must not have grown before the next one is begun: a killed attempt's processes may write on."""
+
+
 _FORMAT = 1
 
 
@@ -217,3 +222,46 @@ def _update(tree: dict[str, Any], record: Any) -> None:
             node = node.get(name) if is_mapping(node) else None
         if is_mapping(node):
             node.pop(key, None)
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """How live sync works."""
+
+    interval: float = 30.0
+    """Seconds between two looks at the disk."""
+    parallel: int = 34
+    """Requests at once."""
+    controller: int | None = None
+    """A process with which it ends; None goes on until it is told to stop."""
+    sync_ended: Callable[[Sequence[RunFolder]], None] | None = None
+    """Called at each look with the runs that have ended since the last one, to have them synced; at the first look with
+    all that have. None leaves that to others (the workflow's rules)."""
+    attempts_follow: bool = False
+    """Whether somebody starts another attempt of a run that was cut short, so that it is shown as running meanwhile."""
+
+
+@dataclass
+class Followed:
+    """A run and what was said of it."""
+
+    run: LiveRun
+    base_url: str | None
+    project: str
+    entity: str = ""
+    wandb_config: dict[str, Any] = field(default_factory=dict[str, Any])
+    """wandb's own part of the config, which the sync of an earlier attempt has sent: it is kept."""
+    begun: bool = False
+    """Whether the server was asked what it has, and has the run."""
+    spoken: float = 0.0
+    """When the last request was made, by the clock that never jumps."""
+    pause: float = 0.0
+    """Seconds until the next heartbeat, where nothing is new."""
+    said: set[str] = field(default_factory=set[str])
+
+
+def run_fields(run: LiveRun, wandb_config: dict[str, Any]) -> dict[str, Any]:
+    config = {key: {"value": value} for key, value in (run.read.config | {"_wandb": wandb_config}).items()}
+    known = {"groupName": "run_group", "displayName": "display_name", "tags": "tags"}
+    fields = {theirs: run.read.run[ours] for theirs, ours in known.items() if ours in run.read.run}
+    return {"config": as_json(config), **fields}

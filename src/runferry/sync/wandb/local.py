@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runferry.cleaned import read_cleaned
 from runferry.errors import NotVerifiedError, SegmentError
-from runferry.segment import history, read_segment
-from runferry.under_way import is_under_way
+from runferry.sync.outcome import refuse_running
+from runferry.trackers.wandb.deleted import read_cleaned
+from runferry.trackers.wandb.log.segment import history, read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runferry.cleaned import Cleaned
-    from runferry.run_folder import RunFolder
-    from runferry.segment import LoggedArtifact, Segment
+    from runferry.runs.folder import RunFolder
+    from runferry.trackers.wandb.deleted import Cleaned
+    from runferry.trackers.wandb.log.records import LoggedArtifact
+    from runferry.trackers.wandb.log.segment import Segment
 
 
 @dataclass(frozen=True)
@@ -171,22 +172,6 @@ def _why_no_segment(folder: RunFolder) -> str:
     if last.get("message"):
         return f"the last attempt ended with: {last['message']}"
     return f"the command never called wandb.init, or gave it a dir= of its own; see {folder.log_file}"
-
-
-def refuse_running(folder: RunFolder) -> None:
-    """Refuse a run that an attempt goes on with.
-
-    Raises
-    ------
-    NotVerifiedError
-        With the attempt, its machine and its start.
-    """
-    attempts = folder.attempts()
-    if not attempts or not is_under_way(attempts[-1]):
-        return
-    last = attempts[-1]
-    since = f"attempt {last['attempt']} on {last.get('host')} since {last.get('start')}"
-    raise NotVerifiedError(f"found it still training ({since}), expected it to have ended")
 
 
 def _last_step_after(last: int | None, segment: Segment) -> int | None:

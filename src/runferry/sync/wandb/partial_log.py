@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
-from runferry.console import CONSOLE_FILE, console_lines
-from runferry.transaction_log import TransactionLog, write_log
-from runferry.wandb_messages import message_class, parser
+from runferry.trackers.wandb.log.console import CONSOLE_FILE, console_lines
+from runferry.trackers.wandb.log.framing import TransactionLog, write_log
+from runferry.trackers.wandb.log.messages import message_class, parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from runferry.run_folder import RunFolder
-    from runferry.segment import Segment
-    from runferry.sync_jobs import Job
+    from runferry.runs.folder import RunFolder
+    from runferry.sync.wandb.job import Job
+    from runferry.trackers.wandb.log.segment import Segment
 
 
 @dataclass

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from runferry.config.names import SWEEP_FILE
 from runferry.errors import RunferryError
-from runferry.experiment import SWEEP_FILE
-from runferry.files import read_json, write_json
+from runferry.system.files import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from runferry.server import Server
+    from runferry.trackers.wandb.server import Server
 
 FILE = "sweep-on-server.json"
 """In the experiment's folder: the sweep's id and name, where it is, and which runs were counted to it."""

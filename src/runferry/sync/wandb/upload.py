@@ -6,6 +6,7 @@ server refused every row); what it did is found out by asking the server.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,13 +16,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from runferry.errors import ServerError
-from runferry.sending import sending, wait_for
-from runferry.wandb_refusals import KEY_UNKNOWN, Refusals
+from runferry.sync.upload_process import sending, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from runferry.server import Server
+    from runferry.trackers.wandb.server import Server
+
 
 PARALLEL_RUNS = 34
 """Runs that one `wandb sync` sends at once: with 100 ms of latency 100 runs take 4 s; with its default of 5, 13 s."""
@@ -123,3 +124,53 @@ def unmark(segment: Path) -> None:
     """
     for marker in (*segment.glob("*.wandb.synced"), *segment.glob("*.wandb.syncstate")):
         marker.unlink(missing_ok=True)
+
+
+KEY_UNKNOWN = 401
+
+
+FORBIDDEN = 403
+
+
+class Refusals:
+    """What was refused so far for the key's sake.
+
+    Attributes
+    ----------
+    status_of : dict
+        HTTP status, 401 or 403, by the folder of the segment that was being sent.
+    """
+
+    def __init__(self, folder: Path, base_url: str) -> None:
+        """Follow the logs below `folder`, of what was asked of the server at `base_url`."""
+        self.status_of: dict[Path, int] = {}
+        self._folder = folder
+        self._asked = (f"{base_url}/graphql", f"{base_url}/files/")
+        self._read: dict[Path, int] = {}
+
+    @property
+    def key_unknown(self) -> bool:
+        """Whether the server does not know the key, so that no other run needs to be tried."""
+        return KEY_UNKNOWN in self.status_of.values()
+
+    def look(self) -> None:
+        """Read what is new in the logs."""
+        for line in self._lines():
+            if b'"api: HTTP error"' not in line:
+                continue
+            try:
+                said = json.loads(line)
+                if said["status"] in {KEY_UNKNOWN, FORBIDDEN} and said["url"].startswith(self._asked):
+                    self.status_of[Path(said["sync_path"]).parent] = said["status"]
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+
+    def _lines(self) -> Iterator[bytes]:
+        for file in self._folder.glob("**/debug-sync*.log"):
+            with file.open("rb") as log:
+                log.seek(self._read.get(file, 0))
+                for line in log:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._read[file] = self._read.get(file, 0) + len(line)
+                    yield line

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from runferry.disk import OnDisk
-    from runferry.segment import Segment
-    from runferry.server import FileOnServer
+    from runferry.sync.wandb.local import OnDisk
+    from runferry.trackers.wandb.log.segment import Segment
+    from runferry.trackers.wandb.queries import FileOnServer
 
 HASHED_BYTES = 2**20
 """Files up to this size are compared by content too; larger ones by size: to hash checkpoints is work for a node."""

@@ -2,7 +2,7 @@
 
 =================  ====================================================================================================
 `in_job`           loaded by the training's Python: keeps what Comet writes where it survives
-`tracker`          what a job and a sync are told (`runferry.tracker.Tracker`)
+`tracker`          what a job and a sync are told (`runferry.trackers.tracker.Tracker`)
 `segments`         what a run has on disk, and an archive made from it
 `server`           asks what a Comet server holds
 `verification`     compares the two

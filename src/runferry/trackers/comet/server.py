@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 import requests
 
-from runferry.comet.segments import Point, as_step, as_text
 from runferry.errors import ServerError
-from runferry.json_values import is_list, is_mapping
-from runferry.key import COMET_KEY_VARIABLE, held_key
-from runferry.server import PAUSES, REQUEST_TIMEOUT
-from runferry.server_address import is_loopback
+from runferry.system.values import is_list, is_mapping
+from runferry.trackers.api_keys import COMET_KEY_VARIABLE, held_key
+from runferry.trackers.comet.segments import Point, as_step, as_text
+from runferry.trackers.wandb.address import is_loopback
+from runferry.trackers.wandb.server import PAUSES, REQUEST_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -178,7 +178,7 @@ def given_base_url(base_url: str | None) -> str | None:
 def find_server(base_url: str | None, say: Callable[[str], None] = lambda _line: None) -> CometServer:
     """Find the server and the key for it as comet_ml does: environment, `./.comet.config`, `~/.comet.config`.
 
-    Before the files, the key that the Snakemake which called this has put away (see `runferry.key`).
+    Before the files, the key that the Snakemake which called this has put away (see `runferry.trackers.api_keys`).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Comet as the tracker of a run: see `runferry.tracker`."""
+"""Comet as the tracker of a run: see `runferry.trackers.tracker`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError
-from runferry.key import COMET_KEY_VARIABLE, HOLDER_VARIABLES, KEY_VARIABLE
+from runferry.trackers.api_keys import COMET_KEY_VARIABLE, HOLDER_VARIABLES, KEY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import IO
 
-    from runferry.cluster import Cluster
-    from runferry.experiment import Experiment
-    from runferry.progress import Progress
-    from runferry.run_folder import RunFolder
-    from runferry.sync_jobs import Limits, Outcome
-    from runferry.wandb_core import InstalledCore
+    from runferry.config.cluster import Cluster
+    from runferry.config.experiment import Experiment
+    from runferry.runs.folder import RunFolder
+    from runferry.sync.outcome import Limits, Outcome
+    from runferry.system.progress import Progress
+    from runferry.trackers.wandb.core import InstalledCore
 
 #: Taken from the command, or set for it: keys, and what would make it another experiment.
 _OWNED_VARIABLES = (
@@ -86,7 +86,7 @@ class CometTracker:
 
     def put_keys_away(self, config: Mapping[str, Any]) -> None:  # noqa: ARG002 - the interface's
         """Put every key away: no job needs one."""
-        from runferry.key import put_away
+        from runferry.trackers.api_keys import put_away
 
         for variable in (COMET_KEY_VARIABLE, KEY_VARIABLE):
             put_away(variable)
@@ -100,10 +100,10 @@ class CometTracker:
     ) -> dict[str, str]:
         """Make `comet_ml.start` offline, in the attempt's own folder, one experiment for all attempts.
 
-        The hook that keeps what it writes (`runferry.comet.in_job`) goes into the run's folder, where a container and
+        The hook that keeps what it writes (`runferry.trackers.comet.in_job`) goes into the run's folder, where a container and
         a node without this package find it.
         """
-        from runferry.files import write_atomically, write_new
+        from runferry.system.files import write_atomically, write_new
 
         comet, own = run["comet"], folder.path.absolute() / "comet"
         hook, key = own / "python" / "sitecustomize.py", own / "experiment_key"
@@ -140,21 +140,21 @@ class CometTracker:
 
     def segments(self, folder: RunFolder) -> list[Path]:
         """List the folders `comet/attempt-<n>`."""
-        from runferry.comet.segments import list_segments
+        from runferry.trackers.comet.reading import list_segments
 
         return list_segments(folder)
 
     def given_base_url(self, run: Mapping[str, Any]) -> str | None:
         """Name the config's `comet.base_url`, else the server of `$COMET_URL_OVERRIDE`."""
-        from runferry.comet.server import given_base_url
+        from runferry.trackers.comet.server import given_base_url
 
         return given_base_url(run["comet"].get("base_url"))
 
     def carrier(
         self, base_url: str | None, limits: Limits, results: Path, log: IO[str] | None, progress: Progress
     ) -> Callable[[Sequence[Outcome]], str | None]:
-        """Find the server, and hand runs to `runferry.comet.carrier`."""
-        from runferry.comet.carrier import Carrier
-        from runferry.comet.server import find_server
+        """Find the server, and hand runs to `runferry.sync.comet.carrier`."""
+        from runferry.sync.comet.carrier import Carrier
+        from runferry.trackers.comet.server import find_server
 
         return Carrier(find_server(base_url, progress.say), limits, results, log, progress)

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import NotVerifiedError
-from runferry.files import read_json, write_json
-from runferry.segment import LoggedArtifact
+from runferry.system.files import read_json, write_json
+from runferry.trackers.wandb.log.records import LoggedArtifact
 
 if TYPE_CHECKING:
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

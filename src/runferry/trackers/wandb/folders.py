@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runferry.files import link_atomically
+from runferry.system.files import fsync_folder, link_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from runferry.run_folder import RunFolder
+    from runferry.runs.folder import RunFolder
+
 
 _EMPTY = ("tmp/code", "tmp")
 """Folders of a segment that wandb (0.22 to 0.31) makes and mostly leaves empty."""
@@ -27,8 +30,12 @@ _OFTEN_EQUAL = (
 )
 """Files that wandb writes for each run, and that are the same for all that were started from one place; its marker of
 what `wandb sync` has sent is empty."""
+
+
 _LARGEST_SHARED = 2**20
 """Bytes of the largest file that is looked at: the others are few."""
+
+
 SHARED_FOLDER = ".shared"
 """In an experiment's folder: such files by the SHA-256 of what is in them, each a name of the runs' own file."""
 
@@ -106,3 +113,51 @@ def _remove_folder(folder: Path) -> None:
     # Only an empty one goes; no look is needed, or would be safe.
     with suppress(OSError):
         folder.rmdir()
+
+
+def bring_in(folder: RunFolder, workdir: Path, run: str, note: Callable[[str], object]) -> None:
+    """Move the segments of a run that lie in `wandb/` of the working directory into the run's folder.
+
+    Call it while no process writes to them. What cannot be moved stays where it is.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    workdir
+        Where the command runs.
+    run
+        The W&B run id.
+    note
+        Takes a line for the run's log.
+    """
+    beside = workdir / "wandb"
+    if beside == folder.wandb_folder.absolute():
+        return
+    # A name is <offline-run or run>-<time>-<id>; an id of ours has no character that glob takes for another.
+    for segment in sorted([*beside.glob(f"offline-run-*-{run}"), *beside.glob(f"run-*-{run}")]):
+        target = folder.wandb_folder / segment.name
+        try:
+            if target.exists():
+                note(f"{segment} is left there: the run's folder has one of this name")
+                continue
+            _move(segment, target)
+        except OSError as error:
+            note(f"{segment} is left there, and will not be synced: {error}")
+        else:
+            note(f"brought {segment} into the run's folder; without a dir= (save_dir) of its own wandb writes it there")
+
+
+def _move(segment: Path, target: Path) -> None:
+    try:
+        segment.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # On another file system: a copy, which has its name only when it is whole.
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(segment, partial, symlinks=True)
+        partial.rename(target)
+        shutil.rmtree(segment)
+    fsync_folder(target.parent)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.names import OFFLINE, ONLINE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OFFLINE, ONLINE = "offline", "online"
 
 INIT_SECONDS = 30
 """For `wandb.init` to reach the server; wandb's own 90 are a node's time spent on a server that is not there."""

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from runferry.json_values import is_mapping
+from runferry.system.values import is_mapping
 
 FILES_PER_RUN = 50
 """Of a run's files in one answer: W&B's own page size."""

@@ -9,23 +9,19 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import netrc
-import os
 import socket
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from runferry.batching import batches
 from runferry.errors import ServerError
-from runferry.json_values import is_mapping
-from runferry.key import KEY_VARIABLE, held_key
-from runferry.run_on_server import (
+from runferry.system.values import batches, is_mapping
+from runferry.trackers.wandb.address import app_url, is_loopback
+from runferry.trackers.wandb.queries import (
     ARTIFACTS,
     FILES,
     FILES_PER_RUN,
@@ -38,23 +34,31 @@ from runferry.run_on_server import (
     parse_runs,
     runs_query,
 )
-from runferry.server_address import NEW_NAME, OLD_NAME, app_url, is_loopback, server_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from runferry.segment import LoggedArtifact
+    from runferry.trackers.wandb.log.records import LoggedArtifact
+
 
 _Parsed = TypeVar("_Parsed")
 
 REQUEST_TIMEOUT = 30.0
 """Seconds that one request may take."""
+
+
 RUNS_PER_LOOK = 250
 """Without their files."""
+
+
 RUNS_PER_REQUEST = 100
 """With their files. W&B's own page has 50; that a larger one is answered is what users of its API rely on (assumed for
 files in it)."""
+
+
 LONGEST_PAUSE = 8.0
+
+
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds before a request is made again when the server answers 429 or 5xx or the connection breaks."""
 
@@ -266,77 +270,12 @@ def _variables(entity: str, project: str, names: Sequence[str]) -> dict[str, Any
     return {"entity": entity or None, "project": project, "filters": filters, "first": len(names)}
 
 
-def find_server(
-    base_url: str | None = None, *, deadline: float | None = None, say: Callable[[str], None] = lambda _line: None
-) -> Server:
-    """Find the server and the key for it, as wandb itself does: environment, then netrc.
-
-    Between the two, the key that the Snakemake which called this has put away (see `runferry.key`).
-
-    Parameters
-    ----------
-    base_url
-        The config's `wandb.base_url`; None is `$WANDB_BASE_URL`, else what the installed wandb would use.
-    deadline, say
-        Those of `Server`.
-
-    Raises
-    ------
-    ServerError
-        When the address is no URL or there is no key for it.
-    """
-    url = server_url(base_url)
-    if key := os.environ.get(KEY_VARIABLE) or held_key():
-        return Server(url, key, KEY_VARIABLE, deadline, say)
-    file = _netrc_file()
-    host = urlsplit(url).netloc
-    if key := _key_in_netrc(file, host):
-        return Server(url, key, str(file), deadline, say)
-    message = (
-        f"{url}: found no key ({KEY_VARIABLE} is not set, {file} has none for {host}), expected one; type: wandb login"
-    )
-    raise ServerError(message)
-
-
-def job_finds_key(base_url: str | None = None) -> bool:
-    """Tell whether netrc, which an online job reads itself, has the key that is in this process's variables.
-
-    True as well where these have none. `base_url` is that of `find_server`, which says what is raised.
-    """
-    key = os.environ.get(KEY_VARIABLE)
-    if not key:
-        return True
-    url = server_url(base_url)
-    try:
-        return _key_in_netrc(_netrc_file(), urlsplit(url).netloc) == key
-    except ServerError:
-        return False
-
-
 def _pauses(until: float | None) -> Iterator[float | None]:
     """Yield how long to wait before each further try, in seconds; None where there is none any more."""
     yield from PAUSES
     while until is not None and time.monotonic() + LONGEST_PAUSE < until:
         yield LONGEST_PAUSE
     yield None
-
-
-def _key_in_netrc(file: Path, host: str) -> str | None:
-    try:
-        entries = netrc.netrc(file)
-    except FileNotFoundError:
-        return None
-    except (netrc.NetrcParseError, OSError) as error:
-        raise ServerError(f"{file}: found a file that cannot be read ({error}), expected a netrc file") from error
-    found = entries.authenticators(host) or entries.authenticators(OLD_NAME if host == NEW_NAME else host)
-    return (found[2] or None) if found else None
-
-
-def _netrc_file() -> Path:
-    if given := os.environ.get("NETRC"):
-        return Path(given).expanduser()
-    old = Path("~/_netrc").expanduser()
-    return old if old.is_file() and not Path("~/.netrc").expanduser().is_file() else Path("~/.netrc").expanduser()
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:

@@ -20,14 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import LaunchError
-from runferry.processes import parent_of, stat_fields
-from runferry.wandb_core import Core, joins_a_run, length_of_whole_messages, read_message, service_token
-from runferry.wandb_steps import ContinuedRun
+from runferry.system.processes import parent_of, stat_fields
+from runferry.trackers.wandb.core import Core
+from runferry.trackers.wandb.steps import ContinuedRun
+from runferry.trackers.wandb.wire import joins_a_run, length_of_whole_messages, read_message, service_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runferry.wandb_core import InstalledCore
+    from runferry.trackers.wandb.core import InstalledCore
 
 #: Bytes. A Unix socket's path has at most 107, of which `/runferry-<8>/wandb-<pid>-<pid>-<10 digits>/socket` takes 58.
 _LONGEST_PARENT = 49

@@ -2,7 +2,7 @@
 
 Offline there is no server that could tell wandb that the run was begun before: `run.step` is 0 again, `run.resumed` is
 False, and the steps of the second segment overlap those of the first. The answer to `wandb.init` is where the server's
-word would be, and it passes through `runferry.wandb_service`; so it is put in here. What wandb makes of it is its own
+word would be, and it passes through `runferry.trackers.wandb.service`; so it is put in here. What wandb makes of it is its own
 doing, the same as online: steps that the script leaves to wandb go on, `step=` with a step that has been logged is
 refused with wandb's own warning.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runferry.wandb_core import HEADER_BYTES, decode_varint, encode_varint, framed
+from runferry.trackers.wandb.wire import HEADER_BYTES, decode_varint, encode_varint, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

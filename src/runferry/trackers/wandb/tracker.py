@@ -1,24 +1,24 @@
-"""W&B as the tracker of a run: see `runferry.tracker`."""
+"""W&B as the tracker of a run: see `runferry.trackers.tracker`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry import wandb_mode
-from runferry.key import HOLDER_VARIABLE, KEY_VARIABLE
+from runferry.trackers.api_keys import HOLDER_VARIABLE, KEY_VARIABLE
+from runferry.trackers.wandb import mode as wandb_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import IO
 
-    from runferry.cluster import Cluster
-    from runferry.experiment import Experiment
-    from runferry.progress import Progress
-    from runferry.run_folder import RunFolder
-    from runferry.sync_jobs import Limits, Outcome
-    from runferry.wandb_core import InstalledCore
+    from runferry.config.cluster import Cluster
+    from runferry.config.experiment import Experiment
+    from runferry.runs.folder import RunFolder
+    from runferry.sync.outcome import Limits, Outcome
+    from runferry.system.progress import Progress
+    from runferry.trackers.wandb.core import InstalledCore
 
 #: Seconds between two writes of what wandb-core holds (wandb 0.31 and later; 15 by default). It matters when
 #: everything is killed at once, or the node is lost: then what was logged since the last write is lost. Shorter costs
@@ -45,7 +45,7 @@ class WandbTracker:
 
     def check(self, config: Mapping[str, Any], cluster: Cluster) -> None:
         """Refuse `wandb.mode: online` where the site's page says no (see `admission.check_mode`)."""
-        from runferry.admission import check_mode
+        from runferry.config.site_limits import check_mode
 
         check_mode(config["wandb"], cluster)
 
@@ -54,7 +54,7 @@ class WandbTracker:
 
     def settings(self, config: Mapping[str, Any], cluster: Cluster) -> dict[str, Any]:
         """Return the config's section, and what an online job has to do here (see `admission.wandb_of_runs`)."""
-        from runferry.admission import wandb_of_runs
+        from runferry.config.site_limits import wandb_of_runs
 
         return wandb_of_runs(config["wandb"], cluster)
 
@@ -69,8 +69,8 @@ class WandbTracker:
 
     def put_keys_away(self, config: Mapping[str, Any]) -> None:
         """Put W&B's key away, unless jobs are online and find it nowhere else."""
-        from runferry.key import put_away
-        from runferry.server import job_finds_key
+        from runferry.trackers.api_keys import put_away
+        from runferry.trackers.wandb.login import job_finds_key
 
         online = wandb_mode.is_online(config["wandb"])
         put_away(needed_in_jobs=online and not job_finds_key(config["wandb"]["base_url"]))
@@ -114,7 +114,7 @@ class WandbTracker:
 
     def core(self, command: Sequence[str], search_path: str) -> InstalledCore | None:
         """Find the training environment's wandb-core."""
-        from runferry.wandb_core import find_core
+        from runferry.trackers.wandb.core import find_core
 
         return find_core(list(command), search_path)
 
@@ -128,17 +128,17 @@ class WandbTracker:
 
     def given_base_url(self, run: Mapping[str, Any]) -> str | None:
         """Name the config's `wandb.base_url`, else `$WANDB_BASE_URL`."""
-        from runferry.server_address import given_base_url
+        from runferry.trackers.wandb.address import given_base_url
 
         return given_base_url(run["wandb"].get("base_url"))
 
     def carrier(
         self, base_url: str | None, limits: Limits, results: Path, log: IO[str] | None, progress: Progress
     ) -> Callable[[Sequence[Outcome]], str | None]:
-        """Find the server, and hand runs to `runferry.ferry`."""
-        from runferry.ferry import Ferry
-        from runferry.server import find_server
-        from runferry.sync_jobs import jobs_of
+        """Find the server, and hand runs to `runferry.sync.wandb.carrier`."""
+        from runferry.sync.wandb.carrier import Ferry
+        from runferry.sync.wandb.job import jobs_of
+        from runferry.trackers.wandb.login import find_server
 
         server = find_server(base_url, deadline=limits.deadline, say=progress.say)
         ferry = Ferry(server, limits, results, log, progress)

@@ -7,33 +7,23 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from runferry.plan.runs import (
-    DONE,
-    FAILED,
-    RUNNING,
-    STATES,
-    UNSYNCED,
-    WAITING,
-    PlannedRun,
-    files_and_bytes,
-    places_of,
-    states_of,
-)
-from runferry.tracker import tracker_of
+from runferry.runs.state import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
-    from runferry.experiment import Experiment, Rounds
-    from runferry.pack_plan import PackPlan
-    from runferry.request import Request
+    from runferry.workflow.plan.runs import PlannedRun
+
 
 FILES_OF_RUN, BYTES_OF_RUN = 13, 25_000
 """What a synced run leaves, its folder and those in it counted, where none is there to be measured: of a training
 that logs ten rows with wandb 0.31 (benchmarks/scale.py). The bytes grow with what is logged."""
+
+
 FILES_OF_RULES = 2
 """What Snakemake keeps of each run besides: metadata of its two rules."""
+
+
 FILES_OF_PACK = 6
 """What a pack leaves: its folder with three files, and metadata of its two rules."""
 
@@ -202,106 +192,3 @@ def totals(jobs: Iterable[PlannedJob]) -> dict[str, Any]:
         "job_hours": round(sum(job.minutes for job in jobs) / 60, 2),
         "longest_hours": round(max((job.minutes for job in jobs), default=0) / 60, 2),
     }
-
-
-def make_plan(
-    packs: PackPlan, environments: Iterable[str], config: Mapping[str, Any], refusals: Sequence[str] = ()
-) -> Plan:
-    """Make the plan.
-
-    Parameters
-    ----------
-    packs
-        What is to run where, which runs share jobs, what each asks for, and the folder of results.
-    environments
-        Names of those that are needed.
-    config
-        Checked: which tracker, and what its section says.
-    refusals
-        What was refused so far.
-    """
-    cluster = packs.cluster
-    planned = [_experiment(experiment, packs) for experiment in packs.experiments.values()]
-    done = (
-        packs.results / experiment.name / run.id
-        for experiment in planned
-        for run in experiment.runs
-        if run.state == DONE
-    )
-    measured = files_and_bytes(done)
-    files, size = measured or (FILES_OF_RUN, BYTES_OF_RUN)
-    new = sum(len(experiment.runs) - experiment.states[DONE] - experiment.states[UNSYNCED] for experiment in planned)
-    tracker = tracker_of(config)
-    mode, reason = tracker.mode(config, cluster)
-    return Plan(
-        cluster.name,
-        cluster.title,
-        planned,
-        {name: (packs.results / "environments" / f"{name}.json").exists() for name in environments},
-        mode,
-        reason,
-        round(new * (files + FILES_OF_RULES)) + len(packs.packs) * FILES_OF_PACK,
-        round(new * size),
-        measured is not None,
-        cluster.jobs.cap if cluster.jobs else None,
-        refusals,
-        tracker.name,
-        tracker.title,
-    )
-
-
-def _experiment(experiment: Experiment, packs: PackPlan) -> ExperimentPlan:
-    folder = packs.results / experiment.name
-    if experiment.rounds:
-        return _bayes_sweep(experiment, experiment.rounds, folder, packs)
-    states = states_of(folder, experiment.runs)
-    jobs: list[PlannedJob] = []
-    job_of_pack: dict[str, int] = {}
-    by_runs: dict[int, PlannedJob] = {}
-    runs: list[PlannedRun] = []
-    for run in experiment.runs.values():
-        state, why = states[run.id]
-        number = None
-        if state in {WAITING, RUNNING, FAILED}:
-            pack = packs.pack_of.get(run.id)
-            number = job_of_pack.get(pack) if pack else None
-            if number is None:
-                count = len(packs.packs[pack].runs) if pack else 1
-                if count not in by_runs:
-                    request = packs.request(experiment.name, pack) if pack else packs.requests[experiment.name]
-                    by_runs[count] = _job(request, experiment, count)
-                number = len(jobs)
-                jobs.append(by_runs[count])
-                if pack:
-                    job_of_pack[pack] = number
-        runs.append(PlannedRun(run.id, run.name, state, number, why))
-    return ExperimentPlan(experiment.name, experiment.environment, runs, jobs, experiment.attempts)
-
-
-def _bayes_sweep(experiment: Experiment, rounds: Rounds, folder: Path, packs: PackPlan) -> ExperimentPlan:
-    """Plan a sweep whose runs are chosen while it goes on: one job for each place that has not ended."""
-    job = _job(packs.requests[experiment.name], experiment, 1)
-    runs: list[PlannedRun] = []
-    jobs: list[PlannedJob] = []
-    for place in places_of(folder, rounds):
-        # A failed run of a round has ended, and is a result.
-        number = None
-        if not place.ended and place.state not in {UNSYNCED, DONE}:
-            number = len(jobs)
-            jobs.append(job)
-        runs.append(PlannedRun(place.id, place.name, place.state, number, place.why))
-    return ExperimentPlan(experiment.name, experiment.environment, runs, jobs, experiment.attempts)
-
-
-def _job(request: Request, experiment: Experiment, runs: int) -> PlannedJob:
-    return PlannedJob(
-        runs,
-        experiment.nodes,
-        request.gpus,
-        request.gpu.name if request.gpu else None,
-        request.cores,
-        request.memory,
-        # In a pack, several runs take their turns.
-        int(request.resources["runtime"]),
-        request.gpu.rgu if request.gpu else None,
-    )

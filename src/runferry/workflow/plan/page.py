@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runferry import pages
-from runferry.plan.runs import STATES
+from runferry.report import html
+from runferry.runs.state import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PACKAGE = "runferry.plan"
+_PACKAGE = "runferry.workflow.plan"
 SIGNS = (
     "\N{WHITE CIRCLE}",
     "\N{RIGHTWARDS ARROW}",
@@ -24,7 +24,7 @@ _CLASSES = ("to-do", "running", "failed", "unsynced", "done")
 
 
 def render(record: Mapping[str, Any]) -> str:
-    """Make the page of what `runferry.plan.record.write` has written.
+    """Make the page of what `runferry.workflow.plan.record.write` has written.
 
     All text of the user's is escaped where it stands, or put into the page as text by its script; the page's own policy
     lets no other script run, and asks nothing of the network.
@@ -32,10 +32,10 @@ def render(record: Mapping[str, Any]) -> str:
     from markupsafe import Markup
 
     plan = record["plan"]
-    script = pages.template(_PACKAGE, "plan.js")
+    script = html.template(_PACKAGE, "plan.js")
     now = datetime.now(UTC)
     return (
-        pages.jinja(_PACKAGE)
+        html.jinja(_PACKAGE)
         .get_template("plan.html.jinja")
         .render(
             plan=plan,
@@ -43,10 +43,10 @@ def render(record: Mapping[str, Any]) -> str:
             experiments=plan["experiments"],
             environments=_environments(plan),
             states=list(zip(STATES, _CLASSES, SIGNS, strict=True)),
-            policy=pages.policy(script),
-            style=pages.style(_PACKAGE, "plan.css"),
+            policy=html.policy(script),
+            style=html.style(_PACKAGE, "plan.css"),
             script=Markup(script),
-            data=pages.data({"runs": record["runs"], "jobs": record["jobs"], "states": STATES, "signs": SIGNS}),
+            data=html.data({"runs": record["runs"], "jobs": record["jobs"], "states": STATES, "signs": SIGNS}),
             made=now.strftime("%Y-%m-%d %H:%M UTC"),
             made_machine=now.isoformat(timespec="seconds"),
             hours=_hours,

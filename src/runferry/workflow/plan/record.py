@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runferry.files import write_json
-from runferry.plan.runs import STATES
-from runferry.plan.text import job_in_words, lines
+from runferry.runs.state import STATES
+from runferry.system.files import write_json
+from runferry.workflow.plan.text import job_in_words, lines
 
 if TYPE_CHECKING:
-    from runferry.plan.model import Plan
+    from runferry.workflow.plan.model import Plan
 
 VARIABLE = "RUNFERRY_PLAN"
 """Names the file; where it is set, Snakemake ends once the plan is written."""

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runferry.files import read_json
-from runferry.rounds import runs_file
-from runferry.run_folder import RunFolder
-from runferry.under_way import is_under_way, last_attempt
+from runferry.config.rounds import runs_file
+from runferry.runs.state import WAITING, names_in, state_and_reason
+from runferry.system.files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from runferry.experiment import Rounds
+    from runferry.config.rounds import Rounds
 
-WAITING, RUNNING, FAILED, UNSYNCED, DONE = "to do", "running", "failed", "unsynced", "done"
-STATES = (WAITING, RUNNING, FAILED, UNSYNCED, DONE)
-"""Of a run: not started, or to go on; an attempt is under way; the last attempt ended without success; trained and
-without a receipt; with a receipt."""
+
 SAMPLE = 20
 """Finished runs of which the files are counted, for the estimate of what the others will leave."""
 
@@ -33,7 +28,7 @@ class PlannedRun:
     Attributes
     ----------
     id, name
-        As in `runferry.experiment.Run`.
+        As in `runferry.config.run.Run`.
     state
         One of `STATES`.
     job
@@ -47,42 +42,6 @@ class PlannedRun:
     state: str
     job: int | None = None
     why: str | None = None
-
-
-def states_of(folder: Path, runs: Iterable[str]) -> dict[str, tuple[str, str | None]]:
-    """Tell how far each run is, and how its last attempt ended where it failed.
-
-    One listing for each run that has a folder: a thousand are looked at whenever Snakemake starts.
-
-    Parameters
-    ----------
-    folder
-        `results/<experiment>`.
-    runs
-        Their ids.
-    """
-    begun = set(_names(folder))
-    return {run: _state(folder / run) if run in begun else (WAITING, None) for run in runs}
-
-
-def _state(folder: Path) -> tuple[str, str | None]:
-    names = set(_names(folder))
-    if "trained.json" in names or "finished.json" in names:
-        return (DONE if "receipt.json" in names else UNSYNCED), None
-    attempt = last_attempt(RunFolder(folder)) if "attempts" in names else None
-    if attempt is None:
-        return WAITING, None
-    if is_under_way(attempt):
-        return RUNNING, None
-    why = str(attempt.get("reason") or attempt.get("outcome"))
-    return FAILED, why
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - names only: of thousands of folders
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 @dataclass(frozen=True)
@@ -105,10 +64,10 @@ def places_of(folder: Path, rounds: Rounds) -> list[Place]:
             chosen = [str(run["id"]) for run in read_json(runs_file(folder, number))]
         except (OSError, ValueError):
             chosen = []
-        ended = set(_names(runs_file(folder, number).parent)) if chosen else set[str]()
+        ended = set(names_in(runs_file(folder, number).parent)) if chosen else set[str]()
         for place in range(1, rounds.size_of(number) + 1):
             run = chosen[place - 1] if place <= len(chosen) else ""
-            state, why = _state(folder / run) if run else (WAITING, None)
+            state, why = state_and_reason(folder / run) if run else (WAITING, None)
             found.append(Place(run, f"round {number}, place {place}", state, why, f"{place}.json" in ended))
     return found
 

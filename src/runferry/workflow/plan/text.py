@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from runferry.admission import in_words
-from runferry.plan.model import count_states, totals
-from runferry.plan.runs import DONE, FAILED, RUNNING, UNSYNCED
-from runferry.text_table import aligned
+from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED
+from runferry.system.text import aligned, count_of, in_words
+from runferry.workflow.plan.model import count_states, totals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runferry.plan.model import ExperimentPlan, Plan, PlannedJob
+    from runferry.workflow.plan.model import ExperimentPlan, Plan, PlannedJob
+
 
 MOST_EXPERIMENTS = 20
+
+
 _HEADER = ("", "runs", "to train", "running", "failed", "unsynced", "done", "jobs", "nodes", "GPUs", "GPU-h", "RGU-h")
 
 
@@ -73,11 +75,6 @@ def job_in_words(job: PlannedJob) -> str:
     if job.memory:
         parts.append(f"{job.memory / 1024:.3g} GiB{each}")
     return ", ".join([*parts, in_words(job.minutes)])
-
-
-def count_of(number: int, thing: str) -> str:
-    """Write a number of things: 1 job, 2 jobs."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _row(name: str, experiments: Sequence[ExperimentPlan], jobs: Sequence[PlannedJob]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runferry.segment_records import parsed_records
+from runferry.trackers.wandb.log.records import parsed_records
 
 if TYPE_CHECKING:
     from pathlib import Path

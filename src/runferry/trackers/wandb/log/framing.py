@@ -8,7 +8,7 @@ The format is LevelDB's log format with a header of W&B's own in front (seen in 
   never crosses a block's end; fewer than 7 bytes left at the end of a block are zero;
 - a record is one chunk (full), or a first, any number of middle and a last one.
 
-What a record says is the matter of `runferry.segment`.
+What a record says is the matter of `runferry.trackers.wandb.log.segment`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
 from runferry.errors import SegmentError
-from runferry.files import fsync_folder
+from runferry.system.files import fsync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

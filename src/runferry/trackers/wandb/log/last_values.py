@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
-from runferry.json_values import decode_all, set_at
-from runferry.wandb_messages import parser, path_of
+from runferry.system.values import decode_all, set_at
+from runferry.trackers.wandb.log.messages import parser, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runferry.wandb_messages import KeyPath
+    from runferry.trackers.wandb.log.messages import KeyPath
 
 _AT_ONCE = 1000
 """Summary records that are kept until they are looked at, so that a log of any size needs little memory."""

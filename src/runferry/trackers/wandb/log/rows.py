@@ -6,9 +6,9 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from runferry.json_values import decode_or_keep, is_list, is_mapping, set_at
-from runferry.segment_records import history_records
-from runferry.wandb_messages import path_of
+from runferry.system.values import decode_or_keep, is_list, is_mapping, set_at
+from runferry.trackers.wandb.log.messages import path_of
+from runferry.trackers.wandb.log.records import history_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

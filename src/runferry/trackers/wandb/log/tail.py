@@ -1,6 +1,6 @@
 """Reads a transaction log that is still being written: what is new since the last time, and nothing twice.
 
-Unlike `runferry.transaction_log`, which carries on behind what it cannot read, this stops there. In a file that another
+Unlike `runferry.trackers.wandb.log.framing`, which carries on behind what it cannot read, this stops there. In a file that another
 machine writes, a place may be unreadable only for now; and rows that were counted without the ones before them would
 get the wrong place on the server.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from runferry.transaction_log import BLOCK_BYTES, CHUNK_HEADER, FIRST, FULL, HEADER, LAST
+from runferry.trackers.wandb.log.framing import BLOCK_BYTES, CHUNK_HEADER, FIRST, FULL, HEADER, LAST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

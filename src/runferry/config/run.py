@@ -1,0 +1,90 @@
+"""Make a run: its id, name, parameters and command, and the `run.json` that says so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runferry.config.sweep import macros as sweep_macros
+from runferry.config.sweep import parameter
+from runferry.system.files import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from runferry.config.sweep.definition import Sweep
+
+
+@dataclass(frozen=True)
+class Run:
+    """One point of an experiment."""
+
+    id: str
+    """The W&B run id and the `{run}` wildcard."""
+    name: str
+    """What W&B shows: the parameters that tell the runs apart."""
+    parameters: parameter.Parameters
+    command: tuple[str, ...]
+    """The arguments, from the program's name to the last; never a shell's line."""
+    macros: tuple[int, ...] = ()
+    """The places of the arguments in which the launcher has to replace a macro (see `sweep.late_macros`)."""
+
+
+def run_of_sweep(name: str, definition: Sweep, point: parameter.Parameters, identity: Mapping[str, Any]) -> Run:
+    shown = " ".join(f"{one.name}={_at(point, one.path)}" for one in definition.shown)
+    arguments = sweep_macros.command(definition.definition, point, definition.where)
+    macros = sweep_macros.late_macros(definition.definition, point, definition.where)
+    return make_run(name, shown, point, arguments, identity, macros)
+
+
+def _at(point: Mapping[str, Any], path: Sequence[str]) -> Any:
+    value: Any = point
+    for level in path:
+        value = value[level]
+    return value
+
+
+def make_run(  # noqa: PLR0913, PLR0917 - what a run is, in the order in which it is shown
+    experiment: str,
+    name: str,
+    parameters: parameter.Parameters,
+    command: list[str],
+    identity: Mapping[str, Any] | None = None,
+    macros: Sequence[int] = (),
+) -> Run:
+    """Make a run, with the id that follows from what it is; `identity` is what else makes it another one."""
+    whole = {"experiment": experiment, "command": command, "parameters": parameters, **(identity or {})}
+    # W&B refuses control characters nowhere but shows them badly; 128 characters is its limit for a run's name.
+    shown = "".join(character if character.isprintable() else "?" for character in name)[:128]
+    return Run(short_hash(whole, 12), shown or experiment, parameters, tuple(command), tuple(macros))
+
+
+def write_changed(file: Path, content: Any) -> None:
+    """Write a JSON file, unless it says the same already."""
+    try:
+        same = json.loads(file.read_text()) == content
+    except (FileNotFoundError, ValueError):
+        same = False
+    if not same:
+        write_json(file, content)
+
+
+def short_hash(value: Any, length: int) -> str:
+    """Hash a JSON value to `length` characters of 0-9 and a-v: lower case, which every filesystem keeps apart."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest())
+    digits = "0123456789abcdefghijklmnopqrstuv"
+    return "".join(digits[(number >> 5 * position) & 31] for position in range(length))
+
+
+def cell_text(value: Any) -> str:
+    # A text stands as it is unless it would break the table or look like something else; the rest is JSON.
+    if isinstance(value, str) and value.isprintable() and value == value.strip():
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,54 @@
+"""Launch the run that a bayes sweep chose for a place, and write how it ended."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from runferry.config.rounds import run_of_place
+from runferry.runs import reasons
+from runferry.system.files import write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runferry.runs.folder import RunFolder
+
+
+def launch_place(place_file: Path) -> int:
+    """Run the run of a place, and write `place_file` when it has ended: also when it failed, which is a result, too.
+
+    Returns
+    -------
+    int
+        0 when it has ended; as `runferry.launch.launch.launch` does where it has not: it was stopped, and goes on later.
+    """
+    from runferry.launch.launch import launch
+
+    folder = run_of_place(place_file)
+    # The rule's log is the run's.
+    log = place_file.with_suffix(".log")
+    log.unlink(missing_ok=True)
+    log.symlink_to(os.path.relpath(folder.log_file, log.parent))
+    status = 0
+    # A job that ran out of memory was killed before it could say so here.
+    if not folder.trained_file.exists() and _last_reason(folder) != reasons.OUT_OF_MEMORY:
+        status = launch(folder)
+    return 0 if note_end(place_file) else status or 1
+
+
+def note_end(place_file: Path) -> bool:
+    """Write `place_file` if the run of the place has ended for good; return whether it has."""
+    folder = run_of_place(place_file)
+    finished = folder.trained_file.exists()
+    if not finished and _last_reason(folder) not in reasons.OWN_FAULT:
+        return False
+    write_json(place_file, {"run": folder.path.name, "finished": finished})
+    return True
+
+
+def _last_reason(folder: RunFolder) -> str | None:
+    from runferry.runs.state import last_attempt
+
+    attempt = last_attempt(folder)
+    return attempt["reason"] if attempt else None

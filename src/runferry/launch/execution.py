@@ -1,0 +1,214 @@
+"""Execute one attempt: prepare the node, run the command, write what is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.errors import LaunchError
+from runferry.launch.collect import collect
+from runferry.launch.command import Command, Watches
+from runferry.launch.core_keeper import Keeper, TimeLimits
+from runferry.launch.multi_node import node_folder
+from runferry.launch.node_files import Scratch, note, shown
+from runferry.launch.preparation import Prepared, prepare
+from runferry.launch.takeover import FenceWatch
+from runferry.launch.time_limit import JobClock, warning_of
+from runferry.runs import reasons
+from runferry.runs.attempt import ATTEMPT_VARIABLE, Attempt
+from runferry.runs.ending import Ending
+from runferry.runs.slurm import job_end
+from runferry.system.env_modules import variables_after_loading
+from runferry.system.processes import end_session
+from runferry.trackers.wandb.folders import bring_in
+
+if TYPE_CHECKING:
+    from runferry.launch.early_stop import EarlyStop
+    from runferry.launch.signals import SignalWatch
+    from runferry.runs.folder import RunFolder
+    from runferry.trackers.tracker import Tracker
+
+
+#: Seconds in which what the command leaves behind may end by itself.
+_LEFTOVER_SECONDS = 1.0
+
+
+def time_limits(run: dict[str, Any], tracker: Tracker) -> TimeLimits:
+    seconds = tracker.finish_seconds(run)
+    return TimeLimits() if seconds is None else TimeLimits(finish_seconds=seconds)
+
+
+@dataclass
+class Execution:
+    """From the unpacking to the end of wandb-core."""
+
+    folder: RunFolder
+    run_record: dict[str, Any]
+    tracker: Tracker
+    attempt: Attempt
+    log: int
+    scratch: Scratch
+    limits: TimeLimits
+    node: int | None = None
+    """Number of the node, from 0, where this is the part of one of several."""
+
+    def run(self, signals: SignalWatch, follow_from: int | None) -> tuple[Ending, bool]:
+        """Return how the command ended, and whether all that it logged was written."""
+        workdir = Path(self.run_record["workdir"])
+        if not workdir.is_dir():
+            message = f"{workdir}: found no such folder, expected the experiment's workdir, where the command is to run"
+            raise LaunchError(message)
+        prepared: Prepared | None = None
+        if self.node is None and self.run_record.get("nodes", 1) > 1:
+            # It starts this same on every node, there with the run's command.
+            command = [sys.executable, "-m", "runferry", "launch-nodes", str(self.folder.path)]
+            environment, core = {**os.environ, ATTEMPT_VARIABLE: str(self.attempt.number)}, None
+        else:
+            prepared = self._prepare()
+            command, environment = prepared.command, prepared.variables
+            # In a container wandb starts its own wandb-core: the one out here is not of its version.
+            core = None if prepared.contained else self.tracker.core(command, environment.get("PATH", os.defpath))
+            self.attempt.runs_in(prepared.environment, core.version if core else None)
+        # From here on there is a command to pass a signal on to, or will be in a moment.
+        signals.preparing = False
+        keeper = Keeper.start(
+            core,
+            environment,
+            self.log,
+            limits=self.limits,
+            launcher_died=self._launcher_died,
+            first_free_step=self.attempt.first_free_step,
+            workdir=workdir,
+        )
+        if keeper.warning:
+            note(self.log, keeper.warning)
+        if keeper.token:
+            environment["WANDB_SERVICE"] = keeper.token
+        watches = self._watches()
+        exit_code = 1
+        try:
+            with shown(self.folder.log_file, follow_from):
+                try:
+                    finished = Command(command, workdir, environment, self.log).run(signals, keeper, watches)
+                except (OSError, ValueError) as error:
+                    ending = _not_started(command, environment.get("PATH", os.defpath), error)
+                else:
+                    end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
+                    ending = Ending.from_return_code(finished.return_code, finished.passed_on)
+                    ending = replace(ending, reason=_reason(ending, watches))
+                    if watches.early and watches.early.stopped and not watches.fence.superseded:
+                        # It has done what the sweep wants of it; its checkpoint and its rows are there.
+                        ending = Ending(0, message=watches.early.stopped)
+            exit_code = ending.status
+        finally:
+            written = self._finish(keeper, exit_code, watches)
+        # The rows first: before a time limit there may not be the time for all.
+        if prepared and prepared.data and not watches.fence.superseded:
+            ending = self._collect(prepared.data, ending)
+        return ending, written
+
+    def _watches(self) -> Watches:
+        clock = JobClock(warning_of(self.run_record), job_end())
+        # The warning comes from the first node's launcher, as a signal; what is left to each is the end by force.
+        clock.warned = self.node is not None
+        early: EarlyStop | None = None
+        if self.node is None and "early_terminate" in self.run_record:
+            # Only here: other runs need neither it nor protobuf.
+            from runferry.launch.early_stop import EarlyStop
+
+            early = EarlyStop(self.folder, self.run_record["early_terminate"])
+        return Watches(clock, FenceWatch(self.attempt), job_end, lambda line: note(self.log, line), early)
+
+    def _finish(self, keeper: Keeper, exit_code: int, watches: Watches) -> bool:
+        if watches.fence.superseded:
+            # The run is another attempt's: what this one has not written stays unwritten.
+            keeper.abandon()
+            return True
+        seconds = self.limits.finish_seconds
+        if watches.clock.warned:
+            seconds = max(1.0, min(seconds, watches.clock.seconds_left - 1))
+        written = keeper.finish(exit_code, seconds)
+        self._bring_in()
+        return written
+
+    def _bring_in(self) -> None:
+        # Of several nodes nobody could say whose segment lies in the folder that they share.
+        if self.run_record.get("nodes", 1) == 1:
+            workdir, run = Path(self.run_record["workdir"]), self.run_record["id"]
+            bring_in(self.folder, workdir, run, lambda line: note(self.log, line))
+
+    def _prepare(self) -> Prepared:
+        """Put the environment and the data onto the node."""
+        if self.attempt.number > 1:
+            # Of an attempt whose launcher was killed, before anybody asks at which step the run goes on.
+            self._bring_in()
+            self.attempt.counts_as_earlier()
+        return prepare(
+            self.run_record, self.folder.path, self._variables(), self.scratch.folder, lambda text: note(self.log, text)
+        )
+
+    def _variables(self) -> dict[str, str]:
+        """Give the command what it inherits, what it must know of its run, and what the tracker wants of both."""
+        run, path = self.run_record, self.folder.path.absolute()
+        modules = [*run.get("modules", ()), *self.tracker.modules(run)]
+        inherited = variables_after_loading(list(dict.fromkeys(modules)), "modules")
+        inherited.pop("PYTHONHOME", None)
+        # What the first node's tracker writes is the run; what another's does is kept beside it.
+        place = node_folder(self.folder, self.node).resolve() if self.node else path
+        return {
+            **self.tracker.job_variables(self.folder, run, self.attempt.number, place, inherited),
+            "PYTHONUNBUFFERED": "1",  # so that what was printed before a kill is in the log
+            "RUNFERRY_CHECKPOINTS": str(path / self.folder.checkpoints_folder.name),
+            "RUNFERRY_RUN": run["id"],
+            "RUNFERRY_RUN_FOLDER": str(path),
+            ATTEMPT_VARIABLE: str(self.attempt.number),
+        }
+
+    def _collect(self, data: Path, ending: Ending) -> Ending:
+        """Bring back what the command left on the node, whatever its ending; then remove the run's own folder there."""
+        patterns = self.run_record.get("collect", ())
+        # Each node beside its other files: two nodes may write files of the same name.
+        target = node_folder(self.folder, self.node) / "collected" if self.node else self.folder.collected_folder
+        problems = collect(patterns, data, target, lambda text: note(self.log, text))
+        if not problems:
+            shutil.rmtree(data, ignore_errors=True)
+            return ending
+        message = f"not collected: {problems[0]}" + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
+        if ending.outcome == "finished":
+            # What is not brought back is lost with the node, so the run is not done.
+            ending = replace(ending, exit_code=1)
+        return replace(ending, message=f"{ending.message}; {message}" if ending.message else message)
+
+    def _launcher_died(self) -> None:
+        self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
+        if self.scratch.temporary:
+            shutil.rmtree(self.scratch.folder, ignore_errors=True)
+
+
+def _reason(ending: Ending, watches: Watches) -> str | None:
+    """Say why the command ended, where that is not plain from how it ended."""
+    if watches.fence.superseded:
+        return reasons.SUPERSEDED
+    if watches.clock.warned:
+        # Also with exit code 0: who was told to save and end has more to do.
+        return reasons.TIME_LIMIT
+    asked = {signal.SIGTERM, signal.SIGINT}.intersection(ending.passed_on)
+    return reasons.STOPPED if asked or ending.signal in {signal.SIGTERM, signal.SIGINT} else None
+
+
+def _not_started(command: list[str], search_path: str, error: OSError | ValueError) -> Ending:
+    """As a shell has it: 127 for a program that is not there, 126 for one that cannot be run."""
+    program = command[0]
+    if isinstance(error, FileNotFoundError):
+        if shutil.which(program, path=search_path):
+            return Ending(127, message=f"{program}: the interpreter that its first line names was not found")
+        where = "" if "/" in program else ", neither in the environment nor elsewhere in PATH"
+        return Ending(127, message=f"command not found: {program}{where}")
+    # A ValueError: an argument has a null byte in it.
+    reason = error.strerror if isinstance(error, OSError) else error
+    return Ending(126, message=f"{program}: cannot be run: {reason}")

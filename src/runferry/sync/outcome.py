@@ -1,0 +1,58 @@
+"""Hold the outcome of a run's sync and the limits it is made within."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runferry.errors import NotVerifiedError
+from runferry.runs.state import is_under_way
+from runferry.sync.wandb import upload
+
+if TYPE_CHECKING:
+    from runferry.runs.folder import RunFolder
+
+
+def refuse_running(folder: RunFolder) -> None:
+    """Refuse a run that an attempt goes on with.
+
+    Raises
+    ------
+    NotVerifiedError
+        With the attempt, its machine and its start.
+    """
+    attempts = folder.attempts()
+    if not attempts or not is_under_way(attempts[-1]):
+        return
+    last = attempts[-1]
+    since = f"attempt {last['attempt']} on {last.get('host')} since {last.get('start')}"
+    raise NotVerifiedError(f"found it still training ({since}), expected it to have ended")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long things may take, in seconds, and how much at once."""
+
+    patience: float = 20.0
+    """For which a server that took everything may go on counting before it is not believed."""
+    deadline: float = 600.0
+    """For one `wandb sync` (and a second more for each megabyte), and for asking a server in trouble again."""
+    parallel: int = upload.PARALLEL_RUNS
+    """Runs that are sent at once."""
+    accept_missing: bool = False
+    """Whether a run gets a receipt though files or artifacts are gone from disk and server; it lists them then."""
+    sweeps: bool = False
+    """Whether the experiments' sweeps are made on the server and the runs counted to them."""
+
+
+@dataclass
+class Outcome:
+    """What became of one run."""
+
+    folder: RunFolder
+    problem: str | None = None
+    """One line that says why there is no receipt; None where there is one."""
+    sent: list[str] = field(default_factory=list[str])
+    """The segments that this call sent."""
+    asked: bool = True
+    """Whether somebody waits for it; False for a run that goes along with others."""

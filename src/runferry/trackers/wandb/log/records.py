@@ -1,0 +1,178 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from runferry.system.values import decode_all, decode_or_keep
+from runferry.trackers.wandb.log.framing import TransactionLog
+from runferry.trackers.wandb.log.last_values import LastValues, summary_bytes
+from runferry.trackers.wandb.log.messages import name_of, parser, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class LoggedArtifact:
+    """A version of an artifact that a run logged; `digest` is W&B's own, over its files."""
+
+    type: str
+    name: str
+    digest: str
+    staged: tuple[str, ...] = field(default=(), compare=False)
+    """Where its files lay when it was logged, until they are sent."""
+
+
+class Collected:
+    """What the records of a log say together, taken one after the other."""
+
+    def __init__(self) -> None:
+        self._parse = parser("Record")
+        self._last = b""
+        self._not_parsed = 0
+        self._first_row: Any = None
+        self._last_row: Any = None
+        self.run: dict[str, Any] = {}
+        self.summary = LastValues()
+        self.config = LastValues()
+        self.files: dict[str, None] = {}
+        self.exit_code: int | None = None
+        self.wandb_version: str | None = None
+        self.history_count = 0
+        self.artifacts: dict[LoggedArtifact, None] = {}
+        self._count = 0
+
+    @property
+    def undecodable(self) -> int:
+        return self._not_parsed + self.summary.undecodable
+
+    @property
+    def record_count(self) -> int:
+        return self._count - self.summary.undecodable
+
+    @property
+    def lost_records(self) -> int:
+        # wandb-core numbers the records of a file from 1 without a gap.
+        return max(self._parse(self._last).num - self.record_count, 0)
+
+    @property
+    def summary_is_empty(self) -> bool:
+        # A run that has just begun already has these two.
+        return all(path[0] in {"_wandb", "_runtime"} for path in self.summary.texts)
+
+    @property
+    def first_step(self) -> int | None:
+        return None if self._first_row is None else _step(self._first_row)
+
+    @property
+    def last_step(self) -> int | None:
+        return None if self._last_row is None else _step(self._last_row)
+
+    def add(self, payload: bytes) -> None:
+        if summary := summary_bytes(payload):
+            self._count += 1
+            self._last = payload
+            self.summary.add_bytes(summary)
+            return
+        try:
+            record = self._parse(payload)
+        except DecodeError:
+            self._not_parsed += 1
+            return
+        self._count += 1
+        self._last = payload
+        self._add_record(record)
+
+    def _add_record(self, record: Any) -> None:
+        if record.HasField("history"):
+            self.history_count += 1
+            self._last_row = record.history
+            self._first_row = self._first_row or self._last_row
+        elif record.HasField("summary"):
+            self.summary.add(record.summary)
+        elif record.HasField("config"):
+            self.config.add(record.config)
+        elif record.HasField("run"):
+            self._add_run(record.run)
+        elif record.HasField("files"):
+            self.files.update((item.path, None) for item in record.files.files)
+        elif record.HasField("artifact"):
+            self._add_artifact(record.artifact)
+        elif record.HasField("header"):
+            # As in 0.27.2+<commit>.
+            self.wandb_version = record.header.version_info.producer.partition("+")[0] or None
+        elif record.HasField("exit"):
+            self.exit_code = None if record.exit.not_complete else record.exit.exit_code
+
+    def _add_artifact(self, artifact: Any) -> None:
+        # One that is not final is a part that other processes of the run go on with.
+        if artifact.finalize:
+            staged = tuple(entry.local_path for entry in artifact.manifest.contents if entry.local_path)
+            self.artifacts[LoggedArtifact(artifact.type, artifact.name, artifact.digest, staged)] = None
+
+    def _add_run(self, run: Any) -> None:
+        # Written again when a setting of the run changes later, as with `run.name = "..."`.
+        for name in ("run_id", "entity", "project", "run_group", "display_name", "resume", "resumed"):
+            if value := getattr(run, name):
+                self.run[name] = value
+        if run.tags:
+            self.run["tags"] = tuple(run.tags)
+        if run.HasField("start_time"):
+            time = run.start_time
+            since = timedelta(seconds=time.seconds, microseconds=time.nanos // 1000)
+            self.run["start_time"] = datetime(1970, 1, 1, tzinfo=UTC) + since
+        self.config.add(run.config)
+
+
+def _step(record: Any) -> int:
+    if not record.HasField("step"):
+        for item in record.item:
+            if path_of(item) == ("_step",):
+                return int(decode_or_keep(item.value_json))
+    return record.step.num
+
+
+def row_of(record: Any) -> dict[str, Any]:
+    items = record.item
+    values = decode_all([item.value_json for item in items])
+    row = dict(zip(map(name_of, items), values, strict=True))
+    if "_step" not in row:
+        row["_step"] = record.step.num
+    return row
+
+
+def parsed_records(file: Path, message: str) -> Iterator[Any]:
+    """Yield the records of a transaction log as `message`, one of `runferry.trackers.wandb.log.messages.FIELDS`.
+
+    What is no such message is left out, as are bytes that cannot be read. Fields that the message does not declare
+    cost next to nothing.
+
+    Raises
+    ------
+    SegmentError, OSError
+        As reading a `TransactionLog` does.
+    """
+    parse = parser(message)
+    for payload in TransactionLog(file):
+        try:
+            yield parse(payload)
+        except DecodeError:
+            continue
+
+
+def history_records(file: Path) -> Iterator[Any]:
+    """Yield the history records of a transaction log, as `parsed_records` does."""
+    for record in parsed_records(file, "HistoryOnly"):
+        if record.HasField("history"):
+            yield record.history
+
+
+def count_events(file: Path) -> int:
+    """Count the records of system metrics, of which each is a line on the server; as `parsed_records` does."""
+    return sum(record.HasField("stats") for record in parsed_records(file, "Streamed"))

@@ -1,0 +1,136 @@
+"""Answer the Snakefile's questions about the experiments of a config."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from runferry.config.environments import PlannedEnvironment, plan_environments
+from runferry.workflow.pack_plan import PackPlan, plan_packs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from runferry.config.cluster import Cluster
+    from runferry.config.experiment import Experiment
+    from runferry.config.job_request import Request
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A checked config and what follows from it."""
+
+    config: Mapping[str, Any]
+    cluster: Cluster
+    experiments: Mapping[str, Experiment]
+    requests: Mapping[str, Request]
+    """What a job of each experiment asks for, by the experiment's name."""
+    retries: int = 0
+    """How often Snakemake may start a training again: 0 where nothing decides whether it should."""
+    refusals: tuple[str, ...] = ()
+    """What was refused, where only a plan is wanted; else the first one ends the start."""
+
+    @cached_property
+    def environments(self) -> Mapping[str, PlannedEnvironment]:
+        """The environments that experiments run in, by name."""
+        return plan_environments(self.config).environments
+
+    def environment_files(self, name: str) -> list[str]:
+        """List the files that an environment is built from."""
+        return self.environments[name].files()
+
+    def environment_options(self, name: str) -> list[str]:
+        """Return the options of `runferry environment` that follow from the config and the cluster."""
+        return self.environments[name].options(wheelhouse=self.cluster.wheelhouse)
+
+    def environment_digest(self, name: str) -> str:
+        """Hash what an environment is built from, so that Snakemake sees when it has to be built again."""
+        return self.environments[name].specification(wheelhouse=self.cluster.wheelhouse).digest()
+
+    def show(self, packs: PackPlan, *, quiet: bool) -> None:
+        """Print what is to be done, or write it down for `runferry plan` and end Snakemake.
+
+        Parameters
+        ----------
+        packs
+            Which runs share jobs.
+        quiet
+            Whether the person wants to see nothing at all.
+        """
+        # Only here: every job evaluates the Snakefile, too.
+        from runferry.workflow.plan import record
+        from runferry.workflow.plan.making import make_plan
+        from runferry.workflow.plan.text import lines
+
+        file = record.wanted()
+        if file is None and quiet:
+            return
+        made = make_plan(packs, self.environments, self.config, self.refusals)
+        if file is None:
+            print("\n".join(lines(made)), file=sys.stderr, flush=True)  # noqa: T201
+            return
+        record.write(file, made)
+        sys.exit(0)
+
+    def packs(self, results: Path, *, controller: bool) -> PackPlan:
+        """Plan which runs share which jobs: see `runferry.workflow.pack_plan.plan_packs`."""
+        return plan_packs(results, self.cluster, self.experiments, self.requests, controller=controller)
+
+    def places(self, pattern: str, *names: str) -> list[str]:
+        """Fill `{experiment}`, `{round}` and `{place}` of `pattern` for bayes sweeps: of all, or of `names`."""
+        return [
+            path
+            for name in names or self.experiments
+            if (planned := self.experiments[name].rounds)
+            for path in planned.places(pattern.replace("{experiment}", name))
+        ]
+
+    def best_of_needed(self, experiment: str, pattern: str) -> list[str]:
+        """Fill `{experiment}` of `pattern` with the experiments that one needs."""
+        return [pattern.replace("{experiment}", name) for name in self.experiments[experiment].needs]
+
+    def ends(self, experiment: str, *, run: str, place: str) -> list[str]:
+        """List what says that every run of an experiment has ended: `run` or `place`, filled in."""
+        one = self.experiments[experiment]
+        paths = [run.replace("{experiment}", experiment).replace("{run}", name) for name in one.runs]
+        return [*paths, *self.places(place, experiment)]
+
+    def best_options(self, experiment: str) -> list[str]:
+        """Return the options of `runferry best`."""
+        metric = self.experiments[experiment].metric
+        return [] if metric is None else ["--metric", metric["name"], "--goal", metric.get("goal", "minimize")]
+
+    def rounds_of(self, pattern: str) -> list[str]:
+        """Fill `{experiment}` and `{round}` of `pattern` with every round of every bayes sweep."""
+        return [
+            pattern.replace("{experiment}", name).replace("{round}", str(number))
+            for name, one in self.experiments.items()
+            if one.rounds
+            for number in range(1, one.rounds.number + 1)
+        ]
+
+    def size_of_round(self, experiment: str, number: int) -> int:
+        """Return how many runs a round of a bayes sweep has."""
+        planned = self.experiments[experiment].rounds
+        return planned.size_of(number) if planned else 0
+
+    def places_of_round(self, experiment: str, number: int, pattern: str) -> list[str]:
+        """Fill `{place}` of `pattern` with each place of a round; none of a round that is not there."""
+        planned = self.experiments[experiment].rounds
+        return planned.places(pattern, number) if planned and number else []
+
+    @property
+    def listed(self) -> list[str]:
+        """The names of the experiments whose runs are known beforehand: all but bayes sweeps."""
+        return [name for name, one in self.experiments.items() if one.rounds is None]
+
+    def targets(self, pattern: str) -> list[str]:
+        """Fill `{experiment}` and `{run}` of `pattern` with every run of every experiment, in their order."""
+        return [
+            pattern.replace("{experiment}", experiment.name).replace("{run}", run)
+            for experiment in self.experiments.values()
+            for run in experiment.runs
+        ]
