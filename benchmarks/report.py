@@ -34,7 +34,7 @@ sys.path.insert(0, str(ROOT / "tests" / "browser"))
 
 from drawing import chromium, wait_until_drawn  # noqa: E402 - it lies with the tests of the page
 
-from runferry.report import build_report  # noqa: E402 - as above
+from runferry.report.build import build_report  # noqa: E402 - as above
 from runferry.report.measurements import read_measurements  # noqa: E402 - as above
 
 WRITER = """

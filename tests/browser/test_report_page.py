@@ -6,7 +6,7 @@ import pytest
 from drawing import wait_until_drawn
 
 from large_sweep import write_sweep
-from runferry.report import build_report
+from runferry.report.build import build_report
 from sample_experiment import write_attempt, write_log_of, write_receipt, write_run
 
 if TYPE_CHECKING:

@@ -474,9 +474,9 @@ def test_two_machines_without_a_common_kernel_lock_wait_for_each_other(tmp_path,
     # A host name of its own, as on another login node; the file system's locks are taken away from both.
     code = f"""
 import pathlib, time
-from runferry import results_lock
-results_lock._take_flock = lambda *_arguments, **_words: False
-with results_lock.results_lock(pathlib.Path({str(tmp_path)!r}), print):
+from runferry.sync import lock
+lock._take_flock = lambda *_arguments, **_words: False
+with lock.results_lock(pathlib.Path({str(tmp_path)!r}), print):
     print("held", flush=True)
     time.sleep(3)
     print(time.time(), flush=True)

@@ -157,7 +157,9 @@ def test_what_an_interrupted_call_left_is_removed_and_begun_again(
 
 def test_a_call_that_fails_leaves_nothing_and_says_why(tree: Path, record_file: Path, tmp_path: Path) -> None:
     node = tmp_path / "node"
-    code = "import sys, pathlib; from runferry.environment import unpack; unpack(*map(pathlib.Path, sys.argv[1:]))"
+    code = (
+        "import sys, pathlib; from runferry.environment.archive import unpack; unpack(*map(pathlib.Path, sys.argv[1:]))"
+    )
     # A limit on a file's size, in place of a disk that is full.
     process = subprocess.run(
         ["sh", "-c", 'ulimit -f 2000; exec "$@"', "sh", sys.executable, "-c", code, str(record_file), str(node)],
@@ -288,7 +290,7 @@ def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path, content: str |
 
 
 def test_a_job_that_unpacks_imports_nothing_that_only_building_needs() -> None:
-    code = "import sys; from runferry.environment import unpack; print(*sys.modules)"
+    code = "import sys; from runferry.environment.archive import unpack; print(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "zstandard" in answer.stdout.split()
     assert not {"filelock", "virtualenv", "wandb", "yaml", "snakemake"} & set(answer.stdout.split())

@@ -31,7 +31,8 @@ pytestmark = pytest.mark.slow
 BUILD = """
 import sys
 from pathlib import Path
-from runferry.environment import Specification, build
+from runferry.environment.building import build
+from runferry.environment.specification import Specification
 build(Specification(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 

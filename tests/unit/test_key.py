@@ -15,8 +15,8 @@ KEY = "fedcba9876" * 4
 HELD = [sys.executable, "-c", "from runferry.trackers.api_keys import held_key; print(held_key())"]
 PUT_AWAY = """
 import os, subprocess, sys
-from runferry import key
-key.put_away()
+from runferry.trackers import api_keys
+api_keys.put_away()
 assert "WANDB_API_KEY" not in os.environ
 sys.exit(subprocess.run(sys.argv[1:]).returncode)
 """

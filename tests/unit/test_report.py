@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runferry.errors import ConfigError
-from runferry.report import build_report
+from runferry.report.build import build_report
 from runferry.report.colours import choose_colours
 from runferry.report.data import POINTS_PER_CURVE, collect
 from runferry.report.measurements import Measurements, read_measurements

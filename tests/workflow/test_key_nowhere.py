@@ -25,8 +25,8 @@ run.finish()
 """
 # A controller on a cluster, whose jobs inherit its variables as `sbatch --export=ALL` gives them.
 SUBMITTING = """
-from runferry import key
-key.put_away()
+from runferry.trackers import api_keys
+api_keys.put_away()
 
 rule all:
     input: "synced"

@@ -2,19 +2,18 @@ import os
 import shlex
 from pathlib import Path
 
-from runferry import watching
-from runferry import workflow as runferry_workflow
+from runferry.workflow import entry, live_sync
 
 # As a module, this has the config that the workflow above gives it, and a config/config.yaml is that one's own.
 if workflow.modifier.is_main_snakefile():
-    runferry_workflow.check_config_file("config/config.yaml")
+    entry.check_config_file("config/config.yaml")
 
 
 configfile: "config/config.yaml"
 
 
 RESULTS = Path(workflow.pathvars.apply("<results>"))
-plan = runferry_workflow.load(
+plan = entry.load(
     config,
     workflow.source_path("../schemas/config.schema.yaml"),
     RESULTS,
@@ -142,11 +141,11 @@ def start_watching():
     section = plan.config["sync"]
     if section["watch"]:
         log = Path(workflow.pathvars.apply("<logs>")) / "watch.log"
-        watching.start(
+        live_sync.start(
             RESULTS, log, section["interval"], attempts_follow=plan.retries > 0
         )
 
 
 def stop_watching():
     """End it again; what it has not sent is for the sync."""
-    watching.stop(RESULTS)
+    live_sync.stop(RESULTS)

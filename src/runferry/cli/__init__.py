@@ -1,1 +1,1 @@
-"""TODO."""
+"""Define the commands of `runferry`, one module each, and the fast start."""

@@ -25,7 +25,7 @@ def add_report(commands: Commands) -> None:
 
 
 def _report(given: argparse.Namespace) -> int:
-    from runferry.report import build_report
+    from runferry.report.build import build_report
     from runferry.system.progress import progress_for
 
     experiments = sorted({folder.path.parent for folder in run_folders(given)})

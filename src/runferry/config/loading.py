@@ -210,4 +210,4 @@ def read_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str,
 def schema_file() -> Path:
     """Find the config's schema: beside this module in a wheel, in the workflow's folder in a checkout."""
     installed = Path(__file__).with_name(_NAME)
-    return installed if installed.is_file() else Path(__file__).parents[2] / "workflow" / "schemas" / _NAME
+    return installed if installed.is_file() else Path(__file__).parents[3] / "workflow" / "schemas" / _NAME

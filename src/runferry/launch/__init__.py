@@ -1,1 +1,1 @@
-"""TODO."""
+"""Train a run on a compute node."""

@@ -82,6 +82,45 @@ def ending(record: dict[str, Any]) -> str:
 State = Literal["finished", "failed", "running", "not started"]
 
 
+@dataclass(frozen=True)
+class Curve:
+    """The values of one metric of one run.
+
+    Attributes
+    ----------
+    steps : list of int
+        Steps as the server numbers them, from the first segment to the last.
+    values : list of float or None
+        One for each step; None for what is not a finite number: the curve has a gap there.
+    logged : int
+        How many values were logged; more than `steps` has where the curve was thinned.
+    last : float
+        The last value, which may be NaN or infinite.
+    """
+
+    steps: list[int]
+    values: list[float | None]
+    logged: int
+    last: float
+
+    def thinned(self, most: int) -> Curve:
+        """Give the curve with at most `most` points, its peaks kept."""
+        if len(self.steps) <= most:
+            return self
+        kept = thin([math.nan if value is None else value for value in self.values], most)
+        return replace(self, steps=[self.steps[i] for i in kept], values=[self.values[i] for i in kept])
+
+
+@dataclass(frozen=True)
+class SystemCurve:
+    """One measurement of the machine while a run trained: seconds of training, and the values at them."""
+
+    seconds: list[float]
+    values: list[float]
+    mean: float
+    peak: float
+
+
 @dataclass
 class RunReport:
     """One run of the experiment.
@@ -178,45 +217,6 @@ class ExperimentReport:
     differing: list[str]
     shared: dict[str, Any]
     thinned: bool
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The values of one metric of one run.
-
-    Attributes
-    ----------
-    steps : list of int
-        Steps as the server numbers them, from the first segment to the last.
-    values : list of float or None
-        One for each step; None for what is not a finite number: the curve has a gap there.
-    logged : int
-        How many values were logged; more than `steps` has where the curve was thinned.
-    last : float
-        The last value, which may be NaN or infinite.
-    """
-
-    steps: list[int]
-    values: list[float | None]
-    logged: int
-    last: float
-
-    def thinned(self, most: int) -> Curve:
-        """Give the curve with at most `most` points, its peaks kept."""
-        if len(self.steps) <= most:
-            return self
-        kept = thin([math.nan if value is None else value for value in self.values], most)
-        return replace(self, steps=[self.steps[i] for i in kept], values=[self.values[i] for i in kept])
-
-
-@dataclass(frozen=True)
-class SystemCurve:
-    """One measurement of the machine while a run trained: seconds of training, and the values at them."""
-
-    seconds: list[float]
-    values: list[float]
-    mean: float
-    peak: float
 
 
 def thin(values: Sequence[float], most: int) -> list[int]:

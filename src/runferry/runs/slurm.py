@@ -12,8 +12,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runferry.runs import slurm
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -156,6 +154,6 @@ def job_end() -> float | None:
     ]
     job = os.environ.get("SLURM_JOB_ID")
     if job and "SLURM_JOB_END_TIME" not in os.environ:
-        asked = slurm.end_time(job)
+        asked = end_time(job)
         ends += [] if asked is None else [asked]
     return min(ends, default=None)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Answer the Snakefile: the plan, packs, rounds, and what jobs are told."""

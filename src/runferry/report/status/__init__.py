@@ -1,1 +1,1 @@
-"""How the runs in some folders are: by state, in Slurm's queue, what is not on the server yet, and what failed."""
+"""Show how the runs in some folders are: by state, in Slurm's queue, what is not on the server yet, what failed."""

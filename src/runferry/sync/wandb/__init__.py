@@ -1,1 +1,1 @@
-"""TODO."""
+"""Carry runs that log to W&B."""

@@ -1,12 +1,5 @@
-"""Comet as the tracker: offline in the job, `comet upload` from the login node, and a comparison afterwards.
+"""Know Comet: what comet_ml writes offline, how its server is asked, and what a job must tell it.
 
-=================  ====================================================================================================
-`in_job`           loaded by the training's Python: keeps what Comet writes where it survives
-`tracker`          what a job and a sync are told (`runferry.trackers.tracker.Tracker`)
-`segments`         what a run has on disk, and an archive made from it
-`server`           asks what a Comet server holds
-`verification`     compares the two
-`upload`           how `comet upload` is called
-`carrier`          carries runs to the server and writes receipts
-=================  ====================================================================================================
+`in_job` is loaded by the training's Python and keeps what Comet writes where it survives; `runferry.sync.comet` uploads
+archives and compares.
 """

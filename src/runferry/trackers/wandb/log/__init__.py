@@ -1,1 +1,1 @@
-"""TODO."""
+"""Read the transaction logs that wandb writes offline."""

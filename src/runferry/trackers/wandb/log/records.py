@@ -1,4 +1,4 @@
-"""TODO."""
+"""Hold what a segment's records say: the run, its rows, files and artifacts."""
 
 from __future__ import annotations
 
