@@ -5,7 +5,7 @@ Prints JSON lines:
     {"name": ..., "ours": ..., "other": ..., "ratio": ours / other, "limit": the CPU seconds to stay under}
 
 The runs are one real run of the installed wandb (100 rows), copied; 500 have receipts. `other` reads every segment with
-`runferry.trackers.wandb.log.segment.read_segment`, in a process of its own. CPU seconds of whole processes, because the machine may be
+`read_segment`, in a process of its own. CPU seconds of whole processes, because the machine may be
 busy.
 
     python benchmarks/status.py    # about a minute

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.api_run import Receipt, Run
-from runferry.config.single_run import create_run
+from runferry.config.single_run import make_single_run
 from runferry.errors import ConfigError, LaunchError, RunferryError
 from runferry.runs.ending import EXIT_STOPPED
 from runferry.runs.folder import RunFolder, find_run_folders
 from runferry.trackers.wandb.log.segment import Segment, history, read_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = [
     "STOPPED",
@@ -68,6 +68,61 @@ class Adopted:
     segment: Path
     run: Run | None
     left: str | None
+
+
+def create_run(  # noqa: PLR0913 - each is a keyword with a default
+    folder: str | os.PathLike[str],
+    command: Sequence[str],
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    workdir: str | os.PathLike[str] = ".",
+    environment: str | os.PathLike[str] | None = None,
+    project: str | None = None,
+    entity: str | None = None,
+    tags: Sequence[str] = (),
+) -> Run:
+    """Make a run of one command, with W&B offline; to do it again changes nothing.
+
+    Parameters
+    ----------
+    folder
+        `results/<experiment>/<run>`, with names of your choice. The W&B run id is a hash of these two names, the
+        command and the parameters.
+    command
+        One argument an item, never a shell's line. In it `${args}` stands for the parameters as `--name=value`, as in
+        a sweep's `command`; so do its other macros.
+    parameters
+        What `wandb.config` has, too.
+    name
+        What W&B shows; by default the folder's.
+    workdir
+        Where the command runs.
+    environment
+        The record that `runferry environment` has written, whose environment is unpacked on the node; without one, the
+        command runs with the PATH as it is.
+    project, entity
+        Of W&B; by default `$WANDB_PROJECT` and `$WANDB_ENTITY`. What a script says to `wandb.init` wins.
+    tags
+        Of W&B.
+
+    Raises
+    ------
+    ConfigError
+        When the folder is another run's, the command has a macro that is not known, or there is no such environment.
+    """
+    made = make_single_run(
+        folder,
+        command,
+        parameters,
+        name=name,
+        workdir=workdir,
+        environment=environment,
+        project=project,
+        entity=entity,
+        tags=tags,
+    )
+    return Run(made.path)
 
 
 def create_runs(

@@ -113,7 +113,7 @@ class Run:
     def receipt(self) -> Receipt | None:
         """Its receipt; None before its first sync that was verified."""
         from runferry.runs.receipt import holds
-        from runferry.trackers.registry import tracker_of
+        from runferry.trackers.registry import given_base_url
 
         try:
             record = read_json(self._folder.receipt_file)
@@ -121,7 +121,7 @@ class Run:
             return None
         interim = self._folder.receipt_file == self._folder.interim_receipt_file
         # Of the server that it names: which one this process would ask is no matter of the disk.
-        base_url = tracker_of(self._record).given_base_url(self._record) or record["base_url"]
+        base_url = given_base_url(self._record) or record["base_url"]
         server = record.get("server", {})
         return Receipt(
             url=record["url"],
@@ -146,7 +146,7 @@ class Run:
         return [read_segment(path) for path in self._folder.segments()]
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows that it logged, of all its segments; their keys: `runferry.trackers.wandb.log.segment.history`.
+        """Yield the rows that it logged, of all its segments; their keys: `runferry.api.history`.
 
         Raises
         ------

@@ -6,7 +6,8 @@ from __future__ import annotations
 class RunferryError(Exception):
     """Something the user can mend. Its text is one line: what was found, what was expected, what to do.
 
-    What to type next is added where it is shown (`runferry.system.messages`), unless the text itself says it as `type: ...`.
+    What to type next is added where it is shown (`runferry.system.messages`), unless the text
+    itself says it as `type: ...`.
 
     Attributes
     ----------

@@ -7,13 +7,13 @@ from typing import Any
 
 import requests
 from provoking import Row, World, elsewhere, made
+from runferry.trackers.comet.tracker import CometTracker
 
 from runferry.runs.folder import RunFolder
 from runferry.sync.comet.upload import find_comet
 from runferry.trackers.comet import server
 from runferry.trackers.comet.segments import Archive
 from runferry.trackers.comet.server import CometServer, find_server
-from runferry.trackers.comet.tracker import CometTracker
 from runferry.trackers.registry import tracker_named
 from runferry.trackers.wandb.deleted import read_cleaned
 

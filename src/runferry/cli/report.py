@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_report(commands: Commands) -> None:
+    """Add `report` to the command line."""
     parser = commands.add_parser(
         "report",
         help="draw learning curves and list the runs of an experiment",

@@ -47,14 +47,14 @@ def _launch_place(given: argparse.Namespace) -> int:
 
 
 def _sync_round(given: argparse.Namespace) -> int:
-    from runferry.cli.main import main
+    from runferry.cli.sync import sync_by_words
     from runferry.config.rounds import runs_file
     from runferry.system.files import read_json, write_json
 
     experiment = given.synced.resolve().parents[2]
     runs = [run["id"] for run in read_json(runs_file(experiment, int(given.synced.parent.name)))]
     log = ["--log", str(given.log)] if given.log else []
-    status = main(["sync", *log, *(str(experiment / run) for run in runs)])
+    status = sync_by_words([*log, *(str(experiment / run) for run in runs)])
     if status == 0:
         write_json(given.synced, {"runs": runs})
     return status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING
 from runferry.cli.watch import add_watch_options, watch
 from runferry.errors import ConfigError
 from runferry.runs.folder import RunFolder, find_run_folders
+from runferry.sync.options import options_for
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Sequence
     from typing import IO
 
     from runferry.cli.common import Commands
 
 
 def add_sync(commands: Commands) -> None:
+    """Add `sync` to the command line."""
     parser = commands.add_parser(
         "sync",
         help="bring runs to the W&B server and verify them",
@@ -26,6 +29,25 @@ def add_sync(commands: Commands) -> None:
         epilog="Exit code: 0 every run named has a receipt; 1 some have none (each is named, with the reason); "
         "2 wrong usage.",
     )
+    _add_options(parser)
+    parser.set_defaults(command=_sync)
+
+
+def sync_by_words(words: Sequence[str]) -> int:
+    """Sync as `runferry sync WORDS` does, with the options that the workflow has set for those runs.
+
+    Returns
+    -------
+    int
+        0 when every run has a receipt, else 1.
+    """
+    parser = argparse.ArgumentParser(prog="runferry sync")
+    _add_options(parser)
+    given = parser.parse_args([*options_for(words), *words], argparse.Namespace(words=["sync", *words]))
+    return _sync(given)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     add_paths(parser)
     parser.add_argument(
         "--patience",
@@ -62,7 +84,6 @@ def add_sync(commands: Commands) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print progress and results as JSON lines on stdout")
     add_watch_options(parser)
-    parser.set_defaults(command=_sync)
 
 
 def _sync(given: argparse.Namespace) -> int:
@@ -102,6 +123,7 @@ def _sync(given: argparse.Namespace) -> int:
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
+    """Add the paths of runs, `--if-any` and `--log` to a command."""
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="a run's folder, an experiment's, or results/"
     )
@@ -112,6 +134,13 @@ def add_paths(parser: argparse.ArgumentParser) -> None:
 
 
 def run_folders(given: argparse.Namespace) -> list[RunFolder]:
+    """List the run folders at or below the paths given, each once; with `--if-any` without those never started.
+
+    Raises
+    ------
+    ConfigError
+        As `find_run_folders`, unless `--if-any` was given.
+    """
     folders: dict[Path, RunFolder] = {}
     for path in given.paths:
         try:
@@ -123,6 +152,7 @@ def run_folders(given: argparse.Namespace) -> list[RunFolder]:
 
 
 def open_log(file: Path | None) -> IO[str]:
+    """Open the file of `--log` for writing, its folder made; without one, what is written is thrown away."""
     if file is None:
         return Path(os.devnull).open("w")
     file.parent.mkdir(parents=True, exist_ok=True)

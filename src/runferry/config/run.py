@@ -34,6 +34,19 @@ class Run:
 
 
 def run_of_sweep(name: str, definition: Sweep, point: parameter.Parameters, identity: Mapping[str, Any]) -> Run:
+    """Make the run of a sweep's point, named after the parameters that differ.
+
+    Parameters
+    ----------
+    name
+        Of the experiment.
+    definition
+        The sweep.
+    point
+        The value of each parameter.
+    identity
+        What else makes the run what it is, for its id.
+    """
     shown = " ".join(f"{one.name}={_at(point, one.path)}" for one in definition.shown)
     arguments = sweep_macros.command(definition.definition, point, definition.where)
     macros = sweep_macros.late_macros(definition.definition, point, definition.where)
@@ -81,6 +94,7 @@ def short_hash(value: Any, length: int) -> str:
 
 
 def cell_text(value: Any) -> str:
+    """Write a value as a cell of runs.tsv."""
     # A text stands as it is unless it would break the table or look like something else; the rest is JSON.
     if isinstance(value, str) and value.isprintable() and value == value.strip():
         try:

@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.api_run import Run
 from runferry.config.experiment import Experiment
 from runferry.config.names import OFFLINE
 from runferry.config.run import make_run, write_changed
@@ -23,7 +22,7 @@ DEFAULT_PROJECT = "uncategorized"
 """Where wandb puts runs without a project."""
 
 
-def create_run(  # noqa: PLR0913 - each is a keyword with a default
+def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
     folder: str | os.PathLike[str],
     command: Sequence[str],
     parameters: Mapping[str, Any] | None = None,
@@ -34,35 +33,10 @@ def create_run(  # noqa: PLR0913 - each is a keyword with a default
     project: str | None = None,
     entity: str | None = None,
     tags: Sequence[str] = (),
-) -> Run:
-    """Make a run of one command, with W&B offline; to do it again changes nothing.
+) -> RunFolder:
+    """Make the folder of a run of one command, with W&B offline; to do it again changes nothing.
 
-    Parameters
-    ----------
-    folder
-        `results/<experiment>/<run>`, with names of your choice. The W&B run id is a hash of these two names, the
-        command and the parameters.
-    command
-        One argument an item, never a shell's line. In it `${args}` stands for the parameters as `--name=value`, as in
-        a sweep's `command`; so do its other macros.
-    parameters
-        What `wandb.config` has, too.
-    name
-        What W&B shows; by default the folder's.
-    workdir
-        Where the command runs.
-    environment
-        The record that `runferry environment` has written, whose environment is unpacked on the node; without one, the
-        command runs with the PATH as it is.
-    project, entity
-        Of W&B; by default `$WANDB_PROJECT` and `$WANDB_ENTITY`. What a script says to `wandb.init` wins.
-    tags
-        Of W&B.
-
-    Raises
-    ------
-    ConfigError
-        When the folder is another run's, the command has a macro that is not known, or there is no such environment.
+    The parameters, and what is raised, are those of `runferry.api.create_run`.
     """
     # As the launcher has it, for which paths in the record are relative to the folder.
     path = Path(folder).resolve()
@@ -107,7 +81,7 @@ def create_run(  # noqa: PLR0913 - each is a keyword with a default
     made = RunFolder(path)
     _check_same(made, record)
     write_changed(made.run_file, record)
-    return Run(path)
+    return made
 
 
 def _relative(environment: Path, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a site's program answers, within a time: unlike `runferry.runs.slurm.ask`, which needs no reason, with why not."""
+"""Ask a site's program, within a time; unlike `runferry.runs.slurm.ask` it says why there is no answer."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def launch_place(place_file: Path) -> int:
     Returns
     -------
     int
-        0 when it has ended; as `runferry.launch.launch.launch` does where it has not: it was stopped, and goes on later.
+        0 when it has ended; as `launch` does where it has not: it was stopped, and goes on later.
     """
     from runferry.launch.launch import launch
 

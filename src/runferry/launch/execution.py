@@ -26,30 +26,32 @@ from runferry.runs.slurm import job_end
 from runferry.system.env_modules import variables_after_loading
 from runferry.system.processes import end_session
 from runferry.trackers.wandb.folders import bring_in
+from runferry.trackers.wandb.steps import first_free_step
 
 if TYPE_CHECKING:
     from runferry.launch.early_stop import EarlyStop
     from runferry.launch.signals import SignalWatch
     from runferry.runs.folder import RunFolder
-    from runferry.trackers.tracker import Tracker
+    from runferry.trackers.tracker import TrackerInJob
 
 
 #: Seconds in which what the command leaves behind may end by itself.
 _LEFTOVER_SECONDS = 1.0
 
 
-def time_limits(run: dict[str, Any], tracker: Tracker) -> TimeLimits:
+def time_limits(run: dict[str, Any], tracker: TrackerInJob) -> TimeLimits:
+    """Return how long to wait for what at the end of a run, by its record."""
     seconds = tracker.finish_seconds(run)
     return TimeLimits() if seconds is None else TimeLimits(finish_seconds=seconds)
 
 
 @dataclass
 class Execution:
-    """From the unpacking to the end of wandb-core."""
+    """Executes one attempt: from the unpacking to the end of wandb-core."""
 
     folder: RunFolder
     run_record: dict[str, Any]
-    tracker: Tracker
+    tracker: TrackerInJob
     attempt: Attempt
     log: int
     scratch: Scratch
@@ -82,7 +84,7 @@ class Execution:
             self.log,
             limits=self.limits,
             launcher_died=self._launcher_died,
-            first_free_step=self.attempt.first_free_step,
+            first_free_step=lambda: first_free_step(self.attempt),
             workdir=workdir,
         )
         if keeper.warning:

@@ -16,7 +16,7 @@ SIGKILL of everything, loss of the node        0.31: all but the last two second
                                                before: what fills blocks of 32 KiB, of a short run nothing
 =============================================  =====================================================================
 
-Where a run logs to Comet, see `runferry.trackers.comet.in_job`.
+Where a run logs to Comet, see `runferry.trackers.comet.hook`.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from runferry.runs import reasons
 from runferry.runs.attempt import ATTEMPT_VARIABLE, Attempt, finished_in_this_job, write_trained
 from runferry.runs.ending import Ending
 from runferry.runs.log import end_of_log
-from runferry.trackers.registry import tracker_of
+from runferry.trackers.registry import in_job_of
 from runferry.trackers.wandb.folders import remove_empty
 
 if TYPE_CHECKING:
     from runferry.launch.core_keeper import TimeLimits
     from runferry.runs.folder import RunFolder
-    from runferry.trackers.tracker import Tracker
+    from runferry.trackers.tracker import TrackerInJob
 
 
 def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits | None = None) -> int:
@@ -72,7 +72,7 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         unpacked, the working directory is missing.
     """
     run = folder.read_run()
-    tracker = tracker_of(run)
+    tracker = in_job_of(run)
     make_folders(*tracker.folders(folder), folder.checkpoints_folder)
     if record := finished_in_this_job(folder):
         # Snakemake has removed the file before it started this.
@@ -130,7 +130,7 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
         As `launch`.
     """
     run = folder.read_run()
-    tracker = tracker_of(run)
+    tracker = in_job_of(run)
     with SignalWatch() as signals:
         try:
             with registered(folder, node), scratch_folder() as scratch:
@@ -147,7 +147,7 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
     return 0 if ending.exit_code == 0 else ending.status
 
 
-def _explain(ending: Ending, attempt: Attempt, begin: int, tracker: Tracker, *, written: bool) -> Ending:
+def _explain(ending: Ending, attempt: Attempt, begin: int, tracker: TrackerInJob, *, written: bool) -> Ending:
     message = ending.message
     if message is None and ending.outcome != "finished":
         message = find_hint(attempt.folder.log_file, begin, ending, attempt.record["wandb"])

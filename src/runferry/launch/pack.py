@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 OVERTIME_SECONDS = 60.0
 
 
-#: Seconds in which the record of a run may be written whose launcher was killed: see `runferry.launch.core_keeper.TimeLimits`.
+#: Seconds in which the record of a run may be written whose launcher was killed: see `core_keeper.TimeLimits`.
 _RECORD_SECONDS = 60.0
 
 #: What Slurm tells a job of its GPUs: of Nvidia's and of AMD's.

@@ -127,7 +127,7 @@ class PassingOn:
 class Witness:
     """A process that gets each signal that somebody sends to every process of the job, and none that is ours alone.
 
-    The launchers have got such a one, too: passed on, it would reach them twice (see `runferry.launch.command.Command.run`).
+    The launchers have got such a one, too: passed on, it would reach them twice (see `Command.run`).
     """
 
     def __enter__(self) -> Witness:

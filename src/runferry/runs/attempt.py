@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runferry.errors import NotVerifiedError, RunferryError, SegmentError
+from runferry.errors import RunferryError
 from runferry.runs import reasons
 from runferry.runs.ending import Ending, signal_name
 from runferry.runs.folder import RunFolder
@@ -49,7 +49,7 @@ class Attempt:
         wandb           version of wandb in the training environment, or null
         start, end      ISO 8601, UTC; `end` is null while it runs
         seconds         between the two, by a clock that never jumps
-        outcome         "waiting" and "taking over" (see `runferry.launch.takeover`), "running"; "finished", "stopped", "failed",
+        outcome         "waiting" and "taking over" (see `launch.takeover`), "running"; "finished", "stopped", "failed",
                         "killed" (see `Ending.outcome`), "lost" where the attempt itself could not say how it ended
         reason          why it ended, one of `runferry.runs.reasons`; null while it runs, and when it finished
         exit_code       of the command, or null when a signal ended it
@@ -63,7 +63,9 @@ class Attempt:
         run             the W&B run id, where it finished
         ==============  ==========================================================================================
     list_segments
-        Lists all segments of the run: its tracker's (`runferry.trackers.tracker.Tracker.segments`).
+        Lists all segments of the run: its tracker's (`runferry.trackers.tracker.TrackerInJob.segments`).
+    segments_before
+        Names of the segments of earlier attempts.
     """
 
     folder: RunFolder
@@ -71,7 +73,7 @@ class Attempt:
     record: dict[str, Any]
     list_segments: Callable[[RunFolder], list[Path]]
     _clock: float = field(default_factory=time.monotonic)
-    _segments_before: frozenset[str] = frozenset()
+    segments_before: frozenset[str] = frozenset()
     _written_here: bool = True
 
     @classmethod
@@ -80,7 +82,7 @@ class Attempt:
     ) -> Attempt:
         """Return an attempt whose record the launcher of another node writes: here nothing is written."""
         before = _names(list_segments(folder))
-        return cls(folder, number, {"attempt": number}, list_segments, _segments_before=before, _written_here=False)
+        return cls(folder, number, {"attempt": number}, list_segments, segments_before=before, _written_here=False)
 
     @classmethod
     def begin(
@@ -121,7 +123,7 @@ class Attempt:
         while not write_new(folder.attempts_folder / f"{number}.json", as_text(record)):
             number += 1
             record |= {"attempt": number, "outcome": "waiting"}
-        return cls(folder, number, record, list_segments, _segments_before=_names(list_segments(folder)))
+        return cls(folder, number, record, list_segments, segments_before=_names(list_segments(folder)))
 
     def set_outcome(self, outcome: str) -> None:
         """Write one of `UNDER_WAY`."""
@@ -137,34 +139,11 @@ class Attempt:
     def segments(self) -> list[str]:
         """List the names of the segments that this attempt has begun, in order."""
         names = [segment.name for segment in self.list_segments(self.folder)]
-        return [name for name in names if name not in self._segments_before]
+        return [name for name in names if name not in self.segments_before]
 
     def counts_as_earlier(self) -> None:
         """Take what is in the run's folder by now for segments of earlier attempts."""
-        self._segments_before = _names(self.list_segments(self.folder))
-
-    def first_free_step(self) -> int:
-        """Return the step at which the run goes on: after the last of all segments that have ended, also deleted ones.
-
-        Those of earlier attempts have, however they ended; of this attempt's own those that their process has finished.
-        """
-        # Only here: a run's first attempt needs neither it nor protobuf.
-        from runferry.trackers.wandb.deleted import read_cleaned
-        from runferry.trackers.wandb.log.segment import read_segment
-
-        last = -1
-        # What is wrong with the file the sync says: a training is not held up by it.
-        with suppress(NotVerifiedError):
-            cleaned = read_cleaned(self.folder)
-            last = -1 if cleaned is None or cleaned.last_step is None else cleaned.last_step
-        for path in self.folder.segments():
-            try:
-                segment = read_segment(path)
-            except SegmentError:
-                continue
-            if path.name in self._segments_before or segment.exit_code is not None:
-                last = max(last, -1 if segment.last_step is None else segment.last_step)
-        return last + 1
+        self.segments_before = _names(self.list_segments(self.folder))
 
     def end(self, ending: Ending) -> None:
         """Write how it ended; where it finished write `trained.json` too, after it.

@@ -16,7 +16,6 @@ from runferry.runs import reasons, slurm
 from runferry.runs.ending import UNDER_WAY
 from runferry.system.files import write_json
 from runferry.system.processes import is_alive
-from runferry.trackers.registry import tracker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,7 +97,7 @@ def end_record(folder: RunFolder, record: dict[str, Any], reason: str) -> None:
         "end": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "message": f"ended without a word ({reason}); found by process {os.getpid()} on {socket.gethostname()}",
     }
-    begun = {segment.name for segment in tracker_of(folder.read_run()).segments(folder)}
+    begun = set(folder.segment_names())
     known = {name for other in folder.attempts() if other["attempt"] != record["attempt"] for name in other["segments"]}
     _write(folder, record | changes | {"segments": sorted(begun - known)})
 

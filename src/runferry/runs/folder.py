@@ -97,6 +97,11 @@ class RunFolder:
         names = [name for name in _names_in(self.wandb_folder) if name.startswith(("offline-run-", "run-"))]
         return [self.wandb_folder / name for name in sorted(names, key=lambda name: name.removeprefix("offline-"))]
 
+    def segment_names(self) -> list[str]:
+        """List the names of what attempts have written, whichever tracker they logged to."""
+        comet = [name for name in _names_in(self.path / "comet") if name.removeprefix("attempt-").isdigit()]
+        return [*(segment.name for segment in self.segments()), *comet]
+
     def attempt_numbers(self) -> list[int]:
         """List the numbers of the attempts so far, from low to high."""
         stems = [name.removesuffix(".json") for name in _names_in(self.attempts_folder) if name.endswith(".json")]

@@ -44,6 +44,7 @@ def holds(folder: RunFolder, base_url: str | None, *, interim: bool = False) -> 
 
 
 def stamp_or_nothing(file: Path | str) -> dict[str, Any]:
+    """Return a file's stamp; one of nulls where no file is named."""
     return stamp(file) if file else dict.fromkeys(STAMP_KEYS)
 
 

@@ -48,7 +48,7 @@ def logs_on_disk(run_folder: str) -> dict[str, str]:
 def archives_on_disk(run_folder: str) -> dict[str, str]:
     """Return the files that hold what a run logged to Comet, by their names below `comet/`.
 
-    An archive, or the messages of an experiment that was not ended (see `runferry.trackers.comet.in_job`).
+    An archive, or the messages of an experiment that was not ended (see `runferry.trackers.comet.hook`).
     """
     comet = os.path.join(run_folder, "comet")  # noqa: PTH118 - see above
     found: dict[str, str] = {}

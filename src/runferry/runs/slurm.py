@@ -20,7 +20,7 @@ _SECONDS = 30
 """To wait for an answer."""
 
 NO_PARTITION = "runferry-names-none"
-"""The name of no partition. `runferry.workflow.entry` has sinfo list it alone; `runferry doctor` sees whether that works."""
+"""The name of no partition. The workflow has sinfo list it alone; `runferry doctor` sees whether that works."""
 
 ACTIVE = frozenset(
     {

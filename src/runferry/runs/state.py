@@ -97,6 +97,7 @@ def states_of(folder: Path, runs: Iterable[str]) -> dict[str, tuple[str, str | N
 
 
 def state_and_reason(folder: Path) -> tuple[str, str | None]:
+    """Return the state of a run, one of `STATES`, and how its last attempt ended where it failed."""
     names = set(names_in(folder))
     if "trained.json" in names or "finished.json" in names:
         return (DONE if "receipt.json" in names else UNSYNCED), None
@@ -110,6 +111,7 @@ def state_and_reason(folder: Path) -> tuple[str, str | None]:
 
 
 def names_in(folder: Path) -> list[str]:
+    """List the names in a folder; none where it is missing."""
     try:
         return os.listdir(folder)  # noqa: PTH208 - names only: of thousands of folders
     except (FileNotFoundError, NotADirectoryError):

@@ -15,13 +15,14 @@ from runferry.errors import RunferryError, ServerError
 from runferry.runs.continuation import settle_lost
 from runferry.runs.folder import RunFolder
 from runferry.runs.receipt import holds, promote
+from runferry.sync.carriers import find_carrier
 from runferry.sync.lock import results_lock
 from runferry.sync.outcome import Limits, Outcome
 from runferry.sync.queue import Queue, Trouble
 from runferry.sync.upload_process import end_orphans
 from runferry.system.progress import Progress
 from runferry.system.values import batches
-from runferry.trackers.registry import logs_to_wandb, tracker_named, tracker_of
+from runferry.trackers.registry import given_base_url, logs_to_wandb, tracker_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -183,7 +184,9 @@ class _Group:
 
     def _carry_to(self, tracker: str, base_url: str | None, outcomes: Sequence[Outcome], hold: Hold) -> str | None:
         """Carry runs to one server; returns what was wrong with it after something was sent, if anything was."""
-        carry = tracker_named(tracker).carrier(base_url, self.limits, self.results, self.log, self.progress)
+        carrier = find_carrier(
+            tracker, base_url, limits=self.limits, results=self.results, log=self.log, progress=self.progress
+        )
         line: str | None = None
         for batch in batches(outcomes, RUNS_PER_BATCH):
             if line:
@@ -192,7 +195,7 @@ class _Group:
                     outcome.problem = line
                 continue
             hold.check()
-            line = carry(batch)
+            line = carrier.carry(batch)
         return line
 
 
@@ -210,8 +213,7 @@ def _unsettled(outcomes: Iterable[Outcome]) -> dict[tuple[str, str | None], list
     for outcome in outcomes:
         try:
             run = outcome.folder.read_run()
-            tracker = tracker_of(run)
-            base_url = tracker.given_base_url(run)
+            tracker, base_url = tracker_name(run), given_base_url(run)
         except RunferryError as error:
             outcome.problem = str(error)
         except (ValueError, KeyError, TypeError) as error:
@@ -220,5 +222,5 @@ def _unsettled(outcomes: Iterable[Outcome]) -> dict[tuple[str, str | None], list
             if outcome.asked:
                 promote(outcome.folder, base_url)
             if not holds(outcome.folder, base_url, interim=not outcome.asked):
-                by_server[tracker.name, base_url].append(outcome)
+                by_server[tracker, base_url].append(outcome)
     return by_server

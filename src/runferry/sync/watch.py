@@ -67,6 +67,7 @@ class Syncer:
 
 
 def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
+    """List the run folders at or below some paths; a path may have none yet."""
     folders: dict[Path, RunFolder] = {}
     for path in paths:
         # The workflow may not have written the first run yet.
@@ -76,6 +77,13 @@ def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
 
 
 def results_folders(paths: Sequence[Path]) -> list[Path]:
+    """List the results folders that some paths lie in or are.
+
+    Raises
+    ------
+    ConfigError
+        When a path does not exist.
+    """
     found: set[Path] = set()
     for path in paths:
         if not path.is_dir():

@@ -10,39 +10,76 @@ from runferry.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runferry.trackers.tracker import Tracker
+    from runferry.trackers.tracker import TrackerInJob, TrackerSettings
+
+# What is imported here is imported where it is wanted: a job or a rule of one tracker has no use for the other.
 
 
-def tracker_named(name: str) -> Tracker:
-    """Return the tracker of a name, as `tracker` in the config and in a run's record has it.
+def tracker_name(record: Mapping[str, Any]) -> str:
+    """Return the name of the tracker of a run by its record, or of a config: "wandb" or "comet".
 
     Raises
     ------
     ConfigError
-        When there is none.
+        When it is neither.
     """
-    # Each imported where it is wanted: a job or a rule of the one has no use for the other.
-    if name == WANDB:
-        from runferry.trackers.wandb.tracker import WandbTracker
+    name = record.get("tracker", WANDB)
+    if name not in (WANDB, COMET):
+        message = f"tracker: found {name!r}, expected one of {WANDB}, {COMET}"
+        raise ConfigError(message)
+    return name
 
-        return WandbTracker()
+
+def settings_of(config: Mapping[str, Any]) -> TrackerSettings:
+    """Return what the workflow asks of the tracker of a checked config.
+
+    Raises
+    ------
+    ConfigError
+        As `tracker_name`.
+    """
+    if tracker_name(config) == COMET:
+        from runferry.trackers.comet.settings import CometSettings
+
+        return CometSettings()
+    from runferry.trackers.wandb.settings import WandbSettings
+
+    return WandbSettings()
+
+
+def in_job_of(run: Mapping[str, Any]) -> TrackerInJob:
+    """Return what the launcher asks of the tracker of a run, by the run's record.
+
+    Raises
+    ------
+    ConfigError
+        As `tracker_name`.
+    """
+    if tracker_name(run) == COMET:
+        from runferry.trackers.comet.in_job import CometInJob
+
+        return CometInJob()
+    from runferry.trackers.wandb.in_job import WandbInJob
+
+    return WandbInJob()
+
+
+def given_base_url(run: Mapping[str, Any]) -> str | None:
+    """Return the address of a run's server where one is set; None is the tracker's own, never on this machine.
+
+    It is what the run's record says, else the variable that the tracker itself reads.
+
+    Raises
+    ------
+    ConfigError
+        As `tracker_name`.
+    """
+    name = tracker_name(run)
     if name == COMET:
-        from runferry.trackers.comet.tracker import CometTracker
-
-        return CometTracker()
-    message = f"tracker: found {name!r}, expected one of {WANDB}, {COMET}"
-    raise ConfigError(message)
-
-
-def tracker_of(record: Mapping[str, Any]) -> Tracker:
-    """Return the tracker of a run by its record, or of a checked config.
-
-    Raises
-    ------
-    ConfigError
-        As `tracker_named`.
-    """
-    return tracker_named(record.get("tracker", WANDB))
+        from runferry.trackers.comet.server import given_base_url as given
+    else:
+        from runferry.trackers.wandb.address import given_base_url as given
+    return given(run[name].get("base_url"))
 
 
 def logs_to_wandb(record: Mapping[str, Any]) -> bool:

@@ -1,8 +1,10 @@
-"""The trackers that a run can log to: one interface, an implementation for each.
+"""Define what differs from one tracker to the other, in one protocol for each phase of a run.
+
+`TrackerSettings` is asked by the workflow before anything is submitted, `TrackerInJob` by the launcher in the job. What
+carries runs to a server is the third, `runferry.sync.carriers.Carrier`.
 
 A run's tracker is named in `run.json` (`tracker`; W&B's runs have no such key), and what it is told lies there under
-its name. Everything that is not the same for both goes through `Tracker`; what follows on a tracker's own ground, the
-transaction logs of W&B or the archives of Comet, is in the modules that it hands on to.
+its name.
 """
 
 from __future__ import annotations
@@ -10,39 +12,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from typing import IO
 
     from runferry.config.cluster import Cluster
     from runferry.config.experiment import Experiment
     from runferry.runs.folder import RunFolder
-    from runferry.sync.outcome import Limits, Outcome
-    from runferry.system.progress import Progress
     from runferry.trackers.wandb.core import InstalledCore
 
 
-class Tracker(Protocol):
-    """What differs from one tracker to the other.
+class TrackerSettings(Protocol):
+    """Says what runs' records say of a tracker, and refuses what cannot be had.
 
     Attributes
     ----------
     name : str
         "wandb" or "comet": in the config, in `run.json` and in receipts.
     title : str
-        As a person calls it.
-    first_call : str
-        What a script calls to log to it, for messages.
+        As a user calls it.
     """
 
     @property
     def name(self) -> str: ...  # noqa: D102 - see above
     @property
     def title(self) -> str: ...  # noqa: D102 - see above
-    @property
-    def first_call(self) -> str: ...  # noqa: D102 - see above
-
-    # What a run's record says, and what is refused before anything is submitted.
 
     def check(self, config: Mapping[str, Any], cluster: Cluster) -> None:
         """Refuse what cannot be had here, in one line.
@@ -55,7 +48,7 @@ class Tracker(Protocol):
         ...
 
     def check_experiment(self, experiment: Experiment, others: Mapping[str, Experiment]) -> None:
-        """Refuse an experiment that needs what is not to be had with this tracker.
+        """Refuse an experiment that needs what cannot be had with this tracker.
 
         Parameters
         ----------
@@ -83,7 +76,18 @@ class Tracker(Protocol):
         """Keep keys out of the jobs that this process submits (see `runferry.trackers.api_keys`)."""
         ...
 
-    # In the job.
+
+class TrackerInJob(Protocol):
+    """Says what a job must do so that what its command logs is kept.
+
+    Attributes
+    ----------
+    first_call : str
+        What a script calls to log to it, for messages.
+    """
+
+    @property
+    def first_call(self) -> str: ...  # noqa: D102 - see above
 
     def folders(self, folder: RunFolder) -> tuple[Path, ...]:
         """List the folders below the run's that the command writes to; they are made, or tried, first."""
@@ -124,27 +128,6 @@ class Tracker(Protocol):
         """Return how long that process may take to end (s); None is the launcher's usual."""
         ...
 
-    # On the disk and at the server.
-
     def segments(self, folder: RunFolder) -> list[Path]:
         """List what the attempts of a run have written, in the order of their start."""
-        ...
-
-    def given_base_url(self, run: Mapping[str, Any]) -> str | None:
-        """Name the server's address where one is set; None is the tracker's own, which is never on this machine."""
-        ...
-
-    def carrier(
-        self, base_url: str | None, limits: Limits, results: Path, log: IO[str] | None, progress: Progress
-    ) -> Callable[[Sequence[Outcome]], str | None]:
-        """Find a server; the function that is returned carries runs to it, compares, and writes their receipts.
-
-        It gives each outcome its problem, or none where there is a receipt, and returns what was wrong with the server
-        after something was sent, if anything was. The lock of `results` is held by the caller.
-
-        Raises
-        ------
-        ServerError
-            When there is no server or no key for it; the function too, when it cannot be asked before anything is sent.
-        """
         ...

@@ -24,7 +24,7 @@ from runferry.runs.slurm import NO_PARTITION
 from runferry.sync.options import set_options
 from runferry.system import text
 from runferry.system.messages import debug_wanted, note_command, show_traceback, with_next_step
-from runferry.trackers.registry import tracker_of
+from runferry.trackers.registry import settings_of
 from runferry.workflow import scheduler_patch, slurm_plugin
 from runferry.workflow.stale_lock import note_start, remove_stale_lock
 from runferry.workflow.training_job import training_job
@@ -83,7 +83,7 @@ def load(
             _say_retired(cluster)
         _name_no_partition(asked=controller and cluster.slurm)
         refusals = _Refusals()
-        tracker = tracker_of(checked)
+        tracker = settings_of(checked)
         refusals.check(lambda: tracker.check(checked, cluster))
         set_options(results, _sync_options(checked["sync"]))
         made = experiments_of(checked)
@@ -169,7 +169,7 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
         As `find_cluster` and `experiments` do.
     """
     cluster = find_cluster(loading.cluster_name(config))
-    tracker = tracker_of(config)
+    tracker = settings_of(config)
     return experiments({**config, tracker.name: tracker.settings(config, cluster)})
 
 

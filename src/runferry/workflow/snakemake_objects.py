@@ -25,6 +25,7 @@ def limited(executor: Any) -> bool:
 
 
 def report_submission(executor: Any, job: Any, slurm_job: str) -> None:
+    """Tell Snakemake that a job was submitted, by the executor's own way."""
     from snakemake_interface_executor_plugins.executors.base import (  # pyright: ignore[reportMissingTypeStubs]
         SubmittedJobInfo,
     )

@@ -21,7 +21,7 @@ from runferry.runs.receipt_stamp import is_for
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, last_attempt, states_of
 from runferry.system.files import read_json
 from runferry.system.values import is_mapping
-from runferry.trackers.registry import logs_to_wandb, tracker_of
+from runferry.trackers.registry import given_base_url, logs_to_wandb
 from runferry.trackers.wandb.deleted import read_cleaned
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class _LookingAtRun:
         self, state: str, why: str | None, metric: str | None, values: dict[Path, tuple[float, float | None]]
     ) -> RunStatus:
         run = self.folder.read_run()
-        base_url = tracker_of(run).given_base_url(run)
+        base_url = given_base_url(run)
         held = holds(self.folder, base_url)
         state, failure = self._state(state, why, held=held, adopted=bool(run.get("adopted")))
         logs = self._logs(run, report=not held)

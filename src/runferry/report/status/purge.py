@@ -14,7 +14,7 @@ from runferry.config.cluster import find_cluster
 from runferry.errors import RunferryError, SegmentError
 from runferry.runs.receipt import holds
 from runferry.runs.receipt_stamp import archives_on_disk
-from runferry.trackers.registry import logs_to_wandb, tracker_of
+from runferry.trackers.registry import given_base_url, logs_to_wandb
 from runferry.trackers.wandb.log.segment import find_log
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def purge_warning(folders: Callable[[], Iterable[RunFolder]]) -> str | None:
         # What cannot be read is for `runferry status` to name.
         with suppress(RunferryError, OSError, ValueError, KeyError, TypeError):
             run = folder.read_run()
-            if holds(folder, tracker_of(run).given_base_url(run)):
+            if holds(folder, given_base_url(run)):
                 continue
             for find in finders(folder, run):
                 with suppress(SegmentError, OSError):

@@ -82,7 +82,7 @@ class _Job:
 
 
 @dataclass
-class Carrier:
+class CometCarrier:
     """Carries runs to one server; `results` is the folder whose lock is held.
 
     Called with runs, it does what `runferry.trackers.tracker.Tracker.carrier` says.
@@ -95,8 +95,8 @@ class Carrier:
     progress: Progress
     _said: list[str] = field(default_factory=list[str])
 
-    def __call__(self, outcomes: Sequence[Outcome]) -> str | None:
-        """Sync and verify; see `Tracker.carrier`."""
+    def carry(self, outcomes: Sequence[Outcome]) -> str | None:
+        """Sync and verify; see `runferry.sync.carriers.Carrier.carry`."""
         jobs = list(self._jobs(outcomes))
         for job in jobs:
             for experiment in job.experiments:
@@ -107,7 +107,7 @@ class Carrier:
         trouble: str | None = None
         for some in batches(lacking, RUNS_PER_UPLOAD):
             # What the first of them found out, the others need not.
-            trouble = trouble or self._carry(some)
+            trouble = trouble or self._upload(some)
             for job in some:
                 job.outcome.problem = trouble or (self._problem(job) if job.differences else None)
         for job in jobs:
@@ -115,7 +115,7 @@ class Carrier:
                 self._conclude(job)
         return trouble
 
-    def _carry(self, jobs: Sequence[_Job]) -> str | None:
+    def _upload(self, jobs: Sequence[_Job]) -> str | None:
         """Send what the server lacks of runs, and compare; returns what was wrong with the server, if anything was."""
         self._said.clear()
         try:

@@ -11,7 +11,7 @@ from runferry.errors import ServerError
 from runferry.sync.wandb import upload
 from runferry.sync.wandb.comparison import differences, missing_rows, row_differences
 from runferry.sync.wandb.file_stream import complete_summary, fill, send_console
-from runferry.sync.wandb.job import by_place, has_beginning, only_summary, promises, segments_to_send
+from runferry.sync.wandb.job import by_place, has_beginning, jobs_of, only_summary, promises, segments_to_send
 from runferry.sync.wandb.partial_log import folders_to_send
 from runferry.sync.wandb.receipt import write_receipt
 from runferry.sync.wandb.uploaded_files import NOR_ON_DISK
@@ -33,8 +33,11 @@ BYTES_PER_SECOND = 1e6
 
 
 @dataclass(frozen=True)
-class Ferry:
-    """Carries runs to one server; `results` is the folder whose lock is held."""
+class WandbCarrier:
+    """Uploads the missing parts of runs to a W&B server and verifies them (see `runferry.sync.carriers.Carrier`).
+
+    `results` is the folder whose lock is held.
+    """
 
     server: Server
     limits: Limits
@@ -42,14 +45,9 @@ class Ferry:
     log: IO[str] | None
     progress: Progress
 
-    def carry(self, jobs: Sequence[Job]) -> str | None:
-        """Sync and verify runs; returns what was wrong with the server after something was sent, if anything was.
-
-        Raises
-        ------
-        ServerError
-            When the server cannot be asked before anything is sent.
-        """
+    def carry(self, outcomes: Sequence[Outcome]) -> str | None:
+        """Sync and verify runs; see `runferry.sync.carriers.Carrier.carry`."""
+        jobs = jobs_of(outcomes)
         self._look(jobs)
         for job in jobs:
             job.had_rows = job.lines_there > 0

@@ -261,6 +261,7 @@ class Followed:
 
 
 def run_fields(run: LiveRun, wandb_config: dict[str, Any]) -> dict[str, Any]:
+    """Return what an UpsertBucket says of a run: its config with W&B's own section, group, name and tags."""
     config = {key: {"value": value} for key, value in (run.read.config | {"_wandb": wandb_config}).items()}
     known = {"groupName": "run_group", "displayName": "display_name", "tags": "tags"}
     fields = {theirs: run.read.run[ours] for theirs, ours in known.items() if ours in run.read.run}

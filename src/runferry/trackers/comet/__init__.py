@@ -1,5 +1,5 @@
 """Know Comet: what comet_ml writes offline, how its server is asked, and what a job must tell it.
 
-`in_job` is loaded by the training's Python and keeps what Comet writes where it survives; `runferry.sync.comet` uploads
+`hook` is loaded by the training's Python and keeps what Comet writes where it survives; `runferry.sync.comet` uploads
 archives and compares.
 """

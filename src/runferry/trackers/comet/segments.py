@@ -3,7 +3,7 @@
 One attempt's segment is its folder `comet/attempt-<n>/` in the run's. In it lies, for each experiment, an archive as
 `comet upload` takes it (a zip with `experiment.json`, `messages.json` of a message per line, and the files that were
 logged) or, where the experiment was not ended, a folder `data-*` with the same in it, beside an archive that is empty
-(see `runferry.trackers.comet.in_job`). The format is that of comet_ml 3.47.1 to 3.58.8.
+(see `runferry.trackers.comet.hook`). The format is that of comet_ml 3.47.1 to 3.58.8.
 """
 
 from __future__ import annotations
@@ -233,5 +233,6 @@ def comet_folder(folder: RunFolder) -> Path:
 
 
 def attempt_number(attempt: Path) -> int | None:
+    """Return the number in an attempt's folder name; None where it has none."""
     text = attempt.name.removeprefix(ATTEMPT_PREFIX)
     return int(text) if text.isdigit() else None

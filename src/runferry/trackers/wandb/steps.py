@@ -2,7 +2,7 @@
 
 Offline there is no server that could tell wandb that the run was begun before: `run.step` is 0 again, `run.resumed` is
 False, and the steps of the second segment overlap those of the first. The answer to `wandb.init` is where the server's
-word would be, and it passes through `runferry.trackers.wandb.service`; so it is put in here. What wandb makes of it is its own
+word would be, and it passes through `service`; so it is put in here. What wandb makes of it is its own
 doing, the same as online: steps that the script leaves to wandb go on, `step=` with a step that has been logged is
 refused with wandb's own warning.
 
@@ -12,12 +12,16 @@ them with the messages of each installed wandb).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from runferry.errors import NotVerifiedError, SegmentError
 from runferry.trackers.wandb.wire import HEADER_BYTES, decode_varint, encode_varint, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from runferry.runs.attempt import Attempt
 
 # ServerResponse.result_communicate, Result.run_result, RunUpdateResult.run: the answer to wandb.init.
 _TO_THE_RUN = (2, 17, 1)
@@ -109,3 +113,27 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes, int | bytes | None]]:
 
 def _field(number: int, value: int) -> bytes:
     return encode_varint(number << 3 | _VARINT) + encode_varint(value)
+
+
+def first_free_step(attempt: Attempt) -> int:
+    """Return the step at which a run goes on: after the last of all segments that have ended, also deleted ones.
+
+    Those of earlier attempts have, however they ended; of this attempt's own those that their process has finished.
+    """
+    # Only here: a run's first attempt needs neither it nor protobuf.
+    from runferry.trackers.wandb.deleted import read_cleaned
+    from runferry.trackers.wandb.log.segment import read_segment
+
+    last = -1
+    # What is wrong with the file the sync says: a training is not held up by it.
+    with suppress(NotVerifiedError):
+        cleaned = read_cleaned(attempt.folder)
+        last = -1 if cleaned is None or cleaned.last_step is None else cleaned.last_step
+    for path in attempt.folder.segments():
+        try:
+            segment = read_segment(path)
+        except SegmentError:
+            continue
+        if path.name in attempt.segments_before or segment.exit_code is not None:
+            last = max(last, -1 if segment.last_step is None else segment.last_step)
+    return last + 1

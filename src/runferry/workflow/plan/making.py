@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, states_of
-from runferry.trackers.registry import tracker_of
+from runferry.trackers.registry import settings_of
 from runferry.workflow.plan.model import (
     BYTES_OF_RUN,
     FILES_OF_PACK,
@@ -54,7 +54,7 @@ def make_plan(
     measured = files_and_bytes(done)
     files, size = measured or (FILES_OF_RUN, BYTES_OF_RUN)
     new = sum(len(experiment.runs) - experiment.states[DONE] - experiment.states[UNSYNCED] for experiment in planned)
-    tracker = tracker_of(config)
+    tracker = settings_of(config)
     mode, reason = tracker.mode(config, cluster)
     return Plan(
         cluster.name,

@@ -139,6 +139,7 @@ def _step(record: Any) -> int:
 
 
 def row_of(record: Any) -> dict[str, Any]:
+    """Return a history record as a row: its values by name, and `_step`."""
     items = record.item
     values = decode_all([item.value_json for item in items])
     row = dict(zip(map(name_of, items), values, strict=True))

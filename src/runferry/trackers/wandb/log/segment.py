@@ -1,7 +1,7 @@
 """What a segment says: the run it belongs to, its history, summary, config and how it ended.
 
 A segment is one `offline-run-*` folder, or `run-*` where the run was online; what was logged is in its
-`run-<id>.wandb`, a transaction log of protobuf messages (`runferry.trackers.wandb.log.framing`, `runferry.trackers.wandb.log.messages`).
+`run-<id>.wandb`, a transaction log of protobuf messages (`framing`, `messages`).
 """
 
 from __future__ import annotations

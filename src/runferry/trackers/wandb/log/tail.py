@@ -1,6 +1,6 @@
 """Reads a transaction log that is still being written: what is new since the last time, and nothing twice.
 
-Unlike `runferry.trackers.wandb.log.framing`, which carries on behind what it cannot read, this stops there. In a file that another
+Unlike `framing`, which carries on behind what it cannot read, this stops there. In a file that another
 machine writes, a place may be unreadable only for now; and rows that were counted without the ones before them would
 get the wrong place on the server.
 """

@@ -1,0 +1,73 @@
+"""Say what runs' records say of Comet, and refuse what is done with W&B's runs only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runferry.errors import ConfigError
+from runferry.trackers.api_keys import COMET_KEY_VARIABLE, KEY_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runferry.config.cluster import Cluster
+    from runferry.config.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class CometSettings:
+    """Answers the workflow for runs that log to Comet (see `runferry.trackers.tracker.TrackerSettings`)."""
+
+    name: str = "comet"
+    title: str = "Comet"
+
+    def check(self, config: Mapping[str, Any], cluster: Cluster) -> None:  # noqa: ARG002 - the interface's
+        """Refuse what is done with W&B's runs only.
+
+        Raises
+        ------
+        ConfigError
+            For live sync, and for sweeps on the server.
+        """
+        for key in ("watch", "sweeps"):
+            if config["sync"][key]:
+                message = (
+                    f"config: sync.{key}: found true, expected false with `tracker: comet`: W&B's runs only have it"
+                )
+                raise ConfigError(message)
+
+    def check_experiment(self, experiment: Experiment, others: Mapping[str, Experiment]) -> None:
+        """Refuse what needs the values of metrics, which are read of W&B's runs only.
+
+        Raises
+        ------
+        ConfigError
+            For a bayes sweep, `early_terminate`, and an experiment that another needs the best run of.
+        """
+        where = f"config: experiments.{experiment.name}"
+        found: str | None = None
+        if experiment.rounds:
+            found = "a bayes sweep"
+        elif experiment.sweep and experiment.sweep.early_terminate:
+            found = "a sweep with early_terminate"
+        elif several := [name for name in experiment.needs if len(others[name].runs) > 1]:
+            found = f"needs: {several[0]}, which has several runs"
+        if found:
+            message = f"{where}: found {found}, expected none with `tracker: comet`"
+            raise ConfigError(f"{message}: the metrics that decide are read of W&B's runs only")
+
+    def settings(self, config: Mapping[str, Any], cluster: Cluster) -> dict[str, Any]:  # noqa: ARG002 - the interface's
+        """Return the config's section."""
+        return dict(config["comet"])
+
+    def mode(self, config: Mapping[str, Any], cluster: Cluster) -> tuple[str, str]:  # noqa: ARG002 - the interface's
+        """Say that it is offline, everywhere."""
+        return "offline", "comet upload on this machine brings what was logged; runs are not read for curves here"
+
+    def put_keys_away(self, config: Mapping[str, Any]) -> None:  # noqa: ARG002 - the interface's
+        """Put every key away: no job needs one."""
+        from runferry.trackers.api_keys import put_away
+
+        for variable in (COMET_KEY_VARIABLE, KEY_VARIABLE):
+            put_away(variable)

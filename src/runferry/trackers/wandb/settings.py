@@ -1,0 +1,54 @@
+"""Say what runs' records say of W&B, and refuse what a cluster does not allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runferry.trackers.wandb import mode as wandb_mode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runferry.config.cluster import Cluster
+    from runferry.config.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class WandbSettings:
+    """Answers the workflow for runs that log to W&B (see `runferry.trackers.tracker.TrackerSettings`)."""
+
+    name: str = "wandb"
+    title: str = "W&B"
+
+    def check(self, config: Mapping[str, Any], cluster: Cluster) -> None:
+        """Refuse `wandb.mode: online` where the site's page says no (see `admission.check_mode`)."""
+        from runferry.config.site_limits import check_mode
+
+        check_mode(config["wandb"], cluster)
+
+    def check_experiment(self, experiment: Experiment, others: Mapping[str, Experiment]) -> None:
+        """Refuse nothing."""
+
+    def settings(self, config: Mapping[str, Any], cluster: Cluster) -> dict[str, Any]:
+        """Return the config's section, and what an online job has to do here (see `admission.wandb_of_runs`)."""
+        from runferry.config.site_limits import wandb_of_runs
+
+        return wandb_of_runs(config["wandb"], cluster)
+
+    def mode(self, config: Mapping[str, Any], cluster: Cluster) -> tuple[str, str]:
+        """Return the mode, with the site's own reason."""
+        facts = cluster.wandb
+        if wandb_mode.is_online(config["wandb"]):
+            metrics = "metrics only, the sync brings the files; " if facts.availability == "limited" else ""
+            return "online", f"{metrics}the site says: {facts.reason}"
+        elsewhere = {"yes": "online is possible", "limited": "online is limited", "no": "online is not possible"}
+        return "offline", f"the sync sends it; {elsewhere[facts.availability]}: {facts.reason}"
+
+    def put_keys_away(self, config: Mapping[str, Any]) -> None:
+        """Put W&B's key away, unless jobs are online and find it nowhere else."""
+        from runferry.trackers.api_keys import put_away
+        from runferry.trackers.wandb.login import job_finds_key
+
+        online = wandb_mode.is_online(config["wandb"])
+        put_away(needed_in_jobs=online and not job_finds_key(config["wandb"]["base_url"]))
