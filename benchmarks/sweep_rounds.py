@@ -26,7 +26,7 @@ from sync import SCRIPT, renamed, report, say
 
 from runferry.config import loading
 from runferry.config.experiments import experiments
-from runferry.config.rounds import runs_file
+from runferry.config.rounds import round_file
 from runferry.system.files import read_json, write_json
 from runferry.trackers.wandb.log.framing import TransactionLog, write_log
 from runferry.workflow import sweeps_package
@@ -65,7 +65,7 @@ def _measure(folder: Path, experiment: Experiment, records: list[bytes], rows: i
         cost = _cpu_seconds() - before
         first = first or cost
         report(f"choice of {planned.size} after {(number - 1) * planned.size} runs of {rows} rows", cost, first, None)
-        for chosen in read_json(runs_file(folder, number)):
+        for chosen in read_json(round_file(folder, number)):
             _train(folder / chosen["id"], records)
 
 

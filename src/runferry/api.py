@@ -283,7 +283,7 @@ def adopt(
     ConfigError
         When a path is not there or holds no offline run.
     """
-    from runferry.sync.adopt import adopt as adopt_segments
+    from runferry.sync.adopt import adopt_segments
 
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
     done = adopt_segments([Path(path) for path in given], Path(results).resolve(), experiment)

@@ -17,7 +17,7 @@ from drawing import chromium, wait_until_drawn  # noqa: E402 - it lies in this f
 from large_sweep import write_sweep  # noqa: E402 - above it
 from runferry.config.cluster import find_cluster  # noqa: E402 - as above
 from runferry.report.build import build_report  # noqa: E402 - as above
-from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING
+from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING  # noqa: E402 - as above
 from runferry.workflow.plan import record  # noqa: E402 - as above
 from runferry.workflow.plan.model import ExperimentPlan, Plan, PlannedJob  # noqa: E402 - as above
 from runferry.workflow.plan.page import render  # noqa: E402 - as above

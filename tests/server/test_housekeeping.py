@@ -16,12 +16,13 @@ from runferry.cli.main import main
 from runferry.runs.attempt import Attempt
 from runferry.runs.folder import RunFolder
 from runferry.runs.receipt import holds
-from runferry.sync.adopt import adopt
+from runferry.sync.adopt import adopt_segments
 from runferry.sync.engine import sync
 from runferry.sync.outcome import Limits
 from runferry.sync.wandb.live import Watcher
 from runferry.sync.wandb.live_run import LiveOptions
 from runferry.system.files import read_json, write_json
+from runferry.trackers.wandb.steps import first_free_step
 
 NEWEST = installed_version("wandb")
 QUICK = Limits(patience=2, deadline=60)
@@ -258,7 +259,7 @@ def test_segments_of_one_run_id_are_one_run_and_those_of_another_project_are_lef
     first = runs[-1].segments()[0]
     later = first.with_name(first.name.replace("offline-run-2", "offline-run-3"))
     shutil.copytree(first, later, symlinks=True)
-    done = adopt([first, later], tmp_path / "other", "adopted")
+    done = adopt_segments([first, later], tmp_path / "other", "adopted")
     assert {each.folder.path for each in done if each.folder} == {tmp_path / "other" / "adopted" / runs[-1].path.name}
     folder = RunFolder(tmp_path / "other" / "adopted" / runs[-1].path.name)
     assert [path.name for path in folder.segments()] == [first.name, later.name]
@@ -267,7 +268,7 @@ def test_segments_of_one_run_id_are_one_run_and_those_of_another_project_are_lef
     folder.run_file.write_text(json.dumps(run | {"wandb": {"project": "another", "entity": None}}))
     again = tmp_path / "again" / first.name
     shutil.copytree(folder.segments()[0], again, symlinks=True)
-    [left] = adopt([again], tmp_path / "other", "adopted")
+    [left] = adopt_segments([again], tmp_path / "other", "adopted")
     assert "is a run of another, this one of tests" in (left.left or "")
     assert again.exists()
 

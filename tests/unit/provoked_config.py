@@ -78,7 +78,7 @@ def _invalid_yaml(world: World) -> None:
 
 def _unknown_plugin(world: World) -> None:
     world.patch.setitem(sys.modules, slurm_plugin.PLUGIN, SimpleNamespace(Executor=type("Executor", (), {})))
-    slurm_plugin.install(lambda _: None, print)
+    slurm_plugin.install_guard(lambda _: None, print)
 
 
 def _no_commit(world: World) -> None:

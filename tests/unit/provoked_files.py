@@ -18,7 +18,7 @@ from runferry.environment import relocate as existing
 from runferry.environment.archive import unpack
 from runferry.environment.container import Contained, read_container, record_container
 from runferry.environment.installation import Installation
-from runferry.environment.record import FORMAT, Record, read_record
+from runferry.environment.record import FORMAT, EnvironmentRecord, read_record
 from runferry.environment.specification import Specification
 from runferry.launch import staging as stage
 from runferry.launch.staging import Staging
@@ -54,7 +54,7 @@ def _packed(world: World, **changes: Any) -> Path:
         **changes,
     }
     file = world.tmp / "environments" / "default.json"
-    Record(**given).write(file)
+    EnvironmentRecord(**given).write(file)
     return file
 
 

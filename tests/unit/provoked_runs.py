@@ -24,16 +24,16 @@ from runferry.launch import pack as launch_pack
 from runferry.launch.execution import Execution
 from runferry.launch.node_files import make_folders, open_log
 from runferry.launch.takeover import take_turn
-from runferry.report.data import collect
+from runferry.report.data import read_experiment
 from runferry.runs import pack
 from runferry.runs.attempt import Attempt
 from runferry.runs.folder import FOLDER, RunFolder, find_run_folders, runs_of
 from runferry.sync import watch
-from runferry.sync.adopt import adopt
+from runferry.sync.adopt import adopt_segments
 from runferry.sync.engine import sync
 from runferry.sync.lock import results_lock
 from runferry.sync.outcome import Limits
-from runferry.sync.queue import Trouble
+from runferry.sync.queue import RecentFailure
 from runferry.sync.wandb.live import Watcher
 from runferry.sync.wandb.live_client import LiveServer
 from runferry.sync.wandb.local import read_disk
@@ -50,7 +50,7 @@ SERVER = Server(URL, "key", "WANDB_API_KEY")
 
 
 def _adopted(words: str, name: str) -> Row:
-    return Row("adopt.py", words, lambda world: adopt([world.tmp / name], world.tmp / "results", "adopted"))
+    return Row("adopt.py", words, lambda world: adopt_segments([world.tmp / name], world.tmp / "results", "adopted"))
 
 
 def _clean(words: str, **given: Any) -> Row:
@@ -231,7 +231,7 @@ def _place(world: World) -> None:
 
 
 def _settled(words: str, attempts: list[dict[str, Any]]) -> Row:
-    return Row("pack.py", words, lambda world: pack.settle(RunFolder(world.run(attempts))))
+    return Row("pack.py", words, lambda world: pack.settle_run(RunFolder(world.run(attempts))))
 
 
 def _no_best(world: World) -> None:
@@ -243,7 +243,7 @@ def _known_trouble(world: World) -> None:
     folder = RunFolder(world.run())
     folder.trained_file.touch()
     world.patch.delenv("WANDB_BASE_URL", raising=False)
-    Trouble(folder.path.parents[1]).remember(URL, f"{URL}: found HTTP 503, expected 200")
+    RecentFailure(folder.path.parents[1]).remember(URL, f"{URL}: found HTTP 503, expected 200")
     sync([folder], Limits(), with_trained=True)
 
 
@@ -294,8 +294,8 @@ ROWS = [
     Row("pack.py", "found no runs.json", lambda world: pack.read_pack(world.tmp)),
     _settled("found: attempt", [{"message": "no data"}]),
     _settled("found no attempt", []),
-    Row("report/data.py", "found no such folder", lambda world: collect(world.tmp / "none")),
-    Row("report/data.py", "found no run in it", lambda world: collect(world.tmp)),
+    Row("report/data.py", "found no such folder", lambda world: read_experiment(world.tmp / "none")),
+    Row("report/data.py", "found no run in it", lambda world: read_experiment(world.tmp)),
     Row("results_lock.py", "expected to hold the lock", _lock_lost),
     Row("results_lock.py", "found another runferry sync", _locked),
     Row("rounds.py", "of another command", _changed_sweep),

@@ -13,7 +13,7 @@ from runferry.config import loading
 from runferry.config.cluster import Cluster, find_cluster
 from runferry.config.experiment import Experiment
 from runferry.config.experiments import experiments
-from runferry.config.run import Run
+from runferry.config.run import RunDefinition
 from runferry.system.files import write_json
 
 SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
@@ -89,7 +89,7 @@ def made(sections: dict[str, Any] | None = None, **rest: Any) -> dict[str, Exper
 def one(**given: Any) -> Experiment:
     """Make an experiment without a config."""
     usual: dict[str, Any] = {"cores": None, "gpus": 0, "gpu": None, "memory": None, "time": 60}
-    runs = {"r": Run("r", "", {}, ("true",))}
+    runs = {"r": RunDefinition("r", "", {}, ("true",))}
     return Experiment(name="e", workdir=Path(), runs=runs, tracker_settings={}, environment=None, **{**usual, **given})
 
 

@@ -26,7 +26,7 @@ from runferry.doctor.examination import login_checks
 from runferry.doctor.finding import Finding
 from runferry.doctor.probe import _signals
 from runferry.doctor.reach import reach
-from runferry.doctor.record import Record, Redaction, screen_lines
+from runferry.doctor.record import DoctorRecord, Redaction, screen_lines
 from runferry.doctor.site import find_site
 from runferry.system.processes import is_alive
 from runferry_standin import running
@@ -529,7 +529,7 @@ def test_a_line_says_in_a_word_what_is_not_as_expected():
 
 @pytest.mark.parametrize(("mark", "code"), [("ok", 0), ("info", 0), ("differs", 1), ("problem", 1), ("unknown", 1)])
 def test_the_exit_code_is_0_only_where_all_is_as_expected(mark, code, tmp_path):
-    assert Record("narval", [], None, [Finding("a", "b", mark, "c")], probed=False).exit_code == code
+    assert DoctorRecord("narval", [], None, [Finding("a", "b", mark, "c")], probed=False).exit_code == code
 
 
 def doctor(*words, **variables):

@@ -14,7 +14,7 @@ import zstandard
 
 from runferry.environment.archive import read_index, unpack
 from runferry.environment.packing import pack
-from runferry.environment.record import Record, read_record
+from runferry.environment.record import EnvironmentRecord, read_record
 from runferry.errors import PackingError
 
 
@@ -50,7 +50,7 @@ def compress(request: pytest.FixtureRequest) -> bool:
 def record_file(tree: Path, tmp_path: Path, compress: bool) -> Path:
     folder = tmp_path / "environments"
     packed = pack(tree, folder, "k", compress=compress)
-    record = Record(
+    record = EnvironmentRecord(
         name="default",
         key="k",
         **dataclasses.asdict(packed),

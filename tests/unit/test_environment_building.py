@@ -18,7 +18,7 @@ from wheel_files import wheel
 
 from runferry.environment.archive import unpack
 from runferry.environment.building import build
-from runferry.environment.record import Record, read_record
+from runferry.environment.record import EnvironmentRecord, read_record
 from runferry.environment.specification import Specification
 from runferry.errors import ConfigError, PackingError
 
@@ -39,7 +39,7 @@ build(Specification(Path(sys.argv[1])), Path(sys.argv[2]))
 
 @dataclass(frozen=True)
 class Built:
-    record: Record
+    record: EnvironmentRecord
     record_file: Path
     log: str
 

@@ -16,7 +16,7 @@ from wheel_files import wheel
 from runferry.environment.archive import unpack
 from runferry.environment.building import build
 from runferry.environment.project import fingerprint
-from runferry.environment.record import Record
+from runferry.environment.record import EnvironmentRecord
 from runferry.environment.specification import Specification
 from runferry.errors import ConfigError, PackingError
 
@@ -52,7 +52,7 @@ def requirements(folder: Path, *lines: str, name: str = "requirements.txt") -> P
     return file
 
 
-def built(folder: Path, specification: Specification) -> tuple[Record, list[str], str]:
+def built(folder: Path, specification: Specification) -> tuple[EnvironmentRecord, list[str], str]:
     """The record, the lines of the lock that name a package, and the log."""
     log = StringIO()
     record = build(specification, folder / "environments" / "default.json", log=log)

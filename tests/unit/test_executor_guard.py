@@ -89,7 +89,7 @@ def world(tmp_path, monkeypatch):
     sys.modules[slurm_plugin.PLUGIN].Executor = plugin
     monkeypatch.setattr(executor_guard, "SUBMISSION_PAUSE", 0.05)
     said: list[str] = []
-    assert slurm_plugin.install(lambda job: training_job(job.output, {run.parent: 3}), said.append)
+    assert slurm_plugin.install_guard(lambda job: training_job(job.output, {run.parent: 3}), said.append)
     job = SimpleNamespace(
         name="train", output=[str(run / "trained.json")], wildcards=["a", "run1"], attempt=1, restart_times=2
     )
@@ -325,7 +325,7 @@ def test_a_plugin_that_is_not_known_is_refused(monkeypatch):
     plugin.Executor = type("Executor", (), {})
     monkeypatch.setitem(sys.modules, slurm_plugin.PLUGIN, plugin)
     with pytest.raises(ConfigError, match="found no run_job, check_active_jobs, cancel_jobs, report_job_error, sleep"):
-        slurm_plugin.install(lambda job: None, print)
+        slurm_plugin.install_guard(lambda job: None, print)
 
 
 @pytest.mark.parametrize("keep", [False, True])

@@ -17,7 +17,7 @@ from launching import is_running, make_run, running_descendants, wait_for
 from runferry.errors import LaunchError
 from runferry.launch.pack import launch_pack
 from runferry.runs.folder import RunFolder
-from runferry.runs.pack import Pack, run_folders, runs_left, settle
+from runferry.runs.pack import Pack, folders_of_pack, runs_left, settle_run
 
 # Waits for a SIGTERM, notes each that comes, and ends a moment after the first.
 WAITING = """
@@ -207,12 +207,12 @@ def test_when_the_packs_process_is_killed_its_runs_end(tmp_path):
 def test_a_run_that_was_trained_is_settled(tmp_path):
     folder = make_run(tmp_path / "a" / "run0", ["true"], id="run0")
     folder.finished_file.write_text('{"run": "run0"}')
-    settle(folder)
+    settle_run(folder)
     assert folder.trained_file.read_text() == '{"run": "run0"}'
     # Where Snakemake has removed it before the rule.
     folder.trained_file.unlink()
     _attempt(folder, outcome="finished", exit_code=0, segments=["offline-run-1"])
-    settle(folder)
+    settle_run(folder)
     trained = json.loads(folder.trained_file.read_text())
     assert trained == {"run": "run0", **folder.attempts()[0]}
     assert (trained["attempt"], trained["segments"], trained["end"]) == (1, ["offline-run-1"], "2026-03-01")
@@ -232,10 +232,10 @@ def test_a_run_that_was_trained_is_settled(tmp_path):
 def test_a_run_that_was_not_trained_is_not_settled_and_the_reason_is_one_line(tmp_path, record, said):
     folder = make_run(tmp_path / "a" / "run0", ["true"], id="run0")
     with pytest.raises(LaunchError, match="run run0: found no attempt"):
-        settle(folder)
+        settle_run(folder)
     _attempt(folder, **record)
     with pytest.raises(LaunchError) as caught:
-        settle(folder)
+        settle_run(folder)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not folder.trained_file.exists()
@@ -260,4 +260,4 @@ def test_a_folder_that_is_no_packs_is_one_line(tmp_path):
 def test_a_pack_names_its_runs_folders(tmp_path):
     pack = PackOf(tmp_path, "true", "true")
     made = Pack(**json.loads((pack.folder / "runs.json").read_text()))
-    assert run_folders(pack.folder, made) == pack.runs
+    assert folders_of_pack(pack.folder, made) == pack.runs

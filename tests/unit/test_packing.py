@@ -11,11 +11,11 @@ import pytest
 from runferry.config.cluster import find_cluster
 from runferry.config.experiment import Experiment
 from runferry.config.job_request import make_request
-from runferry.config.run import Run
+from runferry.config.run import RunDefinition
 from runferry.errors import ConfigError
 from runferry.workflow.pack_plan import PackPlan, plan_packs
 
-RUNS = {f"{number:012d}": Run(f"{number:012d}", "", {}, ("true",)) for number in range(10)}
+RUNS = {f"{number:012d}": RunDefinition(f"{number:012d}", "", {}, ("true",)) for number in range(10)}
 
 
 def _experiment(**more) -> Experiment:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runferry.errors import ConfigError
 from runferry.report.build import build_report
 from runferry.report.colours import choose_colours
-from runferry.report.data import POINTS_PER_CURVE, collect
+from runferry.report.data import POINTS_PER_CURVE, read_experiment
 from runferry.report.measurements import Measurements, read_measurements
 from runferry.report.model import Curve, ExperimentReport, RunReport, thin
 from runferry.report.sampling import Curves, counts_up
@@ -220,12 +220,12 @@ def test_a_run_that_has_not_started_is_there_too(page: Page) -> None:
 
 def test_it_tells_how_many_runs_it_has_read(experiment: Path) -> None:
     told: list[tuple[int, int]] = []
-    count = len(collect(experiment, lambda *amounts: told.append(amounts)).runs)
+    count = len(read_experiment(experiment, lambda *amounts: told.append(amounts)).runs)
     assert told == [(done, count) for done in range(1, count + 1)]
 
 
 def test_what_all_runs_share_stands_apart_from_what_tells_them_apart(experiment: Path) -> None:
-    report = collect(experiment)
+    report = read_experiment(experiment)
     assert report.differing == ["rate"]
     # epochs is a parameter, seed only in what the command recorded.
     assert report.shared == {"epochs": 20, "seed": 7}

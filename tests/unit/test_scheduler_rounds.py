@@ -50,7 +50,7 @@ def test_snakemake_has_the_method_that_is_replaced(monkeypatch):
     module = pytest.importorskip("snakemake.scheduling.job_scheduler")
     plain = module.JobScheduler._schedule_reevalutation
     monkeypatch.setattr(module.JobScheduler, "_schedule_reevalutation", plain)
-    assert scheduler_patch.install()
+    assert scheduler_patch.install_scheduler()
     assert module.JobScheduler._schedule_reevalutation is scheduler_patch.look_again
     assert {"_open_jobs", "job_rate_limiter"} <= set(module.JobScheduler.__init__.__code__.co_names)
     assert callable(module.JobRateLimiter.get_free_jobs)

@@ -21,7 +21,7 @@ from launching import lines, make_run, run_to_end, start, wait_for_line
 from runferry.config.data import Item, items_of
 from runferry.errors import ConfigError, LaunchError, PackingError
 from runferry.launch import staging as stage
-from runferry.launch.collect import collect
+from runferry.launch.collect import collect_files
 from runferry.launch.staging import Staging
 
 
@@ -295,7 +295,7 @@ def test_collected_files_are_the_newest_first_and_staged_ones_stay_where_they_ca
     (tmp_path / "staged" / "big.pt").touch()
     (data / "imagenet").symlink_to(tmp_path / "staged")
     said: list[str] = []
-    assert collect(["outputs", "**/*.pt", "imagenet/*"], data, target, said.append) == []
+    assert collect_files(["outputs", "**/*.pt", "imagenet/*"], data, target, said.append) == []
     found = sorted(str(file.relative_to(target)) for file in target.rglob("*") if file.is_file())
     assert found == ["outputs/a.pt", "outputs/deep/b.pt"]
     assert (target / "outputs/a.pt").stat().st_mtime == 10**9

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from runferry.cli.common import Commands
     from runferry.doctor.finding import Finding
-    from runferry.doctor.record import Record, Redaction
+    from runferry.doctor.record import DoctorRecord, Redaction
     from runferry.doctor.site import Site
 
 ELSEWHERE = ("https://storage.googleapis.com", "https://pypi.org")
@@ -120,11 +120,11 @@ def _show(redaction: Redaction, *, as_json: bool) -> Callable[[list[Finding]], o
     return show
 
 
-def _write(file: Path | None, site: Site, findings: list[Finding], *, probed: bool) -> tuple[Path, Record]:
+def _write(file: Path | None, site: Site, findings: list[Finding], *, probed: bool) -> tuple[Path, DoctorRecord]:
     """Write the record, to a new file where none is named; return which, and the record."""
-    from runferry.doctor.record import Record
+    from runferry.doctor.record import DoctorRecord
 
-    record = Record(site.cluster.name, site.sources, datetime.now(UTC), findings, probed)
+    record = DoctorRecord(site.cluster.name, site.sources, datetime.now(UTC), findings, probed)
     if file is not None:
         write_atomically(file, record.file_text(file.suffix))
         return file, record

@@ -31,17 +31,21 @@ def add_housekeeping(commands: Commands) -> None:
     clean.add_argument("-n", "--dry-run", action="store_true", help="ask and say what would be deleted; delete nothing")
     clean.set_defaults(command=_clean)
 
-    adopt = commands.add_parser(
+    adopt_segments = commands.add_parser(
         "adopt",
         help="take in offline runs that were made without runferry",
         description="Move every offline-run-* at or below PATH into RESULTS/EXPERIMENT/<run id>/wandb/, by a rename: "
         "nothing is copied. Afterwards runferry sync gives them receipts.",
     )
-    adopt.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="an offline-run-* or a folder that has some")
-    adopt.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
-    adopt.add_argument("--experiment", default="adopted", type=_name, metavar="NAME", help="default: %(default)s")
-    adopt.add_argument("--dry-run", action="store_true", help="say what would be moved; move nothing")
-    adopt.set_defaults(command=_adopt)
+    adopt_segments.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="an offline-run-* or a folder that has some"
+    )
+    adopt_segments.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
+    adopt_segments.add_argument(
+        "--experiment", default="adopted", type=_name, metavar="NAME", help="default: %(default)s"
+    )
+    adopt_segments.add_argument("--dry-run", action="store_true", help="say what would be moved; move nothing")
+    adopt_segments.set_defaults(command=_adopt)
 
 
 def _clean(given: argparse.Namespace) -> int:
@@ -71,11 +75,11 @@ def _clean_segments(given: argparse.Namespace) -> int:
 
 
 def _adopt(given: argparse.Namespace) -> int:
-    from runferry.sync.adopt import adopt
+    from runferry.sync.adopt import adopt_segments
     from runferry.system.progress import progress_for
 
     progress = progress_for(as_json=False)
-    done = adopt(given.paths, given.results, given.experiment, dry_run=given.dry_run)
+    done = adopt_segments(given.paths, given.results, given.experiment, dry_run=given.dry_run)
     for each in done:
         # Each with where it was and is, so that it can be moved back.
         progress.say(f"{each.segment}: " + (f"left: {each.left}" if each.folder is None else f"-> {each.folder.path}"))

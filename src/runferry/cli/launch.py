@@ -58,10 +58,10 @@ def _launch(given: argparse.Namespace) -> int:
             )
             raise ConfigError(message)
         return launch(RunFolder(given.folder.resolve()))
-    from runferry.config.single_run import create_run
+    from runferry.config.single_run import make_single_run
 
-    run = create_run(given.folder, given.run_command, **{option: getattr(given, option) for option in _OF_A_NEW_RUN})
-    folder = RunFolder(run.path)
+    options = {option: getattr(given, option) for option in _OF_A_NEW_RUN}
+    folder = make_single_run(given.folder, given.run_command, **options)
     if folder.trained_file.exists():
         say(f"{given.folder}: trained already; remove {folder.trained_file.name} there to train it again")
         return 0

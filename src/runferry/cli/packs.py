@@ -84,9 +84,9 @@ def _add_settle(commands: Commands) -> None:
 
 
 def _settle(given: argparse.Namespace) -> int:
-    from runferry.runs.pack import settle
+    from runferry.runs.pack import settle_run
 
-    settle(RunFolder(given.folder.resolve()))
+    settle_run(RunFolder(given.folder.resolve()))
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runferry.cli.sync import add_paths, open_log, run_folders
+from runferry.cli.sync import add_paths, given_folders, open_details
 from runferry.system.messages import say
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def _report(given: argparse.Namespace) -> int:
     from runferry.report.build import build_report
     from runferry.system.progress import progress_for
 
-    experiments = sorted({folder.path.parent for folder in run_folders(given)})
+    experiments = sorted({folder.path.parent for folder in given_folders(given)})
     progress = progress_for(as_json=False)
-    with open_log(given.log) as log:
+    with open_details(given.log) as log:
         for experiment in experiments:
             try:
                 line = f"report: {build_report(experiment, progress.read)}"

@@ -48,11 +48,11 @@ def _launch_place(given: argparse.Namespace) -> int:
 
 def _sync_round(given: argparse.Namespace) -> int:
     from runferry.cli.sync import sync_by_words
-    from runferry.config.rounds import runs_file
+    from runferry.config.rounds import round_file
     from runferry.system.files import read_json, write_json
 
     experiment = given.synced.resolve().parents[2]
-    runs = [run["id"] for run in read_json(runs_file(experiment, int(given.synced.parent.name)))]
+    runs = [run["id"] for run in read_json(round_file(experiment, int(given.synced.parent.name)))]
     log = ["--log", str(given.log)] if given.log else []
     status = sync_by_words([*log, *(str(experiment / run) for run in runs)])
     if status == 0:

@@ -94,10 +94,10 @@ def _sync(given: argparse.Namespace) -> int:
 
     if given.watch:
         return watch(given)
-    folders = run_folders(given)
+    folders = given_folders(given)
     progress = progress_for(as_json=given.json)
     limits = Limits(given.patience, given.deadline, given.parallel, given.accept_missing, given.sweeps)
-    with open_log(given.log) as log:
+    with open_details(given.log) as log:
         outcomes = sync(folders, limits, log=log, progress=progress, with_trained=given.with_trained)
         problems = [outcome for outcome in outcomes if outcome.problem]
         for outcome in problems:
@@ -133,7 +133,7 @@ def add_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, metavar="FILE", help="details go here")
 
 
-def run_folders(given: argparse.Namespace) -> list[RunFolder]:
+def given_folders(given: argparse.Namespace) -> list[RunFolder]:
     """List the run folders at or below the paths given, each once; with `--if-any` without those never started.
 
     Raises
@@ -151,7 +151,7 @@ def run_folders(given: argparse.Namespace) -> list[RunFolder]:
     return [folder for folder in folders.values() if folder.attempts_folder.is_dir() or not given.if_any]
 
 
-def open_log(file: Path | None) -> IO[str]:
+def open_details(file: Path | None) -> IO[str]:
     """Open the file of `--log` for writing, its folder made; without one, what is written is thrown away."""
     if file is None:
         return Path(os.devnull).open("w")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runferry.cli.common import interval
-from runferry.sync.watch import Syncer, find_runs, only_watcher, results_folders
+from runferry.sync.watch import Syncer, only_watcher, results_folders, runs_below
 
 if TYPE_CHECKING:
     import argparse
@@ -54,7 +54,7 @@ def watch(given: argparse.Namespace) -> int:
     results = results_folders(given.paths)
     syncer = None if given.running_only else Syncer(given)
     options = LiveOptions(given.interval, given.parallel, given.with_process, syncer, given.attempts_follow)
-    watcher = Watcher(lambda: find_runs(given.paths), options, progress.say)
+    watcher = Watcher(lambda: runs_below(given.paths), options, progress.say)
     stop_on_signals(watcher)
     with only_watcher(results) as beat:
         progress.say(f"watching {', '.join(map(str, given.paths))} every {given.interval:.0f} s; Ctrl-C ends it")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.environment.specification import KINDS, Specification, check_source, files_of
+from runferry.environment.specification import KINDS, Specification, check_source, source_files
 from runferry.errors import ConfigError
 from runferry.system.text import suggest
 
@@ -31,7 +31,7 @@ class PlannedEnvironment:
 
     def files(self) -> list[str]:
         """List the files that it is made of, whose change is seen by their time."""
-        return [str(file) for file in files_of(self.kind, self.source)]
+        return [str(file) for file in source_files(self.kind, self.source)]
 
     def specification(self, *, wheelhouse: bool) -> Specification:
         """Return what is to be built.

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runferry.config.names import BEST_FILE, ENVIRONMENTS, SWEEP_FILE, WANDB
-from runferry.config.run import Run, cell_text, run_of_sweep, short_hash, write_changed
+from runferry.config.run import RunDefinition, cell_text, run_of_sweep, short_hash, write_changed
 from runferry.runs.folder import RunFolder
 from runferry.system.files import write_atomically
 
@@ -28,7 +28,7 @@ class Experiment:
     name: str
     workdir: Path
     """Where the command runs; relative to the folder that Snakemake works in."""
-    runs: Mapping[str, Run]
+    runs: Mapping[str, RunDefinition]
     """By id, in the order of the sweep; none of a bayes sweep, whose runs are chosen while it goes on (`rounds`)."""
     cores: int | None
     """None leaves it to the cluster, as the next two."""
@@ -80,7 +80,7 @@ class Experiment:
         """A hash of all that `write` would write, so that Snakemake sees when it has to be written again."""
         return short_hash([self.record_of(run) for run in self.runs.values()], 16)
 
-    def write(self, runs_file: Path, runs: Iterable[Run] | None = None) -> None:
+    def write(self, runs_file: Path, runs: Iterable[RunDefinition] | None = None) -> None:
         """Write `run.json` for every run, then the list of them: `runs_file`, tab-separated with a header.
 
         Parameters
@@ -109,7 +109,7 @@ class Experiment:
         ]
         write_atomically(runs_file, "".join("\t".join(row) + "\n" for row in rows))
 
-    def run_of(self, parameters: parameter.Parameters, repetition: int = 0) -> Run:
+    def run_of(self, parameters: parameter.Parameters, repetition: int = 0) -> RunDefinition:
         """Make a run of the experiment's sweep.
 
         Parameters
@@ -121,7 +121,7 @@ class Experiment:
             raise AssertionError
         return run_of_sweep(self.name, self.sweep, parameters, {"repetition": repetition} if repetition else {})
 
-    def record_of(self, run: Run) -> dict[str, Any]:
+    def record_of(self, run: RunDefinition) -> dict[str, Any]:
         """Return the content of a run's `run.json`."""
         return {
             "id": run.id,

@@ -13,7 +13,7 @@ from runferry.config.loading import load_yaml
 from runferry.config.names import ENVIRONMENTS, WANDB
 from runferry.config.needs import check_needs, macros_in
 from runferry.config.rounds import Rounds
-from runferry.config.run import Run, cell_text, make_run, run_of_sweep
+from runferry.config.run import RunDefinition, cell_text, make_run, run_of_sweep
 from runferry.config.sweep import definition as sweep_definition
 from runferry.config.sweep import macros
 from runferry.config.table import read_table
@@ -68,7 +68,7 @@ def _experiment(
         raise ConfigError(f"{where}.workdir: found no folder {workdir}, expected the folder that the command runs in")
     needs = _needs(section, where, made)
     definition, made_of = _source(name, section, where, needs)
-    runs: dict[str, Run] = {}
+    runs: dict[str, RunDefinition] = {}
     for run in made_of:
         if run.id in runs:
             message = f"{where}: found two runs with the id {run.id} (both {run.name!r}), expected each value once"
@@ -131,7 +131,7 @@ def _needs(section: Mapping[str, Any], where: str, made: Mapping[str, Experiment
 
 def _source(
     name: str, section: Mapping[str, Any], where: str, needs: Mapping[str, str | None]
-) -> tuple[Sweep | None, Iterable[Run]]:
+) -> tuple[Sweep | None, Iterable[RunDefinition]]:
     """Find what an experiment's runs are made of: a sweep, a table with a command, or a command alone."""
     given, table, line = section["sweep"], section["runs"], section["command"]
     if (given is None) == (line is None) or (table and line is None):
@@ -163,7 +163,7 @@ def _check_macros(given: Sequence[Any], needs: Mapping[str, str | None], where: 
 
 def _runs_of_table(
     name: str, file: Path, line: Sequence[Any], where: str, identity: Mapping[str, Any]
-) -> Iterable[Run]:
+) -> Iterable[RunDefinition]:
     template = {"command": line}
     macros.check_command(template, where)
     rows = read_table(file)

@@ -52,7 +52,7 @@ class Rounds:
         ]
 
 
-def runs_file(experiment: Path, number: int) -> Path:
+def round_file(experiment: Path, number: int) -> Path:
     """Name the file that lists the runs of a round."""
     return experiment / FOLDER / str(number) / "runs.json"
 
@@ -67,7 +67,7 @@ def run_of_place(place_file: Path) -> RunFolder:
     """
     experiment, number = place_file.parents[2], int(place_file.parent.name)
     try:
-        return RunFolder(experiment / read_json(runs_file(experiment, number))[int(place_file.stem) - 1]["id"])
+        return RunFolder(experiment / read_json(round_file(experiment, number))[int(place_file.stem) - 1]["id"])
     except FileNotFoundError as error:
-        message = f"{runs_file(experiment, number)}: found no such file, expected a round whose runs have been chosen"
+        message = f"{round_file(experiment, number)}: found no such file, expected a round whose runs have been chosen"
         raise LaunchError(message) from error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunDefinition:
     """One point of an experiment."""
 
     id: str
@@ -33,7 +33,9 @@ class Run:
     """The places of the arguments in which the launcher has to replace a macro (see `sweep.late_macros`)."""
 
 
-def run_of_sweep(name: str, definition: Sweep, point: parameter.Parameters, identity: Mapping[str, Any]) -> Run:
+def run_of_sweep(
+    name: str, definition: Sweep, point: parameter.Parameters, identity: Mapping[str, Any]
+) -> RunDefinition:
     """Make the run of a sweep's point, named after the parameters that differ.
 
     Parameters
@@ -67,12 +69,12 @@ def make_run(  # noqa: PLR0913, PLR0917 - what a run is, in the order in which i
     command: list[str],
     identity: Mapping[str, Any] | None = None,
     macros: Sequence[int] = (),
-) -> Run:
+) -> RunDefinition:
     """Make a run, with the id that follows from what it is; `identity` is what else makes it another one."""
     whole = {"experiment": experiment, "command": command, "parameters": parameters, **(identity or {})}
     # W&B refuses control characters nowhere but shows them badly; 128 characters is its limit for a run's name.
     shown = "".join(character if character.isprintable() else "?" for character in name)[:128]
-    return Run(short_hash(whole, 12), shown or experiment, parameters, tuple(command), tuple(macros))
+    return RunDefinition(short_hash(whole, 12), shown or experiment, parameters, tuple(command), tuple(macros))
 
 
 def write_changed(file: Path, content: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError
-from runferry.system.text import in_words
+from runferry.system.text import time_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,12 +64,12 @@ def check_times(experiments: Iterable[Experiment], cluster: Cluster) -> None:
     for experiment in experiments:
         kind = "GPU" if experiment.gpus else "CPU"
         longest = cluster.jobs.longest(experiment.gpus)
-        where = f"config: experiments.{experiment.name}.resources.time: found {in_words(experiment.time)}"
+        where = f"config: experiments.{experiment.name}.resources.time: found {time_in_words(experiment.time)}"
         if experiment.time > longest:
-            limit = f"expected {in_words(longest)} at most, the longest {kind} job of {cluster.title}"
+            limit = f"expected {time_in_words(longest)} at most, the longest {kind} job of {cluster.title}"
             raise ConfigError(f"{where}, {limit}; let the training save checkpoints and take less at a time")
         if cluster.jobs.shortest and experiment.time < cluster.jobs.shortest:
-            shortest = in_words(cluster.jobs.shortest)
+            shortest = time_in_words(cluster.jobs.shortest)
             raise ConfigError(f"{where}, expected {shortest} at least, the shortest job of {cluster.title}")
 
 

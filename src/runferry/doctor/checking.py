@@ -41,7 +41,7 @@ class Check:
 
 
 @dataclass
-class _Running:
+class _RunningCheck:
     check: Check
     process: int
     """Its id, and the number of its session."""
@@ -73,12 +73,12 @@ def run_checks(
     done
         Takes the findings of a check as soon as it has ended.
     """
-    running: dict[Connection, _Running] = {}
-    everything: list[_Running] = []
+    running: dict[Connection, _RunningCheck] = {}
+    everything: list[_RunningCheck] = []
     try:
         for check in checks:
             receiver, process = _start(check)
-            running[receiver] = _Running(check, process, time.monotonic() + check.seconds)
+            running[receiver] = _RunningCheck(check, process, time.monotonic() + check.seconds)
             everything.append(running[receiver])
         while running:
             next_end = min(one.end for one in running.values())
@@ -120,7 +120,9 @@ def _start(check: Check) -> tuple[Connection, int]:
     return Connection(reader, writable=False), process
 
 
-def _end(running: dict[Connection, _Running], receiver: Connection, done: Callable[[list[Finding]], object]) -> None:
+def _end(
+    running: dict[Connection, _RunningCheck], receiver: Connection, done: Callable[[list[Finding]], object]
+) -> None:
     one = running.pop(receiver)
     one.kill()
     receiver.close()

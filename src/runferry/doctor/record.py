@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runferry import __version__
-from runferry.system.files import as_text
+from runferry.system.files import json_text
 from runferry.trackers.api_keys import KEY_VARIABLE, held_key
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _LEGEND = {
 
 
 @dataclass(frozen=True)
-class Record:
+class DoctorRecord:
     """An examination.
 
     Attributes
@@ -75,7 +75,7 @@ class Record:
 
     def file_text(self, suffix: str) -> str:
         """Return the file's content: JSON for ".json", else Markdown."""
-        return as_text(self.as_json()) if suffix == ".json" else "\n".join(self._markdown()) + "\n"
+        return json_text(self.as_json()) if suffix == ".json" else "\n".join(self._markdown()) + "\n"
 
     def summary(self) -> str:
         """Count the marks in a line."""

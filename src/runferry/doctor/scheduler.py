@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.finding import Finding
 from runferry.runs.slurm import NO_PARTITION
-from runferry.system.text import in_words
+from runferry.system.text import time_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -96,12 +96,16 @@ def _longest(site: Site, limits: list[str]) -> Iterator[Finding]:
         return
     expected = max(site.cluster.jobs.longest_cpu, site.cluster.jobs.longest_gpu)
     if "infinite" in limits:
-        yield Finding(ABOUT, "longest time limit of a partition", "differs", "infinite", in_words(expected))
+        yield Finding(ABOUT, "longest time limit of a partition", "differs", "infinite", time_in_words(expected))
     elif minutes:
         found = max(minutes)
         mark = "ok" if found == expected else "differs"
         yield Finding(
-            ABOUT, "longest time limit of a partition", mark, in_words(found), in_words(expected) * (mark != "ok")
+            ABOUT,
+            "longest time limit of a partition",
+            mark,
+            time_in_words(found),
+            time_in_words(expected) * (mark != "ok"),
         )
 
 

@@ -13,7 +13,7 @@ from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.finding import Finding
 from runferry.errors import AccountError, ConfigError
 from runferry.runs.slurm import ask
-from runferry.system.text import in_words
+from runferry.system.text import time_in_words
 from runferry.trackers.api_keys import HOLDER_VARIABLE, KEY_VARIABLE
 
 if TYPE_CHECKING:
@@ -138,19 +138,19 @@ def _folder(site: Site) -> Iterator[Finding]:
 
 def _tests(site: Site, known: Sequence[str]) -> Iterator[Finding]:
     short, jobs = shortest(site), site.cluster.jobs
-    yield _test(site, known, f"a CPU job of {in_words(short)}", short)
+    yield _test(site, known, f"a CPU job of {time_in_words(short)}", short)
     gpu = gpu_option(site)
     if gpu:
         yield _test(site, known, f"a GPU job: {gpu[0]}", short, gpu)
     if jobs is None:
         return
     gpus = len(gpu)
-    yield _test(site, known, f"the longest job, {in_words(jobs.longest(gpus))}", jobs.longest(gpus), gpu)
+    yield _test(site, known, f"the longest job, {time_in_words(jobs.longest(gpus))}", jobs.longest(gpus), gpu)
     longer = jobs.longest(gpus) + 1
-    yield _refused(_test(site, known, f"a longer job, {in_words(longer)}", longer, gpu))
+    yield _refused(_test(site, known, f"a longer job, {time_in_words(longer)}", longer, gpu))
     if jobs.shortest:
         shorter = jobs.shortest - 1
-        yield _refused(_test(site, known, f"a shorter job, {in_words(shorter)}", shorter, gpu))
+        yield _refused(_test(site, known, f"a shorter job, {time_in_words(shorter)}", shorter, gpu))
     if not jobs.memory_flag:
         yield _refused(_test(site, known, "a job that says --mem", short, ["--mem=1G"]))
 

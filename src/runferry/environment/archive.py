@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import zstandard
 
-from runferry.environment.extraction import Damage, Piece, Reader, extract, new_buffer
-from runferry.environment.record import Record, read_record
+from runferry.environment.extraction import DamagedArchive, Piece, Reader, extract, new_buffer
+from runferry.environment.record import EnvironmentRecord, read_record
 from runferry.errors import PackingError
 from runferry.system.disk_space import check_room
 from runferry.system.locks import turn
@@ -156,12 +156,12 @@ def is_whole(archive: Path, sha256: str) -> bool:
             buffer, compressed = new_buffer(), archive.name.endswith(COMPRESSED)
             for piece in read_index(file, archive, sha256).pieces:
                 Reader(file.fileno(), piece, buffer, compressed=compressed).check()
-    except (OSError, PackingError, Damage):
+    except (OSError, PackingError, DamagedArchive):
         return False
     return True
 
 
-def _unpack_anew(record: Record, archive: Path, folder: Path) -> None:
+def _unpack_anew(record: EnvironmentRecord, archive: Path, folder: Path) -> None:
     for leftover in folder.parent.glob(f".{folder.name}.*.partial"):
         shutil.rmtree(leftover, ignore_errors=True)
     check_room(folder.parent, record.unpacked_bytes, "the environment", inodes=record.files)
@@ -195,7 +195,7 @@ def _extract(archive: Path, folder: Path, sha256: str) -> None:
             for path, target in index.links:
                 os.symlink(target, path, dir_fd=root)
             extract(file.fileno(), index.pieces, root, compressed=archive.name.endswith(COMPRESSED))
-        except Damage as error:
+        except DamagedArchive as error:
             message = (
                 f"{archive}: damaged: expected it as it was packed, found that {error}; build the environment again"
             )

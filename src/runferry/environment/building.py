@@ -22,7 +22,7 @@ from runferry.environment.interpreter import Interpreter, describe, find_interpr
 from runferry.environment.packing import Packed, pack
 from runferry.environment.pins import count_origins, lock_text, normalised, packages_in, requirement_of
 from runferry.environment.project import OwnPackage, copy_project
-from runferry.environment.record import FORMAT, Record, read_record
+from runferry.environment.record import FORMAT, EnvironmentRecord, read_record
 from runferry.environment.relocate import copy_environment, make_relocatable
 from runferry.environment.specification import Specification, check_source, project_folder
 from runferry.errors import PackingError
@@ -43,7 +43,7 @@ _MODIFIED = 1577836800
 _CHANGING = re.compile(r"^\.\./|\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_url\.json)$|\.pyc$")
 
 
-def build(specification: Specification, record_file: Path, *, log: IO[str] | None = None) -> Record:
+def build(specification: Specification, record_file: Path, *, log: IO[str] | None = None) -> EnvironmentRecord:
     """Build, lock and pack an environment, and write its record.
 
     Beside the record lie `<key>.tar` (from 1 GB on `<key>.tar.zst`) and `<key>.lock.txt`, whose first line holds the
@@ -87,7 +87,7 @@ def build(specification: Specification, record_file: Path, *, log: IO[str] | Non
         return record
 
 
-def _build(installation: Installation, specification: Specification, record_file: Path) -> Record:
+def _build(installation: Installation, specification: Specification, record_file: Path) -> EnvironmentRecord:
     tree = installation.tree
     # Before anything: what changes while this goes on is to be seen as a change afterwards.
     digest = specification.digest()
@@ -112,7 +112,7 @@ def _build(installation: Installation, specification: Specification, record_file
             packed = pack(tree, record_file.parent, key)
         header = [f"{_PACKED}{json.dumps(asdict(packed))}", f"Python {interpreter.version}, {interpreter.path}"]
         write_atomically(lock_file, lock_text(packages, installed.origins, header))
-    return Record(
+    return EnvironmentRecord(
         name=record_file.stem,
         key=key,
         **asdict(packed),
@@ -204,7 +204,7 @@ def _set_modified(tree: Path) -> None:
             os.utime(path, (_MODIFIED, _MODIFIED))
 
 
-def _built_meanwhile(specification: Specification, record_file: Path, begin: datetime) -> Record | None:
+def _built_meanwhile(specification: Specification, record_file: Path, begin: datetime) -> EnvironmentRecord | None:
     """Return the record that another process wrote while this one waited, if it is of the same specification."""
     try:
         record = read_record(record_file)

@@ -29,7 +29,7 @@ _LARGE = 16 * 1024 * 1024  # bytes
 _DAMAGED, _FAILED = b"damaged ", b"failed "
 
 
-class Damage(Exception):  # noqa: N818 - what is found, which the caller words as an error
+class DamagedArchive(Exception):  # noqa: N818 - what is found, which the caller words as an error
     """What the archive holds is not what its index says."""
 
 
@@ -91,10 +91,10 @@ class Reader:
             count: int | None = self._source.readinto(self._buffer)
         except zstandard.ZstdError as error:
             message = f"a piece cannot be decompressed ({error})"
-            raise Damage(message) from error
+            raise DamagedArchive(message) from error
         if not count:
             message = f"a piece ends after {self._position} of {self._piece.unpacked_size} bytes"
-            raise Damage(message)
+            raise DamagedArchive(message)
         return count
 
     def check(self) -> None:
@@ -115,7 +115,7 @@ class Reader:
         if found != self._piece.digest:
             expected = self._piece.digest
             message = f"the bytes at {self._piece.offset} have the XXH3 {found[:12]}..., expected {expected[:12]}..."
-            raise Damage(message)
+            raise DamagedArchive(message)
 
 
 def new_buffer() -> memoryview:
@@ -183,7 +183,7 @@ def extract(file: int, pieces: Sequence[Piece], root: int, *, compressed: bool) 
                 os.close(descriptor)
     text = said.decode(errors="replace").strip()
     if said.startswith(_DAMAGED):
-        raise Damage(text.removeprefix(_DAMAGED.decode()))
+        raise DamagedArchive(text.removeprefix(_DAMAGED.decode()))
     if said or any(statuses):
         raise OSError(text.removeprefix(_FAILED.decode()) or f"a process that extracts ended with {max(statuses)}")
 
@@ -207,7 +207,9 @@ def _work(
             _extract_piece(Reader(file, piece, buffer, compressed=compressed), piece.contents, root)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - whatever it is, this must not go on as a second parent
-        said = _DAMAGED + f"{error}\n".encode() if isinstance(error, Damage) else _FAILED + f"{error}\n".encode()
+        said = (
+            _DAMAGED + f"{error}\n".encode() if isinstance(error, DamagedArchive) else _FAILED + f"{error}\n".encode()
+        )
         with suppress(OSError):
             os.write(failure, said)
             # So that the others end, too.

@@ -21,7 +21,7 @@ FORMAT = 3
 
 
 @dataclass(frozen=True)
-class Record:
+class EnvironmentRecord:
     """What was built; a JSON file beside the archive that it names."""
 
     name: str
@@ -73,8 +73,8 @@ class Record:
         write_json(path, dataclasses.asdict(self))
 
 
-def read_record(path: Path) -> Record:
-    """Read the record that `Record.write` wrote.
+def read_record(path: Path) -> EnvironmentRecord:
+    """Read the record that `EnvironmentRecord.write` wrote.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def read_record(path: Path) -> Record:
         )
         raise PackingError(message)
     values = cast("dict[str, Any]", content)
-    expected = {field.name for field in dataclasses.fields(Record)}
+    expected = {field.name for field in dataclasses.fields(EnvironmentRecord)}
     if expected != set(values):
         different = ", ".join(sorted(expected ^ set(values)))
         message = (
@@ -107,4 +107,4 @@ def read_record(path: Path) -> Record:
         )
         raise PackingError(message)
     values["modules"] = tuple(values["modules"])
-    return Record(**values)
+    return EnvironmentRecord(**values)

@@ -68,7 +68,7 @@ def project_folder(source: Path) -> Path:
     return source if source.is_dir() else source.parent
 
 
-def files_of(kind: Kind, source: Path) -> list[Path]:
+def source_files(kind: Kind, source: Path) -> list[Path]:
     """List the files whose change is to be noticed by their time: the rule's inputs."""
     if kind == "pyproject":
         return [project_folder(source) / "pyproject.toml"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-def collect(patterns: Iterable[str], data: Path, target: Path, note: Callable[[str], object]) -> list[str]:
+def collect_files(patterns: Iterable[str], data: Path, target: Path, note: Callable[[str], object]) -> list[str]:
     """Copy the files that match `patterns`, the newest first, and return what could not be copied and why.
 
     Each file appears whole or not at all, and replaces one of the same name, such as an earlier attempt's. The newest

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import LaunchError
-from runferry.launch.collect import collect
+from runferry.launch.collect import collect_files
 from runferry.launch.command import Command, Watches
 from runferry.launch.core_keeper import Keeper, TimeLimits
 from runferry.launch.multi_node import node_folder
-from runferry.launch.node_files import Scratch, note, shown
+from runferry.launch.node_files import Scratch, note, shown_while_written
 from runferry.launch.preparation import Prepared, prepare
 from runferry.launch.takeover import FenceWatch
 from runferry.launch.time_limit import JobClock, warning_of
@@ -94,7 +94,7 @@ class Execution:
         watches = self._watches()
         exit_code = 1
         try:
-            with shown(self.folder.log_file, follow_from):
+            with shown_while_written(self.folder.log_file, follow_from):
                 try:
                     finished = Command(command, workdir, environment, self.log).run(signals, keeper, watches)
                 except (OSError, ValueError) as error:
@@ -176,7 +176,7 @@ class Execution:
         patterns = self.run_record.get("collect", ())
         # Each node beside its other files: two nodes may write files of the same name.
         target = node_folder(self.folder, self.node) / "collected" if self.node else self.folder.collected_folder
-        problems = collect(patterns, data, target, lambda text: note(self.log, text))
+        problems = collect_files(patterns, data, target, lambda text: note(self.log, text))
         if not problems:
             shutil.rmtree(data, ignore_errors=True)
             return ending

@@ -81,7 +81,7 @@ def open_log(folder: RunFolder) -> Generator[int]:
 
 
 @contextmanager
-def shown(log: Path, begin: int | None) -> Generator[None]:
+def shown_while_written(log: Path, begin: int | None) -> Generator[None]:
     """Copy what is added to the log from `begin` on to stdout, in a thread; nothing when `begin` is None."""
     if begin is None:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runferry.report.data import collect
+from runferry.report.data import read_experiment
 from runferry.report.page import render
 from runferry.system.files import write_atomically
 
@@ -28,5 +28,5 @@ def build_report(experiment_folder: Path, tell: Callable[[int, int], None] | Non
         When the page cannot be written; an earlier one stays as it was then.
     """
     page = experiment_folder / "report.html"
-    write_atomically(page, render(collect(experiment_folder, tell)))
+    write_atomically(page, render(read_experiment(experiment_folder, tell)))
     return page

@@ -34,7 +34,7 @@ POINTS_IN_ALL = 1_000_000
 """At most so many points of all metrics together, as long as each curve keeps 20: a page of about 15 MB."""
 
 
-def collect(experiment_folder: Path, tell: Callable[[int, int], None] | None = None) -> ExperimentReport:
+def read_experiment(experiment_folder: Path, tell: Callable[[int, int], None] | None = None) -> ExperimentReport:
     """Read all runs of the experiment in `results/<experiment>`, with curves thin enough to be drawn.
 
     A run of which something is missing or unreadable is there with what can be read and a note. `tell` is given how

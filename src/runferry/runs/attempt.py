@@ -14,7 +14,7 @@ from runferry.errors import RunferryError
 from runferry.runs import reasons
 from runferry.runs.ending import Ending, signal_name
 from runferry.runs.folder import RunFolder
-from runferry.system.files import as_text, link_atomically, write_json, write_new
+from runferry.system.files import json_text, link_atomically, write_json, write_new
 from runferry.system.processes import start_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Attempt:
             "segments": [],
             "message": None,
         }
-        while not write_new(folder.attempts_folder / f"{number}.json", as_text(record)):
+        while not write_new(folder.attempts_folder / f"{number}.json", json_text(record)):
             number += 1
             record |= {"attempt": number, "outcome": "waiting"}
         return cls(folder, number, record, list_segments, segments_before=_names(list_segments(folder)))

@@ -112,7 +112,7 @@ class RunFolder:
         return [read_json(self.attempts_folder / f"{number}.json") for number in self.attempt_numbers()]
 
     def read_run(self) -> dict[str, Any]:
-        """Read `run.json` (see `runferry.config.run.Run.as_record` for its keys).
+        """Read `run.json` (see `runferry.config.run.RunDefinition.as_record` for its keys).
 
         Raises
         ------

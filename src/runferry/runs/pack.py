@@ -51,7 +51,7 @@ class Pack:
         write_json(file, {**asdict(self), "runs": dict(self.runs)})
 
 
-def runs_file(folder: Path) -> Path:
+def pack_file(folder: Path) -> Path:
     """Where a pack says which runs it has."""
     return folder / "runs.json"
 
@@ -69,7 +69,7 @@ def read_pack(folder: Path) -> Pack:
     ConfigError
         When the folder is not a pack's.
     """
-    file = runs_file(folder)
+    file = pack_file(folder)
     try:
         return Pack(**read_json(file))
     except (FileNotFoundError, TypeError) as error:
@@ -77,7 +77,7 @@ def read_pack(folder: Path) -> Pack:
         raise ConfigError(message) from error
 
 
-def run_folders(folder: Path, pack: Pack) -> list[RunFolder]:
+def folders_of_pack(folder: Path, pack: Pack) -> list[RunFolder]:
     """Name the folders of a pack's runs."""
     return [RunFolder(folder.parent.parent / run) for run in pack.runs]
 
@@ -88,7 +88,7 @@ def runs_left(folder: Path, pack: Pack) -> list[RunFolder]:
     These are the ones that have had no attempt in it, and those that another attempt goes on with. One that failed
     by itself is not run again by the same pack: Snakemake, called again, makes another.
     """
-    return [run for run in run_folders(folder, pack) if _is_left(run, pack.runs[run.path.name])]
+    return [run for run in folders_of_pack(folder, pack) if _is_left(run, pack.runs[run.path.name])]
 
 
 def _is_left(run: RunFolder, attempts_before: int) -> bool:
@@ -101,7 +101,7 @@ def _is_left(run: RunFolder, attempts_before: int) -> bool:
     return attempts[-1]["outcome"] in UNDER_WAY or attempts[-1].get("reason") == reasons.NOT_STARTED
 
 
-def settle(run: RunFolder) -> None:
+def settle_run(run: RunFolder) -> None:
     """Write the `trained.json` of a run that was trained in a pack, as a rule's output of its own.
 
     Raises

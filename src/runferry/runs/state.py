@@ -44,7 +44,7 @@ def is_under_way(attempt: dict[str, Any] | None) -> bool:
     return attempt.get("host") != socket.gethostname() or is_alive(int(attempt["pid"]), attempt.get("pid_start"))
 
 
-class Queue:
+class SlurmQueue:
     """The user's jobs in Slurm's queue, asked for seldom."""
 
     def __init__(self) -> None:

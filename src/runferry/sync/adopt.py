@@ -24,7 +24,7 @@ WRITTEN_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Adopted:
+class AdoptedSegment:
     """What became of one segment: `folder` is the run that it belongs to now; `left` says why it is where it was."""
 
     segment: Path
@@ -32,7 +32,9 @@ class Adopted:
     left: str | None = None
 
 
-def adopt(paths: Sequence[Path], results: Path, experiment: str, *, dry_run: bool = False) -> list[Adopted]:
+def adopt_segments(
+    paths: Sequence[Path], results: Path, experiment: str, *, dry_run: bool = False
+) -> list[AdoptedSegment]:
     """Move every `offline-run-*` at or below some paths into `results/<experiment>/<run id>/wandb/`.
 
     A rename, which either is done or is not: nothing is copied, and nothing can be lost half way. Segments of one run
@@ -43,7 +45,7 @@ def adopt(paths: Sequence[Path], results: Path, experiment: str, *, dry_run: boo
     ConfigError
         When a path is not there or holds no offline run.
     """
-    done: list[Adopted] = []
+    done: list[AdoptedSegment] = []
     for path in paths:
         found = _find(path)
         if not found:
@@ -65,17 +67,17 @@ def _find(path: Path) -> list[Path]:
     return sorted({*found} - {*ours}, key=lambda each: each.name)
 
 
-def _adopt(path: Path, experiment: Path, *, dry_run: bool) -> Adopted:
+def _adopt(path: Path, experiment: Path, *, dry_run: bool) -> AdoptedSegment:
     try:
         segment = read_segment(path)
     except SegmentError as error:
-        return Adopted(path, left=str(error))
+        return AdoptedSegment(path, left=str(error))
     folder = RunFolder(experiment / segment.run_id)
     destination = folder.wandb_folder / path.name
     if refused := _why_not_now(segment) or _why_not_this_run(folder, segment):
-        return Adopted(path, left=refused)
+        return AdoptedSegment(path, left=refused)
     if destination.exists():
-        return Adopted(path, left=f"{destination} is there already")
+        return AdoptedSegment(path, left=f"{destination} is there already")
     if not dry_run:
         try:
             _move(path, segment, folder, destination)
@@ -84,8 +86,10 @@ def _adopt(path: Path, experiment: Path, *, dry_run: bool) -> Adopted:
                 raise
             if not folder.segments():
                 folder.run_file.unlink()
-            return Adopted(path, left=f"{experiment.parent} is on another file system; give --results on that of it")
-    return Adopted(path, folder)
+            return AdoptedSegment(
+                path, left=f"{experiment.parent} is on another file system; give --results on that of it"
+            )
+    return AdoptedSegment(path, folder)
 
 
 def _why_not_now(segment: Segment) -> str | None:

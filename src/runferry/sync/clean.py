@@ -14,7 +14,7 @@ from runferry.runs.receipt import holds
 from runferry.runs.state import is_under_way, last_attempt
 from runferry.sync.lock import results_lock
 from runferry.sync.outcome import Limits, Outcome
-from runferry.sync.wandb.carrier import Ferry
+from runferry.sync.wandb.carrier import WandbCarrier
 from runferry.sync.wandb.job import jobs_of
 from runferry.sync.wandb.uploaded_files import promised_files
 from runferry.system.files import read_json, write_json
@@ -103,7 +103,7 @@ def _clean_one(each: Cleaning, older_than: timedelta, results: Path, progress: P
         return
     limits = Limits()
     server = find_server(base_url, deadline=limits.deadline, say=progress.say)
-    Ferry(server, limits, results, None, progress).verify(jobs)
+    WandbCarrier(server, limits, results, None, progress).verify(jobs)
     each.kept = _why_not_verified(jobs[0], receipt)
     if each.kept:
         return

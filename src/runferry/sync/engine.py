@@ -18,7 +18,7 @@ from runferry.runs.receipt import holds, promote
 from runferry.sync.carriers import find_carrier
 from runferry.sync.lock import results_lock
 from runferry.sync.outcome import Limits, Outcome
-from runferry.sync.queue import Queue, Trouble
+from runferry.sync.queue import RecentFailure, SyncQueue
 from runferry.sync.upload_process import end_orphans
 from runferry.system.progress import Progress
 from runferry.system.values import batches
@@ -105,7 +105,7 @@ class _Group:
     with_trained: bool
 
     def sync(self, outcomes: Sequence[Outcome]) -> None:
-        queue = Queue(self.results)
+        queue = SyncQueue(self.results)
         with ExitStack() as stack:
             request = queue.ask(outcome.folder for outcome in outcomes)
             # Whatever happens, nobody shall work for one who has left.
@@ -116,12 +116,12 @@ class _Group:
             else:
                 self._lead(queue, request, outcomes, hold)
 
-    def _accept(self, answer: Answer, outcomes: Iterable[Outcome], queue: Queue) -> None:
+    def _accept(self, answer: Answer, outcomes: Iterable[Outcome], queue: SyncQueue) -> None:
         for outcome in outcomes:
             outcome.problem = answer[queue.key(outcome.folder)]
             self.progress.verified(outcome.folder.path.name, outcome.problem)
 
-    def _lead(self, queue: Queue, own_request: str, own: Sequence[Outcome], hold: Hold) -> None:
+    def _lead(self, queue: SyncQueue, own_request: str, own: Sequence[Outcome], hold: Hold) -> None:
         """Sync for everybody who waits."""
         queue.tidy()
         requests = queue.waiting()
@@ -161,7 +161,7 @@ class _Group:
         # A run whose job was killed with everything in it still says that it trains; Slurm knows better.
         settle_lost(outcome.folder for outcome in outcomes if not outcome.folder.trained_file.exists())
         for (tracker, base_url), members in _unsettled(outcomes).items():
-            trouble = Trouble(self.results)
+            trouble = RecentFailure(self.results)
             if self.with_trained and (line := trouble.recent(base_url)):
                 # Another rule has just found out; a thousand rules need not.
                 raise ServerError(line)

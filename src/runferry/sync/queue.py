@@ -28,7 +28,7 @@ KEPT_SECONDS = 24 * 3600.0
 """After which an answer is removed that nobody came for."""
 
 
-class Queue:
+class SyncQueue:
     """The requests and answers of one results folder."""
 
     def __init__(self, results: Path) -> None:
@@ -91,7 +91,7 @@ class Queue:
 REMEMBERED_SECONDS = 60.0
 
 
-class Trouble:
+class RecentFailure:
     """The last trouble of a results folder's server."""
 
     def __init__(self, results: Path) -> None:

@@ -66,7 +66,7 @@ class Syncer:
                 self._process.wait(10)
 
 
-def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
+def runs_below(paths: Sequence[Path]) -> list[RunFolder]:
     """List the run folders at or below some paths; a path may have none yet."""
     folders: dict[Path, RunFolder] = {}
     for path in paths:
@@ -89,7 +89,7 @@ def results_folders(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             message = f"{path}: found no such folder, expected results/, an experiment's folder or a run's"
             raise ConfigError(message)
-        runs = find_runs([path])
+        runs = runs_below([path])
         found |= {run.path.resolve().parent.parent for run in runs} or {path.resolve()}
     return sorted(found)
 

@@ -79,10 +79,10 @@ def fsync_folder(folder: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with `write_atomically`."""
-    write_atomically(path, as_text(value))
+    write_atomically(path, json_text(value))
 
 
-def as_text(value: Any) -> str:
+def json_text(value: Any) -> str:
     """Return `value` as a JSON file of ours has it: indented."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 

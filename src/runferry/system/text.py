@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-def in_words(minutes: int) -> str:
+def time_in_words(minutes: int) -> str:
     """Write a time as a config would: 90 is `1h30m`."""
     days, rest = divmod(minutes, 1440)
     hours, left = divmod(rest, 60)

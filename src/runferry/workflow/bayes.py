@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from runferry.config.rounds import FOLDER, runs_file
+from runferry.config.rounds import FOLDER, round_file
 from runferry.errors import ConfigError
 from runferry.runs.folder import RunFolder
 from runferry.system.files import read_json, write_json
@@ -65,7 +65,7 @@ def choose(experiment: Experiment, folder: Path, number: int, say: Callable[[str
         raise ConfigError(f"{message}; give the changed experiment another name, or change it back")
     experiment.write(folder / "runs.tsv", runs)
     write_json(chosen_file, chosen)
-    write_json(runs_file(folder, number), chosen)
+    write_json(round_file(folder, number), chosen)
 
 
 def _told(folder: RunFolder, parameters: dict[str, Any], metric: str) -> dict[str, Any]:

@@ -176,9 +176,9 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
 def _guard(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
     """Have runferry decide what becomes of training jobs; return how often one may be started again at most."""
     _attempts.update({(results / name).resolve(): experiment.attempts for name, experiment in made.items()})
-    if not cluster.slurm or not slurm_plugin.install(lambda job: training_job(job.output, _attempts), _say):
+    if not cluster.slurm or not slurm_plugin.install_guard(lambda job: training_job(job.output, _attempts), _say):
         return 0
-    scheduler_patch.install()
+    scheduler_patch.install_scheduler()
     return max(experiment.attempts for experiment in made.values()) - 1
 
 

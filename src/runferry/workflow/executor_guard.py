@@ -24,7 +24,7 @@ from runferry.runs import slurm
 from runferry.runs.continuation import give_up, settle, should_continue
 from runferry.runs.log import end_of_log
 from runferry.runs.reasons import CONTINUED, LOST, of_state
-from runferry.workflow.snakemake_objects import last_attempt, limited, remove_log, report_submission
+from runferry.workflow.snakemake_objects import allow_no_retry, limited, remove_log, report_submission
 from runferry.workflow.submissions import Submissions
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Guard:
             no_answer = any(part in str(words.get("msg", "")) for part in _NO_ANSWER)
             if no_answer and self._again_later(executor, info.job, training):
                 return
-            last_attempt(info.job)
+            allow_no_retry(info.job)
         report(info, **words)
 
     # While jobs are active.
@@ -208,7 +208,7 @@ class Guard:
             report_submission(executor, info.job, found)
             return
         if not self._goes_on(training, info, state):
-            last_attempt(info.job)
+            allow_no_retry(info.job)
         words = f"SLURM-job '{info.external_jobid}' ended as {state or 'one that Slurm no longer knows'}. "
         executor.report_job_error(info, msg=f"{words}{_last_words(training)}")
 

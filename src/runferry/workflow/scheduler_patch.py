@@ -20,7 +20,7 @@ _WAITING = "_runferry_waiting"
 """The delays, in seconds, for which a scheduler has a timer."""
 
 
-def install() -> bool:
+def install_scheduler() -> bool:
     """Have each scheduler keep one timer, for this process; False where Snakemake has no such method to replace."""
     scheduler = getattr(sys.modules.get(_MODULE), _CLASS, None)
     if not hasattr(scheduler, _METHOD):

@@ -21,7 +21,7 @@ PLUGIN = "snakemake_executor_plugin_slurm"
 _WRAPPED = ("run_job", "check_active_jobs", "cancel_jobs", "report_job_error", "sleep")
 
 
-def install(find: Callable[[Any], TrainingJob | None], say: Callable[[str], None]) -> bool:
+def install_guard(find: Callable[[Any], TrainingJob | None], say: Callable[[str], None]) -> bool:
     """Wrap the Slurm plugin's methods, for this process; False where the plugin is not the one that is used.
 
     Parameters

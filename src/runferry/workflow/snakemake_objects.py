@@ -48,6 +48,6 @@ def remove_log(executor: Any, info: Any) -> None:
         log.parent.rmdir()
 
 
-def last_attempt(job: Any) -> None:
+def allow_no_retry(job: Any) -> None:
     """Have Snakemake not start a job again, whatever its `retries` say."""
     job.attempt = max(job.attempt, job.restart_times + 1)

@@ -10,7 +10,7 @@ from runferry.config import rounds
 from runferry.errors import ConfigError, LaunchError
 from runferry.launch import bayes_run
 from runferry.runs.folder import RunFolder
-from runferry.runs.pack import done_file, read_pack, run_folders
+from runferry.runs.pack import done_file, folders_of_pack, read_pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,6 +75,6 @@ def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> Traini
             except ConfigError:
                 continue
             return TrainingJob(
-                output, tuple(run_folders(output.parent, pack)), attempts.get(output.parents[2].resolve(), 1)
+                output, tuple(folders_of_pack(output.parent, pack)), attempts.get(output.parents[2].resolve(), 1)
             )
     return None

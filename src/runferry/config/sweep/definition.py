@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.config.sweep.distributions import at_random, grid
 from runferry.config.sweep.macros import check_command
-from runferry.config.sweep.parameter import Parameter, Parameters, is_number, read_parameters, shown
+from runferry.config.sweep.parameter import Parameter, Parameters, is_finite_number, quoted, read_parameters
 from runferry.errors import ConfigError
 from runferry.system.text import suggest
 from runferry.system.values import is_mapping
@@ -130,7 +130,7 @@ def check(definition: Any, where: str) -> Sweep:
         For the first thing that is wrong.
     """
     if not is_mapping(definition):
-        raise ConfigError(f"{where}: found {shown(definition)}, expected a W&B sweep definition (a mapping)")
+        raise ConfigError(f"{where}: found {quoted(definition)}, expected a W&B sweep definition (a mapping)")
     for key in definition:
         if key in _NEED_A_SERVER:
             raise ConfigError(f"{where}: {key}: found {_NEED_A_SERVER[key]}, expected a sweep that needs no server")
@@ -142,7 +142,9 @@ def check(definition: Any, where: str) -> Sweep:
     method = definition.get("method")
     if method not in METHODS:
         expected = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
-        raise ConfigError(f"{where}: method: found {shown(method)}, expected {expected}{suggest(str(method), METHODS)}")
+        raise ConfigError(
+            f"{where}: method: found {quoted(method)}, expected {expected}{suggest(str(method), METHODS)}"
+        )
     parameters = read_parameters(definition.get("parameters"), where)
     _check_cap(definition.get("run_cap"), where)
     _check_metric(definition, where)
@@ -159,7 +161,7 @@ def check(definition: Any, where: str) -> Sweep:
 
 def _check_cap(cap: Any, where: str) -> None:
     if cap is not None and (type(cap) is not int or cap < 1):
-        raise ConfigError(f"{where}: run_cap: found {shown(cap)}, expected a number of runs, 1 or more")
+        raise ConfigError(f"{where}: run_cap: found {quoted(cap)}, expected a number of runs, 1 or more")
 
 
 def _check_metric(definition: Mapping[str, Any], where: str) -> None:
@@ -173,7 +175,7 @@ def _check_metric(definition: Mapping[str, Any], where: str) -> None:
                 raise ConfigError(f"{where}: metric: found nothing, expected name and goal, which {what} needs")
         return
     if not is_mapping(metric) or not isinstance(metric.get("name"), str):
-        raise ConfigError(f"{where}: metric: found {shown(metric)}, expected a mapping with name and goal")
+        raise ConfigError(f"{where}: metric: found {quoted(metric)}, expected a mapping with name and goal")
     for key, value in metric.items():
         if key not in _METRIC_KEYS:
             known = ", ".join(_METRIC_KEYS)
@@ -181,10 +183,10 @@ def _check_metric(definition: Mapping[str, Any], where: str) -> None:
             raise ConfigError(message + suggest(key, _METRIC_KEYS))
         if key in _CHOICES and value not in _CHOICES[key]:
             expected = " or ".join(_CHOICES[key])
-            raise ConfigError(f"{where}: metric.{key}: found {shown(value)}, expected {expected}")
+            raise ConfigError(f"{where}: metric.{key}: found {quoted(value)}, expected {expected}")
     target = metric.get("target")
-    if target is not None and not is_number(target):
-        raise ConfigError(f"{where}: metric.target: found {shown(target)}, expected a number")
+    if target is not None and not is_finite_number(target):
+        raise ConfigError(f"{where}: metric.target: found {quoted(target)}, expected a number")
 
 
 def _check_early_terminate(definition: Mapping[str, Any], where: str) -> None:
@@ -193,7 +195,7 @@ def _check_early_terminate(definition: Mapping[str, Any], where: str) -> None:
         return
     where = f"{where}: early_terminate"
     if not is_mapping(section) or section.get("type") != "hyperband":
-        raise ConfigError(f"{where}: found {shown(section)}, expected a mapping with type: hyperband")
+        raise ConfigError(f"{where}: found {quoted(section)}, expected a mapping with type: hyperband")
     for key in section:
         if key not in _HYPERBAND_KEYS:
             known = ", ".join(_HYPERBAND_KEYS)
@@ -205,12 +207,12 @@ def _check_early_terminate(definition: Mapping[str, Any], where: str) -> None:
 def _check_hyperband(section: Mapping[str, Any], where: str) -> None:
     for key in ("min_iter", "max_iter"):
         if key in section and (type(section[key]) is not int or section[key] < 1):
-            raise ConfigError(f"{where}.{key}: found {shown(section[key])}, expected a number of iterations")
+            raise ConfigError(f"{where}.{key}: found {quoted(section[key])}, expected a number of iterations")
     if "min_iter" not in section and not {"max_iter", "s"} <= set(section):
         raise ConfigError(f"{where}: found neither min_iter nor max_iter with s, expected one of the two")
     for key, least in (("eta", 1), ("s", 0)):
         value = section.get(key)
-        if value is not None and (not is_number(value) or value <= least):
-            raise ConfigError(f"{where}.{key}: found {shown(value)}, expected a number above {least}")
+        if value is not None and (not is_finite_number(value) or value <= least):
+            raise ConfigError(f"{where}.{key}: found {quoted(value)}, expected a number above {least}")
     if not isinstance(section.get("strict", True), bool):
-        raise ConfigError(f"{where}.strict: found {shown(section['strict'])}, expected true or false")
+        raise ConfigError(f"{where}.strict: found {quoted(section['strict'])}, expected true or false")

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from runferry.config.sweep.parameter import Parameters, shown
+from runferry.config.sweep.parameter import Parameters, quoted
 from runferry.errors import ConfigError
 from runferry.system.values import is_list
 
@@ -68,12 +68,14 @@ def check_command(definition: Mapping[str, Any], where: str) -> None:
     """
     items = definition.get("command")
     if items is not None and (not is_list(items) or not items):
-        raise ConfigError(f"{where}: command: found {shown(items)}, expected a list of arguments")
+        raise ConfigError(f"{where}: command: found {quoted(items)}, expected a list of arguments")
     for item in items or DEFAULT_COMMAND:
         _expanded(item, "", {}, where)
         program = definition.get("program")
         if str(item) == "${program}" and (not isinstance(program, str) or not program):
-            raise ConfigError(f"{where}: program: found {shown(program)}, expected the script to run, such as train.py")
+            raise ConfigError(
+                f"{where}: program: found {quoted(program)}, expected the script to run, such as train.py"
+            )
 
 
 def _expanded(item: Any, program: str, parameters: Parameters, where: str) -> list[str]:

@@ -88,11 +88,13 @@ class Parameter:
                 low, high, step = settings["min"], settings["max"], settings["q"]
                 return [low + number * step for number in range(math.ceil((high - low) / step))]
             case "uniform":
-                found = f"min {shown(settings['min'])} and max {shown(settings['max'])}"
+                found = f"min {quoted(settings['min'])} and max {quoted(settings['max'])}"
                 message = f"{where}: found {found}, expected two whole numbers, the smaller first"
                 raise ConfigError(f"{message} (a grid needs values that can be counted)")
             case _:
-                message = f"{where}: found distribution {shown(self.distribution)}, expected value, values, int_uniform"
+                message = (
+                    f"{where}: found distribution {quoted(self.distribution)}, expected value, values, int_uniform"
+                )
                 raise ConfigError(f"{message} or q_uniform with min and max (method is grid)")
 
 
@@ -105,7 +107,7 @@ def read_parameters(given: Any, where: str) -> tuple[Parameter, ...]:
         For the first thing that is wrong.
     """
     if not is_mapping(given) or not given:
-        message = f"{where}: parameters: found {shown(given)}, expected at least one parameter"
+        message = f"{where}: parameters: found {quoted(given)}, expected at least one parameter"
         raise ConfigError(f"{message} (an empty grid has no run)")
     return tuple(_flat(given, (), f"{where}: parameters"))
 
@@ -121,7 +123,7 @@ def nested(parameters: Sequence[Parameter], values: Sequence[Any]) -> Parameters
     return run
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Show what was found, in a message."""
     return "nothing" if value is None else f"{str(value)[:60]!r}"
 
@@ -132,7 +134,7 @@ def _flat(given: Mapping[str, Any], above: tuple[str, ...], where: str) -> Itera
         if is_mapping(section) and set(section) == {"parameters"}:
             inner = section["parameters"]
             if not is_mapping(inner) or not inner:
-                raise ConfigError(f"{here}.parameters: found {shown(inner)}, expected at least one parameter")
+                raise ConfigError(f"{here}.parameters: found {quoted(inner)}, expected at least one parameter")
             yield from _flat(inner, path, here)
         else:
             yield _parameter(path, section, here)
@@ -140,7 +142,7 @@ def _flat(given: Mapping[str, Any], above: tuple[str, ...], where: str) -> Itera
 
 def _parameter(path: tuple[str, ...], section: Any, where: str) -> Parameter:
     if not is_mapping(section):
-        raise ConfigError(f"{where}: found {shown(section)}, expected a mapping such as {{values: [1, 2]}}")
+        raise ConfigError(f"{where}: found {quoted(section)}, expected a mapping such as {{values: [1, 2]}}")
     for key in section:
         if key not in _KEYS:
             known = ", ".join(_KEYS)
@@ -148,7 +150,7 @@ def _parameter(path: tuple[str, ...], section: Any, where: str) -> Parameter:
     distribution = section.get("distribution") or _distribution(section, where)
     if distribution not in DISTRIBUTIONS:
         known = ", ".join(DISTRIBUTIONS)
-        message = f"{where}.distribution: found {shown(distribution)}, expected one of {known}"
+        message = f"{where}.distribution: found {quoted(distribution)}, expected one of {known}"
         raise ConfigError(message + suggest(str(distribution), DISTRIBUTIONS))
     takes = DISTRIBUTIONS[distribution]
     for key in section:
@@ -183,40 +185,40 @@ def _check_constant(_: str, settings: dict[str, Any], where: str) -> None:
 def _check_values(_: str, settings: dict[str, Any], where: str) -> None:
     values = settings["values"]
     if not is_list(values) or not values:
-        raise ConfigError(f"{where}.values: found {shown(values)}, expected a list with at least one value")
+        raise ConfigError(f"{where}.values: found {quoted(values)}, expected a list with at least one value")
     settings["values"] = [plain(value, f"{where}.values") for value in values]
     if "probabilities" not in settings:
         return
     given = settings["probabilities"]
-    numbers = is_list(given) and all(is_number(one) and one >= 0 for one in given)
+    numbers = is_list(given) and all(is_finite_number(one) and one >= 0 for one in given)
     if not numbers or len(given) != len(values) or not math.isclose(sum(given), 1.0, rel_tol=1e-5):
-        message = f"{where}.probabilities: found {shown(given)}, expected {len(values)} numbers whose sum is 1"
+        message = f"{where}.probabilities: found {quoted(given)}, expected {len(values)} numbers whose sum is 1"
         raise ConfigError(message)
 
 
 def _check_numbers(distribution: str, settings: dict[str, Any], where: str) -> None:
     for key, value in settings.items():
-        if is_number(value):
+        if is_finite_number(value):
             continue
-        message = f"{where}.{key}: found {shown(value)}, expected a number"
+        message = f"{where}.{key}: found {quoted(value)}, expected a number"
         if isinstance(value, str) and _reads_as_number(value):
             # YAML 1.1 wants a dot in it.
             message += f" (YAML reads {value} as a text; write {value.replace('e', '.0e')})"
         raise ConfigError(message)
     if "max" in settings and settings["min"] > settings["max"]:
-        found = f"min {shown(settings['min'])} and max {shown(settings['max'])}"
+        found = f"min {quoted(settings['min'])} and max {quoted(settings['max'])}"
         expected = "two whole numbers, the smaller first" if distribution == "int_uniform" else "the smaller first"
         raise ConfigError(f"{where}: found {found}, expected {expected}")
     if distribution == "int_uniform" and not all(type(settings[key]) is int for key in ("min", "max")):
-        found = f"min {shown(settings['min'])} and max {shown(settings['max'])}"
+        found = f"min {quoted(settings['min'])} and max {quoted(settings['max'])}"
         raise ConfigError(f"{where}: found {found}, expected two whole numbers, since distribution is int_uniform")
     if distribution in _POSITIVE and settings["min"] <= 0:
-        raise ConfigError(f"{where}.min: found {shown(settings['min'])}, expected more than 0 (it is a value)")
+        raise ConfigError(f"{where}.min: found {quoted(settings['min'])}, expected more than 0 (it is a value)")
     for key in ("q", "a", "b"):
         if key in settings and settings[key] <= 0:
-            raise ConfigError(f"{where}.{key}: found {shown(settings[key])}, expected more than 0")
+            raise ConfigError(f"{where}.{key}: found {quoted(settings[key])}, expected more than 0")
     if settings.get("sigma", 0) < 0:
-        raise ConfigError(f"{where}.sigma: found {shown(settings['sigma'])}, expected 0 or more")
+        raise ConfigError(f"{where}.sigma: found {quoted(settings['sigma'])}, expected 0 or more")
 
 
 _CHECKS: dict[str, Callable[[str, dict[str, Any], str], None]] = {
@@ -243,7 +245,7 @@ def plain(value: Any, where: str) -> Any:
         raise ConfigError(message) from error
 
 
-def is_number(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
     """Tell whether a value is a finite number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runferry.report.status.queue import Queue
+    from runferry.report.status.queue import QueuedRuns
     from runferry.runs.folder import RunFolder
 
 LINES_OF_A_LOG = 5
@@ -198,7 +198,7 @@ def _rows_there(folder: RunFolder, base_url: str | None) -> int:
     return there
 
 
-def _is_lost(folder: RunFolder, queue: Queue) -> bool:
+def _is_lost(folder: RunFolder, queue: QueuedRuns) -> bool:
     """Tell whether the job of an attempt that says that it runs is gone from the user's queue."""
     active = queue.active
     attempt = last_attempt(folder)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry.report.status.purge import Oldest
-    from runferry.report.status.queue import Queue, RunsJob
+    from runferry.report.status.queue import QueuedRuns, RunsJob
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Status:
     """
 
     experiments: Sequence[ExperimentStatus]
-    queue: Queue
+    queue: QueuedRuns
     oldest: Oldest | None = None
     damaged: dict[str, str] = field(default_factory=dict[str, str])
     cleaned: int = 0

@@ -59,7 +59,7 @@ class RunsJob:
 
 
 @dataclass
-class Queue:
+class QueuedRuns:
     """The jobs that a results folder's experiments have in the queue.
 
     Attributes
@@ -100,19 +100,19 @@ class Asking:
     """Asks Slurm for the queue, and not again before `interval` seconds are over."""
 
     interval: float = LEAST_SECONDS
-    _queue: Queue | None = None
+    _queue: QueuedRuns | None = None
     _asked: float = field(default=0.0)
 
-    def queue(self) -> Queue:
+    def queue(self) -> QueuedRuns:
         """Give the queue as it was when Slurm was asked last."""
         if self._queue is None or time.monotonic() - self._asked >= max(self.interval, LEAST_SECONDS):
             present = shutil.which("squeue") is not None
-            self._queue = Queue(present, slurm.queued_jobs() if present else None)
+            self._queue = QueuedRuns(present, slurm.queued_jobs() if present else None)
             self._asked = time.monotonic()
         return self._queue
 
 
-def in_words(jobs: Sequence[RunsJob]) -> str:
+def queue_in_words(jobs: Sequence[RunsJob]) -> str:
     """Say how many jobs run and wait, and why these wait, most of them first."""
     waiting = [each.job.reason for each in jobs if each.job.state == "PENDING"]
     others = Counter(each.job.state.lower() for each in jobs if each.job.state != "PENDING")

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runferry.report.status.queue import in_words
+from runferry.report.status.queue import queue_in_words
 from runferry.runs.state import FAILED, STATES, UNSYNCED
 from runferry.system.text import aligned, count_of
 
@@ -101,7 +101,7 @@ def _queue(status: Status) -> str:
     if status.queue.jobs is None:
         return "queue: Slurm does not answer; states are those of the runs' folders"
     jobs = [job for experiment in status.experiments for job in experiment.jobs]
-    return f"queue: {in_words(jobs) if jobs else 'no job of these experiments'}"
+    return f"queue: {queue_in_words(jobs) if jobs else 'no job of these experiments'}"
 
 
 def _unsynced(status: Status, style: Style) -> list[str]:

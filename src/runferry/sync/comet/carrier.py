@@ -17,7 +17,7 @@ from runferry.runs.folder import FOLDER
 from runferry.runs.receipt import sha256
 from runferry.runs.receipt_stamp import archives_on_disk, stamp
 from runferry.sync.comet.comparison import differences, missing_points, not_compared
-from runferry.sync.comet.upload import Call, Selection, find_comet, upload, write_archive
+from runferry.sync.comet.upload import Selection, UploadCall, find_comet, upload, write_archive
 from runferry.sync.outcome import refuse_running
 from runferry.system.files import write_atomically, write_json
 from runferry.system.values import batches
@@ -64,7 +64,7 @@ class _Experiment:
 
 
 @dataclass
-class _Job:
+class _CometRun:
     """One run on its way."""
 
     outcome: Outcome
@@ -115,7 +115,7 @@ class CometCarrier:
                 self._conclude(job)
         return trouble
 
-    def _upload(self, jobs: Sequence[_Job]) -> str | None:
+    def _upload(self, jobs: Sequence[_CometRun]) -> str | None:
         """Send what the server lacks of runs, and compare; returns what was wrong with the server, if anything was."""
         self._said.clear()
         try:
@@ -125,7 +125,7 @@ class CometCarrier:
             return str(error)
         return None
 
-    def _jobs(self, outcomes: Iterable[Outcome]) -> Iterable[_Job]:
+    def _jobs(self, outcomes: Iterable[Outcome]) -> Iterable[_CometRun]:
         for outcome in outcomes:
             try:
                 run = outcome.folder.read_run()
@@ -143,9 +143,9 @@ class CometCarrier:
             except (RunferryError, OSError, ValueError, KeyError, TypeError) as error:
                 outcome.problem = str(error)
                 continue
-            yield _Job(outcome, run, list(experiments.values()), unreadable)
+            yield _CometRun(outcome, run, list(experiments.values()), unreadable)
 
-    def _send(self, jobs: Sequence[_Job]) -> None:
+    def _send(self, jobs: Sequence[_CometRun]) -> None:
         folder = self.results / FOLDER
         for left in folder.glob(f"{_SCRATCH_PREFIX}*"):
             # Of a process that was killed: this one holds the lock.
@@ -158,10 +158,10 @@ class CometCarrier:
             if not archives:
                 return
             deadline = self.limits.deadline + sum(job.bytes for job in jobs) / BYTES_PER_SECOND
-            call = Call(self.results, scratch, deadline, self.log, self._said.append)
+            call = UploadCall(self.results, scratch, deadline, self.log, self._said.append)
             upload(archives, self.server, call)
 
-    def _archives_to_send(self, job: _Job, scratch: Path) -> Iterable[tuple[Path, dict[str, Any]]]:
+    def _archives_to_send(self, job: _CometRun, scratch: Path) -> Iterable[tuple[Path, dict[str, Any]]]:
         scratch.mkdir()
         for experiment in job.experiments:
             if not experiment.differences or experiment.has_more:
@@ -186,7 +186,7 @@ class CometCarrier:
                 write_archive(archive, Selection(missing, held, again, error), target)
                 yield target, archive.metadata
 
-    def _wait(self, jobs: Sequence[_Job]) -> None:
+    def _wait(self, jobs: Sequence[_CometRun]) -> None:
         """Ask until the server holds all, for a while: Comet goes on after the upload (its own words)."""
         end = time.monotonic() + self.limits.patience
         pauses = iter(_PAUSES)
@@ -199,13 +199,13 @@ class CometCarrier:
                 return
             time.sleep(next(pauses, _PAUSES[-1]))
 
-    def _problem(self, job: _Job) -> str:
+    def _problem(self, job: _CometRun) -> str:
         lines = job.differences
         text = "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
         said = self._said[-1].strip() if self._said else ""
         return f"not verified: {text}" + (f" (comet upload said: {said})" if said else "")
 
-    def _conclude(self, job: _Job) -> None:
+    def _conclude(self, job: _CometRun) -> None:
         folder = job.outcome.folder
         file = folder.receipt_file if job.outcome.asked else folder.interim_receipt_file
         try:
@@ -216,7 +216,7 @@ class CometCarrier:
         if file != folder.interim_receipt_file:
             folder.interim_receipt_file.unlink(missing_ok=True)
 
-    def _receipt(self, job: _Job) -> dict[str, Any]:
+    def _receipt(self, job: _CometRun) -> dict[str, Any]:
         experiments = [
             {
                 "key": each.key,
@@ -250,7 +250,7 @@ class CometCarrier:
         }
 
 
-def _error_of(job: _Job) -> str | None:
+def _error_of(job: _CometRun) -> str | None:
     """Say what a run ended with, where it did not finish and is not to go on."""
     attempts = job.outcome.folder.attempts()
     last = attempts[-1] if attempts else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from runferry.trackers.comet.segments import SAMPLED_FROM, Point, as_text
+from runferry.trackers.comet.segments import SAMPLED_FROM, Point, comparable_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ def _value_differences(what: str, ours: Mapping[str, Any], theirs: Mapping[str, 
     return missing + [
         f"the server's {what} {name} is {theirs[name]}, the disk's {value}"
         for name, value in ours.items()
-        if name in theirs and as_text(value) != as_text(theirs[name])
+        if name in theirs and comparable_text(value) != comparable_text(theirs[name])
     ]
 
 

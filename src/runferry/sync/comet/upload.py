@@ -107,7 +107,7 @@ def write_archive(source: Archive, selection: Selection, target: Path) -> None:
                     shutil.copyfileobj(stream, copy, 1 << 20)
 
 
-def upload(archives: Sequence[tuple[Path, Mapping[str, Any]]], server: CometServer, call: Call) -> None:
+def upload(archives: Sequence[tuple[Path, Mapping[str, Any]]], server: CometServer, call: UploadCall) -> None:
     """Upload archives, in their order for each place they go to, one `comet upload` for each place.
 
     Parameters
@@ -131,7 +131,7 @@ def upload(archives: Sequence[tuple[Path, Mapping[str, Any]]], server: CometServ
 
 
 @dataclass(frozen=True)
-class Call:
+class UploadCall:
     """How `comet upload` is called."""
 
     results: Path
@@ -145,7 +145,7 @@ class Call:
     """Takes what it says of an error."""
 
 
-def _run(command: Sequence[str], server: CometServer, call: Call) -> None:
+def _run(command: Sequence[str], server: CometServer, call: UploadCall) -> None:
     environment = {name: value for name, value in os.environ.items() if not _NOT_KEPT.fullmatch(name)}
     environment |= {
         "COMET_API_KEY": server.key,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from runferry.sync.outcome import Limits
+    from runferry.sync.outcome import Limits, Outcome
     from runferry.sync.wandb.job import Job
     from runferry.system.progress import Progress
     from runferry.trackers.wandb.queries import RunOnServer
@@ -157,7 +157,7 @@ class WandbCarrier:
             refused = upload.send(
                 list(paths),
                 self.server,
-                upload.Call(
+                upload.SyncCall(
                     self.results,
                     deadline,
                     parallel=self.limits.parallel,

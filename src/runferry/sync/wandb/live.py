@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import RunferryError, ServerError
 from runferry.runs.continuation import is_to_continue
-from runferry.runs.state import Queue, is_under_way, last_attempt
+from runferry.runs.state import SlurmQueue, is_under_way, last_attempt
 from runferry.sync.lock import LockBusyError, results_lock
 from runferry.sync.wandb.file_stream import HISTORY_FILE, SUMMARY_FILE
-from runferry.sync.wandb.live_client import BusyError, LiveServer, RefusedError
+from runferry.sync.wandb.live_client import BusyError, LiveServer, RequestRefusedError
 from runferry.sync.wandb.live_run import Followed, LiveOptions, LiveRun, run_fields
 from runferry.system.files import read_json
 from runferry.system.processes import is_alive
@@ -66,7 +66,7 @@ class Watcher:
         self._ended: dict[Path, RunFolder] = {}
         self._handed_on: set[Path] = set()
         self._servers: dict[str | None, LiveServer] = {}
-        self._queue = Queue()
+        self._queue = SlurmQueue()
         self._back_off = 0.0
         self._not_before = 0.0
 
@@ -217,7 +217,7 @@ class Watcher:
         try:
             if followed.begun and not self._stopped.is_set():
                 self._send_all(followed)
-        except RefusedError as error:
+        except RequestRefusedError as error:
             if error.status in {401, 403}:
                 return error
             followed.run.problem = str(error)

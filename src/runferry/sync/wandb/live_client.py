@@ -29,7 +29,7 @@ mutation UpsertBucket($input: UpsertBucketInput!) {
 """
 
 
-class RefusedError(ServerError):
+class RequestRefusedError(ServerError):
     """The server will not have it, whenever it is asked: a wrong key (`status` 401, 403), a run that is gone (404)."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -72,7 +72,7 @@ class LiveServer:
             errors: list[dict[str, Any]] = answer.get("errors") or []
             what = "; ".join(str(error.get("message", error)) for error in errors)
             message = f"{self.server.base_url}: expected data, found an error in the answer: {what or 'no data'}"
-            raise RefusedError(message, 200)
+            raise RequestRefusedError(message, 200)
 
     def stream(
         self, entity: str, project: str, run: str, files: dict[str, Any], *, exit_code: int | None = None
@@ -104,9 +104,9 @@ class LiveServer:
             asked = answer.headers.get("Retry-After", "")
             raise BusyError(f"{url}: found HTTP {status}, expected 200", float(asked) if asked.isdigit() else None)
         if status in {401, 403}:
-            raise RefusedError(self.server.refusal(status), status)
+            raise RequestRefusedError(self.server.refusal(status), status)
         if status >= 400:
-            raise RefusedError(f"{url}: found HTTP {status}, expected 200", status)
+            raise RequestRefusedError(f"{url}: found HTTP {status}, expected 200", status)
         try:
             parsed: Any = json.loads(answer.content)
         except ValueError:

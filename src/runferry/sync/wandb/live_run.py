@@ -19,7 +19,7 @@ from runferry.system.files import read_json, write_json
 from runferry.system.values import is_mapping
 from runferry.trackers.wandb.deleted import read_cleaned
 from runferry.trackers.wandb.log.messages import parser, path_of
-from runferry.trackers.wandb.log.rows import as_json, row_of, set_item
+from runferry.trackers.wandb.log.rows import as_json, nested_row, set_item
 from runferry.trackers.wandb.log.segment import find_log
 from runferry.trackers.wandb.log.tail import LogTail
 
@@ -41,7 +41,7 @@ _FORMAT = 1
 
 
 @dataclass
-class Progress:
+class ReadPosition:
     """How far a run has been read; all of it is in the state file."""
 
     segment: str = ""
@@ -92,7 +92,7 @@ class LiveRun:
             state = read_json(self.folder.path / STATE_FILE)
             if state.pop("format") != _FORMAT:
                 return
-            read = Progress(**state)
+            read = ReadPosition(**state)
             if find_log(self.folder.wandb_folder / read.segment).stat().st_size >= read.position:
                 self.read = read
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SegmentError):
@@ -110,14 +110,14 @@ class LiveRun:
         """Read everything again: the server has fewer rows than the state says."""
         self.read, self.lines = self._beginning(), []
 
-    def _beginning(self) -> Progress:
+    def _beginning(self) -> ReadPosition:
         """Begin behind what was deleted of the run."""
         cleaned = read_cleaned(self.folder)
         if cleaned is None:
-            return Progress()
+            return ReadPosition()
         last = -1 if cleaned.last_step is None else cleaned.last_step
         rows, seconds = cleaned.history_lines, float(cleaned.seconds)
-        return Progress("", 0, rows, last, seconds, config=dict(cleaned.config), summary=dict(cleaned.summary))
+        return ReadPosition("", 0, rows, last, seconds, config=dict(cleaned.config), summary=dict(cleaned.summary))
 
     def newest(self) -> Path | None:
         """Return the log of the newest segment; None where there is none yet."""
@@ -188,7 +188,7 @@ class LiveRun:
             return
         read = self.read
         if record.HasField("history"):
-            row = row_of(record.history)
+            row = nested_row(record.history)
             read.last_step = max(int(row["_step"]), read.last_step + 1)
             read.runtime = float(row.get("_runtime", read.runtime))
             row |= {"_step": read.last_step, "_runtime": read.seconds_before + read.runtime}

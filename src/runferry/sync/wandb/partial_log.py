@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class There:
+class ServerPosition:
     """What the server has of a run: so many lines of each stream, of which the first segments make up the beginning."""
 
     history: int = 0
@@ -47,7 +47,7 @@ def folders_to_send(job: Job) -> list[Path]:
     OSError
         When a copy is needed and cannot be written.
     """
-    before, there = job.disk.before, There(job.lines_there - job.disk.lines_before)
+    before, there = job.disk.before, ServerPosition(job.lines_there - job.disk.lines_before)
     if job.there:
         there.events = max(job.there.event_lines - (before.event_lines if before else 0), 0)
         lines = job.there.output_lines - (before.output_lines if before else 0)
@@ -76,7 +76,7 @@ def _appends_console(segments: Sequence[Segment], to_send: Sequence[Segment], li
     return lines == sum(len(console_lines(segment.file)) for segment in before)
 
 
-def _folder_to_send(segment: Segment, folder: RunFolder, there: There) -> Path:
+def _folder_to_send(segment: Segment, folder: RunFolder, there: ServerPosition) -> Path:
     """Give the folder to sync of a segment, and take off `there` what of it is in this one."""
     if not segment.damage and not there:
         return segment.folder
@@ -102,7 +102,7 @@ def _link_files(segment: Segment, files: Path) -> None:
             link.symlink_to(file.resolve())
 
 
-def _without(there: There, records: Iterable[bytes]) -> Iterator[bytes]:
+def _without(there: ServerPosition, records: Iterable[bytes]) -> Iterator[bytes]:
     """Leave out the first lines of each stream, and the console where it is sent otherwise; all else stays."""
     parse = parser("Streamed")
     for payload in records:

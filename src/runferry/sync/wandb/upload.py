@@ -35,7 +35,7 @@ _COLLECT_SELDOM = {"GOGC": "400", "GOMEMLIMIT": "512MiB"}
 
 
 @dataclass(frozen=True)
-class Call:
+class SyncCall:
     """How `wandb sync` is called."""
 
     results: Path
@@ -52,7 +52,7 @@ class Call:
     """Called several times a second while it runs."""
 
 
-def send(segments: Sequence[Path], server: Server, call: Call) -> dict[Path, int]:
+def send(segments: Sequence[Path], server: Server, call: SyncCall) -> dict[Path, int]:
     """Send segments to the server in one `wandb sync` process; segments of one run go up in the order of their start.
 
     What the server has of a run is continued, after its last line and step.

@@ -43,7 +43,7 @@ COMPARED = frozenset({METRIC, PARAMETER, OTHER, FILE, REMOTE_FILE})
 """The kinds of messages of which Comet's API says afterwards what it holds."""
 
 Point = tuple[int | None, str]
-"""The step of a metric's value and the value, as `as_text` writes it."""
+"""The step of a metric's value and the value, as `comparable_text` writes it."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class Contents:
 def metric_of(payload: Mapping[str, Any]) -> tuple[str, Point]:
     """Take the name of a metric and its step and value out of a message."""
     metric = payload["metric"]
-    return metric["metricName"], (as_step(metric.get("step")), as_text(metric.get("metricValue")))
+    return metric["metricName"], (as_step(metric.get("step")), comparable_text(metric.get("metricValue")))
 
 
 def asset_of(payload: Mapping[str, Any]) -> str | None:
@@ -218,7 +218,7 @@ def as_step(value: Any) -> int | None:
     return None if value is None else int(float(value))
 
 
-def as_text(value: Any) -> str:
+def comparable_text(value: Any) -> str:
     """Write a value so that a number and its text are the same: to 12 digits, `nan` and `inf` as Python has them."""
     try:
         # A truth is a number to Python and none to Comet.

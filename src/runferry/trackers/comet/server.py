@@ -20,7 +20,7 @@ import requests
 from runferry.errors import ServerError
 from runferry.system.values import is_list, is_mapping
 from runferry.trackers.api_keys import COMET_KEY_VARIABLE, held_key
-from runferry.trackers.comet.segments import Point, as_step, as_text
+from runferry.trackers.comet.segments import Point, as_step, comparable_text
 from runferry.trackers.wandb.address import is_loopback
 from runferry.trackers.wandb.server import PAUSES, REQUEST_TIMEOUT
 
@@ -116,7 +116,9 @@ class CometServer:
     def _points(self, key: str, metric: str) -> list[Point]:
         answer = self._get("metrics/get-metric", key, metricName=metric)
         try:
-            return [(as_step(each.get("step")), as_text(each["metricValue"])) for each in _list(answer, "metrics")]
+            return [
+                (as_step(each.get("step")), comparable_text(each["metricValue"])) for each in _list(answer, "metrics")
+            ]
         except (KeyError, TypeError, ValueError) as error:
             raise self._unexpected(error) from error
 

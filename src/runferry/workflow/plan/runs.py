@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runferry.config.rounds import runs_file
+from runferry.config.rounds import round_file
 from runferry.runs.state import WAITING, names_in, state_and_reason
 from runferry.system.files import read_json
 
@@ -28,7 +28,7 @@ class PlannedRun:
     Attributes
     ----------
     id, name
-        As in `runferry.config.run.Run`.
+        As in `runferry.config.run.RunDefinition`.
     state
         One of `STATES`.
     job
@@ -61,10 +61,10 @@ def places_of(folder: Path, rounds: Rounds) -> list[Place]:
     found: list[Place] = []
     for number in range(1, rounds.number + 1):
         try:
-            chosen = [str(run["id"]) for run in read_json(runs_file(folder, number))]
+            chosen = [str(run["id"]) for run in read_json(round_file(folder, number))]
         except (OSError, ValueError):
             chosen = []
-        ended = set(names_in(runs_file(folder, number).parent)) if chosen else set[str]()
+        ended = set(names_in(round_file(folder, number).parent)) if chosen else set[str]()
         for place in range(1, rounds.size_of(number) + 1):
             run = chosen[place - 1] if place <= len(chosen) else ""
             state, why = state_and_reason(folder / run) if run else (WAITING, None)

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED
-from runferry.system.text import aligned, count_of, in_words
+from runferry.system.text import aligned, count_of, time_in_words
 from runferry.workflow.plan.model import count_states, totals
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _notes(plan: Plan, jobs: Sequence[PlannedJob]) -> list[str]:
         most = max(experiment.attempts for experiment in plan.experiments)
         longest, total = max(job.minutes for job in jobs), sum(job.minutes for job in jobs)
         again = f"; up to {most} attempts each where it is cut short" if most > 1 else ""
-        found.append(f"time asked for: longest job {in_words(longest)}, all jobs {in_words(total)}{again}")
+        found.append(f"time asked for: longest job {time_in_words(longest)}, all jobs {time_in_words(total)}{again}")
         found.append(disk_in_words(plan))
     if plan.job_cap is not None and len(jobs) > plan.job_cap:
         found.append(f"jobs: {plan.title} lets a user have {plan.job_cap:,}; Snakemake submits the others as these end")
@@ -74,7 +74,7 @@ def job_in_words(job: PlannedJob) -> str:
     parts.append(f"{count_of(job.cores, 'core')}{each}")
     if job.memory:
         parts.append(f"{job.memory / 1024:.3g} GiB{each}")
-    return ", ".join([*parts, in_words(job.minutes)])
+    return ", ".join([*parts, time_in_words(job.minutes)])
 
 
 def _row(name: str, experiments: Sequence[ExperimentPlan], jobs: Sequence[PlannedJob]) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ _READ_BYTES = 32 * BLOCK_BYTES
 
 
 @dataclass
-class Damage:
+class LogDamage:
     """What could not be read of a transaction log; false when everything could.
 
     Attributes
@@ -92,7 +92,7 @@ class TransactionLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.damage = Damage()
+        self.damage = LogDamage()
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the records.
@@ -105,7 +105,7 @@ class TransactionLog:
         OSError
             When the file cannot be read.
         """
-        self.damage = damage = Damage()
+        self.damage = damage = LogDamage()
         with self.path.open("rb", buffering=0) as file:
             beginning = _read(file, _READ_BYTES)
             if not beginning.startswith(HEADER):
@@ -182,7 +182,7 @@ def _read(file: BinaryIO, size: int) -> bytes:
     return data
 
 
-def _chunks(file: BinaryIO, window: bytes, damage: Damage) -> Iterator[tuple[int, bytes]]:
+def _chunks(file: BinaryIO, window: bytes, damage: LogDamage) -> Iterator[tuple[int, bytes]]:
     """Yield type and payload of each valid chunk, and type 0 where bytes had to be skipped in between.
 
     `window` is what has been read of `file` so far, the header included.
@@ -225,7 +225,7 @@ def _find_chunk(window: bytes, start: int, end: int) -> int:
     return end
 
 
-def _records(chunks: Iterable[tuple[int, bytes]], damage: Damage) -> Iterator[bytes]:
+def _records(chunks: Iterable[tuple[int, bytes]], damage: LogDamage) -> Iterator[bytes]:
     """Join chunks to records; what is left of a record that is not whole counts as damage."""
     parts: list[bytes] = []
     in_gap = False

@@ -50,31 +50,38 @@ class Collected:
 
     @property
     def undecodable(self) -> int:
+        """Count the records that cannot be decoded."""
         return self._not_parsed + self.summary.undecodable
 
     @property
     def record_count(self) -> int:
+        """Count the records that can be read."""
         return self._count - self.summary.undecodable
 
     @property
     def lost_records(self) -> int:
+        """Count the records that are missing, by the number of the last one."""
         # wandb-core numbers the records of a file from 1 without a gap.
         return max(self._parse(self._last).num - self.record_count, 0)
 
     @property
     def summary_is_empty(self) -> bool:
+        """Tell whether nothing was logged into the summary."""
         # A run that has just begun already has these two.
         return all(path[0] in {"_wandb", "_runtime"} for path in self.summary.texts)
 
     @property
     def first_step(self) -> int | None:
+        """Return the step of the first row; None without rows."""
         return None if self._first_row is None else _step(self._first_row)
 
     @property
     def last_step(self) -> int | None:
+        """Return the step of the last row; None without rows."""
         return None if self._last_row is None else _step(self._last_row)
 
     def add(self, payload: bytes) -> None:
+        """Take the next record of the file in."""
         if summary := summary_bytes(payload):
             self._count += 1
             self._last = payload

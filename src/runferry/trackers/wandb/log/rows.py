@@ -23,7 +23,7 @@ def history_lines(file: Path) -> Iterator[dict[str, Any]]:
     SegmentError, OSError
         As reading a `TransactionLog` does.
     """
-    return map(row_of, history_records(file))
+    return map(nested_row, history_records(file))
 
 
 def as_json(row: dict[str, Any]) -> str:
@@ -31,7 +31,7 @@ def as_json(row: dict[str, Any]) -> str:
     return json.dumps(_plain(row))
 
 
-def row_of(record: Any) -> dict[str, Any]:
+def nested_row(record: Any) -> dict[str, Any]:
     """Make a row of a history record, nested metrics nested, with `_step`."""
     row: dict[str, Any] = {}
     for item in record.item:
