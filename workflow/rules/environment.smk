@@ -1,6 +1,6 @@
 rule environment:
     input:
-        sources=lambda wildcards: plan.environment_files(wildcards.environment),
+        sources=functions.environment_files,
     output:
         record="<results>/environments/{environment}.json",
     log:
@@ -9,8 +9,7 @@ rule environment:
     conda:
         "../envs/runferry.yaml"
     params:
-        options=lambda wildcards: plan.environment_options(wildcards.environment),
-        # A change that no input's time shows: another Python, a file of the user's own package.
-        content=lambda wildcards: plan.environment_digest(wildcards.environment),
+        options=functions.environment_options,
+        content=functions.environment_digest,
     shell:
         "runferry environment {params.options:q} --log {log:q} {output.record:q}"

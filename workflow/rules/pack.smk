@@ -13,7 +13,7 @@ rule pack:
     conda:
         "../envs/runferry.yaml"
     params:
-        options=pack_options,
+        options=functions.pack_options,
     shell:
         "runferry pack {output.runs:q} {params.options:q} 2>{log:q}"
 
@@ -21,8 +21,8 @@ rule pack:
 rule train_pack:
     input:
         pack=rules.pack.output.runs,
-        environment=environment_of_pack,
-        needs=results_needed,
+        environment=functions.environment_of_pack,
+        needs=functions.results_needed,
     output:
         done="<results>/{experiment}/packs/{pack}/done.json",
     log:
@@ -31,17 +31,9 @@ rule train_pack:
     retries: plan.retries
     conda:
         "../envs/runferry.yaml"
-    threads: lambda wildcards: packs.request(wildcards.experiment, wildcards.pack).cores
+    threads: functions.pack_cores
     resources:
-        mem_mb=asked_by_pack("mem_mb"),
-        runtime=asked_by_pack("runtime"),
-        nodes=asked_by_pack("nodes"),
-        gpu=asked_by_pack("gpu"),
-        gpu_model=asked_by_pack("gpu_model"),
-        gres=asked_by_pack("gres"),
-        tasks_per_gpu=asked_by_pack("tasks_per_gpu"),
-        slurm_account=asked_by_pack("slurm_account"),
-        slurm_extra=asked_by_pack("slurm_extra"),
+        **functions.pack_resources,
     params:
         folder=subpath(output.done, parent=True),
     shell:
@@ -51,7 +43,7 @@ rule train_pack:
 
 rule settle:
     input:
-        done=done_of_pack,
+        done=functions.done_of_pack,
     output:
         trained="<results>/{experiment}/{run}/trained.json",
     log:

@@ -4,7 +4,7 @@
 
 rule choose_round:
     input:
-        before=lambda wildcards: ends_of_round(wildcards, before=1),
+        before=functions.ends_of_round_before,
     output:
         runs="<results>/{experiment}/rounds/{round}/runs.json",
     log:
@@ -14,9 +14,7 @@ rule choose_round:
         "../envs/runferry.yaml"
     params:
         # More of them are chosen where the sweep gets longer; those that are chosen stay.
-        size=lambda wildcards: plan.size_of_round(
-            wildcards.experiment, int(wildcards.round)
-        ),
+        size=functions.round_size,
     script:
         "../scripts/choose_round.py"
 
@@ -25,7 +23,7 @@ rule train_in_round:
     input:
         # Chosen once: a file that is touched later trains nothing again.
         runs=ancient(rules.choose_round.output.runs),
-        needs=needs_of_round,
+        needs=functions.needs_of_round,
     output:
         # That the run has ended; a failed one is a result, too, which the next round is told of.
         ended="<results>/{experiment}/rounds/{round}/{place}.json",
@@ -35,18 +33,9 @@ rule train_in_round:
     retries: plan.retries
     conda:
         "../envs/runferry.yaml"
-    threads: lambda wildcards: plan.requests[wildcards.experiment].cores
+    threads: functions.cores
     resources:
-        mem_mb=asked("mem_mb"),
-        runtime=asked("runtime"),
-        nodes=asked("nodes"),
-        tasks=asked("tasks"),
-        gpu=asked("gpu"),
-        gpu_model=asked("gpu_model"),
-        gres=asked("gres"),
-        tasks_per_gpu=asked("tasks_per_gpu"),
-        slurm_account=asked("slurm_account"),
-        slurm_extra=asked("slurm_extra"),
+        **functions.resources,
     shell:
         # The log is a link to the run's own.
         "runferry launch-place {output.ended:q}"
@@ -54,7 +43,7 @@ rule train_in_round:
 
 rule sync_round:
     input:
-        ended=ends_of_round,
+        ended=functions.ends_of_round,
     output:
         synced="<results>/{experiment}/rounds/{round}/synced.json",
     log:
@@ -69,7 +58,7 @@ rule sync_round:
 
 rule best:
     input:
-        ended=ends_of_experiment,
+        ended=functions.ends_of_experiment,
     output:
         best="<results>/{experiment}/best.json",
     log:
@@ -78,6 +67,6 @@ rule best:
     conda:
         "../envs/runferry.yaml"
     params:
-        options=lambda wildcards: plan.best_options(wildcards.experiment),
+        options=functions.best_options,
     shell:
         "runferry best {output.best:q} {params.options:q} 2>&1 | tee {log:q} >&2"

@@ -7,14 +7,14 @@ rule runs:
     conda:
         "../envs/runferry.yaml"
     params:
-        digest=lambda wildcards: plan.experiments[wildcards.experiment].digest,
+        digest=functions.runs_digest,
     script:
         "../scripts/write_runs.py"
 
 
 rule train:
     input:
-        needs_of_run,
+        functions.needs_of_run,
     output:
         trained="<results>/{experiment}/{run}/trained.json",
     log:
@@ -25,18 +25,9 @@ rule train:
     retries: plan.retries
     conda:
         "../envs/runferry.yaml"
-    threads: lambda wildcards: plan.requests[wildcards.experiment].cores
+    threads: functions.cores
     resources:
-        mem_mb=asked("mem_mb"),
-        runtime=asked("runtime"),
-        nodes=asked("nodes"),
-        tasks=asked("tasks"),
-        gpu=asked("gpu"),
-        gpu_model=asked("gpu_model"),
-        gres=asked("gres"),
-        tasks_per_gpu=asked("tasks_per_gpu"),
-        slurm_account=asked("slurm_account"),
-        slurm_extra=asked("slurm_extra"),
+        **functions.resources,
     params:
         folder=subpath(output.trained, parent=True),
     shell:

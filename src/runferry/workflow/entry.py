@@ -9,7 +9,6 @@ import gc
 import os
 import shutil
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,15 +17,14 @@ from runferry.config.account import given_account, known_accounts, resolve_accou
 from runferry.config.cluster import LOCAL, Cluster, find_cluster
 from runferry.config.experiments import experiments
 from runferry.config.job_request import Request, make_request
-from runferry.errors import ConfigError, RunferryError
-from runferry.runs.folder import find_run_folders
+from runferry.errors import RunferryError
 from runferry.runs.slurm import NO_PARTITION
 from runferry.sync.options import set_options
 from runferry.system import text
-from runferry.system.messages import debug_wanted, note_command, show_traceback, with_next_step
+from runferry.system.messages import debug_wanted, note_command, say, show_traceback, with_next_step
 from runferry.trackers.registry import settings_of
 from runferry.workflow import scheduler_patch, slurm_plugin
-from runferry.workflow.stale_lock import note_start, remove_stale_lock
+from runferry.workflow.stale_lock import remove_stale_lock
 from runferry.workflow.training_job import training_job
 from runferry.workflow.workflow import Workflow
 
@@ -99,7 +97,7 @@ def load(
         refusals.check(lambda: site_limits.check_rounds(made, requests))
         retries = 0
         if controller:
-            remove_stale_lock(_say)
+            remove_stale_lock(say)
             retries = _guard(results, made, cluster)
             for experiment in made.values():
                 refusals.check(lambda one=experiment: site_limits.check_times([one], cluster))
@@ -140,26 +138,6 @@ class _Refusals:
             self.found.append(str(error))
 
 
-def started(results: Path) -> None:
-    """Do what is to be done once Snakemake has the folder's lock and is about to run jobs."""
-    note_start()
-    # Only here: every job evaluates the Snakefile, and this imports protobuf.
-    from runferry.report.status.purge import purge_warning
-
-    # What no config names any more is purged, too.
-    with suppress(ConfigError):
-        if warning := purge_warning(lambda: find_run_folders(results)):
-            _say(warning)
-
-
-def say_what_was_not_started(plan: Workflow, results: Path) -> None:
-    """Say which experiments were not started for want of another's result; nothing where there is none."""
-    from runferry.workflow.best_run import unmet_needs
-
-    for line in unmet_needs(results, plan.experiments):
-        _say(line)
-
-
 def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
     """Make the experiments of a checked config, with what the cluster asks of their jobs (see `experiments`).
 
@@ -176,7 +154,7 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
 def _guard(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
     """Have runferry decide what becomes of training jobs; return how often one may be started again at most."""
     _attempts.update({(results / name).resolve(): experiment.attempts for name, experiment in made.items()})
-    if not cluster.slurm or not slurm_plugin.install_guard(lambda job: training_job(job.output, _attempts), _say):
+    if not cluster.slurm or not slurm_plugin.install_guard(lambda job: training_job(job.output, _attempts), say):
         return 0
     scheduler_patch.install_scheduler()
     return max(experiment.attempts for experiment in made.values()) - 1
@@ -198,11 +176,7 @@ def _say_retired(cluster: Cluster) -> None:
     if retired:
         data = f" (its data: {retired.data})" if retired.data else ""
         line = f"{cluster.title} is gone since {retired.since}{data}; use --profile profiles/{retired.successor}"
-        _say(line)
-
-
-def _say(line: str) -> None:
-    print(f"runferry: {line}", file=sys.stderr, flush=True)  # noqa: T201
+        say(line)
 
 
 def _name_no_partition(*, asked: bool) -> None:

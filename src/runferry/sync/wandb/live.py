@@ -27,7 +27,7 @@ from runferry.runs.state import SlurmQueue, is_under_way, last_attempt
 from runferry.sync.lock import LockBusyError, results_lock
 from runferry.sync.wandb.file_stream import HISTORY_FILE, SUMMARY_FILE
 from runferry.sync.wandb.live_client import BusyError, LiveServer, RequestRefusedError
-from runferry.sync.wandb.live_run import Followed, LiveOptions, LiveRun, run_fields
+from runferry.sync.wandb.live_run import Followed, LiveOptions, LiveRun
 from runferry.system.files import read_json
 from runferry.system.processes import is_alive
 from runferry.trackers.wandb.address import given_base_url
@@ -161,7 +161,7 @@ class Watcher:
         new: dict[tuple[str | None, str, str], list[Followed]] = defaultdict(list)
         for followed in self._followed.values():
             if not followed.begun and not followed.run.problem:
-                self._read(followed)
+                followed.read()
                 run = followed.run.read.run
                 if run:
                     followed.project = run.get("project") or followed.project
@@ -183,20 +183,11 @@ class Watcher:
                 each.entity = entity
                 if rows < each.run.read.rows - len(each.run.lines):
                     each.run.start_again()
-                    self._read(each)
+                    each.read()
                 each.run.forget_rows_before(rows)
-                self._rows_there(each, rows)
+                each.pass_over(rows)
                 each.run.config_changed = True
                 each.begun = True
-
-    def _rows_there(self, followed: Followed, rows: int) -> None:
-        """Pass over rows that the server has; a server that has more than the disk was sent to by somebody else."""
-        run = followed.run
-        while run.read.rows < rows and self._read(followed):
-            run.forget_rows_before(rows)
-        run.forget_rows_before(rows)
-        if run.read.rows < rows and not run.problem:
-            run.problem = f"the server has {rows} rows of it, the disk {run.read.rows}"
 
     def _server(self, base_url: str | None) -> LiveServer:
         if base_url not in self._servers:
@@ -204,13 +195,6 @@ class Watcher:
             found = find_server(base_url, deadline=0.0)
             self._servers[base_url] = LiveServer(found, self._options.parallel)
         return self._servers[base_url]
-
-    def _read(self, followed: Followed) -> bool:
-        try:
-            return followed.run.look()
-        except OSError as error:
-            followed.run.problem = f"{error.filename}: {error.strerror}"
-            return False
 
     def _carry(self, followed: Followed) -> ServerError | None:
         """Send what is new of one run; returns what the server's trouble is, if that concerns all."""
@@ -231,15 +215,15 @@ class Watcher:
     def _send_all(self, followed: Followed) -> None:
         run = followed.run
         server = self._server(followed.base_url)
-        place = (followed.entity, followed.project, run.read.run["run_id"])
+        place = followed.place
         more = True
         while more and not self._stopped.is_set():
-            more = self._read(followed)
+            more = followed.read()
             # Looked at again just before it is said: who has ended is left to the sync.
             if not is_under_way(last_attempt(run.folder)) and not self._is_to_go_on(run.folder):
                 return
             if run.config_changed:
-                server.upsert(*place, **run_fields(run, followed.wandb_config))
+                server.upsert(*place, **followed.fields())
                 run.config_changed = False
             files: dict[str, Any] = {}
             if run.lines:
@@ -300,5 +284,4 @@ class Watcher:
             # That the server takes the state from here is assumed; without it, it says the same 5 minutes after the
             # last heartbeat.
             with suppress(ServerError):
-                place = (followed.entity, followed.project, followed.run.read.run["run_id"])
-                self._server(followed.base_url).upsert(*place, state="crashed")
+                self._server(followed.base_url).upsert(*followed.place, state="crashed")

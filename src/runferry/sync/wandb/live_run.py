@@ -259,10 +259,32 @@ class Followed:
     """Seconds until the next heartbeat, where nothing is new."""
     said: set[str] = field(default_factory=set[str])
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Entity, project and id of the W&B run."""
+        return self.entity, self.project, self.run.read.run["run_id"]
 
-def run_fields(run: LiveRun, wandb_config: dict[str, Any]) -> dict[str, Any]:
-    """Return what an UpsertBucket says of a run: its config with W&B's own section, group, name and tags."""
-    config = {key: {"value": value} for key, value in (run.read.config | {"_wandb": wandb_config}).items()}
-    known = {"groupName": "run_group", "displayName": "display_name", "tags": "tags"}
-    fields = {theirs: run.read.run[ours] for theirs, ours in known.items() if ours in run.read.run}
-    return {"config": as_json(config), **fields}
+    def read(self) -> bool:
+        """Read what is new on the disk; return whether there is more to read."""
+        try:
+            return self.run.look()
+        except OSError as error:
+            self.run.problem = f"{error.filename}: {error.strerror}"
+            return False
+
+    def pass_over(self, rows: int) -> None:
+        """Pass over rows that the server has; a server that has more than the disk was sent to by somebody else."""
+        run = self.run
+        while run.read.rows < rows and self.read():
+            run.forget_rows_before(rows)
+        run.forget_rows_before(rows)
+        if run.read.rows < rows and not run.problem:
+            run.problem = f"the server has {rows} rows of it, the disk {run.read.rows}"
+
+    def fields(self) -> dict[str, Any]:
+        """Return what an UpsertBucket says of the run: its config with W&B's own section, group, name and tags."""
+        run = self.run.read
+        config = {key: {"value": value} for key, value in (run.config | {"_wandb": self.wandb_config}).items()}
+        known = {"groupName": "run_group", "displayName": "display_name", "tags": "tags"}
+        fields = {theirs: run.run[ours] for theirs, ours in known.items() if ours in run.run}
+        return {"config": as_json(config), **fields}
