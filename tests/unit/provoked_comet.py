@@ -7,14 +7,14 @@ from typing import Any
 
 import requests
 from provoking import Row, World, elsewhere, made
-from runferry.trackers.comet.tracker import CometTracker
 
 from runferry.runs.folder import RunFolder
 from runferry.sync.comet.upload import find_comet
 from runferry.trackers.comet import server
 from runferry.trackers.comet.segments import Archive
 from runferry.trackers.comet.server import CometServer, find_server
-from runferry.trackers.registry import tracker_named
+from runferry.trackers.comet.settings import CometSettings
+from runferry.trackers.registry import tracker_name
 from runferry.trackers.wandb.deleted import read_cleaned
 
 URL = "http://127.0.0.1:1"
@@ -36,7 +36,7 @@ def _asked(words: str, status: int = 200, content: Any = None, error: Exception 
         world.patch.setattr(CometServer, "_session", lambda _self: SimpleNamespace(get=get))
         CometServer(URL, "key", "COMET_API_KEY").experiment("k", [])
 
-    return Row("comet/server.py", words, provoke)
+    return Row("trackers/comet/server.py", words, provoke)
 
 
 def _found(words: str, url: str, settings: str = "") -> Row:
@@ -48,7 +48,7 @@ def _found(words: str, url: str, settings: str = "") -> Row:
         world.patch.setenv("COMET_CONFIG", str(world.file("comet.config", settings)))
         find_server(url)
 
-    return Row("comet/server.py", words, provoke)
+    return Row("trackers/comet/server.py", words, provoke)
 
 
 def _no_program(world: World) -> None:
@@ -68,7 +68,7 @@ def _needs(_: World) -> None:
     sweep = {"method": "grid", "metric": {"name": "m"}, "parameters": values, "command": ["true", "${args}"]}
     sections = {"pretrain": {"sweep": sweep}, "tune": {"command": ["true"], "needs": ["pretrain"]}}
     experiments = made(sections)
-    CometTracker().check_experiment(experiments["tune"], experiments)
+    CometSettings().check_experiment(experiments["tune"], experiments)
 
 
 def _cleaned(world: World) -> None:
@@ -78,13 +78,13 @@ def _cleaned(world: World) -> None:
 
 
 ROWS = [
-    Row("cleaned.py", "expected what runferry clean wrote", _cleaned),
+    Row("trackers/wandb/deleted.py", "expected what runferry clean wrote", _cleaned),
     elsewhere(
-        "comet/carrier.py",
+        "sync/comet/carrier.py",
         "found {}",
         "tests/server/test_comet.py::test_a_command_that_never_calls_comet_is_said",
     ),
-    Row("comet/segments.py", "expected an archive", _unreadable_archive),
+    Row("trackers/comet/segments.py", "expected an archive", _unreadable_archive),
     _found("found no key", URL),
     _found("expected a URL", "ftp://comet.example"),
     _found("expected comet_ml's settings", URL, "no section"),
@@ -92,8 +92,8 @@ ROWS = [
     _asked("refused the key", 401),
     _asked("found HTTP", 410),
     _asked("not JSON"),
-    Row("comet/tracker.py", "sync.", lambda _: CometTracker().check({"sync": {"watch": True}}, None)),  # type: ignore[arg-type]
-    Row("comet/tracker.py", "the metrics that decide", _needs),
-    Row("comet/upload.py", "found no program comet", _no_program),
-    Row("tracker.py", "tracker: found", lambda _: tracker_named("mlflow")),
+    Row("trackers/comet/settings.py", "sync.", lambda _: CometSettings().check({"sync": {"watch": True}}, None)),  # type: ignore[arg-type]
+    Row("trackers/comet/settings.py", "the metrics that decide", _needs),
+    Row("sync/comet/upload.py", "found no program comet", _no_program),
+    Row("trackers/registry.py", "tracker: found", lambda _: tracker_name({"tracker": "mlflow"})),
 ]

@@ -34,7 +34,7 @@ def _source(words: str, kind: Any, content: str | None, name: str = "source") ->
             world.file(name, content)
         check_source(kind, source, "config: environment")
 
-    return Row("environment/source.py", words, provoke)
+    return Row("environment/specification.py", words, provoke)
 
 
 def _request(module: str, words: str, name: str, **given: Any) -> Row:
@@ -42,7 +42,7 @@ def _request(module: str, words: str, name: str, **given: Any) -> Row:
 
 
 def _times(words: str, name: str, minutes: int) -> Row:
-    return Row("admission.py", words, lambda _: site_limits.check_times([one(time=minutes)], cluster(name)))
+    return Row("config/site_limits.py", words, lambda _: site_limits.check_times([one(time=minutes)], cluster(name)))
 
 
 def _rounds(_: World) -> None:
@@ -99,74 +99,98 @@ def _two_defaults(world: World) -> None:
 
 
 ROWS = [
-    Row("account.py", "found none", lambda _: resolve_account(None, cluster("narval"), [], gpu=False)),
-    Row("account.py", "does not let you use", lambda _: resolve_account("x", cluster("narval"), ["def-a"], gpu=False)),
+    Row("config/account.py", "found none", lambda _: resolve_account(None, cluster("narval"), [], gpu=False)),
     Row(
-        "admission.py",
+        "config/account.py",
+        "does not let you use",
+        lambda _: resolve_account("x", cluster("narval"), ["def-a"], gpu=False),
+    ),
+    Row(
+        "config/site_limits.py",
         "because {}; if",
         lambda _: site_limits.check_mode({"mode": "online", "eligible": False}, cluster("narval")),
     ),
     Row(
-        "admission.py",
+        "config/site_limits.py",
         "config: wandb.mode: found online, expected offline on {}, because {}",
         lambda world: site_limits.check_mode({"mode": "online", "eligible": True}, _offline(world)),
     ),
     _times("let the training save checkpoints", "narval", 10**5),
     _times("the shortest job", "trillium", 1),
-    Row("admission.py", "for a bayes sweep", _rounds),
-    Row("admission.py", "--jobs", lambda _: site_limits.check_cap(1001, cluster("narval"))),
-    Row("admission.py", "found the working folder", _closed),
-    Row("cluster.py", "found nothing", lambda _: cluster(None)),  # type: ignore[arg-type]
-    Row("cluster.py", "config: cluster: found {}, expected", lambda _: cluster("narvall")),
-    Row("config.py", "found none that can be read", lambda world: loading.load_yaml(world.tmp / "none.yaml")),
-    Row("config.py", "found bytes", lambda world: loading.load_yaml(world.file("c.yaml", b"\xff"))),
-    Row("config.py", "{}, {}: expected YAML", lambda world: loading.load_yaml(world.file("c.yaml", "a: 1\na: 2\n"))),
-    Row("config.py", "{}: expected YAML, found it malformed: {}", _invalid_yaml),
-    Row("config.py", "{}", lambda _: loading.validate({"wandb": {"project": 3}}, SCHEMA)),
-    Row("config.py", "expected a time", lambda _: text.minutes("0m")),
-    Row("config.py", "expected an amount", lambda _: text.mebibytes("4")),
-    _made("data.py", "found no file or folder", {"stage": [{"from": "none.tar"}]}),
-    _made("data.py", "unpack: found", {"stage": [{"from": "/tmp", "unpack": True}]}),
-    _made("data.py", "is in the way of", {"stage": [{"from": "/tmp", "to": "a", "unpack": False}] * 2}),
-    _made("data.py", "without `..`", {"stage": [{"from": "/tmp", "to": "../x", "unpack": False}]}),
+    Row("config/site_limits.py", "for a bayes sweep", _rounds),
+    Row("config/site_limits.py", "--jobs", lambda _: site_limits.check_cap(1001, cluster("narval"))),
+    Row("config/site_limits.py", "found the working folder", _closed),
+    Row("config/cluster.py", "found nothing", lambda _: cluster(None)),  # type: ignore[arg-type]
+    Row("config/cluster.py", "config: cluster: found {}, expected", lambda _: cluster("narvall")),
+    Row("config/loading.py", "found none that can be read", lambda world: loading.load_yaml(world.tmp / "none.yaml")),
+    Row("config/loading.py", "found bytes", lambda world: loading.load_yaml(world.file("c.yaml", b"\xff"))),
+    Row(
+        "config/loading.py",
+        "{}, {}: expected YAML",
+        lambda world: loading.load_yaml(world.file("c.yaml", "a: 1\na: 2\n")),
+    ),
+    Row("config/loading.py", "{}: expected YAML, found it malformed: {}", _invalid_yaml),
+    Row("config/loading.py", "{}", lambda _: loading.validate({"wandb": {"project": 3}}, SCHEMA)),
+    Row("system/text.py", "expected a time", lambda _: text.minutes("0m")),
+    Row("system/text.py", "expected an amount", lambda _: text.mebibytes("4")),
+    _made("config/data.py", "found no file or folder", {"stage": [{"from": "none.tar"}]}),
+    _made("config/data.py", "unpack: found", {"stage": [{"from": "/tmp", "unpack": True}]}),
+    _made("config/data.py", "is in the way of", {"stage": [{"from": "/tmp", "to": "a", "unpack": False}] * 2}),
+    _made("config/data.py", "without `..`", {"stage": [{"from": "/tmp", "to": "../x", "unpack": False}]}),
     Row("environment/interpreter.py", "expected a python", lambda world: find_interpreter("3.99", {"PATH": ""})),
     Row("environment/interpreter.py", "expected a version", lambda _: find_interpreter("2.7", {})),
     Row("environment/interpreter.py", "as wandb needs", lambda _: find_interpreter("3.8", {})),
     Row("environment/interpreter.py", "does not start", lambda world: describe(str(world.tmp / "python"), {})),
     Row("environment/project.py", "found committed", _no_commit),
     Row("environment/project.py", "git clone", _clone_fails),
-    Row("environment/source.py", "apptainer pull", lambda _: _check("container", "docker://python")),
+    Row("environment/specification.py", "apptainer pull", lambda _: _check("container", "docker://python")),
     _source("found no {} {}", "requirements", None),
-    Row("environment/source.py", "found no pyvenv.cfg", lambda world: check_source("venv", world.tmp, "config: x")),
-    Row("environment/source.py", "found a folder", lambda world: check_source("requirements", world.tmp, "config: x")),
-    Row("environment/source.py", "found no file {}", lambda world: check_source("pyproject", world.tmp, "config: x")),
+    Row(
+        "environment/specification.py",
+        "found no pyvenv.cfg",
+        lambda world: check_source("venv", world.tmp, "config: x"),
+    ),
+    Row(
+        "environment/specification.py",
+        "found a folder",
+        lambda world: check_source("requirements", world.tmp, "config: x"),
+    ),
+    Row(
+        "environment/specification.py",
+        "found no file {}",
+        lambda world: check_source("pyproject", world.tmp, "config: x"),
+    ),
     _source("neither [project]", "pyproject", "", "pyproject.toml"),
     _source("found what is no TOML", "pyproject", "[", "pyproject.toml"),
     _source("every version pinned", "lock", "numpy>=2\n"),
-    Row("environment_plan.py", "the name of `environment`", _two_defaults),
-    _made("environment_plan.py", "one of `environments`", {"environment": "jx"}),
-    _made("environment_plan.py", "exactly one of", environment={"lock": "l", "requirements": "r"}),
-    _made("environment_plan.py", "found it beside", environment={"extras": ["x"]}),
-    Row("executor_guard.py", "in its Executor", _unknown_plugin),
-    Row("experiment.py", "found a name that is", lambda _: made({"e": COMMAND, "E": COMMAND})),
-    _made("experiment.py", "found no folder", {"workdir": "nowhere"}),
-    Row("experiment.py", "found two runs", lambda world: _twice("", world)),
-    _made("experiment.py", "{}.resources.{}", {"resources": {"time": "0m"}}),
-    Row("experiment.py", "by which the best is chosen", _needed),
-    _made("experiment.py", "{}: found {}, expected {}", {"sweep": "sweep.yaml"}),
-    Row("experiment.py", "found ${needs:{}}", lambda _: made({"e": {"command": ["${needs:b}"]}})),
-    Row("modules.py", "no `module` command", lambda _: variables_after_loading(["x"], "modules", {"PATH": "/bin"})),
-    Row("modules.py", "to work, found", lambda _: variables_after_loading(["x"], "modules", _MODULE)),
-    _made("needs.py", "found a circle", {"needs": ["e"]}),
-    _made("needs.py", "one of the experiments", {"needs": ["bb"]}),
-    _request("packing.py", "with resources.nodes", "narval", nodes=2, side_by_side=2),
-    _request("packing.py", "which hands out none", "local", gpus=1, side_by_side=2),
-    _request("packing.py", "has at most", "narval", gpus=4, side_by_side=2),
-    _request("packing.py", "has time for", "tamia", time=600, one_after_another=3),
-    _request("request.py", "which is one node", "local", nodes=2),
-    _request("request.py", "with gpus: 0", "narval", gpu="a100"),
-    _request("request.py", "found {}, {} on {}", "narval", gpus=1, gpu="a10"),
-    _request("request.py", "found {} of {}", "narval", gpus=9),
+    Row("config/environments.py", "the name of `environment`", _two_defaults),
+    _made("config/environments.py", "one of `environments`", {"environment": "jx"}),
+    _made("config/environments.py", "exactly one of", environment={"lock": "l", "requirements": "r"}),
+    _made("config/environments.py", "found it beside", environment={"extras": ["x"]}),
+    Row("workflow/slurm_plugin.py", "in its Executor", _unknown_plugin),
+    Row("config/experiments.py", "found a name that is", lambda _: made({"e": COMMAND, "E": COMMAND})),
+    _made("config/experiments.py", "found no folder", {"workdir": "nowhere"}),
+    Row("config/experiments.py", "found two runs", lambda world: _twice("", world)),
+    _made("config/experiments.py", "{}.resources.{}", {"resources": {"time": "0m"}}),
+    Row("config/experiments.py", "by which the best is chosen", _needed),
+    _made("config/experiments.py", "{}: found {}, expected {}", {"sweep": "sweep.yaml"}),
+    Row("config/experiments.py", "found ${needs:{}}", lambda _: made({"e": {"command": ["${needs:b}"]}})),
+    Row(
+        "system/env_modules.py",
+        "no `module` command",
+        lambda _: variables_after_loading(["x"], "modules", {"PATH": "/bin"}),
+    ),
+    Row("system/env_modules.py", "to work, found", lambda _: variables_after_loading(["x"], "modules", _MODULE)),
+    _made("config/needs.py", "found a circle", {"needs": ["e"]}),
+    _made("config/needs.py", "one of the experiments", {"needs": ["bb"]}),
+    _request("config/job_sharing.py", "with resources.nodes", "narval", nodes=2, side_by_side=2),
+    _request("config/job_sharing.py", "which hands out none", "local", gpus=1, side_by_side=2),
+    _request("config/job_sharing.py", "has at most", "narval", gpus=4, side_by_side=2),
+    _request("config/job_sharing.py", "has time for", "tamia", time=600, one_after_another=3),
+    _request("config/job_request.py", "which is one node", "local", nodes=2),
+    _request("config/job_request.py", "with gpus: 0", "narval", gpu="a100"),
+    _request("config/job_request.py", "found {}, {} on {}", "narval", gpus=1, gpu="a10"),
+    _request("config/job_request.py", "found {} of {}", "narval", gpus=9),
 ]
 _MODULE = {"PATH": "/bin", "BASH_FUNC_module%%": "() { echo no such module >&2; return 1; }"}
 

@@ -13,7 +13,7 @@ from runferry import api
 from runferry.cli import launch as commands_launch
 from runferry.cli.main import _parser
 from runferry.config.loading import read_config
-from runferry.config.single_run import create_run
+from runferry.config.single_run import make_single_run
 from runferry.doctor import probe
 from runferry.doctor.answer import answer_of
 from runferry.doctor.site import find_site
@@ -95,9 +95,9 @@ def _new(words: str, *, run: str | None = None, folder: str = "results/e/r", **g
     def provoke(world: World) -> None:
         if run is not None:
             world.file(f"{folder}/run.json", run)
-        create_run(world.tmp / folder, **{"command": ["true"], **given})
+        make_single_run(world.tmp / folder, **{"command": ["true"], **given})
 
-    return Row("new_run.py", words, provoke)
+    return Row("config/single_run.py", words, provoke)
 
 
 ROWS = [
@@ -114,9 +114,9 @@ ROWS = [
     ),
     Row("doctor/site.py", "found no profile", lambda world: find_site(str(world.tmp / "none"), None, [], world.tmp)),
     Row("doctor/site.py", "found no keys", _empty_profile),
-    Row("commands_doctor.py", "which has no Slurm", _doctor),
-    Row("commands_launch.py", "without a command", _without_command),
-    Row("config_file.py", "no mapping of keys", lambda world: read_config(world.file("config.yaml", "[]"))),
+    Row("cli/doctor.py", "which has no Slurm", _doctor),
+    Row("cli/launch.py", "without a command", _without_command),
+    Row("config/loading.py", "no mapping of keys", lambda world: read_config(world.file("config.yaml", "[]"))),
     Row("api.py", "found a bayes sweep", _bayes),
     Row("api.py", "found the thread", _in_a_thread),
     _new("and a command", command=[]),

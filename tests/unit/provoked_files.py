@@ -108,7 +108,7 @@ def _container(words: str, change: Any) -> Row:
         change(image, file)
         read_container(file)
 
-    return Row("container.py", words, provoke)
+    return Row("environment/container.py", words, provoke)
 
 
 def _contained(words: str, workdir: str, *, there: bool) -> Row:
@@ -116,7 +116,7 @@ def _contained(words: str, workdir: str, *, there: bool) -> Row:
         world.program("apptainer" if there else "other")
         Contained("a.sif", world.tmp, Path(workdir), [], gpu=False).command(["true"], os.environ["PATH"])
 
-    return Row("container.py", words, provoke)
+    return Row("environment/container.py", words, provoke)
 
 
 def _installed(words: str, said: str, act: Any, **specification: Any) -> Row:
@@ -177,11 +177,11 @@ def _staged(words: str, name: str, *, with_room: bool = True) -> Row:
         staging.start()
         staging.finish()
 
-    return Row("stage.py", words, provoke)
+    return Row("launch/staging.py", words, provoke)
 
 
 def _segment(words: str, act: Any) -> Row:
-    return Row("segment.py", words, act)
+    return Row("trackers/wandb/log/segment.py", words, act)
 
 
 def _no_place_for_item(world: World) -> None:
@@ -214,7 +214,7 @@ ROWS = [
     _contained("apptainer: found none", "/work", there=False),
     _contained("found a comma or colon", "/with,comma", there=True),
     Row(
-        "environment/existing.py",
+        "environment/relocate.py",
         "cannot be copied",
         lambda world: existing.copy_environment(world.tmp / "no", world.tmp),
     ),
@@ -238,20 +238,22 @@ ROWS = [
     _record("{}; build the environment again", "{"),
     Row("environment/relocate.py", "an editable install", _editable),
     Row(
-        "environment/room.py", "too little room", lambda world: disk_space.check_room(world.tmp, 10**18, "x", inodes=1)
+        "system/disk_space.py", "too little room", lambda world: disk_space.check_room(world.tmp, 10**18, "x", inodes=1)
     ),
-    Row("environment/room.py", "too few inodes", _no_inodes),
+    Row("system/disk_space.py", "too few inodes", _no_inodes),
     Row("report/measurements.py", "can be read", lambda world: read_measurements(world.tmp / "none.wandb")),
     _staged("cannot be staged: expected what can be read, found: {}", "data.zip"),
     _staged("a folder with room", "data.tar", with_room=False),
-    Row("stage.py", "cannot be staged: expected what can be read, found: {}", _no_place_for_item),
+    Row("launch/staging.py", "cannot be staged: expected what can be read, found: {}", _no_place_for_item),
     _staged("cannot be unpacked: expected a whole archive, found: {}", "data.tar"),
-    Row("stage.py", "cannot be unpacked: expected a whole archive, found: {}", _broken_zip),
+    Row("launch/staging.py", "cannot be unpacked: expected a whole archive, found: {}", _broken_zip),
     _segment("expected one: give a folder", lambda world: find_log(world.tmp)),
     _segment("can be read", lambda world: read_segment(world.tmp / "none.wandb")),
     _segment("can be read", lambda world: list(history(world.tmp / "none.wandb"))),
     _segment("can be read", lambda world: count_history(world.tmp / "none.wandb")),
     Row(
-        "transaction_log.py", "at its beginning", lambda world: list(TransactionLog(world.file("a.wandb", "something")))
+        "trackers/wandb/log/framing.py",
+        "at its beginning",
+        lambda world: list(TransactionLog(world.file("a.wandb", "something"))),
     ),
 ]

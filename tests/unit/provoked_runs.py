@@ -37,7 +37,7 @@ from runferry.sync.queue import RecentFailure
 from runferry.sync.wandb.live import Watcher
 from runferry.sync.wandb.live_client import LiveServer
 from runferry.sync.wandb.local import read_disk
-from runferry.trackers.wandb import address, server
+from runferry.trackers.wandb import address, login, server
 from runferry.trackers.wandb.core import Core
 from runferry.trackers.wandb.login import find_server
 from runferry.trackers.wandb.server import Server
@@ -50,13 +50,15 @@ SERVER = Server(URL, "key", "WANDB_API_KEY")
 
 
 def _adopted(words: str, name: str) -> Row:
-    return Row("adopt.py", words, lambda world: adopt_segments([world.tmp / name], world.tmp / "results", "adopted"))
+    return Row(
+        "sync/adopt.py", words, lambda world: adopt_segments([world.tmp / name], world.tmp / "results", "adopted")
+    )
 
 
 def _clean(words: str, **given: Any) -> Row:
     usual = {"older_than": None, "environments": False, "paths": [Path("nowhere")], "dry_run": True}
     options: Any = SimpleNamespace(**{**usual, **given})
-    return Row("commands_housekeeping.py", words, lambda _: housekeeping._clean(options))
+    return Row("cli/housekeeping.py", words, lambda _: housekeeping._clean(options))
 
 
 def _watched(world: World) -> None:
@@ -77,14 +79,16 @@ def _log_is_a_folder(world: World) -> None:
         pass
 
 
-def _disk(words: str, *segments: bytes, attempts: list[dict[str, Any]] | None = None) -> Row:
+def _disk(
+    words: str, *segments: bytes, attempts: list[dict[str, Any]] | None = None, module: str = "sync/wandb/local.py"
+) -> Row:
     def provoke(world: World) -> None:
         folder = world.run(attempts)
         for number, content in enumerate(segments):
             world.file(f"results/e/r/wandb/offline-run-{number}-r/run-{number}.wandb", content)
         read_disk(RunFolder(folder))
 
-    return Row("disk.py", words, provoke)
+    return Row(module, words, provoke)
 
 
 def _of_two_runs(world: World) -> None:
@@ -130,7 +134,7 @@ def _on_nodes(words: str, job: str | None) -> Row:
         world.patch.setattr(multi_node.signal, "pthread_sigmask", lambda *_: None)
         multi_node.launch_on_nodes(RunFolder(world.run()))
 
-    return Row("nodes.py", words, provoke)
+    return Row("launch/multi_node.py", words, provoke)
 
 
 def _lock_lost(world: World) -> None:
@@ -179,14 +183,14 @@ def _asked(words: str, answer: bytes | Exception, act: Any = lambda one: one.ask
         _opened(world, answer)
         act(Server(URL, "key", "WANDB_API_KEY", **more))
 
-    return Row("server.py", words, provoke)
+    return Row("trackers/wandb/server.py", words, provoke)
 
 
-def _found(words: str, url: str, module: str = "server.py", **variables: str) -> Row:
+def _found(words: str, url: str, module: str = "trackers/wandb/login.py", **variables: str) -> Row:
     def provoke(world: World) -> None:
         for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
             world.patch.delenv(name, raising=False)
-        world.patch.setattr(server, "held_key", lambda: None)
+        world.patch.setattr(login, "held_key", lambda: None)
         world.patch.setenv("NETRC", str(world.tmp / "netrc"))
         world.file("netrc", variables.get("netrc", ""))
         find_server(url)
@@ -211,7 +215,7 @@ def _live(words: str, status: int, content: bytes = b"{}", error: Exception | No
         world.patch.setattr(live._session, "post", post)
         live.upsert("entity", "project", "run")
 
-    return Row("live_server.py", words, provoke)
+    return Row("sync/wandb/live_client.py", words, provoke)
 
 
 def _core(words: str, script: str) -> Row:
@@ -223,7 +227,7 @@ def _core(words: str, script: str) -> Row:
         with (world.tmp / "errors").open("w") as errors:
             Core.start(binary, world.tmp, {}, errors.fileno())
 
-    return Row("wandb_core.py", words, provoke)
+    return Row("trackers/wandb/core.py", words, provoke)
 
 
 def _place(world: World) -> None:
@@ -231,7 +235,7 @@ def _place(world: World) -> None:
 
 
 def _settled(words: str, attempts: list[dict[str, Any]]) -> Row:
-    return Row("pack.py", words, lambda world: pack.settle_run(RunFolder(world.run(attempts))))
+    return Row("runs/pack.py", words, lambda world: pack.settle_run(RunFolder(world.run(attempts))))
 
 
 def _no_best(world: World) -> None:
@@ -258,57 +262,61 @@ def _look_fails(_: World) -> None:
         raise ServerError(message)
 
     run = SimpleNamespace(problem=None, read=SimpleNamespace(run={"run_id": "r"}))
-    followed = SimpleNamespace(begun=False, run=run, project="p", entity="e", base_url=None)
+    followed = SimpleNamespace(begun=False, run=run, project="p", entity="e", base_url=None, read=lambda: None)
     asked = SimpleNamespace(server=SimpleNamespace(look=look))
-    watcher: Any = SimpleNamespace(_followed={"r": followed}, _read=lambda _: None, _server=lambda _: asked)
+    watcher: Any = SimpleNamespace(_followed={"r": followed}, _server=lambda _: asked)
     Watcher._begin(watcher)
 
 
 ROWS = [
     _adopted("found no offline-run-*", ""),
     _adopted("found no such folder", "none"),
-    Row("attempt_files.py", "would be lost", _not_writable),
-    Row("attempt_files.py", "a file to add to", _log_is_a_folder),
+    Row("launch/node_files.py", "would be lost", _not_writable),
+    Row("launch/node_files.py", "a file to add to", _log_is_a_folder),
     _clean("found nothing to delete"),
     _clean("the folder of results", environments=True),
-    Row("commands_watch.py", "found no such folder", lambda world: watch.results_folders([world.tmp / "no"])),
-    Row("commands_watch.py", "watches it already", _watched),
+    Row("sync/watch.py", "found no such folder", lambda world: watch.results_folders([world.tmp / "no"])),
+    Row("sync/watch.py", "watches it already", _watched),
     _disk("{}", b"something else"),
     _disk("found no record on disk"),
-    Row("disk.py", "W&B runs", _of_two_runs),
-    _disk("still training", attempts=[{"outcome": "running", "host": "elsewhere", "pid": 1}]),
-    Row("fence.py", "at work", _at_work),
-    Row("late_macros.py", "no result", lambda world: macros._checkpoints(world.tmp, "best.json", "first")),
-    Row("launch.py", "found no such folder", _no_workdir),
-    Row("launch_pack.py", "GPUs", _too_few_gpus),
-    Row("live.py", "{}", _look_fails),
+    Row("sync/wandb/local.py", "W&B runs", _of_two_runs),
+    _disk(
+        "still training",
+        attempts=[{"outcome": "running", "host": "elsewhere", "pid": 1}],
+        module="sync/outcome.py",
+    ),
+    Row("launch/takeover.py", "at work", _at_work),
+    Row("launch/macros.py", "no result", lambda world: macros._checkpoints(world.tmp, "best.json", "first")),
+    Row("launch/execution.py", "found no such folder", _no_workdir),
+    Row("launch/pack.py", "GPUs", _too_few_gpus),
+    Row("sync/wandb/live.py", "{}", _look_fails),
     _live("expected data", 200, b'{"errors": [{"message": "no such project"}]}'),
     _live("{}: found HTTP {}, expected 200", 503),
     _live("{}", 401),
     _live("{}: found HTTP {}, expected 200", 404),
     _live("not W&B's", 200, b"<html>"),
     _live("could not be reached", 0, error=requests.ConnectionError()),
-    Row("nodes.py", "SLURM_NODEID", _outside_a_step),
+    Row("launch/multi_node.py", "SLURM_NODEID", _outside_a_step),
     _on_nodes("found no Slurm job", None),
     _on_nodes("srun: found no such program", "7"),
-    Row("pack.py", "found no runs.json", lambda world: pack.read_pack(world.tmp)),
+    Row("runs/pack.py", "found no runs.json", lambda world: pack.read_pack(world.tmp)),
     _settled("found: attempt", [{"message": "no data"}]),
     _settled("found no attempt", []),
     Row("report/data.py", "found no such folder", lambda world: read_experiment(world.tmp / "none")),
     Row("report/data.py", "found no run in it", lambda world: read_experiment(world.tmp)),
-    Row("results_lock.py", "expected to hold the lock", _lock_lost),
-    Row("results_lock.py", "found another runferry sync", _locked),
-    Row("rounds.py", "of another command", _changed_sweep),
-    Row("rounds.py", "found no such file", _place),
-    Row("run_folder.py", "found no such folder", lambda world: find_run_folders(world.tmp / "none")),
-    Row("run_folder.py", "found no run in it", lambda world: find_run_folders(world.tmp)),
-    Row("run_folder.py", "found no run.json", lambda world: RunFolder(world.tmp).read_run()),
-    Row("run_result.py", "a value of", _no_best),
-    Row("run_result.py", "found no runs.tsv", lambda world: runs_of(world.tmp)),
+    Row("sync/lock.py", "expected to hold the lock", _lock_lost),
+    Row("sync/lock.py", "found another runferry sync", _locked),
+    Row("workflow/bayes.py", "of another command", _changed_sweep),
+    Row("config/rounds.py", "found no such file", _place),
+    Row("runs/folder.py", "found no such folder", lambda world: find_run_folders(world.tmp / "none")),
+    Row("runs/folder.py", "found no run in it", lambda world: find_run_folders(world.tmp)),
+    Row("runs/folder.py", "found no run.json", lambda world: RunFolder(world.tmp).read_run()),
+    Row("workflow/best_run.py", "a value of", _no_best),
+    Row("runs/folder.py", "found no runs.tsv", lambda world: runs_of(world.tmp)),
     _found("found no key", URL),
-    _found("WANDB_BASE_URL: found", "ftp://w.example", "server_address.py"),
+    _found("WANDB_BASE_URL: found", "ftp://w.example", "trackers/wandb/address.py"),
     _found("a netrc file", URL, netrc="machne x"),
-    Row("server_address.py", "to name its server", _wandb_says_nothing),
+    Row("trackers/wandb/address.py", "to name its server", _wandb_says_nothing),
     _asked("no default entity", b'{"data": {"viewer": null}}', lambda one: one.default_entity()),
     _asked("found an answer without", b'{"data": {}}', lambda one: one.runs("e", "p", ["r"])),
     _asked("expected data", b'{"errors": [{"message": "no such field"}]}'),
@@ -316,17 +324,17 @@ ROWS = [
     _asked("{}", _http(401)),
     _asked("nothing was sent", ConnectionRefusedError()),
     _asked("not JSON", b"<html>"),
-    Row("sync.py", "{}", _known_trouble),
+    Row("sync/engine.py", "{}", _known_trouble),
     _core("within", "sleep 5"),
     _core("found it ended", "exit 3"),
-    Row("wandb_service.py", "about to end", _ending),
+    Row("trackers/wandb/service.py", "about to end", _ending),
     elsewhere(
-        "wandb_sync.py",
+        "sync/wandb/upload.py",
         "{}",
         "tests/server/test_sync_faults.py::test_a_key_that_is_refused_stops_it_at_once_with_exit_code_1_and_its_source_is_named",
     ),
     elsewhere(
-        "sending.py",
+        "sync/upload_process.py",
         "at work after",
         "tests/server/test_sync.py::test_a_server_that_never_answers_is_left_in_time_and_no_process_stays",
     ),

@@ -30,11 +30,11 @@ def _parameter(**section: Any) -> sweep_definition.Sweep:
 
 
 def _definition(words: str, **definition: Any) -> Row:
-    return Row("sweep/definition.py", words, lambda _: _check(**definition))
+    return Row("config/sweep/definition.py", words, lambda _: _check(**definition))
 
 
 def _of_parameter(words: str, section: Any, method: str = "random") -> Row:
-    return Row("sweep/parameter.py", words, lambda _: _check(method=method, parameters={"a": section}))
+    return Row("config/sweep/parameter.py", words, lambda _: _check(method=method, parameters={"a": section}))
 
 
 def _early(words: str, section: Any) -> Row:
@@ -42,7 +42,7 @@ def _early(words: str, section: Any) -> Row:
 
 
 def _table(words: str, content: str | bytes, name: str = "runs.csv") -> Row:
-    return Row("table.py", words, lambda world: read_table(world.file(name, content)))
+    return Row("config/table.py", words, lambda world: read_table(world.file(name, content)))
 
 
 def _no_answer(world: World) -> None:
@@ -63,7 +63,7 @@ def _no_index(world: World) -> None:
 
 
 ROWS = [
-    Row("sweep/definition.py", "a W&B sweep definition", lambda _: sweep_definition.check([], "sweep.yaml")),
+    Row("config/sweep/definition.py", "a W&B sweep definition", lambda _: sweep_definition.check([], "sweep.yaml")),
     _definition("a sweep that needs no server", job="x"),
     _definition("{}: {}: found an unknown key", paramters={}),
     _definition("method: found {}, expected {}", method="quantum"),
@@ -80,11 +80,11 @@ ROWS = [
     _early("neither min_iter nor max_iter", {"type": "hyperband"}),
     _early("a number above", {"type": "hyperband", "min_iter": 1, "eta": 1}),
     _early("strict: found", {"type": "hyperband", "min_iter": 1, "strict": "yes"}),
-    Row("sweep/definition.py", "run_cap: found nothing", lambda _: _parameter(values=[1]).points(None, 0)),
-    Row("sweep/macros.py", "a list of arguments", lambda _: _check(command="x")),
-    Row("sweep/macros.py", "program: found", lambda _: _check(program=None)),
-    Row("sweep/macros.py", "found the macro", lambda _: _check(command=["${no}"])),
-    Row("sweep/parameter.py", "(an empty grid has no run)", lambda _: _check(parameters={})),
+    Row("config/sweep/definition.py", "run_cap: found nothing", lambda _: _parameter(values=[1]).points(None, 0)),
+    Row("config/sweep/macros.py", "a list of arguments", lambda _: _check(command="x")),
+    Row("config/sweep/macros.py", "program: found", lambda _: _check(program=None)),
+    Row("config/sweep/macros.py", "found the macro", lambda _: _check(command=["${no}"])),
+    Row("config/sweep/parameter.py", "(an empty grid has no run)", lambda _: _check(parameters={})),
     _of_parameter("{}.parameters: found", {"parameters": {}}),
     _of_parameter("a mapping such as", 3),
     _of_parameter("found an unknown key", {"valus": [1]}),
@@ -101,13 +101,17 @@ ROWS = [
     _of_parameter("{}.{}: found {}, expected more than 0", {"distribution": "q_uniform", "min": 1, "max": 2, "q": 0}),
     _of_parameter("sigma: found", {"distribution": "normal", "mu": 0, "sigma": -1}),
     _of_parameter("a text, a number, true", {"value": float("nan")}),
-    Row("sweep/parameter.py", "(a grid needs values", lambda _: _check(parameters={"a": {"min": 0.1, "max": 1}})),
-    Row("sweep/parameter.py", "(method is grid)", lambda _: _check(parameters={"a": {"distribution": "normal"}})),
-    Row("sweeps_package.py", "found no answer", _no_answer),
-    Row("sweeps_package.py", "for which numpy below 2 has no wheel", _no_python),
-    Row("sweeps_package.py", "could not be built", _no_index),
+    Row(
+        "config/sweep/parameter.py", "(a grid needs values", lambda _: _check(parameters={"a": {"min": 0.1, "max": 1}})
+    ),
+    Row(
+        "config/sweep/parameter.py", "(method is grid)", lambda _: _check(parameters={"a": {"distribution": "normal"}})
+    ),
+    Row("workflow/sweeps_package.py", "found no answer", _no_answer),
+    Row("workflow/sweeps_package.py", "for which numpy below 2 has no wheel", _no_python),
+    Row("workflow/sweeps_package.py", "could not be built", _no_index),
     _table("found a file that ends with", "", "runs.xlsx"),
-    Row("table.py", "found none that can be read", lambda world: read_table(world.tmp / "none.csv")),
+    Row("config/table.py", "found none that can be read", lambda world: read_table(world.tmp / "none.csv")),
     _table("found bytes that are not", b"a\n\xff\n"),
     _table("found a table that cannot be read", 'a\n"x\n'),
     _table("line 1: found", "a,a\n1,2\n"),

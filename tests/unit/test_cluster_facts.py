@@ -12,7 +12,7 @@ from runferry.config import cluster
 from runferry.config.cluster import cluster_names, facts, find_cluster
 from runferry.errors import ConfigError
 
-SCHEMA = yaml.safe_load((Path(cluster.__file__).parent / "clusters" / "schema.yaml").read_text())
+SCHEMA = yaml.safe_load((Path(cluster.__file__).parents[1] / "clusters" / "schema.yaml").read_text())
 
 
 def test_these_are_the_clusters():

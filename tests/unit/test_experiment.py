@@ -31,7 +31,7 @@ def _ids(sections: dict, name: str = "e") -> list[str]:
 
 def test_the_id_is_the_same_in_another_process_and_folder(tmp_path):
     code = (
-        "import sys; from runferry.config.experiment import make_run; "
+        "import sys; from runferry.config.run import make_run; "
         "print(make_run('e', 'n', {'b': 1, 'a': 'é'}, ['python', 'train.py', '--b=1']).id)"
     )
     ids = {

@@ -441,7 +441,7 @@ def unpack(record_file, destination):
     program.chmod(0o755)
     return unpacked
 
-sys.modules["runferry.environment"] = types.SimpleNamespace(unpack=unpack)
+sys.modules["runferry.environment.archive"] = types.SimpleNamespace(unpack=unpack)
 """
 
 

@@ -127,7 +127,7 @@ def test_a_run_that_failed_before_the_pack_was_made_is_run_by_it(tmp_path):
 
 def test_a_run_that_is_to_go_on_leaves_the_pack_undone(tmp_path, monkeypatch):
     pack = PackOf(tmp_path, "exit 3", "true")
-    monkeypatch.setattr("runferry.runs.continuation.should_continue", lambda run: run.path.name == "run0")
+    monkeypatch.setattr("runferry.runs.pack.should_continue", lambda run: run.path.name == "run0")
     assert launch_pack(pack.folder) == 1
     assert pack.done is None
     made = Pack(**json.loads((pack.folder / "runs.json").read_text()))

@@ -11,7 +11,6 @@ import pytest
 
 from runferry import api, api_run, errors
 from runferry.cli import main
-from runferry.config import single_run
 from runferry.config.experiments import experiments
 from runferry.config.loading import read_config
 
@@ -29,9 +28,7 @@ def _record(run: api_run.Run) -> dict:
 
 
 def test_a_run_is_known_by_its_folder_and_what_it_runs(tmp_path):
-    run = single_run.create_run(
-        "results/line/a", ["python", "train.py", "${args}"], {"rate": 0.1, "deep": True}, tags=["x"]
-    )
+    run = api.create_run("results/line/a", ["python", "train.py", "${args}"], {"rate": 0.1, "deep": True}, tags=["x"])
     assert run.path == tmp_path / "results" / "line" / "a"
     assert (run.name, run.experiment, run.state) == ("a", "line", "pending")
     assert run.command == ["python", "train.py", "--rate=0.1", "--deep=True"]
@@ -51,24 +48,24 @@ def test_a_run_is_known_by_its_folder_and_what_it_runs(tmp_path):
 
 
 def test_made_again_it_is_the_same_run_and_the_file_is_left_alone():
-    run = single_run.create_run("results/line/a", ["true"], {"rate": 0.1})
+    run = api.create_run("results/line/a", ["true"], {"rate": 0.1})
     before, stamp = run.id, (run.path / "run.json").stat()
-    assert single_run.create_run("results/line/a", ["true"], {"rate": 0.1}).id == before
+    assert api.create_run("results/line/a", ["true"], {"rate": 0.1}).id == before
     assert (run.path / "run.json").stat().st_mtime_ns == stamp.st_mtime_ns
     # Where it goes to on the server is no part of what it is.
-    assert single_run.create_run("results/line/a", ["true"], {"rate": 0.1}, project="other").id == before
+    assert api.create_run("results/line/a", ["true"], {"rate": 0.1}, project="other").id == before
     assert _record(run)["wandb"]["project"] == "other"
 
 
 def test_two_folders_are_two_runs_though_they_run_the_same():
-    ids = {single_run.create_run(f"results/{name}", ["true"]).id for name in ("line/a", "line/b", "circle/a")}
+    ids = {api.create_run(f"results/{name}", ["true"]).id for name in ("line/a", "line/b", "circle/a")}
     assert len(ids) == 3
 
 
 def test_the_folder_of_another_command_is_refused():
-    single_run.create_run("results/line/a", ["python", "train.py", "--rate=0.1"])
+    api.create_run("results/line/a", ["python", "train.py", "--rate=0.1"])
     with pytest.raises(errors.RunferryError) as refused:
-        single_run.create_run("results/line/a", ["python", "train.py", "--rate=0.2"])
+        api.create_run("results/line/a", ["python", "train.py", "--rate=0.2"])
     assert "found the run of another command there (python train.py --rate=0.1)" in str(refused.value)
     assert "expected python train.py --rate=0.2; give another folder" in str(refused.value)
 
@@ -77,15 +74,15 @@ def test_a_folder_whose_record_is_no_runs_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "run.json").write_text("[]")
     with pytest.raises(errors.RunferryError, match="found what is no run's"):
-        single_run.create_run("a", ["true"])
+        api.create_run("a", ["true"])
 
 
 def test_project_and_entity_are_those_of_the_environment(monkeypatch):
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     monkeypatch.setenv("WANDB_ENTITY", "lab")
-    wandb = _record(single_run.create_run("results/line/a", ["true"]))["wandb"]
+    wandb = _record(api.create_run("results/line/a", ["true"]))["wandb"]
     assert (wandb["project"], wandb["entity"]) == ("mine", "lab")
-    assert _record(single_run.create_run("results/line/a", ["true"], project="named"))["wandb"]["project"] == "named"
+    assert _record(api.create_run("results/line/a", ["true"], project="named"))["wandb"]["project"] == "named"
 
 
 def test_an_environment_is_found_from_the_runs_folder_wherever_links_lead(tmp_path):
@@ -95,10 +92,10 @@ def test_an_environment_is_found_from_the_runs_folder_wherever_links_lead(tmp_pa
     record = tmp_path / "environments" / "e.json"
     record.parent.mkdir()
     record.write_text("{}")
-    run = single_run.create_run(tmp_path / "link" / "line" / "a", ["true"], environment=record)
+    run = api.create_run(tmp_path / "link" / "line" / "a", ["true"], environment=record)
     assert (run.path / _record(run)["environment"]).resolve() == record
     with pytest.raises(errors.RunferryError, match="expected the record of an environment"):
-        single_run.create_run("results/line/b", ["true"], environment="nowhere.json")
+        api.create_run("results/line/b", ["true"], environment="nowhere.json")
 
 
 @pytest.mark.parametrize(
@@ -111,13 +108,13 @@ def test_an_environment_is_found_from_the_runs_folder_wherever_links_lead(tmp_pa
 )
 def test_what_is_no_command_or_no_runs_folder_is_refused(folder, command, found):
     with pytest.raises(errors.RunferryError) as refused:
-        single_run.create_run(folder, command)
+        api.create_run(folder, command)
     assert found in str(refused.value)
 
 
 def test_a_macro_that_is_not_known_is_refused():
     with pytest.raises(errors.RunferryError, match="argz"):
-        single_run.create_run("results/line/a", ["python", "${argz}"], {"rate": 1})
+        api.create_run("results/line/a", ["python", "${argz}"], {"rate": 1})
 
 
 def test_a_configs_runs_are_those_of_the_workflow(tmp_path):
@@ -157,7 +154,7 @@ def test_a_config_that_is_wrong_is_one_line(tmp_path):
 
 
 def test_launch_in_another_thread_says_what_to_do():
-    run = single_run.create_run("results/line/a", ["true"])
+    run = api.create_run("results/line/a", ["true"])
     caught: list[Exception] = []
 
     def try_it() -> None:

@@ -232,14 +232,15 @@ print(json.dumps({
 
 
 def test_wandb_is_not_imported() -> None:
-    script = "import sys, runferry.trackers.wandb.log.segment as s; s.parser('Record'); print('wandb' in sys.modules)"
+    modules = "runferry.trackers.wandb.log.segment, runferry.trackers.wandb.log.messages as m"
+    script = f"import sys, {modules}; m.parser('Record'); print('wandb' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
 
 
 def test_the_messages_live_beside_those_of_an_imported_wandb() -> None:
-    modules = "wandb.proto.wandb_internal_pb2, runferry.trackers.wandb.log.segment as s"
-    script = f"import {modules}; print(s.parser('Record')(b''))"
+    modules = "wandb.proto.wandb_internal_pb2, runferry.trackers.wandb.log.messages as m"
+    script = f"import {modules}; print(m.parser('Record')(b''))"
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
