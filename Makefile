@@ -1,6 +1,6 @@
 # make demo    sets up everything it needs, runs the pipeline on real data, prints where the report is
 # make test    sets up everything it needs, runs every test
-# make check   format, lint and types
+# make check   format, lint, types, and what each room of the package imports
 # make docs    the documentation's site
 # make release VERSION=1.2.0   checks, builds, tries what was built and tags; nothing is pushed
 # make cluster-up, make cluster-down   a Slurm cluster on this machine, for development (root on Debian)
@@ -146,6 +146,7 @@ check: $(VENV)/.ready-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --profile profiles/local --lint
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cluster_pages import cluster_pages
 from config_reference import config_reference
+from flowchart import draw_flowcharts
 from mkdocs.structure.files import File
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, text in made_pages().items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - as MkDocs calls it
+    """Draw the flowcharts of a page."""
+    return draw_flowcharts(markdown)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - as MkDocs calls it
