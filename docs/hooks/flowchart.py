@@ -51,7 +51,7 @@ def _drawing(chart: str) -> str:
     ]
     title = "; ".join(f"{' and '.join(upper)} may import {' and '.join(lower)}" for upper, lower in pairwise(layers))
     return (
-        f'<svg class="way" viewBox="0 0 {width} {len(layers) * _DOWN - 30}" role="img" aria-label="{title}">'
+        f'<svg class="way chart" viewBox="0 0 {width} {len(layers) * _DOWN - 30}" role="img" aria-label="{title}">'
         '<defs><marker id="down" markerWidth="9" markerHeight="9" refX="8" refY="4.5" orient="auto">'
         f'<path d="M0 0 9 4.5 0 9Z"/></marker></defs>{"".join(boxes + arrows)}</svg>'
     )
