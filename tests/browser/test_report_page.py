@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawing import wait_until_drawn
 
-from large_sweep import write_sweep
 from runferry.report.build import build_report
-from sample_experiment import write_attempt, write_log_of, write_receipt, write_run
+from support.drawing import wait_until_drawn
+from support.large_sweep import write_sweep
+from support.sample_experiment import write_attempt, write_log_of, write_receipt, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
