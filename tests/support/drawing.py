@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @contextmanager
@@ -31,3 +32,11 @@ def wait_until_drawn(page: Any, seconds: float = 120) -> None:
         page.wait_for_timeout(100)
     message = f"the charts were not drawn within {seconds} s"
     raise TimeoutError(message)
+
+
+def becomes(wanted: object, look: Callable[[], object], seconds: float = 60) -> None:
+    """Assert that a page comes to show what is wanted: it hears of a press or a medium when it has the time."""
+    end = time.monotonic() + seconds
+    while (seen := look()) != wanted and time.monotonic() < end:
+        time.sleep(0.05)
+    assert seen == wanted
