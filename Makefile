@@ -108,10 +108,10 @@ system:
 # A Slurm cluster of this machine's own, as root on Debian; see tests/cluster/README.md.
 .PHONY: cluster-up cluster-down
 cluster-up: system
-	@$(PYTHON) tests/cluster/bring_up.py up
+	@$(PYTHON) tests/support/slurm/bring_up.py up
 
 cluster-down:
-	@$(PYTHON) tests/cluster/bring_up.py down
+	@$(PYTHON) tests/support/slurm/bring_up.py down
 
 setup: system $(VENV)/.ready-test $(VENV)/oldest/.ready $(VENV)/wheels/.ready $(VENV)/frameworks/.ready
 
@@ -128,6 +128,13 @@ demo: $(VENV)/.ready-demo
 	  echo "  and open http://127.0.0.1:$(STANDIN_PORT)/demo/digits"; \
 	fi
 
+# What runs with the oldest versions too: every room, but not the clients of several versions against a stand-in, which are
+# the same there, nor what needs PyTorch.
+OLDEST_TESTS := $(addprefix tests/,system runs environment config trackers launch report doctor workflow cli end_to_end \
+  sync/test_options.py sync/wandb/test_comparison.py docs/test_environment_yml.py test_api.py test_errors.py)
+NEWEST_ONLY := $(addprefix tests/,config/sweep/test_definition_by_wandb.py trackers/comet trackers/wandb/log/test_console.py \
+  launch/test_online.py report/status/test_purge.py end_to_end/test_frameworks.py)
+
 # The tests on the cluster wait for Slurm most of the time, and some need it alone: one process, beside the others.
 CLUSTER_LOG := $(VENV)/cluster-tests.log
 test: setup
@@ -135,7 +142,7 @@ test: setup
 	@$(BIN)/python -m pytest tests/cluster >$(CLUSTER_LOG) 2>&1 & cluster=$$!; \
 	trap 'kill $$cluster 2>/dev/null; wait $$cluster; exit 130' INT TERM; \
 	$(BIN)/python -m pytest -n 2 --ignore tests/cluster; newest=$$?; \
-	$(VENV)/oldest/bin/python -m pytest -n 2 tests/unit tests/workflow --ignore tests/workflow/test_frameworks.py; oldest=$$?; \
+	$(VENV)/oldest/bin/python -m pytest -n 2 $(OLDEST_TESTS) $(addprefix --ignore=,$(NEWEST_ONLY)); oldest=$$?; \
 	wait $$cluster; cluster=$$?; cat $(CLUSTER_LOG); \
 	exit $$((newest | oldest | cluster))
 

@@ -30,11 +30,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from sync import SCRIPT, clean_environment, renamed, report, say
 
 from runferry.system.files import write_json
 from runferry.trackers.wandb.log.framing import TransactionLog, write_log
 from runferry_standin import running_process
+from sync import SCRIPT, clean_environment, renamed, report, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,12 +30,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
+sys.path.insert(0, str(ROOT / "tests"))
 
-from drawing import chromium, wait_until_drawn  # noqa: E402 - it lies with the tests of the page
-
-from runferry.report.build import build_report  # noqa: E402 - as above
+from runferry.report.build import build_report  # noqa: E402 - what the tests share lies there
 from runferry.report.measurements import read_measurements  # noqa: E402 - as above
+from support.drawing import chromium, wait_until_drawn  # noqa: E402 - as above
 
 WRITER = """
 import sys, wandb

@@ -32,10 +32,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 import yaml
-from sync import PR_SET_CHILD_SUBREAPER, SNAKEMAKE, clean_environment, measured, report, say
 
 from runferry.runs.slurm import queued_jobs
 from runferry_standin import running_process
+from sync import PR_SET_CHILD_SUBREAPER, SNAKEMAKE, clean_environment, measured, report, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

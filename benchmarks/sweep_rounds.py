@@ -22,8 +22,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sync import SCRIPT, renamed, report, say
-
 from runferry.config import loading
 from runferry.config.experiments import experiments
 from runferry.config.rounds import round_file
@@ -31,6 +29,7 @@ from runferry.system.files import read_json, write_json
 from runferry.trackers.wandb.log.framing import TransactionLog, write_log
 from runferry.workflow import sweeps_package
 from runferry.workflow.bayes import choose
+from sync import SCRIPT, renamed, report, say
 
 if TYPE_CHECKING:
     from runferry.config.experiment import Experiment

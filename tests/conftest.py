@@ -8,21 +8,22 @@ import shutil
 import subprocess
 import sys
 from functools import cache
-from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from filelock import FileLock
+
+from runferry.runs.folder import RunFolder
+from runferry_standin import running
+from support.paths import FRAMEWORKS, ROOT, WHEELS
+from support.pythons import python_with, python_with_wandb
+from support.wandb_clients import NEWEST, VERSIONS, Wandb
+from support.written_runs import Written, name_of, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-WHEELS = ROOT / ".venv" / "wheels"
-"""Downloaded once by `make setup`."""
-FRAMEWORKS = ROOT / ".venv" / "frameworks"
-"""Installed once by `make setup`."""
+    from runferry_standin import StandIn
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def wandb_python() -> Callable[[str], Path]:
 
     The environments stay in `.venv/wandb-<version>`; the controller's own version needs none.
     """
-    return cache(_python_with_wandb)
+    return cache(python_with_wandb)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,7 @@ def comet_python() -> Callable[[str], Path]:
 
     The environments stay in `.venv/comet_ml-<version>`; the program `comet` is beside the Python.
     """
-    return cache(lambda version: _python_with("comet_ml", version))
+    return cache(lambda version: python_with("comet_ml", version))
 
 
 @pytest.fixture(scope="session")
@@ -102,27 +103,42 @@ def ask_sweeps(sweeps_cache: Path) -> Callable[[str, object], object]:
     return ask
 
 
-def _python_with_wandb(version: str) -> Path:
-    if version == installed_version("wandb"):
-        return Path(sys.executable)
-    return _python_with("wandb", version)
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with running() as standin:
+        yield standin
 
 
-def _python_with(package: str, version: str) -> Path:
-    folder = ROOT / ".venv" / f"{package}-{version}"
-    python = folder / "bin" / "python"
-    complete = folder / "complete"
-    folder.parent.mkdir(exist_ok=True)
-    # Several test processes may want the same one at the same time.
-    with FileLock(f"{folder}.lock"):
-        if not complete.exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-            # From the wheels that `make setup` downloaded; without it, from the package index.
-            source = ["--no-index", f"--find-links={WHEELS}"] if (WHEELS / ".ready").exists() else []
-            pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, *source, package if version == "newest" else f"{package}=={version}"], check=True)
-            complete.touch()
-    return python
+@pytest.fixture(params=VERSIONS)
+def wandb(
+    request: pytest.FixtureRequest, wandb_python: Callable[[str], Path], server: StandIn, tmp_path: Path
+) -> Wandb:
+    """Each supported version in turn."""
+    return Wandb(wandb_python(request.param), tmp_path, server)
+
+
+@pytest.fixture
+def newest_wandb(wandb_python: Callable[[str], Path], server: StandIn, tmp_path: Path) -> Wandb:
+    """The controller's own version."""
+    return Wandb(wandb_python(NEWEST), tmp_path, server)
+
+
+@pytest.fixture(scope="session")
+def written(wandb_python: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """One finished run of each supported version, written once."""
+    written = Written(tmp_path_factory.mktemp("written") / "results", {each: wandb_python(each) for each in VERSIONS})
+    for version, python in written.pythons.items():
+        write_run(python, RunFolder(written.results / "experiment" / name_of(version)))
+    return written
+
+
+@pytest.fixture
+def connected(server: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The process that syncs finds the stand-in and nothing of the person's who runs the tests."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**server.environment, "WANDB_ERROR_REPORTING": "false", "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.hookimpl(trylast=True)

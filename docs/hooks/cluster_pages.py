@@ -181,14 +181,14 @@ def _folders(given: dict[str, Any]) -> str:
 
 def _submitted(given: dict[str, Any], root: Path) -> str:
     """Say what the tests have seen sbatch be given, without what is the same everywhere."""
-    golden = (root / "tests" / "workflow" / "golden" / f"{given['name']}.txt").read_text(encoding="utf-8")
+    golden = (root / "tests" / "end_to_end" / "golden" / f"{given['name']}.txt").read_text(encoding="utf-8")
     rows = [
         f"| `{asked.partition(': ')[2]}` | `{_options(line)}` |"
         for asked, line in re.findall(r"^(\w+: \{.*\})\n(sbatch .*)$", golden, re.MULTILINE)
     ]
     return (
         "## What sbatch is given\n\nFor an account that the scheduler knows as `..._cpu` and `..._gpu`, and "
-        "the default time of an hour (`tests/workflow/test_profiles.py::test_what_sbatch_is_given`):\n\n"
+        "the default time of an hour (`tests/end_to_end/test_profiles.py::test_what_sbatch_is_given`):\n\n"
         "| `resources:` | options |\n| --- | --- |\n" + "\n".join(rows)
     )
 

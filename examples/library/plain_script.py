@@ -6,12 +6,11 @@ In this folder: python plain_script.py
 import sys
 
 from runferry import api
-from runferry.config import single_run
 
 
 def main() -> int:
     runs = [
-        single_run.create_run(
+        api.create_run(
             f"results/line/rate-{rate}",
             [sys.executable, "train.py", "${args}"],
             {"learning_rate": rate},

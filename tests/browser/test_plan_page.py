@@ -10,6 +10,7 @@ from runferry.workflow.plan import record
 from runferry.workflow.plan.model import ExperimentPlan, Plan, PlannedJob
 from runferry.workflow.plan.page import render
 from runferry.workflow.plan.runs import PlannedRun
+from support.drawing import becomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,9 +110,9 @@ def test_a_thousand_runs_fold_open_by_the_keyboard_without_freezing(open_page: A
     })""")
     # Two hundred rows at first; the limit is generous, for a busy machine.
     assert milliseconds < 2000
-    assert page.locator(".runs tbody tr").count() == 200
+    becomes(200, page.locator(".runs tbody tr").count)
     page.keyboard.press("Enter")
-    assert page.locator(".runs").first.get_attribute("open") is None
+    becomes(None, lambda: page.locator(".runs").first.get_attribute("open"))
     page.keyboard.press("Enter")
     page.locator(".list").first.evaluate("list => { list.scrollTop = list.scrollHeight; }")
     page.wait_for_function("document.querySelectorAll('.runs tbody tr').length > 200")
@@ -122,12 +123,12 @@ def test_runs_are_found_by_state_and_by_name(open_page: Any) -> None:
     page.locator("summary").first.click()
     page.get_by_role("button", name="9 failed").click()
     rows = page.locator(".runs tbody tr")
-    assert rows.count() == 9
-    assert "failed (out of memory)" in rows.first.inner_text()
+    becomes(9, rows.count)
+    becomes(True, lambda: "failed (out of memory)" in rows.first.inner_text())
     page.get_by_role("button", name="9 failed").click()
     page.get_by_role("searchbox").fill("run000000999")
-    assert rows.count() == 1
-    assert page.locator(".runs [role=status]").inner_text() == "1 of 1,000"
+    becomes(1, rows.count)
+    becomes("1 of 1,000", page.locator(".runs [role=status]").inner_text)
 
 
 def test_no_text_of_the_users_is_run(open_page: Any) -> None:
@@ -142,6 +143,7 @@ def test_no_text_of_the_users_is_run(open_page: Any) -> None:
 def test_nothing_overlaps_and_the_page_fits_its_window(open_page: Any, width: int) -> None:
     page = open_page(viewport={"width": width, "height": 900})
     page.locator("summary").first.click()
+    page.locator(".runs tbody tr").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     boxes = [node.bounding_box() for node in page.locator(".node, .list, .tools").all()]
     for number, a in enumerate(boxes):
@@ -155,6 +157,7 @@ def test_nothing_overlaps_and_the_page_fits_its_window(open_page: Any, width: in
 def test_text_stands_out_from_the_page(open_page: Any, scheme: str) -> None:
     page = open_page(color_scheme=scheme)
     page.locator("summary").first.click()
+    page.locator(".runs tbody tr").first.wait_for()
     least = page.evaluate("""() => {
         const luminance = (colour) => {
             const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => {
@@ -181,5 +184,5 @@ def test_text_stands_out_from_the_page(open_page: Any, scheme: str) -> None:
 def test_the_page_prints_dark_on_white(open_page: Any) -> None:
     page = open_page(color_scheme="dark")
     page.emulate_media(media="print")
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    becomes("rgb(255, 255, 255)", lambda: page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert page.pdf(format="A4").startswith(b"%PDF")

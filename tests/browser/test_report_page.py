@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawing import wait_until_drawn
 
-from large_sweep import write_sweep
 from runferry.report.build import build_report
-from sample_experiment import write_attempt, write_log_of, write_receipt, write_run
+from support.drawing import becomes, wait_until_drawn
+from support.large_sweep import write_sweep
+from support.sample_experiment import write_attempt, write_log_of, write_receipt, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -182,24 +182,25 @@ def test_pointing_at_a_curve_names_its_run_and_value(open_page: Open, few: Path)
     page = open_page(few)
     # The right end of the highest line: step 29, where it is 5 times the root of 29.
     page.point_at(0, 4, -1)
-    assert page.page.locator("#tip").inner_text().split("\n") == ["rate=5", "step 29: 26.9258"]
-    assert page.raised() == ["rate=5"]
+    becomes(["rate=5", "step 29: 26.9258"], lambda: page.page.locator("#tip").inner_text().split("\n"))
+    becomes(["rate=5"], page.raised)
     page.page.mouse.move(2, 2)
-    assert page.page.locator("#tip").is_hidden()
-    assert page.raised() == []
+    page.page.locator("#tip").wait_for(state="hidden")
+    becomes([], page.raised)
 
 
 def test_pressing_a_run_in_the_table_or_legend_raises_its_curves(open_page: Open, few: Path) -> None:
     page = open_page(few)
     page.page.locator("#runs-table tbody .key", has_text="rate=2").click()
     page.page.mouse.move(2, 2)
-    assert page.raised() == ["rate=2"]
+    becomes(["rate=2"], page.raised)
     page.page.locator(".legend .key", has_text="rate=4").click()
-    assert page.raised() == ["rate=2", "rate=4"]
-    pressed = page.page.locator(".key[aria-pressed='true']").all_inner_texts()
-    assert sorted(text.strip() for text in pressed) == ["rate=2", "rate=2", "rate=4", "rate=4"]
+    becomes(["rate=2", "rate=4"], page.raised)
+    pressed = page.page.locator(".key[aria-pressed='true']")
+    both = ["rate=2", "rate=2", "rate=4", "rate=4"]
+    becomes(both, lambda: sorted(text.strip() for text in pressed.all_inner_texts()))
     page.page.get_by_role("button", name="Show all").click()
-    assert page.raised() == []
+    becomes([], page.raised)
 
 
 def test_of_many_runs_a_colour_is_a_class_of_a_parameter(open_page: Open, many: Path) -> None:
@@ -211,32 +212,39 @@ def test_of_many_runs_a_colour_is_a_class_of_a_parameter(open_page: Open, many: 
     assert page.count(".legend .key") == 8
     page.page.locator(".legend .key").first.click()
     page.page.mouse.move(2, 2)
-    assert page.raised() == [f"run {i:02}" for i in range(6)]
+    becomes([f"run {i:02}" for i in range(6)], page.raised)
 
 
 def test_the_table_is_sorted_by_any_column(open_page: Open, few: Path) -> None:
     page = open_page(few)
 
-    def runs_by(column: str) -> list[str]:
+    def sort_by(column: str) -> None:
         page.page.locator("#runs-table thead").get_by_role("button", name=column).click()
+
+    def runs() -> list[str]:
         return [text.strip()[-1] for text in page.page.locator("#runs-table tbody .key").all_inner_texts()]
 
-    assert runs_by("loss") == ["5", "4", "3", "2", "1", "6"]
-    assert page.count("th[aria-sort='ascending']") == 1
+    sort_by("loss")
+    becomes(["5", "4", "3", "2", "1", "6"], runs)
+    becomes(1, lambda: page.count("th[aria-sort='ascending']"))
     # What has no value stays last.
-    assert runs_by("loss") == ["1", "2", "3", "4", "5", "6"]
-    assert page.count("th[aria-sort='descending']") == 1
-    assert runs_by("Run") == ["1", "2", "3", "4", "5", "6"]
-    assert runs_by("State")[0] == "1"
+    sort_by("loss")
+    becomes(["1", "2", "3", "4", "5", "6"], runs)
+    becomes(1, lambda: page.count("th[aria-sort='descending']"))
+    sort_by("Run")
+    becomes(["1", "2", "3", "4", "5", "6"], runs)
+    sort_by("State")
+    becomes("1", lambda: runs()[0])
 
 
 def test_the_page_prints_dark_on_white_with_its_curves(open_page: Open, few: Path) -> None:
     page = open_page(few, color_scheme="dark")
     page.page.emulate_media(media="print")
-    assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert page.page.evaluate("colours().page") == "#ffffff"
-    assert page.page.evaluate("charts.every((chart) => !chart.dirty)"), "also those that were never scrolled to"
-    assert page.colours(1) == 5
+    becomes("rgb(255, 255, 255)", lambda: page.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    becomes("#ffffff", lambda: page.page.evaluate("colours().page"))
+    # Also those that were never scrolled to.
+    becomes(True, lambda: page.page.evaluate("charts.every((chart) => !chart.dirty)"))
+    becomes(5, lambda: page.colours(1))
     assert page.page.pdf(format="A4").startswith(b"%PDF")
 
 
@@ -259,7 +267,7 @@ def test_no_text_of_the_users_is_run(open_page: Open, tmp_path: Path) -> None:
     assert page.count("img") == 0
     assert page.page.locator("#runs-table tbody .key").first.inner_text() == f"{EVIL} 0"
     page.point_at(0, 1, -1)
-    assert page.page.locator("#tip strong").inner_text() == f"{EVIL} 1"
+    becomes(f"{EVIL} 1", lambda: page.page.locator("#tip strong").inner_text())
     assert page.page.evaluate("typeof hacked") == "undefined"
 
 
@@ -277,18 +285,19 @@ def test_the_switches_change_what_is_drawn(open_page: Open, few: Path) -> None:
     ends = "[charts[1].drawn[0].xs.at(-1), charts[1].drawn[0].ys.at(-1)]"
     assert page.page.evaluate(ends) == [29, pytest.approx(2 / 30, rel=1e-5)]
     page.page.locator("#smoothing").fill("0.9")
-    smoothed = page.page.evaluate(ends)[1]
-    assert smoothed > 2 / 30, "behind a falling curve"
+    # It lies behind a falling curve.
+    becomes(True, lambda: page.page.evaluate(ends)[1] > 2 / 30)
     page.page.locator("#axis").select_option("time")
-    assert page.page.evaluate("charts[1].time")
-    assert page.page.evaluate(ends)[0] == 58, "seconds"
+    becomes(True, lambda: page.page.evaluate("charts[1].time"))
+    # Seconds.
+    becomes(58, lambda: page.page.evaluate(ends)[0])
     middle = "charts[1].up(1) - (charts[1].up(2) + charts[1].up(0.5)) / 2"
     assert abs(page.page.evaluate(middle)) > 1
     page.page.locator("#log").check()
-    assert abs(page.page.evaluate(middle)) < 1e-6
+    becomes(True, lambda: abs(page.page.evaluate(middle)) < 1e-6)
     page.page.locator("#metric").select_option("loss")
-    assert page.page.locator(".charts.metrics figure:visible").count() == 1
-    assert page.page.locator(".charts.metrics .plot:visible").bounding_box()["height"] > 400
+    becomes(1, lambda: page.count(".charts.metrics figure:visible"))
+    becomes(True, lambda: page.page.locator(".charts.metrics .plot:visible").bounding_box()["height"] > 400)
     assert page.said == []
 
 
@@ -298,13 +307,13 @@ def test_a_run_is_picked_by_its_curve_and_by_its_row(open_page: Open, few: Path)
     page.page.mouse.down()
     page.page.mouse.up()
     page.page.mouse.move(2, 2)
-    assert page.raised() == ["rate=4"]
-    assert page.colours(0, "top") == 1
+    becomes(["rate=4"], page.raised)
+    becomes(1, lambda: page.colours(0, "top"))
     page.page.locator("#runs-table tbody tr", has_text="rate=2").locator("td").first.click()
     page.page.mouse.move(2, 2)
-    assert page.raised() == ["rate=2", "rate=4"]
+    becomes(["rate=2", "rate=4"], page.raised)
     page.page.keyboard.press("Escape")
-    assert page.raised() == []
+    becomes([], page.raised)
 
 
 def test_filters_leave_rows_and_curves_of_the_runs_that_fit(open_page: Open, many: Path) -> None:
@@ -314,13 +323,13 @@ def test_filters_leave_rows_and_curves_of_the_runs_that_fit(open_page: Open, man
         return page.page.locator("#runs-table tbody tr:visible").count(), page.page.evaluate("charts[0].drawn.length")
 
     page.page.locator("#words").fill("run1")
-    assert shown() == (10, 10)
-    assert page.page.locator("#shown").inner_text() == "10 of 50 runs shown"
+    becomes((10, 10), shown)
+    becomes("10 of 50 runs shown", lambda: page.page.locator("#shown").inner_text())
     page.page.locator("#words").fill("")
     page.page.locator("#kind").select_option("failed")
-    assert shown() == (1, 1)
+    becomes((1, 1), shown)
     page.page.get_by_role("button", name="Show all runs").click()
-    assert shown() == (50, 49)
+    becomes((50, 49), shown)
 
 
 def test_dragging_along_an_axis_keeps_the_runs_that_pass_there(open_page: Open, many: Path) -> None:
@@ -334,13 +343,12 @@ def test_dragging_along_an_axis_keeps_the_runs_that_pass_there(open_page: Open, 
     page.page.mouse.move(box["x"] + x, box["y"] + middle, steps=3)
     page.page.mouse.up()
     # 4.1 to 5.0, of which the last has not started but has its parameters.
-    assert page.page.locator("#runs-table tbody tr:visible").count() == 10
+    becomes(10, lambda: page.count("#runs-table tbody tr:visible"))
     page.page.mouse.click(box["x"] + x, box["y"] + middle)
-    assert page.page.locator("#runs-table tbody tr:visible").count() == 50
+    becomes(50, lambda: page.count("#runs-table tbody tr:visible"))
     page.page.locator("#outcome").select_option("loss")
-    assert (
-        page.page.locator(".importance:visible caption").inner_text().startswith("How much of the differences in loss")
-    )
+    of_loss = "How much of the differences in loss"
+    becomes(of_loss, lambda: page.page.locator(".importance:visible caption").inner_text()[: len(of_loss)])
     assert page.said == []
 
 
@@ -351,7 +359,7 @@ def test_a_thousand_runs_scroll_and_answer(open_page: Open, tmp_path: Path) -> N
     page = open_page(build_report(folder))
     assert page.said == []
     page.page.evaluate("document.querySelector('#runs-table tbody tr:last-child').scrollIntoView()")
-    assert page.page.locator("#runs-table tbody tr").last.is_visible()
+    page.page.locator("#runs-table tbody tr").last.wait_for()
     page.page.evaluate("scrollTo(0, document.body.scrollHeight)")
     wait_until_drawn(page.page)
     # The cost of pointing at a curve is that of one curve, not of a thousand: nothing but the top layer is drawn again.
@@ -368,4 +376,4 @@ def test_a_thousand_runs_scroll_and_answer(open_page: Open, tmp_path: Path) -> N
     )
     assert 0 < drawn < 5000
     page.page.locator("#words").fill("adam")
-    assert 300 < page.page.locator("#runs-table tbody tr:not([hidden])").count() < 700
+    becomes(True, lambda: 300 < page.count("#runs-table tbody tr:not([hidden])") < 700)

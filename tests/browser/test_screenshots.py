@@ -4,7 +4,8 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from screenshots import IMAGES, draw_plan, draw_report
+
+from support.screenshots import IMAGES, draw_plan, draw_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ def test_the_pictures_in_the_documentation_are_of_the_pages_as_they_are(
     assert len(drawn) == count
     for file in drawn:
         found = compare(browser, IMAGES / file.name, file)
-        assert found["part"] <= PART, f"{file.name}: {found}; type: python tests/browser/screenshots.py"
+        assert found["part"] <= PART, f"{file.name}: {found}; type: python tests/support/screenshots.py"
 
 
 def test_a_picture_of_something_else_is_told(browser: Any) -> None:

@@ -8,11 +8,11 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-import slurm_cluster
-from cluster_start import missing
-from slurm_cluster import Cluster
 
 from runferry_standin import running
+from support.slurm import cluster as slurm_cluster
+from support.slurm.cluster import Cluster
+from support.slurm.start import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,19 +6,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cluster_user import User, attempts, rows_on_disk
-from ending_early import reasons
 
-from bayes_definition import bayes_over_x
 from runferry.runs.folder import RunFolder
 from runferry.workflow.best_run import read_result
+from support.bayes_definition import bayes_over_x
+from support.slurm.ending_early import reasons
+from support.slurm.user import User, attempts, rows_on_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slurm_cluster import Cluster
-
     from runferry_standin import StandIn
+    from support.slurm.cluster import Cluster
 
 pytestmark = pytest.mark.slow
 

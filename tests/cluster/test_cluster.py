@@ -12,9 +12,10 @@ import threading
 import urllib.request
 
 import pytest
-from cluster_configuration import cgroups_usable
-from cluster_namespaces import ClusterError, call, wait_for
-from cluster_network import Firewall
+
+from support.slurm.configuration import cgroups_usable
+from support.slurm.namespaces import ClusterError, call, wait_for
+from support.slurm.network import Firewall
 
 # Set aside for documentation (RFC 5737): nobody is there, and nothing would be sent to anybody if a node could send.
 ELSEWHERE = ["192.0.2.1", "198.51.100.1", "203.0.113.1"]

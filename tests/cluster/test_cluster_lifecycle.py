@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster_namespaces import call, clean_environment, wait_for
+
+from support.paths import ROOT
+from support.slurm.namespaces import call, clean_environment, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BRING_UP = Path(__file__).with_name("bring_up.py")
+BRING_UP = ROOT / "tests" / "support" / "slurm" / "bring_up.py"
 
 
 @dataclass

@@ -1,5 +1,6 @@
 import pytest
-from cluster_shape import DEFAULT, Node
+
+from support.slurm.shape import DEFAULT, Node
 
 
 def test_what_is_not_said_of_a_node_is_as_at_narval():

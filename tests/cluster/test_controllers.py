@@ -6,9 +6,10 @@ import os
 import signal
 
 import pytest
-from cluster_user import User, attempts
-from ending_early import TRAIN, assert_held_once, experiment, has_logged, run_of, wait_until
-from slurm_cluster import Cluster
+
+from support.slurm.cluster import Cluster
+from support.slurm.ending_early import TRAIN, assert_held_once, experiment, has_logged, run_of, wait_until
+from support.slurm.user import User, attempts
 
 pytestmark = pytest.mark.slow
 

@@ -7,12 +7,12 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from cluster_namespaces import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.paths import ROOT
+from support.slurm.namespaces import wait_for
+
 COMMAND = [sys.executable, "-m", "runferry", "doctor", "--profile", str(ROOT / "profiles" / "narval")]
 # Set aside for documentation (RFC 5737): nobody is there.
 PROBE = ["--probe", "--account", "def-test", "--reach", "http://192.0.2.1"]

@@ -7,8 +7,9 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster_user import User, attempts, rows_on_disk
-from ending_early import (
+
+from runferry_standin import running
+from support.slurm.ending_early import (
     TRAIN,
     assert_held_once,
     experiment,
@@ -19,13 +20,12 @@ from ending_early import (
     run_of,
     wait_until,
 )
-
-from runferry_standin import running
+from support.slurm.user import User, attempts, rows_on_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slurm_cluster import Cluster
+    from support.slurm.cluster import Cluster
 
 # One workflow trains them all, side by side, and each meets its own end; the first test waits for it.
 pytestmark = pytest.mark.slow

@@ -7,9 +7,9 @@ import sys
 import time
 
 import pytest
-from cluster_namespaces import wait_for
 
 from runferry.runs.job_usage import usage_of
+from support.slurm.namespaces import wait_for
 
 MEGABYTE = 2**20
 # Takes memory, and a second of a core's time, for long enough to be sampled.

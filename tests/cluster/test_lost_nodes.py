@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from cluster_configuration import URGENT_PARTITION
-from cluster_user import User, attempts, rows_on_disk
-from ending_early import (
+
+from support.slurm.cluster import Cluster
+from support.slurm.configuration import URGENT_PARTITION
+from support.slurm.ending_early import (
     TRAIN,
     assert_held_once,
     experiment,
@@ -17,7 +18,7 @@ from ending_early import (
     run_of,
     wait_until,
 )
-from slurm_cluster import Cluster
+from support.slurm.user import User, attempts, rows_on_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 

@@ -7,7 +7,8 @@ import signal
 import time
 
 import pytest
-from cluster_user import User, attempts, rows_on_disk
+
+from support.slurm.user import User, attempts, rows_on_disk
 
 pytestmark = pytest.mark.slow
 

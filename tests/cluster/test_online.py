@@ -10,15 +10,15 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster_network import Firewall
-from cluster_user import User, rows_on_disk
 
 from runferry_standin import running
+from support.slurm.network import Firewall
+from support.slurm.user import User, rows_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slurm_cluster import Cluster
+    from support.slurm.cluster import Cluster
 
 pytestmark = pytest.mark.slow
 

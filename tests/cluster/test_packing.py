@@ -6,7 +6,8 @@ import itertools
 import json
 
 import pytest
-from cluster_user import User, attempts, rows_on_disk
+
+from support.slurm.user import User, attempts, rows_on_disk
 
 pytestmark = pytest.mark.slow
 

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from cluster_namespaces import wait_for
-from cluster_user import QUICK
 
 from runferry import api
+from support.paths import ROOT
+from support.slurm.namespaces import wait_for
+from support.slurm.user import QUICK
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "library"
 
 # Logs a row and waits to be stopped, the first time; then it goes on.

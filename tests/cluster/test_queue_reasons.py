@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 import pytest
-from cluster_user import User
+
+from support.slurm.user import User
 
 pytestmark = pytest.mark.slow
 

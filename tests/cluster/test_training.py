@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cluster_user import User
-from slurm_cluster import Cluster
 
 from runferry.trackers.wandb.log.segment import history
+from support.slurm.cluster import Cluster
+from support.slurm.user import User
 
 pytestmark = pytest.mark.slow
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from documented_commands import NOT_AS_WRITTEN, ROOT, fences, pages, script, sessions
 
 from runferry.cli import main
 from runferry.config import loading
 from runferry_standin import running
-from slurm_stub import make_stub
+from support.documented_commands import NOT_AS_WRITTEN, ROOT, fences, pages, script, sessions
+from support.slurm_stub import make_stub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

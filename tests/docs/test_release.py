@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documented_commands import ROOT
 
 from runferry import __version__
+from support.documented_commands import ROOT
 
 GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
 SECTION = "## [{}] - 2026-03-01\n\n### Added\n\n- Something new.\n\n"

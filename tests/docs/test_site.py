@@ -14,9 +14,9 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from documented_commands import ROOT
 
 from runferry.config.cluster import cluster_names, facts
+from support.documented_commands import ROOT
 
 sys.path.insert(0, str(ROOT / "docs" / "hooks"))
 

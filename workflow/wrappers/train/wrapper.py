@@ -4,8 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from runferry import api, errors
-from runferry.config import single_run
+from runferry import api
 
 trained = Path(snakemake.output[0])
 if trained.name != "trained.json" or len(trained.parts) < 3:
@@ -20,7 +19,7 @@ if snakemake.log and Path(snakemake.log[0]).resolve() != (trained.parent / "trai
         os.dup2(log.fileno(), sys.stderr.fileno())
 params = snakemake.params
 try:
-    run = single_run.create_run(
+    run = api.create_run(
         trained.parent,
         params.get("command", []),
         params.get("parameters"),
@@ -28,6 +27,6 @@ try:
         **{name: params[name] for name in ("name", "project", "entity", "tags") if name in params.keys()},
     )
     sys.exit(api.launch(run))
-except errors.RunferryError as error:
+except api.RunferryError as error:
     sys.stderr.write(f"runferry: {error}\n")
     sys.exit(error.exit_code)

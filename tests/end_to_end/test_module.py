@@ -1,0 +1,203 @@
+"""The workflow as a module of another one: renamed, several times, from a folder and from git."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from runferry_standin import running
+from support.projects import ROOT
+from support.slurm_stub import make_stub
+
+pytestmark = pytest.mark.slow
+
+FOREIGN = """
+configfile: "host.yaml"
+
+module training:
+    snakefile: {snakefile}
+    config: config["training"]
+    pathvars:
+        results="out/runs",
+        logs="out/logs",
+
+use rule * from training as training_*
+
+rule all:
+    default_target: True
+    localrule: True
+    input: rules.training_all.input, "evaluated.txt"
+
+rule evaluate:
+    localrule: True
+    input: rules.training_train_all.input
+    output: "evaluated.txt"
+    shell: "cat {{input}} > {{output}}"
+"""
+
+PLANNED = {
+    "training_runs": 1,
+    "training_train": 2,
+    "training_sync": 2,
+    "training_report": 1,
+    "evaluate": 1,
+    "all": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A bare repository with the workflow as it is here, tagged v0.1.0; nothing else of the checkout is in it."""
+    folder = tmp_path_factory.mktemp("repository")
+    shutil.copytree(ROOT / "workflow", folder / "work" / "workflow")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main", "-C", folder / "work"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"], ["tag", "v0.1.0"]):
+        subprocess.run([*git, *words], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", folder / "work", folder / "runferry.git"], check=True)
+    shutil.rmtree(folder / "work")
+    return folder / "runferry.git"
+
+
+def _foreign(project, snakefile: str, training: dict):
+    project.write("host.yaml", yaml.safe_dump({"training": training, "something": "else"}))
+    return project.write("Snakefile", FOREIGN.format(snakefile=snakefile))
+
+
+def _training(grid, **more) -> dict:
+    return {"cluster": "local", "wandb": {"project": "p"}, "experiments": {"a": {"sweep": grid(2)}}, **more}
+
+
+def _assert_trained(project, snakefile) -> None:
+    done = project.snakemake("evaluated.txt", snakefile=snakefile)
+    assert done.returncode == 0, done.stderr
+    assert (project.folder / "evaluated.txt").read_text().count('"attempt"') == 2
+    assert len(list((project.folder / "out" / "runs" / "a").glob("*/trained.json"))) == 2
+    assert not (project.folder / "results").exists()
+
+
+def test_from_a_folder_with_other_names_and_other_paths(project, grid):
+    snakefile = _foreign(project, repr(str(ROOT / "workflow" / "Snakefile")), _training(grid))
+    assert project.planned(snakefile=snakefile) == PLANNED
+    _assert_trained(project, snakefile)
+
+
+def test_from_a_git_url(project, grid, repository):
+    # git itself is told that this URL is the repository on this machine: Snakemake clones it as it would any other.
+    home = project.environment["HOME"]
+    project.write("home/.gitconfig", f'[url "file://{repository}"]\n\tinsteadOf = https://github.com/lab/runferry\n')
+    project.environment["XDG_CACHE_HOME"] = f"{home}/.cache"
+    source = 'github("lab/runferry", path="workflow/Snakefile", tag="v0.1.0")'
+    snakefile = _foreign(project, source, _training(grid))
+    assert project.planned(snakefile=snakefile) == PLANNED
+    _assert_trained(project, snakefile)
+
+
+def test_a_config_file_of_the_foreign_workflow_is_its_own_affair(project, grid):
+    project.write("config/config.yaml", "twice: 1\ntwice: 2\n")
+    snakefile = _foreign(project, repr(str(ROOT / "workflow" / "Snakefile")), _training(grid))
+    assert project.planned(snakefile=snakefile) == PLANNED
+
+
+def test_what_is_wrong_with_its_config_is_one_line(project, grid):
+    snakefile = _foreign(project, repr(str(ROOT / "workflow" / "Snakefile")), _training(grid, wandbb={}))
+    failed = project.snakemake("-n", snakefile=snakefile)
+    assert failed.returncode != 0
+    said = [line for line in failed.stderr.splitlines() if line.startswith("runferry:")]
+    assert said == [line for line in said if "wandbb: found an unknown key" in line]
+    assert len(said) == 1
+
+
+def _submitted(project, slurm, snakefile, profile: dict) -> tuple[list[list[str]], str]:
+    """Have the foreign workflow's own profile submit; returns its calls of sbatch, and what it said."""
+    project.write("profile/config.yaml", yaml.safe_dump(profile))
+    project.environment |= slurm.variables | {"STUB_ACCOUNTS": "def-lab_cpu def-lab_gpu"}
+    command = project.snakemake_command(snakefile, profile=False)
+    quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "1"]
+    done = project.run(*command, "--profile", str(project.folder / "profile"), *quick)
+    return [arguments for _, arguments in slurm.submissions], done.stderr
+
+
+def test_a_foreign_profile_sets_resources_of_the_renamed_rules_and_the_rest_follows_the_cluster(
+    project, grid, tmp_path
+):
+    slurm = make_stub(tmp_path / "slurm")
+    training = _training(grid, cluster="narval", account="def-lab")
+    training["experiments"]["a"] = {"sweep": grid(2), "resources": {"gpus": 1, "time": "5h"}}
+    snakefile = _foreign(project, repr(str(ROOT / "workflow" / "Snakefile")), training)
+    profile = {"executor": "slurm", "jobs": 10, "set-resources": {"training_train": {"runtime": "99m"}}}
+    calls, said = _submitted(project, slurm, snakefile, profile)
+    assert len(calls) == 2, said
+    for call in calls:
+        line = " ".join(call)
+        assert "rule_training_train_wildcards_a_" in line
+        assert "--gpus=a100:1" in line
+        assert "-A def-lab_gpu" in line
+        assert "-t 99" in line
+    # The words of the guard: it knows that the renamed rule trains.
+    assert "It never began to train." in said
+
+
+def test_the_trainings_of_two_modules_are_all_submitted_and_all_guarded(project, grid, tmp_path):
+    slurm = make_stub(tmp_path / "slurm")
+    training = _training(grid, cluster="narval", account="def-lab")
+    project.write("host.yaml", yaml.safe_dump({"training": training, "other": training}))
+    text = FOREIGN.format(snakefile=repr(str(ROOT / "workflow" / "Snakefile")))
+    first, rest = text.split("rule all:", 1)
+    begin = first.index("module training")
+    second = first[begin:].replace("training", "other").replace('"out/', '"other/')
+    whole = first + second + "rule all:" + rest.replace("rules.training_all.input", "rules.other_all.input")
+    snakefile = project.write("Snakefile", whole)
+    calls, said = _submitted(project, slurm, snakefile, {"executor": "slurm", "jobs": 10, "keep-going": True})
+    rules = sorted({word.split("_train_")[0] for call in calls for word in call if "_train_" in word})
+    assert len(calls) == 4, said
+    assert len(rules) == 2
+    assert said.count("It never began to train.") == 4
+
+
+@pytest.fixture
+def example(project, wheels):
+    """The example, in a folder beside a link to the workflow, where examples/module is; and a server."""
+    with running() as server:
+        project.environment |= server.environment | {
+            "WANDB_ERROR_REPORTING": "false",
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(wheels),
+        }
+        (project.folder / "workflow").symlink_to(ROOT / "workflow")
+        shutil.copytree(ROOT / "examples" / "module", project.folder / "examples" / "module")
+        project.folder = project.folder / "examples" / "module"
+        yield project, server
+
+
+def test_the_example_trains_in_two_modules_and_a_rule_of_its_own_consumes_the_checkpoints(example):
+    project, server = example
+    snakemake = project.snakemake_command(project.folder / "Snakefile", profile=False)
+    done = project.run(*snakemake, "--cores", "2")
+    assert done.returncode == 0, done.stderr
+    best = json.loads((project.folder / "results" / "best.json").read_text())
+    assert best["run"].startswith("results/")
+    assert best["slope"] == pytest.approx(3, abs=0.1)
+    assert len(list(project.folder.glob("results/teacher/line/*/receipt.json"))) == 2
+    assert len(list(project.folder.glob("results/student/line/*/receipt.json"))) == 1
+    assert len(server.runs("demo", "module-example")) == 3
+
+
+def test_the_examples_onerror_syncs_what_failed_in_either_module(example):
+    project, server = example
+    train = project.folder / "train.py"
+    train.write_text(train.read_text().replace("run.finish()", "raise SystemExit(3)"))
+    config = project.folder / "config.yaml"
+    config.write_text(config.read_text().replace("environment: {requirements: requirements.txt}", "environment: {}"))
+    project.environment["PATH"] = os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ["PATH"]])
+    snakemake = project.snakemake_command(project.folder / "Snakefile", profile=False)
+    assert project.run(*snakemake, "--cores", "2", "--keep-going").returncode != 0
+    for module, count in {"teacher": 2, "student": 1}.items():
+        receipts = list(project.folder.glob(f"results/{module}/line/*/interim-receipt.json"))
+        assert len(receipts) == count
+    runs = server.runs("demo", "module-example")
+    assert {server.run("demo", "module-example", run)["state"] for run in runs} == {"failed"}

@@ -1,0 +1,177 @@
+"""The plan: what a start would do and ask for, printed by every start and by `runferry plan`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from runferry.config.cluster import find_cluster
+from support.projects import ROOT
+from support.sample_experiment import write, write_attempt, write_receipt, write_run
+from support.slurm_stub import path_without_slurm
+
+NARVAL = {"gpus": 1, "time": "20m"}
+
+
+@pytest.fixture
+def plan(project, tmp_path):
+    """Call `runferry plan` with a site's profile, on a machine without Slurm."""
+    project.environment |= {"PATH": path_without_slurm(tmp_path / "path"), "SBATCH_ACCOUNT": "def-lab"}
+
+    def call(*arguments: str, cluster: str = "narval"):
+        snakefile = str(ROOT / "workflow" / "Snakefile")
+        profile = str(ROOT / "profiles" / cluster)
+        return project.runferry("plan", "--snakefile", snakefile, "--profile", profile, *arguments)
+
+    return call
+
+
+def _runs(project, name: str, count: int) -> list:
+    """The folders of an experiment's runs, in order, as the workflow names them."""
+    table = (project.folder / "results" / name / "runs.tsv").read_text().splitlines()[1:]
+    assert len(table) == count
+    return [project.folder / "results" / name / line.split("\t")[0] for line in table]
+
+
+def test_a_plan_names_jobs_after_packing_and_what_they_ask_for(project, plan, grid):
+    project.configure(
+        {"a": {"sweep": grid(1000), "resources": NARVAL}, "b": {"sweep": grid(2), "resources": {"gpus": 4}}}
+    )
+    done = plan("--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # Three of 20 minutes follow one another in a job of 62 minutes, and one is left over; an A100 is 4 RGU.
+    a, b = found["experiments"]
+    hours = 333 * 62 / 60 + 20 / 60
+    assert (a["runs"], a["to_train"], a["jobs"], a["nodes"], a["gpus"]) == (1000, 1000, 334, 334, 334)
+    assert (a["gpu_hours"], a["rgu_hours"]) == pytest.approx((hours, 4 * hours), abs=0.01)
+    assert (b["jobs"], b["gpus"], b["gpu_hours"], b["rgu_hours"]) == (2, 8, 8.0, 32.0)
+    assert found["total"]["longest_hours"] == pytest.approx(62 / 60, abs=0.01)
+    reason = f"the sync sends it; online is limited: {find_cluster('narval').wandb.reason}"
+    assert found["wandb"] == {"mode": "offline", "reason": reason}
+    assert found["shared_filesystem"]["files"] > 1002
+    assert found["refusals"] == []
+    assert not (project.folder / "results").exists()
+
+
+def test_a_start_and_the_command_print_the_same_screen(project, plan, grid):
+    project.configure({"a": {"sweep": grid(3), "resources": NARVAL}})
+    lines = plan().stdout
+    assert len(lines.splitlines()) < 25
+    profile = ("--profile", str(ROOT / "profiles" / "narval"))
+    # Rules go to stdout, the plan to stderr, as they come.
+    one_stream = ("sh", "-c", 'exec "$@" 2>&1', "sh")
+    dry_run = project.run(*one_stream, *project.snakemake_command(profile=False), *profile, "-n")
+    assert dry_run.returncode == 0, dry_run.stdout
+    assert lines in dry_run.stdout
+    assert dry_run.stdout.index(lines) < dry_run.stdout.index("Job stats")
+    silent = project.run(*project.snakemake_command(profile=False), *profile, "-n", "--quiet", "all")
+    assert "Plan for" not in silent.stdout + silent.stderr
+
+
+def test_runs_are_counted_by_what_is_on_disk(project, plan, grid):
+    project.configure({"a": {"sweep": grid(6), "resources": {"gpus": 1, "time": "2h"}}})
+    assert project.snakemake("results/a/runs.tsv").returncode == 0
+    done, unsynced, failed, running, settling, _ = _runs(project, "a", 6)
+    for run, outcome in ((done, "finished"), (unsynced, "finished"), (failed, "failed"), (running, "running")):
+        write_run(run, run.name, {})
+        write_attempt(run, 1, outcome)
+    write_receipt(done)
+    # Trained in a pack, and not settled yet.
+    write(settling / "finished.json", {})
+    found = json.loads(plan("--json").stdout)["experiments"][0]
+    assert found["states"] == {"to do": 1, "running": 1, "failed": 1, "unsynced": 2, "done": 1}
+    assert (found["to_train"], found["jobs"], found["gpu_hours"]) == (3, 3, 6.0)
+
+
+def test_the_estimate_of_files_comes_from_finished_runs_where_there_are_some(project, plan, grid):
+    project.configure({"a": {"sweep": grid(2), "resources": {"gpus": 1, "time": "2h"}}})
+    assert project.snakemake("results/a/runs.tsv").returncode == 0
+    done, _ = _runs(project, "a", 2)
+    write_attempt(done, 1, "finished")
+    write_receipt(done)
+    (done / "checkpoints").mkdir()
+    (done / "checkpoints" / "last.pt").write_bytes(b"x" * 3_000_000)
+    found = json.loads(plan("--json").stdout)["shared_filesystem"]
+    assert found["estimate_from"] == "finished runs"
+    assert 3_000_000 < found["bytes"] < 3_010_000
+
+
+@pytest.mark.parametrize(
+    ("cluster", "mode", "said"),
+    [
+        ("narval", "online", "metrics only, the sync brings the files; the site says: "),
+        ("fir", "online", "the site says: "),
+        ("fir", "offline", "the sync sends it; online is possible: "),
+        ("trillium", "offline", "the sync sends it; online is not possible: "),
+    ],
+)
+def test_the_mode_of_wandb_has_what_it_means_and_the_pages_reason(project, plan, grid, cluster, mode, said):
+    project.configure(
+        {"a": {"sweep": grid(1), "resources": {"gpus": 1}}},
+        wandb={"project": "p", "mode": mode, "eligible": True},
+    )
+    assert f"W&B {mode}: {said}{find_cluster(cluster).wandb.reason}\n" in plan(cluster=cluster).stdout
+
+
+def test_everything_that_will_be_refused_is_named_at_once(project, plan, grid):
+    project.configure(
+        {
+            "long": {"sweep": grid(2), "resources": {"gpus": 4, "time": "2d"}},
+            "odd": {"sweep": grid(1), "resources": {"gpus": 3}},
+            "good": {"sweep": grid(4), "resources": {"gpus": 1}},
+        },
+        wandb={"project": "p", "mode": "online"},
+    )
+    done = plan("--json", cluster="tamia")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert [line.partition(": found")[0] for line in found["refusals"]] == [
+        "config: wandb.mode",
+        "config: experiments.odd.resources.gpus",
+        "config: experiments.long.resources.time",
+    ]
+    assert [one["jobs"] for one in found["experiments"] if one["name"] == "good"] == [1]
+    assert "refused: config: wandb.mode: found online" in plan(cluster="tamia").stdout
+
+
+def test_rgu_hours_are_unknown_where_the_site_does_not_say(project, plan, grid):
+    project.configure({"a": {"sweep": grid(1), "resources": {"gpus": 8, "gpu": "h200"}}})
+    found = json.loads(plan("--json", cluster="tamia").stdout)["total"]
+    assert (found["gpu_hours"], found["rgu_hours"]) == (8.0, None)
+    assert "unknown" in plan(cluster="tamia").stdout
+
+
+def test_a_bayes_sweep_has_a_job_for_each_place(project, plan):
+    sweep = {
+        "method": "bayes",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {"lr": {"min": 0.1, "max": 1.0}},
+        "run_cap": 5,
+        "command": ["true", "${args}"],
+    }
+    project.configure({"a": {"sweep": sweep, "resources": {"gpus": 1, "time": "2h"}}})
+    done = plan("--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["experiments"][0]
+    assert (found["runs"], found["jobs"], found["gpu_hours"]) == (5, 5, 10.0)
+
+
+def test_a_bad_config_is_one_line(project, plan):
+    project.configure({"a": {"sweep": "missing.yaml"}})
+    done = plan()
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("runferry: missing.yaml: expected a YAML file")
+
+
+def test_the_page_is_written_whole_and_says_where(project, plan, grid):
+    project.configure({"a": {"sweep": grid(3), "resources": NARVAL}})
+    done = plan("--html", "out/plan.html")
+    assert done.returncode == 0, done.stderr
+    assert "out/plan.html" in done.stderr
+    page = (project.folder / "out" / "plan.html").read_text()
+    assert page.rstrip().endswith("</html>")
+    assert "default-src &#39;none&#39;" in page

@@ -1,0 +1,1 @@
+"""What provokes each error of runferry's own."""

@@ -1,0 +1,206 @@
+"""The errors of the config, of what it names, and of what a cluster does not take."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from runferry.config import loading, site_limits
+from runferry.config.account import resolve_account
+from runferry.config.job_request import make_request
+from runferry.environment.interpreter import describe, find_interpreter
+from runferry.environment.project import copy_project
+from runferry.environment.specification import check_source
+from runferry.system import text
+from runferry.system.env_modules import variables_after_loading
+from runferry.workflow import slurm_plugin
+from support.errors.provoking import SCHEMA, Row, World, cluster, made, one
+
+COMMAND: dict[str, Any] = {"command": ["true"]}
+GRID: dict[str, Any] = {"program": "t.py", "method": "grid", "parameters": {"a": {"values": [1, 2]}}}
+
+
+def _made(module: str, words: str, experiment: dict[str, Any] | None = None, **rest: Any) -> Row:
+    return Row(module, words, lambda _: made({"e": {**COMMAND, **(experiment or {})}}, **rest))
+
+
+def _source(words: str, kind: Any, content: str | None, name: str = "source") -> Row:
+    def provoke(world: World) -> None:
+        source = world.tmp / name
+        if content is not None:
+            world.file(name, content)
+        check_source(kind, source, "config: environment")
+
+    return Row("environment/specification.py", words, provoke)
+
+
+def _request(module: str, words: str, name: str, **given: Any) -> Row:
+    return Row(module, words, lambda _: make_request(one(**given), cluster(name)))
+
+
+def _times(words: str, name: str, minutes: int) -> Row:
+    return Row("config/site_limits.py", words, lambda _: site_limits.check_times([one(time=minutes)], cluster(name)))
+
+
+def _rounds(_: World) -> None:
+    experiment = one(gpus=1, rounds=SimpleNamespace())
+    site_limits.check_rounds({"e": experiment}, {"e": make_request(experiment, cluster("tamia"))})
+
+
+def _closed(world: World) -> None:
+    world.patch.setenv("HOME", str(world.tmp))
+    site_limits.check_folder(world.tmp, cluster("trillium"))
+
+
+def _twice(words: str, world: World) -> None:
+    made(
+        {
+            "e": {
+                "sweep": str(
+                    world.file("sweep.yaml", yaml.safe_dump({**GRID, "parameters": {"a": {"values": [1, 1]}}}))
+                )
+            }
+        }
+    )
+
+
+def _needed(world: World) -> None:
+    sweep = str(world.file("sweep.yaml", yaml.safe_dump(GRID)))
+    made({"first": {"sweep": sweep}, "second": {**COMMAND, "needs": ["first"]}})
+
+
+def _invalid_yaml(world: World) -> None:
+    loading.load_yaml(world.file("c.yaml", b"a: \x01"))
+
+
+def _unknown_plugin(world: World) -> None:
+    world.patch.setitem(sys.modules, slurm_plugin.PLUGIN, SimpleNamespace(Executor=type("Executor", (), {})))
+    slurm_plugin.install_guard(lambda _: None, print)
+
+
+def _no_commit(world: World) -> None:
+    copy_project(world.tmp, world.tmp / "copy", committed=True)
+
+
+def _clone_fails(world: World) -> None:
+    from runferry.environment import project
+
+    world.patch.setattr(project, "_top", lambda _: world.tmp / "no-repository")
+    world.patch.setattr(project, "_git", lambda *_: "commit")
+    copy_project(world.tmp, world.tmp / "copy", committed=True)
+
+
+def _two_defaults(world: World) -> None:
+    section = {"requirements": str(world.file("requirements.txt"))}
+    made(environment=section, environments={"default": section})
+
+
+ROWS = [
+    Row("config/account.py", "found none", lambda _: resolve_account(None, cluster("narval"), [], gpu=False)),
+    Row(
+        "config/account.py",
+        "does not let you use",
+        lambda _: resolve_account("x", cluster("narval"), ["def-a"], gpu=False),
+    ),
+    Row(
+        "config/site_limits.py",
+        "because {}; if",
+        lambda _: site_limits.check_mode({"mode": "online", "eligible": False}, cluster("narval")),
+    ),
+    Row(
+        "config/site_limits.py",
+        "config: wandb.mode: found online, expected offline on {}, because {}",
+        lambda world: site_limits.check_mode({"mode": "online", "eligible": True}, _offline(world)),
+    ),
+    _times("let the training save checkpoints", "narval", 10**5),
+    _times("the shortest job", "trillium", 1),
+    Row("config/site_limits.py", "for a bayes sweep", _rounds),
+    Row("config/site_limits.py", "--jobs", lambda _: site_limits.check_cap(1001, cluster("narval"))),
+    Row("config/site_limits.py", "found the working folder", _closed),
+    Row("config/cluster.py", "found nothing", lambda _: cluster(None)),  # type: ignore[arg-type]
+    Row("config/cluster.py", "config: cluster: found {}, expected", lambda _: cluster("narvall")),
+    Row("config/loading.py", "found none that can be read", lambda world: loading.load_yaml(world.tmp / "none.yaml")),
+    Row("config/loading.py", "found bytes", lambda world: loading.load_yaml(world.file("c.yaml", b"\xff"))),
+    Row(
+        "config/loading.py",
+        "{}, {}: expected YAML",
+        lambda world: loading.load_yaml(world.file("c.yaml", "a: 1\na: 2\n")),
+    ),
+    Row("config/loading.py", "{}: expected YAML, found it malformed: {}", _invalid_yaml),
+    Row("config/loading.py", "{}", lambda _: loading.validate({"wandb": {"project": 3}}, SCHEMA)),
+    Row("system/text.py", "expected a time", lambda _: text.minutes("0m")),
+    Row("system/text.py", "expected an amount", lambda _: text.mebibytes("4")),
+    _made("config/data.py", "found no file or folder", {"stage": [{"from": "none.tar"}]}),
+    _made("config/data.py", "unpack: found", {"stage": [{"from": "/tmp", "unpack": True}]}),
+    _made("config/data.py", "is in the way of", {"stage": [{"from": "/tmp", "to": "a", "unpack": False}] * 2}),
+    _made("config/data.py", "without `..`", {"stage": [{"from": "/tmp", "to": "../x", "unpack": False}]}),
+    Row("environment/interpreter.py", "expected a python", lambda world: find_interpreter("3.99", {"PATH": ""})),
+    Row("environment/interpreter.py", "expected a version", lambda _: find_interpreter("2.7", {})),
+    Row("environment/interpreter.py", "as wandb needs", lambda _: find_interpreter("3.8", {})),
+    Row("environment/interpreter.py", "does not start", lambda world: describe(str(world.tmp / "python"), {})),
+    Row("environment/project.py", "found committed", _no_commit),
+    Row("environment/project.py", "git clone", _clone_fails),
+    Row("environment/specification.py", "apptainer pull", lambda _: _check("container", "docker://python")),
+    _source("found no {} {}", "requirements", None),
+    Row(
+        "environment/specification.py",
+        "found no pyvenv.cfg",
+        lambda world: check_source("venv", world.tmp, "config: x"),
+    ),
+    Row(
+        "environment/specification.py",
+        "found a folder",
+        lambda world: check_source("requirements", world.tmp, "config: x"),
+    ),
+    Row(
+        "environment/specification.py",
+        "found no file {}",
+        lambda world: check_source("pyproject", world.tmp, "config: x"),
+    ),
+    _source("neither [project]", "pyproject", "", "pyproject.toml"),
+    _source("found what is no TOML", "pyproject", "[", "pyproject.toml"),
+    _source("every version pinned", "lock", "numpy>=2\n"),
+    Row("config/environments.py", "the name of `environment`", _two_defaults),
+    _made("config/environments.py", "one of `environments`", {"environment": "jx"}),
+    _made("config/environments.py", "exactly one of", environment={"lock": "l", "requirements": "r"}),
+    _made("config/environments.py", "found it beside", environment={"extras": ["x"]}),
+    Row("workflow/slurm_plugin.py", "in its Executor", _unknown_plugin),
+    Row("config/experiments.py", "found a name that is", lambda _: made({"e": COMMAND, "E": COMMAND})),
+    _made("config/experiments.py", "found no folder", {"workdir": "nowhere"}),
+    Row("config/experiments.py", "found two runs", lambda world: _twice("", world)),
+    _made("config/experiments.py", "{}.resources.{}", {"resources": {"time": "0m"}}),
+    Row("config/experiments.py", "by which the best is chosen", _needed),
+    _made("config/experiments.py", "{}: found {}, expected {}", {"sweep": "sweep.yaml"}),
+    Row("config/experiments.py", "found ${needs:{}}", lambda _: made({"e": {"command": ["${needs:b}"]}})),
+    Row(
+        "system/env_modules.py",
+        "no `module` command",
+        lambda _: variables_after_loading(["x"], "modules", {"PATH": "/bin"}),
+    ),
+    Row("system/env_modules.py", "to work, found", lambda _: variables_after_loading(["x"], "modules", _MODULE)),
+    _made("config/needs.py", "found a circle", {"needs": ["e"]}),
+    _made("config/needs.py", "one of the experiments", {"needs": ["bb"]}),
+    _request("config/job_sharing.py", "with resources.nodes", "narval", nodes=2, side_by_side=2),
+    _request("config/job_sharing.py", "which hands out none", "local", gpus=1, side_by_side=2),
+    _request("config/job_sharing.py", "has at most", "narval", gpus=4, side_by_side=2),
+    _request("config/job_sharing.py", "has time for", "tamia", time=600, one_after_another=3),
+    _request("config/job_request.py", "which is one node", "local", nodes=2),
+    _request("config/job_request.py", "with gpus: 0", "narval", gpu="a100"),
+    _request("config/job_request.py", "found {}, {} on {}", "narval", gpus=1, gpu="a10"),
+    _request("config/job_request.py", "found {} of {}", "narval", gpus=9),
+]
+_MODULE = {"PATH": "/bin", "BASH_FUNC_module%%": "() { echo no such module >&2; return 1; }"}
+
+
+def _check(kind: Any, source: str) -> None:
+    from pathlib import Path
+
+    check_source(kind, Path(source), "config: environment")
+
+
+def _offline(world: World) -> Any:
+    facts = SimpleNamespace(availability="no", reason="it has no internet")
+    return SimpleNamespace(wandb=facts, title="A cluster")

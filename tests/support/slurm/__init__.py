@@ -1,0 +1,1 @@
+"""A real Slurm cluster on one Debian machine, and its users."""

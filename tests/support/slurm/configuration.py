@@ -1,0 +1,215 @@
+"""The files that the test cluster's daemons read."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support.slurm import network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from support.slurm.shape import Node
+
+MARIADB = 26820
+DATABASE_USER = "slurm"
+_CGROUPS = ("freezer", "memory")
+LOCALSCRATCH = Path("/localscratch")
+
+# As on the Alliance: tiers by time limit. A user names none of them; Slurm's default takes what names none.
+# (A partition called "default" cannot be: the name is Slurm's own word for a template.)
+DEFAULT_PARTITION = "standard"
+PARTITIONS = {
+    DEFAULT_PARTITION: "7-00:00:00",
+    "base_b1": "03:00:00",
+    "base_b2": "12:00:00",
+    "base_b3": "1-00:00:00",
+    "base_b4": "3-00:00:00",
+    "base_b5": "7-00:00:00",
+}
+
+URGENT_PARTITION = "urgent"
+"""Its jobs preempt those of the others, which Slurm runs again unless they were submitted with --no-requeue."""
+
+PROLOG = f"""#!/bin/sh
+# Runs on the node as root before a job: the job's own folder on the node's disk.
+folder={LOCALSCRATCH}/$SLURM_JOB_USER.$SLURM_JOB_ID.0
+mkdir -p "$folder" && chmod 700 "$folder" && chown "$SLURM_JOB_USER" "$folder"
+"""
+
+# What a TaskProlog prints as `export` is in the environment of the task.
+TASK_PROLOG = f"""#!/bin/sh
+echo "export SLURM_TMPDIR={LOCALSCRATCH}/$SLURM_JOB_USER.$SLURM_JOB_ID.0"
+"""
+
+EPILOG = f"""#!/bin/sh
+rm -rf "{LOCALSCRATCH}/$SLURM_JOB_USER.$SLURM_JOB_ID.0"
+"""
+
+
+def write(folder: Path, nodes: Sequence[Node]) -> None:
+    """Write every file under `folder`, and make the device files of the fake GPUs."""
+    for name, mode in {"etc": 0o755, "log": 0o755, "run": 0o755, "spool": 0o755, "dev": 0o755, "munge": 0o755}.items():
+        (folder / name).mkdir(mode=mode, parents=True)
+    # What the daemons on the login side write often; a tmpfs, in their own mount namespace only.
+    (folder / "volatile").mkdir(mode=0o700)
+    password = secrets.token_hex(16)
+    etc = folder / "etc"
+    cgroups = cgroups_usable()
+    _write(etc / "slurm.conf", slurm_conf(folder, nodes, cgroups=cgroups))
+    _write(etc / "slurmdbd.conf", _slurmdbd_conf(folder, password), 0o600)
+    _write(etc / "gres.conf", _gres_conf(folder, nodes))
+    _write(etc / "cgroup.conf", "CgroupMountpoint=/sys/fs/cgroup\nConstrainRAMSpace=yes\nConstrainSwapSpace=no\n")
+    _write(etc / "prolog", PROLOG, 0o755)
+    _write(etc / "task_prolog", TASK_PROLOG, 0o755)
+    _write(etc / "epilog", EPILOG, 0o755)
+    _write(etc / "hosts", _hosts(nodes))
+    # No name server: the C library then asks the node itself, where none listens.
+    _write(etc / "resolv.conf", "")
+    _write(etc / "database.sql", _database_sql(password), 0o600)
+    _write(folder / "munge" / "key", secrets.token_hex(64), 0o600)
+
+
+def cgroups_usable() -> bool:
+    """Say whether Slurm 22.05 can follow a job's processes with cgroups here: version 1, writable."""
+    mounted = Path("/sys/fs/cgroup")
+    return all((mounted / name / "tasks").exists() and os.access(mounted / name, os.W_OK) for name in _CGROUPS)
+
+
+def cgroups(nodes: Sequence[str]) -> list[Path]:
+    """Find the control groups that nodes' slurmd made, innermost first: they outlive the processes."""
+    groups = [path for node in nodes for path in Path("/sys/fs/cgroup").glob(f"*/slurm_{node}")]
+    return [inner for group in groups for inner in [*reversed([g for g in group.rglob("*") if g.is_dir()]), group]]
+
+
+def slurm_conf(folder: Path, nodes: Sequence[Node], *, cgroups: bool) -> str:
+    """Write slurm.conf."""
+    # Without cgroups, processes are followed by their group: linuxproc loses those whose parent has ended.
+    track, gather, task = ("cgroup", "cgroup", "task/cgroup") if cgroups else ("pgid", "linux", "task/none")
+    lines = f"""
+        ClusterName=runferry
+        SlurmctldHost={login_name()}({network.LOGIN})
+        SlurmctldPort={network.SLURMCTLD}
+        SlurmdPort={network.SLURMD}
+        SrunPortRange={network.SRUN[0]}-{network.SRUN[1]}
+        AuthType=auth/munge
+        # A job that is requeued waits for its old credentials to end: two minutes, unless these end sooner.
+        AuthInfo=socket={folder}/munge/socket,cred_expire=20
+        SlurmUser=root
+        SlurmdUser=root
+        StateSaveLocation={folder}/volatile/slurmctld
+        SlurmdSpoolDir={folder}/spool/%n
+        SlurmctldPidFile={folder}/run/slurmctld.pid
+        SlurmdPidFile={folder}/run/slurmd-%n.pid
+        SlurmctldLogFile={folder}/log/slurmctld.log
+        SlurmdLogFile={folder}/log/slurmd-%n.log
+        ProctrackType=proctrack/{track}
+        JobAcctGatherType=jobacct_gather/{gather}
+        TaskPlugin={task}
+        SelectType=select/cons_tres
+        SelectTypeParameters=CR_Core_Memory
+        GresTypes=gpu
+        SlurmdParameters=config_overrides
+        DefMemPerCPU=256
+        # Time enough for a busy machine to answer.
+        MessageTimeout=30
+        TCPTimeout=10
+        SlurmdTimeout=40
+        ReturnToService=2
+        # Often, so that a test need not wait for it: microseconds, and seconds.
+        SchedulerParameters=sched_min_interval=100000,bf_interval=5
+        MailProg=/bin/true
+        EnforcePartLimits=ALL
+        MinJobAge=300
+        KillWait=10
+        PreemptType=preempt/partition_prio
+        PreemptMode=REQUEUE
+        MpiDefault=none
+        Prolog={folder}/etc/prolog
+        TaskProlog={folder}/etc/task_prolog
+        Epilog={folder}/etc/epilog
+        AccountingStorageType=accounting_storage/slurmdbd
+        AccountingStorageHost={network.LOGIN}
+        AccountingStoragePort={network.SLURMDBD}
+        # The socket's name, under the password's key: AuthInfo is not used towards slurmdbd.
+        AccountingStoragePass={folder}/munge/socket
+        AccountingStorageEnforce=associations,limits
+        AccountingStorageTRES=gres/gpu
+        AccountingStoreFlags=job_comment
+    """
+    text = "\n".join(line.strip() for line in lines.strip().splitlines()) + "\n"
+    for index, node in enumerate(nodes):
+        gpus = ",".join(f"gpu:{model}:{number}" for model, number in node.gpus.items())
+        text += (
+            f"NodeName={node.name} NodeAddr={network.node_address(index)} CPUs={node.cpus} Sockets=1"
+            f" CoresPerSocket={node.cpus} ThreadsPerCore=1 RealMemory={node.memory} Weight={node.weight}"
+            f"{f' Gres={gpus}' if gpus else ''} State=UNKNOWN\n"
+        )
+    names = ",".join(node.name for node in nodes)
+    for name, limit in PARTITIONS.items():
+        default = "YES" if name == DEFAULT_PARTITION else "NO"
+        text += f"PartitionName={name} Nodes={names} Default={default} MaxTime={limit} DefaultTime=01:00:00\n"
+    text += f"PartitionName={URGENT_PARTITION} Nodes={names} PriorityTier=10 PreemptMode=OFF MaxTime=01:00:00\n"
+    return text
+
+
+def login_name() -> str:
+    """Give the host name that slurmctld looks for in its configuration: the part before the first dot."""
+    return socket.gethostname().partition(".")[0]
+
+
+def _slurmdbd_conf(folder: Path, password: str) -> str:
+    return f"""AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket
+DbdHost={login_name()}
+DbdAddr={network.LOGIN}
+DbdPort={network.SLURMDBD}
+SlurmUser=root
+PidFile={folder}/run/slurmdbd.pid
+LogFile={folder}/log/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={MARIADB}
+StorageLoc=slurm
+StorageUser={DATABASE_USER}
+StoragePass={password}
+"""
+
+
+def _gres_conf(folder: Path, nodes: Sequence[Node]) -> str:
+    text = ""
+    for node in nodes:
+        numbers = count()
+        for model, amount in node.gpus.items():
+            for number in (next(numbers) for _ in range(amount)):
+                device = folder / "dev" / f"nvidia{number}"
+                if not device.exists():
+                    # The null device: Slurm wants a device file, and nothing here calls it.
+                    os.mknod(device, 0o020666, os.makedev(1, 3))
+                text += f"NodeName={node.name} Name=gpu Type={model} File={device}\n"
+    return text
+
+
+def _hosts(nodes: Sequence[Node]) -> str:
+    lines = ["127.0.0.1 localhost", f"{network.LOGIN} {login_name()}"]
+    lines += [f"{network.node_address(index)} {node.name}" for index, node in enumerate(nodes)]
+    return "\n".join(lines) + "\n"
+
+
+def _database_sql(password: str) -> str:
+    # One statement a line: that is how MariaDB reads the file.
+    return f"""CREATE DATABASE slurm;
+CREATE USER {DATABASE_USER}@127.0.0.1 IDENTIFIED BY '{password}';
+GRANT ALL ON slurm.* TO {DATABASE_USER}@127.0.0.1;
+"""
+
+
+def _write(file: Path, text: str, mode: int = 0o644) -> None:
+    file.touch(mode=mode)
+    file.write_text(text)
+    file.chmod(mode)

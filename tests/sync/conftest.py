@@ -1,0 +1,6 @@
+"""Fixtures that tests of this folder share."""
+
+from __future__ import annotations
+
+from support.housekeeping import runs
+from support.live_runs import command, trained

@@ -1,0 +1,91 @@
+"""What is said between a client and its wandb-core."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from runferry.trackers.wandb.wire import (
+    framed,
+    joins_a_run,
+    length_of_whole_messages,
+    read_message,
+    service_token,
+    teardown_request,
+)
+from support.cores import ask
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, 127, 128, 137, 255])
+def test_the_request_to_end_is_what_the_client_of_each_version_sends(python, exit_code):
+    code = f"""
+import sys
+from wandb.proto import wandb_server_pb2 as spb
+teardown = spb.ServerInformTeardownRequest(exit_code={exit_code})
+sys.stdout.buffer.write(spb.ServerRequest(inform_teardown=teardown).SerializeToString())
+"""
+    assert teardown_request(exit_code) == ask(python, code)
+
+
+def test_a_message_that_joins_a_run_is_told_from_others_in_each_version(python):
+    code = """
+import sys
+from wandb.proto import wandb_server_pb2 as spb
+for request in (spb.ServerRequest(), spb.ServerRequest(request_id="a"), spb.ServerRequest(request_id="a" * 300)):
+    attach = spb.ServerRequest(); attach.CopyFrom(request); attach.inform_attach._info.stream_id = "k3j9"
+    init = spb.ServerRequest(); init.CopyFrom(request); init.inform_init._info.stream_id = "k3j9"
+    # The order of fields is not laid down.
+    for message in (attach, init):
+        first = request.SerializeToString()
+        message.ClearField("request_id")
+        for data in (first + message.SerializeToString(), message.SerializeToString() + first):
+            sys.stdout.write(message.WhichOneof("server_request_type") + " " + data.hex() + "\\n")
+"""
+    answers = [line.split() for line in ask(python, code).decode().splitlines()]
+    assert len(answers) == 12
+    for kind, data in answers:
+        assert joins_a_run(framed(bytes.fromhex(data))) == (kind == "inform_attach")
+
+
+def test_a_message_without_content_joins_no_run():
+    assert not joins_a_run(framed(b""))
+
+
+def test_messages_are_read_one_by_one():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(framed(b"first") + framed(b"") + framed(b"last")[:7])
+        theirs.shutdown(socket.SHUT_WR)
+        assert [read_message(ours) for _ in range(3)] == [framed(b"first"), framed(b""), None]
+
+
+def test_what_is_not_a_message_is_not_read():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"GET / HTTP/1.1\r\n")
+        assert read_message(ours) is None
+
+
+def test_half_a_message_is_not_whole():
+    two = framed(b"first") + framed(b"second")
+    for length in range(len(two) + 1):
+        whole = length_of_whole_messages(bytearray(two[:length]))
+        assert whole == (len(two) if length == len(two) else len(framed(b"first")) if length >= 10 else 0)
+
+
+def test_bytes_that_are_no_message_are_an_error():
+    with pytest.raises(OSError, match="found the byte 0x47"):
+        length_of_whole_messages(bytearray(b"GET / HTTP/1.1"))
+
+
+def test_clients_of_each_version_understand_the_token(python):
+    code = f"""
+import os
+os.environ["WANDB_SERVICE"] = {service_token("/tmp/a-b/service")!r}
+from wandb.sdk.lib.service import service_token
+token = service_token.from_env()
+assert type(token).__name__ == "UnixServiceToken", token
+print(token._path)
+"""
+    assert ask(python, code) == b"/tmp/a-b/service\n"
