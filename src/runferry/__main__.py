@@ -1,4 +1,4 @@
-"""`python -m runferry` is the same as `runferry`."""
+"""Run the command line by `python -m runferry`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The Python API: what the workflow does, for a plain script, submitit or Hydra.
+"""Create, train, sync and adopt runs from a plain script, submitit or Hydra: the Python API.
 
 A run is a folder, `results/<experiment>/<run>`. `create_run` or `create_runs` makes it, `launch` trains it in a job,
 `sync` brings it to the W&B server from the login node and gives it a receipt, `adopt` takes in offline runs that were
@@ -50,20 +50,20 @@ STOPPED = EXIT_STOPPED
 
 @dataclass(frozen=True)
 class Synced:
-    """What became of a run in a sync: a receipt, or in `problem` one line that says why there is none."""
+    """The result of a sync for one run: its receipt, or in `problem` one line that says why it has none."""
 
     run: Run
     problem: str | None
 
     @property
     def receipt(self) -> Receipt | None:
-        """The run's receipt, None where there is a problem."""
+        """Return the run's receipt; None where there is a problem."""
         return None if self.problem else self.run.receipt
 
 
 @dataclass(frozen=True)
 class Adopted:
-    """What became of a segment in `adopt`: `run` is the run that it belongs to; without one, `left` says why not."""
+    """The result of `adopt` for one segment: in `run` the run that it belongs to, else in `left` why it was left."""
 
     segment: Path
     run: Run | None
@@ -82,7 +82,7 @@ def create_run(  # noqa: PLR0913 - each is a keyword with a default
     entity: str | None = None,
     tags: Sequence[str] = (),
 ) -> Run:
-    """Make a run of one command, with W&B offline; to do it again changes nothing.
+    """Make a run of one command, with W&B offline; a repeated call changes nothing.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def create_runs(
 
 
 def find_runs(path: str | os.PathLike[str] = "results") -> list[Run]:
-    """List the runs at or below a folder: a run's, an experiment's, or that of all results.
+    """List the runs at or below a folder: a run's, an experiment's or the one of all results.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def find_runs(path: str | os.PathLike[str] = "results") -> list[Run]:
 
 
 def launch(run: Run | str | os.PathLike[str]) -> int:
-    """Train a run here and now, as a job does; one that is trained is left as it is.
+    """Train a run here and now, as a job of the workflow does; a trained run is left as it is.
 
     Its command runs in the run's environment; signals to this process are passed on to it, it is warned before the time
     limit of the Slurm job that this is in, and what it logged is on disk when it has ended, however it ended. Until
@@ -222,7 +222,7 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
     accept_missing: bool = False,
     say: Callable[[str], None] = lambda _line: None,
 ) -> list[Synced]:
-    """Bring runs to the W&B server and verify them, as `runferry sync` does; what is there is not sent again.
+    """Upload runs to the W&B server and verify them, as `runferry sync` does; nothing is sent twice.
 
     Parameters
     ----------
@@ -236,9 +236,9 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
     parallel
         Runs that are sent at once.
     accept_missing
-        Whether a run gets a receipt though files or artifacts are gone from disk and server both.
+        Whether a run gets a receipt though files or artifacts are missing both on disk and on the server.
     say
-        Takes lines for a person.
+        Takes lines for the user.
 
     Returns
     -------
@@ -269,7 +269,7 @@ def adopt(
     results: str | os.PathLike[str] = "results",
     experiment: str = "adopted",
 ) -> list[Adopted]:
-    """Take in offline runs that were made without runferry, by a rename, so that `sync` can give them receipts.
+    """Move offline runs made without runferry into the results folder, so that `sync` can write their receipts.
 
     Parameters
     ----------

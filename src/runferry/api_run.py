@@ -1,4 +1,4 @@
-"""A run as the Python API shows it: what its folder says of it, read when it is asked for."""
+"""Read a run's folder for the Python API: each attribute is read when it is asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What says that the server held, when it was asked, every record that the disk held.
+    """The proof that the server held, when it was asked, every record that the disk held.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Run:
-    """A run, known by its folder; each look at it reads what is on disk now.
+    """A run, known by its folder; each attribute is read from the disk when it is asked for.
 
     It may be pickled, sent to a job and used there.
     """
@@ -64,54 +64,54 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The W&B run id."""
+        """Return the W&B run id."""
         return self._record["id"]
 
     @property
     def name(self) -> str:
-        """What W&B shows."""
+        """Return the name that W&B shows."""
         return self._record["name"]
 
     @property
     def experiment(self) -> str:
-        """The name of the experiment, which is the W&B group."""
+        """Return the name of the experiment, which is the W&B group."""
         return self.path.parent.name
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the run was made with; nothing of an adopted one."""
+        """Return the parameters of the run; none for an adopted run."""
         return self._record.get("parameters", {})
 
     @property
     def command(self) -> list[str]:
-        """The command, one argument an item; nothing of an adopted run."""
+        """Return the command, one argument an item; an empty list for an adopted run."""
         return self._record.get("command", [])
 
     @property
     def state(self) -> Literal["pending", "running", "failed", "finished"]:
-        """How it is, in W&B's word, from its files. One that was stopped is "failed" until it goes on."""
+        """Return the state in W&B's words, from the run's files; a stopped run is "failed" until its next attempt."""
         from runferry.runs.state import state_of
 
         return state_of(self._folder)
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
-        """The records of the attempts to train it, first to last; their keys: `runferry.runs.attempt.Attempt`."""
+        """Return the records of all attempts, first to last; their keys: `runferry.runs.attempt.Attempt`."""
         return self._folder.attempts()
 
     @property
     def log(self) -> Path:
-        """What its command printed, all attempts one after the other."""
+        """Return the file with all that the command printed, attempt after attempt."""
         return self._folder.log_file
 
     @property
     def checkpoints(self) -> Path:
-        """The folder that the command finds in `$RUNFERRY_CHECKPOINTS`."""
+        """Return the folder that the command finds in `$RUNFERRY_CHECKPOINTS`."""
         return self._folder.checkpoints_folder
 
     @property
     def receipt(self) -> Receipt | None:
-        """Its receipt; None before its first sync that was verified."""
+        """Return the receipt; None before the first sync that verified the run."""
         from runferry.runs.receipt import holds
         from runferry.trackers.registry import given_base_url
 
@@ -136,7 +136,7 @@ class Run:
         )
 
     def segments(self) -> list[Segment]:
-        """Read its segments, in the order in which they were begun.
+        """Read the segments of the run, in the order in which they were begun.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class Run:
         return [read_segment(path) for path in self._folder.segments()]
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows that it logged, of all its segments; their keys: `runferry.api.history`.
+        """Yield the rows that the run logged, of all its segments; their keys: `runferry.api.history`.
 
         Raises
         ------

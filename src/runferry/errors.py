@@ -1,10 +1,10 @@
-"""The errors that a user sees as one line; everything else is a defect of runferry's."""
+"""Define the errors that a user sees as one line; any other exception is a defect of runferry."""
 
 from __future__ import annotations
 
 
 class RunferryError(Exception):
-    """Something the user can mend. Its text is one line: what was found, what was expected, what to do.
+    """An error that the user can fix; its text is one line: what was found, what was expected, what to do.
 
     What to type next is added where it is shown (`runferry.system.messages`), unless the text
     itself says it as `type: ...`.
@@ -25,21 +25,21 @@ class RunferryError(Exception):
 
 
 class ConfigError(RunferryError):
-    """The config, a sweep definition or a command line says something that cannot be done."""
+    """An impossible request in the config, a sweep definition or the command line."""
 
     exit_code = 2
 
 
 class PackingError(RunferryError):
-    """An environment could not be built, packed or unpacked."""
+    """A failure to build, pack or unpack an environment."""
 
 
 class LaunchError(RunferryError):
-    """An attempt could not be started: the run folder, its environment or its disk is not as it must be."""
+    """A failure to start an attempt: the run folder, its environment or its disk is not as it must be."""
 
 
 class AnotherAttemptError(LaunchError):
-    """Another attempt is at work on the run, and this one has to leave it alone."""
+    """A conflict with another attempt that is at work on the run: this one has to leave the run alone."""
 
     exit_code = 75  # sysexits.h: try again later
     before_next = "to see how it goes on, type"
@@ -47,20 +47,20 @@ class AnotherAttemptError(LaunchError):
 
 
 class SegmentError(RunferryError):
-    """A segment's file is not a W&B transaction log, or cannot be read."""
+    """A segment whose file is not a W&B transaction log, or cannot be read."""
 
 
 class ServerError(RunferryError):
-    """The W&B server could not be asked, or refused to answer."""
+    """A W&B server that could not be asked, or refused to answer."""
 
     before_next = "nothing is lost; to try again, type"
 
 
 class NotVerifiedError(RunferryError):
-    """The server does not hold what the disk holds, so that no receipt was written."""
+    """A server that does not hold what the disk holds, so that no receipt was written."""
 
     before_next = "afterwards type"
 
 
 class AccountError(ConfigError):
-    """There is no Slurm account to submit with, or it is none of the user's."""
+    """A missing Slurm account, or one that is not the user's."""

@@ -1,4 +1,4 @@
-"""What the modules that add commands to the command line share."""
+"""Define the arguments that several commands share: paths of runs, and the seconds between two looks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run_folders(paths: Sequence[Path]) -> list[RunFolder]:
 
 
 def interval(text: str) -> float:
-    """Read the seconds between two looks from a command line, for argparse."""
+    """Read the seconds between two looks at the disk from the command line, for argparse."""
     seconds = float(text)
     if not 0.1 <= seconds <= 3600:
         message = f"found {text}, expected 0.1 to 3600 seconds"

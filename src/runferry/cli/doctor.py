@@ -1,4 +1,4 @@
-"""The command `runferry doctor`: what this login node, and a compute node, is like beside the cluster's facts."""
+"""Define `runferry doctor`: compare this login node, and a compute node, with the cluster's facts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from runferry.doctor.site import Site
 
 ELSEWHERE = ("https://storage.googleapis.com", "https://pypi.org")
-"""What a compute node tries to reach beside W&B's server: where W&B stores files, and the package index."""
+"""What a compute node tries to reach besides W&B's server: where W&B stores files, and the package index."""
 
 
 def add_doctor(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Add `doctor` to the command line."""
     parser = commands.add_parser(
         "doctor",
         help="look at a login node, and a compute node when asked, beside what is known of the cluster",

@@ -1,4 +1,4 @@
-"""What a person types about environments: build one, unpack one, remove those that nothing uses."""
+"""Define the commands for environments: build one, unpack one, remove those that nothing uses."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def add_environment_commands(commands: Commands) -> None:
 
 
 def add_unused_environments(parser: argparse.ArgumentParser) -> None:
-    """Add the option of `clean` that is about environments."""
+    """Add the option `--environments` to `runferry clean`."""
     parser.add_argument(
         "--environments", action="store_true", help="remove packed environments that no record names any more"
     )
@@ -118,7 +118,7 @@ def _unpack(given: argparse.Namespace) -> int:
 
 
 def _log(file: Path | None) -> Any:
-    # Without a log, pip's output is for the person who waits.
+    # Without a log, pip's output is for the user who waits.
     if file is None:
         return nullcontext()
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Where `runferry` starts: what rules ask for often is done before anything heavy is imported."""
+"""Start `runferry`: do what rules ask for often before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def _launch(folder: str) -> int:
 
 
 def _is_settled(arguments: list[str]) -> bool:
-    """Tell whether the arguments are just the rule's, `--log FILE RUN_FOLDER`, and the run's receipt holds."""
+    """Return whether the arguments are just the rule's, `--log FILE RUN_FOLDER`, and the run's receipt holds."""
     if len(arguments) != 3 or arguments[0] != "--log" or arguments[2].startswith("-"):
         return False
     log, folder = arguments[1:]
     try:
         run = _read(f"{folder}/run.json")
         final, interim = f"{folder}/receipt.json", f"{folder}/interim-receipt.json"
-        # Snakemake removes the receipt before it runs the rule; so who synced this run too left an interim one.
+        # Snakemake removes the receipt before it runs the rule; so a sync that took this run along left an interim one.
         receipt = _read(final if os.path.exists(final) else interim)  # noqa: PTH110 - see receipt_stamp
         tracker = run.get("tracker", "wandb")
         base_url = run[tracker].get("base_url") or os.environ.get(_ADDRESS_VARIABLES[tracker]) or ""
@@ -68,7 +68,7 @@ def _is_settled(arguments: list[str]) -> bool:
 
 
 class _Plain:
-    """What the json package tells its scanner where nothing else is wanted."""
+    """The settings that the json package hands to its scanner by default."""
 
     strict = True
     object_hook = object_pairs_hook = None

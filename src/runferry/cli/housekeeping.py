@@ -1,4 +1,4 @@
-"""The commands that look after what lies on disk: `runferry clean` and `adopt`."""
+"""Define `runferry clean` and `runferry adopt`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_housekeeping(commands: Commands) -> None:
-    """Add the commands to the command line."""
+    """Add `clean` and `adopt` to the command line."""
     clean = commands.add_parser(
         "clean",
         help="delete from disk what the server holds, or what nothing needs any more",

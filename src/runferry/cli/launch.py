@@ -1,4 +1,4 @@
-"""The command `runferry launch`: what a job runs, the workflow's or one of a person's own."""
+"""Define `runferry launch`: run one run's command in a job, the workflow's or the user's own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_A_NEW_RUN = ("name", "project", "entity", "environment")
 
 
 def add_launch(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Add `launch` to the command line."""
     parser = commands.add_parser(
         "launch",
         help="run one run's command, as a job does",
@@ -40,7 +40,7 @@ def add_launch(commands: Commands) -> None:
 
 
 def split_command(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take the command after `--` off what was typed, where `launch` is: argparse would take its options for ours."""
+    """Split the words of `launch` at `--`: argparse would take the options of the user's command for ours."""
     typed = list(words)
     # Before a command's name there are options such as --debug only.
     name = next((word for word in typed if not word.startswith("-")), None)

@@ -1,4 +1,4 @@
-"""The command line: what a person types and what the rules call."""
+"""Build the command line, for users and for the rules of the workflow."""
 
 from __future__ import annotations
 

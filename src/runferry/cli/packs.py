@@ -1,4 +1,4 @@
-"""The commands that packs and runs of several nodes are made of: `pack`, `launch-pack`, `settle`, `launch-nodes`."""
+"""Define the commands of packs and of runs on several nodes: `pack`, `launch-pack`, `settle`, `launch-nodes`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_pack_commands(commands: Commands) -> None:
-    """Add them to the parser of the command line."""
+    """Add `pack`, `launch-pack`, `settle` and `launch-nodes` to the command line."""
     _add_pack(commands)
     _add_launch_pack(commands)
     _add_settle(commands)

@@ -1,4 +1,4 @@
-"""The command `runferry plan`: what a start of the workflow would do, ask for and leave on disk."""
+"""Define `runferry plan`: show what a start of the workflow would do, ask for and leave on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add_plan(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Add `plan` to the command line."""
     parser = commands.add_parser(
         "plan",
         help="show what a start of the workflow would do and ask for",

@@ -1,4 +1,4 @@
-"""The command `runferry status`: how all runs are, once or on a screen that is kept up to date."""
+"""Define `runferry status`: show the state of all runs, once or on a screen that is refreshed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INTERVAL_SECONDS = 30.0
 
 
 def add_status(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Add `status` to the command line."""
     parser = commands.add_parser(
         "status",
         help="show runs by state, the queue, what is not on the server yet, what failed and what cannot be read",

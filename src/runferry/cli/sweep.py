@@ -1,4 +1,4 @@
-"""Commands that the rules of sweeps call: the run of a place in a round, a round's sync, the best run."""
+"""Define the commands that the rules of sweeps call: `launch-place`, `sync-round` and `best`."""
 
 from __future__ import annotations
 

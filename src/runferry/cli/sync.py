@@ -1,4 +1,4 @@
-"""Define `runferry sync`: bring runs to their server and verify them."""
+"""Define `runferry sync`: upload runs to their server and verify them."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def add_paths(parser: argparse.ArgumentParser) -> None:
 
 
 def given_folders(given: argparse.Namespace) -> list[RunFolder]:
-    """List the run folders at or below the paths given, each once; with `--if-any` without those never started.
+    """List the run folders at or below the given paths, each once; `--if-any` leaves out those never started.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def given_folders(given: argparse.Namespace) -> list[RunFolder]:
 
 
 def open_details(file: Path | None) -> IO[str]:
-    """Open the file of `--log` for writing, its folder made; without one, what is written is thrown away."""
+    """Open the file of `--log` for writing and make its folder; without one return a stream to /dev/null."""
     if file is None:
         return Path(os.devnull).open("w")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`runferry sync --watch`: live sync from the command line, and as the workflow starts it."""
+"""Define `runferry sync --watch`: live sync, as a user types it and as the workflow starts it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def add_watch_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of live sync to those of `runferry sync`."""
+    """Add the options of live sync to `runferry sync`."""
     group = parser.add_argument_group("live sync")
     group.add_argument(
         "--watch",
@@ -38,7 +38,7 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
 
 
 def watch(given: argparse.Namespace) -> int:
-    """Watch what the command line names until it is stopped; 0 when that was by Ctrl-C, SIGTERM or the controller.
+    """Watch the given paths until stopped; return 0 after Ctrl-C, SIGTERM or the end of the controller.
 
     Raises
     ------

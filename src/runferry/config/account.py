@@ -1,4 +1,4 @@
-"""The Slurm account that pays: the one that is meant, by the name that this Slurm has for it."""
+"""Choose the Slurm account that pays for jobs, by the name that this Slurm has for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VARIABLES = ("SBATCH_ACCOUNT", "SLURM_ACCOUNT")
 
 
 def given_account(config: Mapping[str, object]) -> str | None:
-    """Return the account that the config names, else the environment's."""
+    """Return the account that the config names, else `$SBATCH_ACCOUNT` or `$SLURM_ACCOUNT`, else None."""
     named = [config.get("account"), *(os.environ.get(name) for name in VARIABLES)]
     return next((str(account).strip() for account in named if account and str(account).strip()), None)
 
@@ -41,7 +41,7 @@ def known_accounts() -> list[str]:
 
 
 def resolve_account(given: str | None, cluster: Cluster, known: Sequence[str], *, gpu: bool) -> str | None:
-    """Choose the name of the account for a job.
+    """Return the name of the account for a job, as Slurm knows it; None where none is needed.
 
     On the Alliance an account `def-x` is two to Slurm, `def-x_cpu` and `def-x_gpu`. sbatch takes the short name; the
     executor plugin compares it with what `sacctmgr` lists, and refuses.

@@ -1,4 +1,4 @@
-"""What a cluster allows: the facts of `clusters/<name>.yaml`, typed.
+"""Read the facts of a cluster, `clusters/<name>.yaml`, into typed records.
 
 `clusters/schema.yaml` says what a file may hold; the tests hold each against it, so that nothing has to be checked
 here, in every job. None is "not established": nothing is checked against it.
@@ -28,7 +28,7 @@ GpuOption = Literal["gpus", "gres", "gpus-per-node", "gpus-per-node-untyped"]
 
 @dataclass(frozen=True)
 class WandbFacts:
-    """W&B from a compute node."""
+    """The access to W&B from a compute node."""
 
     availability: Literal["yes", "limited", "no"]
     """`limited`: for eligible groups only, and metrics only, because files cannot reach their storage."""
@@ -79,13 +79,13 @@ class Jobs:
     """Whether sbatch accepts --mem."""
 
     def longest(self, gpus: int) -> int:
-        """Return the longest job with that many GPUs, in minutes."""
+        """Return the time limit of the longest job with that many GPUs, in minutes."""
         return self.longest_gpu if gpus else self.longest_cpu
 
 
 @dataclass(frozen=True)
 class Retired:
-    """Since when a cluster is gone (a date), and the profile to use instead."""
+    """The date since which a cluster is gone, and the profile to use instead."""
 
     since: str
     successor: str
@@ -94,7 +94,7 @@ class Retired:
 
 @dataclass(frozen=True)
 class ClosedFolder:
-    """A folder that jobs cannot be submitted from: a path, or one environment variable that names it; and why."""
+    """A folder that jobs cannot be submitted from, as a path or an environment variable, and the reason."""
 
     folder: str
     reason: str
@@ -131,7 +131,7 @@ class Cluster:
 
     @cached_property
     def gpu_names(self) -> Mapping[str, Gpu]:
-        """Every name that a config may say, in lower case."""
+        """Return the GPUs by every name that a config may use, in lower case."""
         named = {alias.lower(): gpu for gpu in self.gpus.values() for alias in gpu.aliases}
         return named | {name.lower(): gpu for name, gpu in self.gpus.items()}
 
@@ -143,7 +143,7 @@ def cluster_names() -> list[str]:
 
 
 def find_cluster(name: str | None) -> Cluster:
-    """Find a cluster by its name, reading its file only.
+    """Return the facts of a cluster by its name, reading its file only.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def find_cluster(name: str | None) -> Cluster:
 
 
 def facts(name: str) -> dict[str, Any]:
-    """Read the file of one of `cluster_names()` as it stands, with sources."""
+    """Read the file of one of `cluster_names()` unchanged, with its sources."""
     # libyaml's loader where there is one: a tenth of the time.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return cast("dict[str, Any]", yaml.load((_folder() / f"{name}.yaml").read_text(encoding="utf-8"), loader))

@@ -1,4 +1,4 @@
-"""What an experiment stages on its nodes and collects from them, as the config says it."""
+"""Check what an experiment stages on its nodes and collects from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Item:
 
     @property
     def key(self) -> str:
-        """A hash of what is staged: the same for two runs of one job that want the same.
+        """Return a hash of what is staged: equal for two runs of one job that stage the same.
 
         Raises
         ------
@@ -44,17 +44,17 @@ class Item:
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
     def as_record(self) -> dict[str, Any]:
-        """Return what stands in `run.json`."""
+        """Return the item as it stands in `run.json`."""
         return {"from": str(self.source), "to": self.to, "unpack": self.unpack}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Item:
-        """Read what `as_record` returned."""
+        """Read an item from what `as_record` returned."""
         return cls(Path(record["from"]), record["to"], record["unpack"])
 
 
 def items_of(sections: Sequence[Mapping[str, Any]], where: str) -> tuple[Item, ...]:
-    """Check the `stage` list of an experiment.
+    """Check the `stage` list of an experiment and return its items.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def items_of(sections: Sequence[Mapping[str, Any]], where: str) -> tuple[Item, .
 
 
 def check_inside(path: str, where: str) -> str:
-    """Refuse a path or pattern that leads out of the folder it is relative to.
+    """Return a path or pattern in normal form; refuse one that leads out of the folder that it is relative to.
 
     Raises
     ------

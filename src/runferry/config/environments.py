@@ -1,4 +1,4 @@
-"""Which environments a config asks for, and which experiment runs in which."""
+"""Plan the environments that a config asks for, and which experiment runs in which."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class PlannedEnvironment:
     section: Mapping[str, Any]
 
     def files(self) -> list[str]:
-        """List the files that it is made of, whose change is seen by their time."""
+        """List the files that the environment is built from and whose times show a change."""
         return [str(file) for file in source_files(self.kind, self.source)]
 
     def specification(self, *, wheelhouse: bool) -> Specification:
-        """Return what is to be built.
+        """Return the specification that the environment is built from.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class EnvironmentPlan:
 
 
 def plan_environments(config: Mapping[str, Any]) -> EnvironmentPlan:
-    """Check the environments of a validated config (see `runferry.config.loading.validate`).
+    """Check and plan the environments of a validated config (see `runferry.config.loading.validate`).
 
     Raises
     ------

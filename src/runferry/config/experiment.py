@@ -1,4 +1,4 @@
-"""From the config to runs: what each one is, what it is called and where it lives."""
+"""Define an experiment: its runs, its resources, and the records that it writes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Experiment:
     time: int
     """In minutes."""
     tracker_settings: Mapping[str, Any]
-    """What the tracker is told of every run: see `runferry.trackers.tracker.Tracker.settings`."""
+    """What the tracker is told of every run: see `runferry.trackers.tracker.TrackerSettings.settings`."""
     environment: str | None
     """The name of the environment, or None where commands run with the PATH as it is."""
     modules: tuple[str, ...] = ()
@@ -72,16 +72,16 @@ class Experiment:
 
     @property
     def metric(self) -> Mapping[str, Any] | None:
-        """What tells which of several runs is the best: the sweep's own `metric`."""
+        """Return the sweep's own `metric`, by which the best of several runs is chosen; None without a sweep."""
         return self.sweep.metric if self.sweep else None
 
     @cached_property
     def digest(self) -> str:
-        """A hash of all that `write` would write, so that Snakemake sees when it has to be written again."""
+        """Return a hash of all that `write` would write, so that Snakemake sees when it has to be written again."""
         return short_hash([self.record_of(run) for run in self.runs.values()], 16)
 
     def write(self, runs_file: Path, runs: Iterable[RunDefinition] | None = None) -> None:
-        """Write `run.json` for every run, then the list of them: `runs_file`, tab-separated with a header.
+        """Write `run.json` for every run, then their table: `runs_file`, tab-separated with a header.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class Experiment:
         write_atomically(runs_file, "".join("\t".join(row) + "\n" for row in rows))
 
     def run_of(self, parameters: parameter.Parameters, repetition: int = 0) -> RunDefinition:
-        """Make a run of the experiment's sweep.
+        """Make a run of the experiment's sweep from its parameters.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ class Experiment:
 
     @cached_property
     def _early_terminate(self) -> dict[str, Any] | None:
-        """When the launcher stops a run early."""
+        """Return the rule by which the launcher stops a run early; None without one."""
         if self.sweep is None or self.sweep.early_terminate is None:
             return None
         return {"metric": self.sweep.metric, "hyperband": self.sweep.early_terminate}

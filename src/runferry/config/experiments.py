@@ -117,7 +117,7 @@ def _rounds(definition: Sweep | None, section: Mapping[str, Any]) -> Rounds | No
 
 
 def _needs(section: Mapping[str, Any], where: str, made: Mapping[str, Experiment]) -> dict[str, str | None]:
-    """Give the needed experiments, each with the id of its run; None where it has several, of which one is the best."""
+    """Return the needed experiments, each with the id of its only run; None where the best of several is used."""
     needs: dict[str, str | None] = {}
     for name in section["needs"]:
         needed = made[name]

@@ -1,4 +1,4 @@
-"""From an experiment's resources and the cluster's facts to what a run's job asks for.
+"""Turn an experiment's resources and the cluster's facts into the request of a run's job.
 
 The names and habits of the resources are those of snakemake-executor-plugin-slurm, read in 2.5.3 and 2.8.0.
 """
@@ -26,7 +26,7 @@ OTHER_MEMORY = 4 * 1024
 
 @dataclass(frozen=True)
 class Request:
-    """What a job of an experiment asks for; cores, memory and GPUs on each node."""
+    """The request of an experiment's job; cores, memory and GPUs are those of each node."""
 
     cores: int
     memory: int | None
@@ -42,12 +42,12 @@ class Request:
     """For Snakemake; what is not in it is not asked for."""
 
     def paid_by(self, account: str | None) -> Request:
-        """Return the request with the account, by the name that this Slurm has for it; None names none."""
+        """Return the request with a Slurm account; unchanged where `account` is None."""
         return replace(self, resources={**self.resources, "slurm_account": account}) if account else self
 
 
 def make_request(experiment: Experiment, cluster: Cluster, runs: int = 1) -> Request:
-    """Fill in what the user left to the site, and word it for the Slurm plugin.
+    """Return the request of a job for the Slurm plugin, with what the user left to the site filled in.
 
     Parameters
     ----------

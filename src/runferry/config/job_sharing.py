@@ -1,4 +1,4 @@
-"""How many runs share a job: side by side on whole nodes, one after the other where a job should last longer."""
+"""Decide how many runs share a job: side by side on whole nodes, in turn where a job should last longer."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ MOST_RUNS = 1000
 
 @dataclass(frozen=True)
 class Packing:
-    """How the runs of an experiment share jobs."""
+    """The way in which the runs of an experiment share jobs."""
 
     side_by_side: int = 1
     """Runs that a job has at a time."""
     one_after_another: int = 1
     """Runs that it has in turn."""
     part_of_node: bool = False
-    """Whether a run has a part of what its job must ask for: then it needs a pack, be it alone in it."""
+    """Whether a run needs only a part of what its job must ask for: then it needs a pack, even if alone in it."""
 
     @property
     def capacity(self) -> int:
-        """The most runs of one job."""
+        """Return the most runs that one job takes."""
         return min(self.side_by_side * self.one_after_another, MOST_RUNS)
 
     def rounds(self, runs: int) -> int:
-        """Return how many of `runs` follow one another; each starts when one before it has ended."""
+        """Return how many of `runs` runs follow one another in a job; each starts when one before it has ended."""
         return -(-runs // self.side_by_side)
 
 
 def make_packing(experiment: Experiment, cluster: Cluster, gpu: Gpu | None) -> Packing:
-    """Say how the runs of an experiment share jobs: the user's word, else what follows from the cluster's facts.
+    """Return how the runs of an experiment share jobs: as the user says, else as the cluster's facts suggest.
 
     Parameters
     ----------

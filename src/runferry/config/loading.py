@@ -1,4 +1,4 @@
-"""The config: checked against its schema, defaults filled in, and one line for whatever is wrong with it."""
+"""Check the config against its schema, fill in defaults, and describe any mistake in one line."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def validate(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
 
 
 def cluster_name(config: Mapping[str, Any]) -> str | None:
-    """Name the cluster: the config's key, else `$CC_CLUSTER`, which Alliance nodes set."""
+    """Return the cluster's name: the config's key, else `$CC_CLUSTER`, which Alliance nodes set, else None."""
     return config.get("cluster") or os.environ.get("CC_CLUSTER") or None
 
 
@@ -208,6 +208,6 @@ def read_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str,
 
 
 def schema_file() -> Path:
-    """Find the config's schema: beside this module in a wheel, in the workflow's folder in a checkout."""
+    """Return the path of the config's schema: beside this module in a wheel, in `workflow/` in a checkout."""
     installed = Path(__file__).with_name(_NAME)
     return installed if installed.is_file() else Path(__file__).parents[3] / "workflow" / "schemas" / _NAME

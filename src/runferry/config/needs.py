@@ -1,4 +1,4 @@
-"""Experiments that use another one's result: which needs which, and the macro for the path of its checkpoints."""
+"""Order experiments by which needs which, and replace the macro for the checkpoints of a needed one."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def macros_in(value: Any) -> Iterator[str]:
 
 
 def replace_needs(text: str, path_of: Callable[[str], str]) -> str:
-    """Replace each `${needs:<name>}` by the path that `path_of` gives for the name."""
+    """Replace each `${needs:<name>}` by the path that `path_of` returns for the name."""
     return _MACRO.sub(lambda match: path_of(match[1]), text)
 
 
 def check_needs(needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """Put experiments into an order in which each comes after those that it needs.
+    """Return the experiments in an order in which each comes after those that it needs.
 
     Raises
     ------

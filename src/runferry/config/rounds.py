@@ -1,4 +1,4 @@
-"""The rounds of a bayes sweep: what each one's runs reached chooses the runs of the next.
+"""Divide a bayes sweep into rounds: the results of each round choose the runs of the next.
 
 `results/<experiment>/rounds/<round>/runs.json` lists the runs of a round, in the order of their places in it; it is
 chosen once, so that a sweep that is stopped goes on where it was. `<place>.json` beside it says that
@@ -25,7 +25,7 @@ FOLDER = "rounds"
 
 @dataclass(frozen=True)
 class Rounds:
-    """How the runs of a bayes sweep follow one another."""
+    """The division of a bayes sweep's runs into rounds."""
 
     count: int
     """Of runs, in all rounds."""
@@ -35,11 +35,11 @@ class Rounds:
 
     @property
     def number(self) -> int:
-        """Return how many rounds there are."""
+        """Return the number of rounds."""
         return -(-self.count // self.size)
 
     def size_of(self, number: int) -> int:
-        """Return how many runs a round has, counted from 1: the last one has what is left."""
+        """Return the number of runs of a round, counted from 1; the last round has what is left."""
         return min(self.size, self.count - (number - 1) * self.size)
 
     def places(self, pattern: str, only: int | None = None) -> list[str]:
@@ -53,12 +53,12 @@ class Rounds:
 
 
 def round_file(experiment: Path, number: int) -> Path:
-    """Name the file that lists the runs of a round."""
+    """Return the path of the file that lists the runs of a round."""
     return experiment / FOLDER / str(number) / "runs.json"
 
 
 def run_of_place(place_file: Path) -> RunFolder:
-    """Return the folder of the run whose end `place_file`, `rounds/<round>/<place>.json`, says.
+    """Return the folder of the run whose end `place_file`, `rounds/<round>/<place>.json`, records.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Make a run: its id, name, parameters and command, and the `run.json` that says so."""
+"""Make the definition of a run: its id, name, parameters and command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunDefinition:
-    """One point of an experiment."""
+    """One point of an experiment: a run's id, name, parameters and command."""
 
     id: str
     """The W&B run id and the `{run}` wildcard."""
@@ -30,7 +30,7 @@ class RunDefinition:
     command: tuple[str, ...]
     """The arguments, from the program's name to the last; never a shell's line."""
     macros: tuple[int, ...] = ()
-    """The places of the arguments in which the launcher has to replace a macro (see `sweep.late_macros`)."""
+    """The positions of arguments with a macro for the launcher (`runferry.config.sweep.macros.late_macros`)."""
 
 
 def run_of_sweep(
@@ -70,7 +70,7 @@ def make_run(  # noqa: PLR0913, PLR0917 - what a run is, in the order in which i
     identity: Mapping[str, Any] | None = None,
     macros: Sequence[int] = (),
 ) -> RunDefinition:
-    """Make a run, with the id that follows from what it is; `identity` is what else makes it another one."""
+    """Make a run, whose id is a hash of the experiment, the command, the parameters and `identity`."""
     whole = {"experiment": experiment, "command": command, "parameters": parameters, **(identity or {})}
     # W&B refuses control characters nowhere but shows them badly; 128 characters is its limit for a run's name.
     shown = "".join(character if character.isprintable() else "?" for character in name)[:128]
@@ -78,7 +78,7 @@ def make_run(  # noqa: PLR0913, PLR0917 - what a run is, in the order in which i
 
 
 def write_changed(file: Path, content: Any) -> None:
-    """Write a JSON file, unless it says the same already."""
+    """Write a JSON file, unless it has that content already."""
     try:
         same = json.loads(file.read_text()) == content
     except (FileNotFoundError, ValueError):
@@ -88,7 +88,7 @@ def write_changed(file: Path, content: Any) -> None:
 
 
 def short_hash(value: Any, length: int) -> str:
-    """Hash a JSON value to `length` characters of 0-9 and a-v: lower case, which every filesystem keeps apart."""
+    """Hash a JSON value to `length` characters of 0-9 and a-v: lower case, as some filesystems ignore case."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     number = int.from_bytes(hashlib.sha256(text.encode()).digest())
     digits = "0123456789abcdefghijklmnopqrstuv"
@@ -96,7 +96,7 @@ def short_hash(value: Any, length: int) -> str:
 
 
 def cell_text(value: Any) -> str:
-    """Write a value as a cell of runs.tsv."""
+    """Return a value as the text of a cell of runs.tsv."""
     # A text stands as it is unless it would break the table or look like something else; the rest is JSON.
     if isinstance(value, str) and value.isprintable() and value == value.strip():
         try:

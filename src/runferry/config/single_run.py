@@ -1,4 +1,4 @@
-"""A run that no config names: a command with a folder of its own, for a plain script, a wrapper or the library."""
+"""Make a run that no config names: a command with a folder of its own, for a script, a wrapper or the API."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
     entity: str | None = None,
     tags: Sequence[str] = (),
 ) -> RunFolder:
-    """Make the folder of a run of one command, with W&B offline; to do it again changes nothing.
+    """Make the folder of a run of one command, with W&B offline; a repeated call changes nothing.
 
     The parameters, and what is raised, are those of `runferry.api.create_run`.
     """
@@ -85,7 +85,7 @@ def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
 
 
 def _relative(environment: Path, folder: Path) -> str:
-    """Say where an environment's record is, as seen from the folder of a run."""
+    """Return the path of an environment's record, relative to the folder of a run."""
     if not environment.is_file():
         message = f"{environment}: found no such file, expected the record of an environment"
         raise ConfigError(f"{message}, as runferry environment writes it")
@@ -93,7 +93,7 @@ def _relative(environment: Path, folder: Path) -> str:
 
 
 def _check_same(folder: RunFolder, record: Mapping[str, Any]) -> None:
-    """Refuse to make a folder another run's than it was: what it has on disk would become a part of that."""
+    """Refuse to give the folder of one run to another: what it has on disk would become a part of the other."""
     try:
         there = read_json(folder.run_file)
         known = there["id"], shlex.join(there.get("command", []))

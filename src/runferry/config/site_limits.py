@@ -1,4 +1,4 @@
-"""What is refused before anything is submitted, each in one line: what was found, what was expected, what to do."""
+"""Check requests against the limits of a cluster, before anything is submitted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_mode(wandb: Mapping[str, Any], cluster: Cluster) -> None:
-    """Refuse `wandb.mode: online` where the site's page says no, with its reason.
+    """Refuse `wandb.mode: online` on a cluster that does not allow it, with the reason that its page states.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def check_mode(wandb: Mapping[str, Any], cluster: Cluster) -> None:
 
 
 def wandb_of_runs(wandb: Mapping[str, Any], cluster: Cluster) -> dict[str, Any]:
-    """Return what a run's record says of W&B: the config's section, and what an online job has to do here."""
+    """Return the W&B section of a run's record: the config's, with what an online job has to do here."""
     record = {key: value for key, value in wandb.items() if key != "eligible"}
     if wandb["mode"] == "online" and cluster.wandb.availability == "limited":
         record["metrics_only"] = True
@@ -89,7 +89,7 @@ def check_rounds(experiments: Mapping[str, Experiment], requests: Mapping[str, R
 
 
 def check_cap(jobs: int | None, cluster: Cluster) -> None:
-    """Refuse to have more jobs with Slurm at a time than a user may have.
+    """Refuse `--jobs` above the number of jobs that the cluster lets a user have.
 
     A sweep of more runs than that is no reason: Snakemake holds `jobs` at a time and submits the rest as these end.
 
@@ -113,7 +113,7 @@ def check_cap(jobs: int | None, cluster: Cluster) -> None:
 
 
 def check_folder(folder: Path, cluster: Cluster) -> None:
-    """Refuse a working folder that the site refuses jobs from.
+    """Refuse a working folder from which the site takes no jobs.
 
     Raises
     ------

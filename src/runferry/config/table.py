@@ -1,4 +1,4 @@
-"""A table of runs, one row a run: the sample sheet of other Snakemake workflows."""
+"""Read a table of runs, one row a run, as in the sample sheets of other Snakemake workflows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask a site's program, within a time; unlike `runferry.runs.slurm.ask` it says why there is no answer."""
+"""Run a site's program within a time limit; unlike `runferry.runs.slurm.ask` report why it did not answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST = 400
 
 
 class NoAnswerError(RunferryError):
-    """A program is not there, did not answer in time, or failed."""
+    """A program that is not installed, did not answer in time, or failed."""
 
 
 def answer_of(

@@ -1,4 +1,4 @@
-"""Runs checks at the same time, each in a process of its own that is ended, with all that it started, at its limit.
+"""Run checks at the same time, each in a process that is killed at its time limit with all that it started.
 
 A process and not a thread: a file system or a name server that does not answer holds whoever asks it, and nothing
 ends a thread.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """Something to find out.
+    """A check: its subject, its time limit, and the function that looks.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class _RunningCheck:
 def run_checks(
     checks: Sequence[Check], done: Callable[[list[Finding]], object] = lambda _findings: None
 ) -> list[Finding]:
-    """Run checks and return what they found, in their order.
+    """Run checks and return their findings, in the order of the checks.
 
     A check that fails, or that does not end in time, is a finding "unknown" and never an exception.
 

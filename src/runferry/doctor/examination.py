@@ -1,4 +1,4 @@
-"""All that the doctor looks at on a login node."""
+"""List all checks of the doctor on a login node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def login_checks(site: Site, packages: Sequence[str]) -> list[Check]:
-    """List the checks for a place; those of Slurm only where the cluster has it.
+    """List the checks of a site; those of Slurm only where the cluster has it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One thing that was found out, and how it stands to what was expected."""
+"""Define a finding of the doctor: what was found, and how it compares with what was expected."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ class Finding:
 
     @property
     def as_expected(self) -> bool:
-        """Whether there is nothing to tell anybody."""
+        """Return whether the finding is as expected, or nothing was expected."""
         return self.mark in AS_EXPECTED

@@ -1,4 +1,4 @@
-"""Whether locks hold here: between two processes, the ways that `runferry.sync.lock` and others take them."""
+"""Check whether locks hold between two processes, in the ways that `runferry.sync.lock` and others take them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BUSY = {errno.EACCES, errno.EAGAIN}
 
 
 def locks(folder: Path) -> Iterator[Finding]:
-    """Take locks in a folder of their own below `folder`, which is removed again."""
+    """Test locks in a temporary folder below `folder`, and yield the findings."""
     yield Finding(ABOUT, "file system", "info", f"{folder}: {on_disk(folder)}")
     with tempfile.TemporaryDirectory(prefix=".runferry-doctor-", dir=folder) as name:
         place = Path(name)
@@ -36,7 +36,7 @@ def locks(folder: Path) -> Iterator[Finding]:
 
 
 def other_takes(file: Path) -> str:
-    """Try to take an flock that another machine may hold: "refused", "taken", or why neither."""
+    """Try to take an flock that another machine may hold; return "refused", "taken", or why neither."""
     with file.open("r+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,7 +47,7 @@ def other_takes(file: Path) -> str:
 
 @contextmanager
 def held(file: Path) -> Generator[None]:
-    """Hold an flock; where the file system has none, nothing is held."""
+    """Hold an flock; where the file system has no locks, hold nothing."""
     with file.open("w") as handle:
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""What a compute node sees: run by the job that `runferry doctor --probe` submits.
+"""Look at a compute node, in the job that `runferry doctor --probe` submits.
 
 `python -m runferry.doctor.node FOLDER` reads FOLDER/asked.json, writes FOLDER/seen.json as soon as it has looked, and
 stays to see which signals come before the job's end and how long after them it is killed.
@@ -44,7 +44,7 @@ SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 
 
 def main(folder: Path) -> int:
-    """Look, write down what was seen, and wait for signals."""
+    """Run the checks of a compute node, write their findings, and wait for signals."""
     asked: dict[str, Any] = read_json(folder / ASKED)
     seen: dict[str, Any] = {"host": socket.gethostname(), "begun": time.time(), "end": None, "signals": {}}
     came: dict[str, float] = {}
@@ -64,7 +64,7 @@ def main(folder: Path) -> int:
 
 
 def _is_enough(seconds: float | None, begun: float, came: Mapping[str, float]) -> bool:
-    """Tell whether to end before the job is ended: only where no more than the first signal is waited for."""
+    """Return whether to end before the job does: only where no more than the first signal is waited for."""
     if seconds is None:
         return False
     return signal.SIGUSR1.name in came or time.time() - begun > seconds
@@ -144,7 +144,7 @@ def _gpus(asked: int) -> Iterator[Finding]:
         yield Finding(ABOUT, "GPUs", "unknown", str(error), f"{asked} in what nvidia-smi lists")
         return
     for line in listed.splitlines():
-        # Its number in the world is nobody's business.
+        # Without its serial number, which a public issue need not show.
         yield Finding(ABOUT, "GPUs", "info", re.sub(r"\s*\(UUID: [^)]*\)", "", line).strip())
 
 
@@ -192,7 +192,7 @@ def _network(cluster: Cluster, server: str, addresses: list[str]) -> Iterator[Fi
 
 
 def _expected(cluster: Cluster, url: str, server: str, *, with_module: bool) -> bool | None:
-    """Whether the site's page on W&B says that an address can be reached; None where it says nothing."""
+    """Return whether the site's page on W&B says that an address can be reached; None where it says nothing."""
     if url not in {server, STORAGE}:
         return None
     match cluster.wandb.availability:

@@ -1,4 +1,4 @@
-"""One short job, submitted when asked, that looks at a compute node and waits for its own end."""
+"""Submit one short job, when asked, that looks at a compute node and waits for its own end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _GRACE = 15.0
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """How the job is asked for.
+    """The options of the probe's job.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class ProbeOptions:
 
 
 def probe(site: Site, options: ProbeOptions, say: Callable[[str], None]) -> list[Finding]:
-    """Submit the job, wait for it and return what it saw; a job that could not be had is a finding too.
+    """Submit the job, wait for it and return its findings; a job that did not run is a finding too.
 
     On Ctrl-C, or when it waits for too long, the job is cancelled.
     """
@@ -182,7 +182,7 @@ def _judge(job: str, state: str, warning: int, folder: Path, options: ProbeOptio
 
 
 def _signals(seen: Mapping[str, Any], warning: int, *, to_the_end: bool) -> Iterator[Finding]:
-    """Say which signals came when, as the job saw its own end."""
+    """Yield which signals came when, as the job saw its own end."""
     came, end, last = seen["signals"], seen["end"], seen["last"]
     what = f"SIGUSR1, asked for {warning} s before (--signal=B:USR1@{warning})"
     if "SIGUSR1" in came:

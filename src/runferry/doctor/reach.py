@@ -1,4 +1,4 @@
-"""Whether an address can be reached from here, and how it fails if not."""
+"""Check whether an address can be reached from here, and how it fails if not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STORAGE = "https://storage.googleapis.com"
 
 @dataclass(frozen=True)
 class Reached:
-    """What came of it."""
+    """The result of asking an address."""
 
     reached: bool
     how: str
@@ -32,7 +32,7 @@ class Reached:
 
 
 def reach(url: str, variables: Mapping[str, str] | None = None, seconds: float = SECONDS) -> Reached:
-    """Ask an address for anything; whatever is answered in HTTP counts.
+    """Send a request to an address; any answer in HTTP counts.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def reach(url: str, variables: Mapping[str, str] | None = None, seconds: float =
 
 
 def proxies_in(variables: Mapping[str, str]) -> dict[str, str]:
-    """Give the proxies that variables name, by the scheme of an address."""
+    """Return the proxies that variables name, by the scheme of an address."""
     found: dict[str, str] = {}
     for scheme in ("http", "https"):
         names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
@@ -69,5 +69,5 @@ def proxies_in(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def own_proxies() -> dict[str, str]:
-    """Give the proxies that this process's variables name."""
+    """Return the proxies that this process's variables name."""
     return proxies_in(os.environ)

@@ -1,4 +1,4 @@
-"""What was found, as lines for a screen, as Markdown for an issue and as JSON for a machine."""
+"""Format findings as lines for a screen, as Markdown for an issue and as JSON for a program."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LEGEND = {
 
 @dataclass(frozen=True)
 class DoctorRecord:
-    """An examination.
+    """The findings of one run of the doctor.
 
     Attributes
     ----------
@@ -59,11 +59,11 @@ class DoctorRecord:
 
     @property
     def exit_code(self) -> int:
-        """0 where everything is as expected, else 1."""
+        """Return 0 where everything is as expected, else 1."""
         return 0 if all(finding.as_expected for finding in self.findings) else 1
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a machine."""
+        """Return the record as JSON values."""
         return {
             "runferry": __version__,
             "cluster": self.cluster,
@@ -78,7 +78,7 @@ class DoctorRecord:
         return json_text(self.as_json()) if suffix == ".json" else "\n".join(self._markdown()) + "\n"
 
     def summary(self) -> str:
-        """Count the marks in a line."""
+        """Return the number of findings with each mark, in one line."""
         counts = Counter(finding.mark for finding in self.findings)
         return ", ".join(f"{counts[mark]} {mark}" for mark in _LEGEND if counts[mark])
 
@@ -97,7 +97,7 @@ class DoctorRecord:
 
 
 def screen_lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """Word the findings of one check as a table, its columns as wide as a screen."""
+    """Yield the findings of one check as lines, wrapped to the width of a screen."""
     for finding in findings:
         begin = f"{finding.mark:8} {finding.about}: {finding.what}: "
         rest = [finding.found]
@@ -130,21 +130,21 @@ _PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class Redaction:
-    """Words things so that they can be attached to an issue."""
+    """Removes keys, passwords and the user's name, so that texts can be attached to an issue."""
 
     def __init__(self) -> None:
         self._keys = [key for key in (os.environ.get(KEY_VARIABLE), held_key()) if key]
         self._user = re.compile(rf"(?<![\w.-]){re.escape(getpass.getuser())}(?![\w-])")
 
     def text(self, text: str) -> str:
-        """Return a text without them."""
+        """Return a text without keys, passwords and the user's name."""
         for key in self._keys:
             text = text.replace(key, REMOVED)
         text = _PASSWORD.sub(f"{REMOVED}@", _KEY.sub(REMOVED, text))
         return self._user.sub(USER, text)
 
     def findings(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Return findings without them."""
+        """Return findings without keys, passwords and the user's name."""
         return [
             replace(one, **{name: self.text(getattr(one, name)) for name in ("what", "found", "expected", "todo")})
             for one in findings

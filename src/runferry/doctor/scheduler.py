@@ -1,4 +1,4 @@
-"""What this Slurm is: its version and settings, its partitions and GPUs, beside what the cluster's facts say."""
+"""Compare Slurm's version and settings, its partitions and GPUs, with the cluster's facts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOOKS = 3
 
 
 def scheduler(site: Site) -> Iterator[Finding]:
-    """Ask Slurm what it is."""
+    """Ask Slurm for its settings, partitions and GPUs, and yield the findings."""
     settings = dict(
         pair for line in answer_of("scontrol", "show", "config").splitlines() if (pair := _setting(line)) is not None
     )
@@ -38,7 +38,7 @@ def scheduler(site: Site) -> Iterator[Finding]:
     yield _min_job_age(site, settings)
     for name in ("KillWait", "EnforcePartLimits", "MaxArraySize"):
         yield Finding(ABOUT, name, "info", settings.get(name, "not said"))
-    # A variable of the person's would hide partitions.
+    # A variable of the user's would hide partitions.
     variables = {name: value for name, value in os.environ.items() if not name.startswith("SINFO_")}
     listed = answer_of("sinfo", "--noheader", "--format=%P|%l|%c|%m|%G", variables=variables).splitlines()
     partitions = [fields for line in listed if len(fields := line.split("|", 4)) == 5]
@@ -78,7 +78,7 @@ def _default_partition(names: list[str]) -> Finding:
 
 
 def _no_partition(variables: Mapping[str, str]) -> Finding:
-    """See whether the workflow's way to name no partition works (`runferry.workflow.entry`)."""
+    """Check whether the workflow's way to name no partition works (`runferry.workflow.entry`)."""
     what, expected = "a job names no partition", "sinfo lists nothing for a partition that is not there"
     todo = "jobs would go to the default partition by name; attach this report to an issue"
     try:

@@ -1,4 +1,4 @@
-"""Where the doctor is, and what is expected there: the cluster's facts, the profile's settings, what the user said."""
+"""Find out where the doctor runs and what is expected there: the cluster's facts, the profile, the config."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PROFILE_FILES = ("profile.v*+.yaml", "profile.yaml", "config.v*+.yaml", "config
 
 @dataclass(frozen=True)
 class Site:
-    """The place.
+    """The cluster that the doctor runs on, its facts, and the user's settings.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Site:
     folder : Path
         Where jobs would be submitted from.
     addresses : tuple
-        Beside W&B's server: what a compute node tries to reach.
+        What a compute node tries to reach besides W&B's server.
     """
 
     cluster: Cluster
@@ -53,17 +53,17 @@ class Site:
 
     @property
     def python_module(self) -> str | None:
-        """The module that brings Python."""
+        """Return the name of the module that brings Python; None where the facts name none."""
         return self.facts["modules"]["python"]
 
     @property
     def sources(self) -> list[str]:
-        """Where the cluster's facts were read, and when."""
+        """List the pages that the cluster's facts were read from, and when."""
         return [f"{source['page']} (read {source['read']})" for source in self.facts["sources"].values()]
 
 
 def find_site(profile: str | None, account: str | None, addresses: Sequence[str], folder: Path) -> Site:
-    """Read the profile and the config as the workflow would, as far as it matters here.
+    """Read the profile and the config as the workflow would, as far as the doctor needs them.
 
     Parameters
     ----------

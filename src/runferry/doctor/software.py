@@ -1,4 +1,4 @@
-"""Modules and Python here, what is installed beside runferry, and what the site's wheelhouse has."""
+"""Check modules and Python, what is installed with runferry, and what the site's wheelhouse has."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ SECONDS = 45.0
 OLDEST_PYTHON = (3, 11)
 
 INSTALLED = {"snakemake": "9.17.1", "snakemake-executor-plugin-slurm": "2.5.3", "wandb": "0.31"}
-"""What runferry needs beside it, and the oldest version that does (pyproject.toml)."""
+"""The packages that runferry needs, and the oldest version that will do (pyproject.toml)."""
 
 
 WANTED = {"snakemake": "9.17.1", "snakemake-executor-plugin-slurm": "2.5.3", "wandb": "0.22", "torch": ""}
-"""What is looked for in a wheelhouse, and the oldest version that does: a training's wandb may be older."""
+"""The packages to look for in a wheelhouse, and the oldest version that will do: a training's wandb may be older."""
 
 
 def modules(site: Site) -> Iterator[Finding]:
-    """Load the module that brings Python, and the one that an online job loads."""
+    """Check the module that brings Python, the one that an online job loads, and the installed packages."""
     name = site.python_module
     variables = load_module(name)
     if isinstance(variables, str):
@@ -76,7 +76,7 @@ def wheelhouse(site: Site, packages: Sequence[str]) -> Iterator[Finding]:
     Parameters
     ----------
     packages
-        Names to look for beside those that runferry is made of.
+        Names to look for besides those that runferry needs.
     """
     loaded = load_module(site.python_module)
     variables = dict(os.environ) if isinstance(loaded, str) else loaded
@@ -165,7 +165,7 @@ NO_COMMAND = "this machine has no `module` command"
 
 
 def load_module(name: str | None) -> dict[str, str] | str:
-    """Load a module, where one is named; return the variables that a process then has, or why it cannot be loaded."""
+    """Load a module, where one is named; return the variables of a process then, or why it cannot be loaded."""
     try:
         return variables_after_loading([name] if name else [], "modules")
     except ConfigError as error:
@@ -173,5 +173,5 @@ def load_module(name: str | None) -> dict[str, str] | str:
 
 
 def not_loaded(about: str, name: str, why: str, todo: str = "") -> Finding:
-    """Word that a module of the cluster's facts cannot be loaded."""
+    """Return the finding that a module of the cluster's facts cannot be loaded."""
     return Finding(about, name, "differs", why, f"module load {name} works", todo)

@@ -1,4 +1,4 @@
-"""Room on the file systems that runferry writes to: free bytes and inodes, and the site's own report of quotas."""
+"""Check the room on the file systems that runferry writes to: bytes, inodes, and the site's report of quotas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOCKING = ("flock", "localflock", "noflock", "nolock", "local_lock=")
 
 
 def storage(folder: Path) -> Iterator[Finding]:
-    """Look at the working folder, the home folder, `$SCRATCH` and the temporary one, each file system once."""
+    """Check the room in the working folder, the home folder, `$SCRATCH` and `$TMPDIR`, and the quotas."""
     named = {"working folder": folder, "$HOME": Path.home()}
     named |= {f"${name}": Path(os.environ[name]) for name in ("SCRATCH", "TMPDIR") if os.environ.get(name)}
     for name, place in named.items():
@@ -38,7 +38,7 @@ def storage(folder: Path) -> Iterator[Finding]:
 
 
 def room(about: str, name: str, place: Path) -> Finding:
-    """Say what is free where a folder is; of a file system with quotas that is all of it, not the user's part."""
+    """Return the finding about the free room where a folder is: the whole file system's, not the user's quota."""
     try:
         disk = os.statvfs(place)
     except OSError as error:
@@ -54,12 +54,12 @@ def room(about: str, name: str, place: Path) -> Finding:
 
 
 def on_disk(place: Path) -> str:
-    """Name the type of a file system, and how it is mounted as far as that has to do with locks: "lustre (flock)"."""
+    """Return the type of a file system, with its mount options that concern locks: "lustre (flock)"."""
     mount = mount_of(place)
     locking = dict.fromkeys(option for option in mount.options if option.startswith(_LOCKING))
     return f"{mount.kind} ({', '.join(locking)})" if locking else mount.kind or "file system not known"
 
 
 def in_gigabytes(count: int) -> str:
-    """Write a number of bytes in gigabytes."""
+    """Return a number of bytes as text in gigabytes."""
     return f"{count / 1e9:,.1f} GB"

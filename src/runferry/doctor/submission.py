@@ -1,4 +1,4 @@
-"""Whose account pays, and whether jobs may be submitted from here: with `sbatch --test-only`, which submits nothing."""
+"""Check accounts and whether jobs may be submitted from here: `sbatch --test-only` submits nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CORES, _SHORT = 2, 5
 
 
 def accounts(site: Site) -> Iterator[Finding]:
-    """Ask Slurm for the user's accounts, and have it test jobs."""
+    """Check the user's accounts, and have Slurm test jobs."""
     known = known_accounts()
     yield from _accounts(site, known)
     yield from _cap(site)
@@ -39,7 +39,7 @@ def accounts(site: Site) -> Iterator[Finding]:
 
 
 def account_for(site: Site, known: Sequence[str], *, gpu: bool) -> str | None:
-    """Return the account that a job would have by the name that Slurm has for it.
+    """Return the account that a job would have, by the name that Slurm has for it.
 
     Where the user named none it is the first one of the kind, for a test that submits nothing.
 
@@ -55,12 +55,12 @@ def account_for(site: Site, known: Sequence[str], *, gpu: bool) -> str | None:
 
 
 def payers(known: Sequence[str]) -> set[str]:
-    """Return the accounts without Slurm's endings: `def-x_cpu` and `def-x_gpu` are one person's `def-x`."""
+    """Return the accounts without Slurm's endings: `def-x_cpu` and `def-x_gpu` are both of `def-x`."""
     return {name.removesuffix("_cpu").removesuffix("_gpu") for name in known}
 
 
 def gpu_option(site: Site) -> list[str]:
-    """Word the smallest request of the cluster's usual GPU, as its facts say that sbatch takes it."""
+    """Return the options of sbatch for the smallest request of the cluster's default GPU."""
     cluster = site.cluster
     if cluster.gpu_option is None or cluster.default_gpu is None:
         return []
@@ -76,12 +76,12 @@ def gpu_option(site: Site) -> list[str]:
 
 
 def shortest(site: Site) -> int:
-    """Return the minutes of a short job here."""
+    """Return the time limit of a short job here, in minutes."""
     return max(_SHORT, (site.cluster.jobs.shortest or 0) if site.cluster.jobs else 0)
 
 
 def memory_option(site: Site) -> list[str]:
-    """Word a gigabyte of memory, where the site may be told."""
+    """Return the option of sbatch for a gigabyte of memory; none where the site refuses it."""
     return ["--mem=1G"] if site.cluster.jobs is None or site.cluster.jobs.memory_flag else []
 
 

@@ -1,4 +1,4 @@
-"""Whether W&B's server can be reached from the login node, and whether it takes the key, which is never shown."""
+"""Check whether W&B's server can be reached from the login node, and whether it takes the key (never shown)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS = 30.0
 
 
 def wandb_server(site: Site) -> Iterator[Finding]:
-    """Ask the server for anything, then whose the key is."""
+    """Check whether the server answers, then whether it takes the key."""
     url = server_url(site.base_url)
     answer = reach(url, os.environ)
     todo = "without it nothing can be synced from here; `runferry sync` on another machine will do"

@@ -1,4 +1,4 @@
-"""The archive of an environment: its layout, and unpacking it.
+"""Define the layout of an environment's archive, and unpack it.
 
 An archive is an ordinary `.tar`, or a `.tar.zst` that `tar --zstd -x` reads. What makes it fast is that it is made of
 pieces, each of which is a small tar of its own (in a `.tar.zst` a zstd frame), and that an index at the end says where
@@ -45,7 +45,7 @@ STORED = ".tar"
 
 @dataclass(frozen=True)
 class Index:
-    """What an archive holds."""
+    """The index of an archive: its folders, links and pieces."""
 
     folders: list[str]
     """Paths below the tree's own folder, parents first."""
@@ -54,7 +54,7 @@ class Index:
     pieces: list[Piece]
 
     def to_bytes(self) -> bytes:
-        """Make it what an archive ends with, but for the footer."""
+        """Return the compressed index as it stands at the end of an archive, before the footer."""
         content = {
             "folders": self.folders,
             "links": self.links,
@@ -66,7 +66,7 @@ class Index:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Index:
-        """Read what `to_bytes` made."""
+        """Read an index from what `to_bytes` returned."""
         read: dict[str, Any] = json.loads(zstandard.ZstdDecompressor().decompress(content))
         pieces = [Piece(*piece) for piece in read["pieces"]]
         return cls(read["folders"], read["links"], pieces)
@@ -150,7 +150,7 @@ def read_index(file: BinaryIO, archive: Path, sha256: str | None = None) -> Inde
 
 
 def is_whole(archive: Path, sha256: str) -> bool:
-    """Tell whether an archive has the index with this sha256 and every piece is as its index says."""
+    """Return whether an archive has the index with this sha256, and every piece is as the index says."""
     try:
         with archive.open("rb", buffering=0) as file:
             buffer, compressed = new_buffer(), archive.name.endswith(COMPRESSED)

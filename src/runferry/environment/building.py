@@ -1,4 +1,4 @@
-"""Building an environment: virtualenv, pip, a lock, an archive and the record that names them."""
+"""Build an environment: virtualenv, pip, a lock, an archive and the record that names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An Apptainer image as the environment: its record, and the command that runs in it."""
+"""Record an Apptainer image as the environment, and word the command that runs in it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NOT_PASSED = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "SLURM_TMP
 
 @dataclass(frozen=True)
 class ContainerRecord:
-    """Which image it is; a JSON file in results/environments/."""
+    """The record of an image; a JSON file in results/environments/."""
 
     name: str
     """The record file's stem."""
@@ -88,7 +88,7 @@ def record_container(specification: Specification, record_file: Path) -> Contain
 
 
 def read_container(record_file: Path) -> ContainerRecord | None:
-    """Read the record of an image; None when the record is one of a packed environment, or none that can be read.
+    """Read the record of an image; None for the record of a packed environment, or one that cannot be read.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def read_container(record_file: Path) -> ContainerRecord | None:
 
 @dataclass(frozen=True)
 class Contained:
-    """How a command is run in a container: `apptainer exec` and the variables that it gets."""
+    """A command in a container: the words of `apptainer exec`, and the variables that it gets."""
 
     image: str
     scratch: Path
@@ -131,7 +131,7 @@ class Contained:
     gpu: bool
 
     def command(self, arguments: Sequence[str], search_path: str) -> list[str]:
-        """Return the whole command.
+        """Return the whole command, from `apptainer` to the last argument.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class Contained:
         ]
 
     def variables(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return the variables of the `apptainer` process: `given`, and what of it the command is to have.
+        """Return the variables of the `apptainer` process: `given`, and those that it passes to the command.
 
         They are named APPTAINERENV_*, so that no value stands on a command line.
         """

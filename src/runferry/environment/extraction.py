@@ -1,4 +1,4 @@
-"""Extracts the pieces of an archive with several processes at once (see `runferry.environment.archive`)."""
+"""Extract the pieces of an archive with several processes at once (see `runferry.environment.archive`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DAMAGED, _FAILED = b"damaged ", b"failed "
 
 
 class DamagedArchive(Exception):  # noqa: N818 - what is found, which the caller words as an error
-    """What the archive holds is not what its index says."""
+    """An archive whose content is not what its index says."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Piece:
 
 
 class Reader:
-    """The tar of one piece, to be read once from begin to end."""
+    """Reads the tar of one piece, once, from begin to end."""
 
     def __init__(self, file: int, piece: Piece, buffer: memoryview, *, compressed: bool) -> None:
         self._piece = piece
@@ -65,16 +65,16 @@ class Reader:
         self._position = 0
 
     def skip_to(self, position: int) -> None:
-        """Pass over what is before `position`, bytes of tar."""
+        """Skip the bytes of tar before `position`."""
         while self._position < position:
             self.read(position - self._position)
 
     def read(self, size: int) -> memoryview:
-        """Return up to `size` bytes, at least one; they are there until the next call.
+        """Return up to `size` bytes, at least one; they are valid until the next call.
 
         Raises
         ------
-        Damage
+        DamagedArchive
             When there are none left, or they cannot be decompressed.
         OSError
             When the archive cannot be read.
@@ -98,11 +98,11 @@ class Reader:
         return count
 
     def check(self) -> None:
-        """Read what is left, and compare the piece with what the index says of it.
+        """Read the rest of the piece, and compare the piece with its entry in the index.
 
         Raises
         ------
-        Damage
+        DamagedArchive
             When they differ.
         OSError
             When the archive cannot be read.
@@ -119,7 +119,7 @@ class Reader:
 
 
 def new_buffer() -> memoryview:
-    """Make what a `Reader` reads into; one after the other may have the same."""
+    """Return a buffer for a `Reader`; one reader after the other may use the same."""
     return memoryview(bytearray(_BUFFER))
 
 
@@ -141,7 +141,7 @@ def extract(file: int, pieces: Sequence[Piece], root: int, *, compressed: bool) 
 
     Raises
     ------
-    Damage
+    DamagedArchive
         When a piece is not what the index says.
     OSError
         When something cannot be read or written.

@@ -1,4 +1,4 @@
-"""Making a virtual environment with virtualenv and pip, and saying in one line why it could not be made."""
+"""Make a virtual environment with virtualenv and pip, and explain in one line why it could not be made."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Installation:
 
     @property
     def downloads(self) -> Path:
-        """The folder of wheels that the site's wheelhouse lacks, beside the tree."""
+        """Return the folder for wheels that the site's wheelhouse lacks, beside the tree."""
         return self.tree.parent / "downloads"
 
     def create(self, interpreter: Interpreter) -> None:
@@ -66,11 +66,11 @@ class Installation:
 
     @property
     def folders(self) -> list[Path]:
-        """The folders of packages; `lib64` is a link to `lib` on some systems and a folder of its own on others."""
+        """Return the folders of packages; `lib64` is a link to `lib` on some systems, a folder of its own on others."""
         return sorted({folder.resolve() for folder in self.tree.glob("lib*/python3*/site-packages")})
 
     def install(self, specification: Specification, python: str) -> dict[str, str]:
-        """Install what is asked for, without compiling it, and return where each package came from (see `lock`).
+        """Install what is asked for, uncompiled, and return each package's origin (see `runferry.environment.pins`).
 
         With `index_allowed`, what the wheelhouse lacks is downloaded, one requirement after the other, and everything
         else is still the wheelhouse's: left to itself, pip would take a newer version of anything from the index.
@@ -91,7 +91,7 @@ class Installation:
         return self.install_arguments(arguments, specification, python)
 
     def install_arguments(self, arguments: list[str], specification: Specification, python: str) -> dict[str, str]:
-        """Install what `arguments` of pip name; otherwise as `install`."""
+        """Install the packages that `arguments` of pip name; otherwise as `install`."""
         report = self.downloads.parent / "report.json"
         command = [*self._pip(), "install", "--no-compile", "--no-input", "--disable-pip-version-check"]
         command += ["--report", str(report)]
@@ -229,7 +229,7 @@ _NOT_FOUND = re.compile(
     r"Could not find a version that satisfies the requirement (?P<requirement>[^\n(]+?) "
     r"(?:\(from .*\) )?\(from versions: (?P<versions>[^)]*)\)"
 )
-# What pip says, and what it means for the person; the first that is found in its output counts.
+# What pip says, and what it means for the user; the first that is found in its output counts.
 _PIP_SAYS: list[tuple[re.Pattern[str], Callable[[re.Match[str], bool], str]]] = [
     (
         re.compile(r"No space left on device"),
@@ -264,13 +264,13 @@ _PIP_SAYS: list[tuple[re.Pattern[str], Callable[[re.Match[str], bool], str]]] = 
 
 
 def missing_requirement(lines: list[str]) -> str | None:
-    """Name the requirement that pip did not find, or None when it failed at something else."""
+    """Return the requirement that pip did not find; None when it failed at something else."""
     found = _NOT_FOUND.search("\n".join(lines))
     return found["requirement"] if found else None
 
 
 def explain_failure(lines: list[str], no_index: bool) -> str:
-    """Say in one line what pip's output `lines` complain of, and what to do about it."""
+    """Describe in one line the failure in pip's output `lines`, and what to do about it."""
     output = "\n".join(lines)
     for pattern, explain in _PIP_SAYS:
         if line := pattern.search(output):

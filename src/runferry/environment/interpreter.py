@@ -1,4 +1,4 @@
-"""Which Python an environment is built with, and what its commands inherit."""
+"""Find the Python that an environment is built with, and the variables that its commands inherit."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _pythons_on(variables: Mapping[str, str]) -> list[str]:
 
 
 def describe(python: str, variables: Mapping[str, str]) -> Interpreter:
-    """Ask a Python, or the one of a virtual environment, which it is at base.
+    """Return the base interpreter of a Python, or of a virtual environment's, by running it.
 
     Raises
     ------

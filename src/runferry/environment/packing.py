@@ -1,4 +1,4 @@
-"""Packing a tree into an archive that unpacks fast (see `runferry.environment.archive` for its layout)."""
+"""Pack a tree into an archive that unpacks fast (see `runferry.environment.archive` for its layout)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _DISK_BLOCK = 4096
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed."""
+    """The name, hash and sizes of a packed archive."""
 
     archive: str
     """The archive's file name."""
@@ -81,7 +81,7 @@ class _Member:
 
 
 def pack(tree: Path, folder: Path, name: str, *, compress: bool | None = None) -> Packed:
-    """Pack the folder `tree` into an archive, which appears when it is whole.
+    """Pack the folder `tree` into an archive, which gets its name only when it is whole.
 
     The same tree gives the same bytes: members are sorted, owners left out, modes reduced to 0644 and 0755.
     Modification times are kept in whole seconds, which is what Python compares a `.pyc` file with.

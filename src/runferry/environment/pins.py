@@ -1,4 +1,4 @@
-"""The lock: every installed package with its version, and where it came from."""
+"""Write the lock: every installed package with its version and its origin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def packages_in(folders: Iterable[Path]) -> list[Distribution]:
 
 
 def requirement_of(package: Distribution) -> str:
-    """Write an installed package as a line of a requirements file.
+    """Return an installed package as a line of a requirements file.
 
     A package from a version control system is named with its commit, an editable one with its folder, any other with
     its version: the wheel that it came from may be gone.
@@ -40,7 +40,7 @@ def requirement_of(package: Distribution) -> str:
 
 
 def origins_in(report: Mapping[str, Any], wheelhouse: Sequence[Path], downloads: Path) -> dict[str, str]:
-    """Read from pip's installation report where each package came from, by normalised name.
+    """Read the origin of each package from pip's installation report, by normalised name.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def origins_in(report: Mapping[str, Any], wheelhouse: Sequence[Path], downloads:
 
 
 def lock_text(packages: Sequence[Distribution], origins: Mapping[str, str], header: Iterable[str]) -> str:
-    """Write the lock: a requirements file that pip reads, with the origin of each package in a comment.
+    """Return the text of the lock: a requirements file that pip reads, with each package's origin in a comment.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The user's own package: as it is committed, or as the working tree has it."""
+"""Copy and fingerprint the user's own package, as it is committed or as the working tree has it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEFT_OUT = shutil.ignore_patterns(
 
 @dataclass(frozen=True)
 class OwnPackage:
-    """Which state of the user's package is in an environment."""
+    """The state of the user's package in an environment."""
 
     name: str
     version: str
@@ -78,7 +78,7 @@ def copy_project(project: Path, place: Path, *, committed: bool) -> ProjectCopy:
 
 
 def fingerprint(project: Path, *, committed: bool) -> list[str]:
-    """Say what the project holds, in texts that are the same as long as it is the same.
+    """Return texts that stay the same as long as the content of the project does.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is asked for when an environment is built, and the record of what was built."""
+"""Read and write the record of an environment that was built."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FORMAT = 3
 
 @dataclass(frozen=True)
 class EnvironmentRecord:
-    """What was built; a JSON file beside the archive that it names."""
+    """The record of a built environment; a JSON file beside the archive that it names."""
 
     name: str
     """The record file's stem, such as "default"."""
     key: str
-    """20 hexadecimal digits: a hash of what the archive holds (see `runferry.environment.build`)."""
+    """20 hexadecimal digits: a hash of what the archive holds (see `runferry.environment.building.build`)."""
     archive: str
     """File name of the archive, beside the record."""
     sha256: str

@@ -1,9 +1,9 @@
-"""Making a virtual environment work from any path.
+"""Make a virtual environment work from any path.
 
 What holds the path that it was built in, and what is done about it: the console scripts' first line (made a line of
 shell that finds the Python beside the script), `bin/activate` (finds itself), `pyvenv.cfg` (a note of the command
 that made it, which goes; `home` names the base Python and stays), paths in `.pth` files (made relative). Code in a
-`.pth` file or an import hook that holds the path cannot be mended, so it is refused.
+`.pth` file or an import hook that holds the path cannot be fixed, so it is refused.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LARGEST_TEXT = 4 * 1024 * 1024
 
 
 def make_relocatable(tree: Path, folders: list[Path], built_in: Path | None = None) -> list[str]:
-    """Rewrite what is tied to the path `built_in`, and return the files that still hold it, relative to `tree`.
+    """Rewrite files that name the path `built_in`, and return those that still do, relative to `tree`.
 
     Those are notes of how something was compiled, as a rule; the caller logs them.
 

@@ -1,4 +1,4 @@
-"""What an environment is made of: checked before anything is done, and hashed to see whether it has changed."""
+"""Check what an environment is made of before it is built, and hash it to see whether it has changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PINNED = re.compile(r"^[A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?\s*(?:===?\s*[^\s,;*]+|
 
 
 def check_source(kind: Kind, source: Path, where: str) -> None:
-    """Refuse a source that cannot be what the config calls it.
+    """Refuse a source that is missing, or not of the kind that the config says.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ def check_source(kind: Kind, source: Path, where: str) -> None:
 
 
 def project_folder(source: Path) -> Path:
-    """Return the folder of a project that is named by it, or by its pyproject.toml."""
+    """Return the folder of a project, given the folder or its pyproject.toml."""
     return source if source.is_dir() else source.parent
 
 
 def source_files(kind: Kind, source: Path) -> list[Path]:
-    """List the files whose change is to be noticed by their time: the rule's inputs."""
+    """List the files whose modification times show a change: the rule's inputs."""
     if kind == "pyproject":
         return [project_folder(source) / "pyproject.toml"]
     if kind == "venv":
@@ -78,7 +78,7 @@ def source_files(kind: Kind, source: Path) -> list[Path]:
 
 
 def content_of(kind: Kind, source: Path, *, committed: bool = False) -> list[str]:
-    """Say what `source` holds, in texts that are the same as long as it is the same.
+    """Return texts that stay the same as long as the content of `source` does.
 
     Raises
     ------
@@ -141,7 +141,7 @@ KINDS: tuple[Kind, ...] = ("requirements", "lock", "pyproject", "venv", "contain
 
 @dataclass(frozen=True)
 class Specification:
-    """What a section `environment` of the config asks for."""
+    """The request for an environment: a section `environment` of the config."""
 
     source: Path
     """A requirements file, a lock, a pyproject.toml or its folder, a virtual environment, or an Apptainer image."""
@@ -160,7 +160,7 @@ class Specification:
     """With `no_index`: whether what the wheelhouse lacks may be downloaded, that alone."""
 
     def digest(self) -> str:
-        """Hash everything that was asked for, with the content of the source, as far as that is cheap.
+        """Return a hash of the request and of the source's content, as far as that is cheap.
 
         Raises
         ------

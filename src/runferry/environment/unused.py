@@ -1,4 +1,4 @@
-"""Which packed environments nothing uses any more."""
+"""Find and remove packed environments that nothing uses any more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ABANDONED_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Unused:
-    """A file that may go."""
+    """A file that can be removed, and the reason."""
 
     path: Path
     size_bytes: int
@@ -30,7 +30,7 @@ class Unused:
 
 
 def unused_archives(results: Path) -> list[Unused]:
-    """List what may go from `results/environments/`, and why; nothing is removed.
+    """List the files of `results/environments/` that can be removed, and why; nothing is removed.
 
     An archive is used when a record names its key, and so is its lock. The lock of an environment that an attempt ran
     in stays, though its archive may go: it says what the run was trained with. What was written within ten minutes is
@@ -70,7 +70,7 @@ def unused_archives(results: Path) -> list[Unused]:
 
 
 def remove_unused(unused: Iterable[Unused]) -> int:
-    """Remove what `unused_archives` listed and return how many files that were.
+    """Remove the files that `unused_archives` listed, and return their number.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The site's wheelhouse: which folders it is, and what it calls a package that was not found."""
+"""Find the folders of the site's wheelhouse, and the versions that it has of a package."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def wheelhouse_folders(pip: Sequence[str], variables: Mapping[str, str]) -> list
 
 
 def names_in_wheelhouse(name: str, python: str, variables: Mapping[str, str]) -> list[str]:
-    """Ask the site's `avail_wheels` what it has for a package, as "name version".
+    """List the versions of a package in the site's wheelhouse, as "name version", by asking `avail_wheels`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The record of one attempt, `attempts/<n>.json`: where, when, how it ended and why."""
+"""Write the record of one attempt, `attempts/<n>.json`: where and when it ran, how and why it ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ ATTEMPT_VARIABLE = "RUNFERRY_ATTEMPT"
 
 @dataclass
 class Attempt:
-    """An attempt that has begun; its record says "waiting" where there were earlier ones, then "running", until `end`.
+    """An attempt that has begun, and its record.
+
+    The record says "waiting" where there were earlier attempts, then "running", until `end`.
 
     Attributes
     ----------
@@ -49,14 +51,14 @@ class Attempt:
         wandb           version of wandb in the training environment, or null
         start, end      ISO 8601, UTC; `end` is null while it runs
         seconds         between the two, by a clock that never jumps
-        outcome         "waiting" and "taking over" (see `launch.takeover`), "running"; "finished", "stopped", "failed",
-                        "killed" (see `Ending.outcome`), "lost" where the attempt itself could not say how it ended
+        outcome         "waiting" and "taking over" (see `runferry.launch.takeover`), "running"; "finished", "stopped",
+                        "failed", "killed" (see `Ending.outcome`), "lost" where the attempt could not say how it ended
         reason          why it ended, one of `runferry.runs.reasons`; null while it runs, and when it finished
         exit_code       of the command, or null when a signal ended it
         signal          name of the signal that ended it, or null
         passed_on       names of the signals that it was sent before
         segments        names of the folders with segments that it wrote, in order
-        message         one line for a person, or null
+        message         one line for the user, or null
         given_up        true where the workflow starts no other attempt: those that it may have are used up
         used            once it has ended: `cpu_seconds` of the command and all that it started and waited for, and
                         `peak_memory`, bytes of the largest of these processes
@@ -80,7 +82,7 @@ class Attempt:
     def of_another_process(
         cls, folder: RunFolder, number: int, list_segments: Callable[[RunFolder], list[Path]]
     ) -> Attempt:
-        """Return an attempt whose record the launcher of another node writes: here nothing is written."""
+        """Return an attempt whose record the launcher of another node writes; nothing is written here."""
         before = _names(list_segments(folder))
         return cls(folder, number, {"attempt": number}, list_segments, segments_before=before, _written_here=False)
 
@@ -126,12 +128,12 @@ class Attempt:
         return cls(folder, number, record, list_segments, segments_before=_names(list_segments(folder)))
 
     def set_outcome(self, outcome: str) -> None:
-        """Write one of `UNDER_WAY`."""
+        """Write the outcome of an attempt that has not ended, one of `UNDER_WAY`."""
         self.record["outcome"] = outcome
         self._write()
 
     def runs_in(self, environment: str | None, wandb: str | None) -> None:
-        """Add to the record which environment the command runs in."""
+        """Write into the record which environment, and which wandb, the command runs with."""
         self.record |= {"environment": environment, "wandb": wandb}
         if self._written_here:
             self._write()
@@ -142,11 +144,11 @@ class Attempt:
         return [name for name in names if name not in self.segments_before]
 
     def counts_as_earlier(self) -> None:
-        """Take what is in the run's folder by now for segments of earlier attempts."""
+        """Count the segments that are in the run's folder now as those of earlier attempts."""
         self.segments_before = _names(self.list_segments(self.folder))
 
     def end(self, ending: Ending) -> None:
-        """Write how it ended; where it finished write `trained.json` too, after it.
+        """Write how the attempt ended; where it finished write `trained.json` too, after it.
 
         A command that finished and wrote no segment has `trained.json` as well: it did what it was asked to do.
         That there is nothing to sync is said in `message`.
@@ -178,7 +180,7 @@ class Attempt:
 
 
 def write_trained(folder: RunFolder, record: dict[str, Any]) -> None:
-    """Make a run's `trained.json`: a second name of the record of the attempt that finished.
+    """Write a run's `trained.json`: a second name of the record of the attempt that finished.
 
     A site counts files, and this is one less a run. Where the filesystem has no hard links it is a copy.
     """
@@ -190,7 +192,7 @@ def write_trained(folder: RunFolder, record: dict[str, Any]) -> None:
 
 
 def finished_in_this_job(folder: RunFolder) -> dict[str, Any] | None:
-    """Return the record of the run's last attempt, where it finished in the Slurm job that this process is in.
+    """Return the record of the run's last attempt if it finished in this process's Slurm job, else None.
 
     Slurm may run a job again whose training ended while it was being requeued.
     """
@@ -205,7 +207,7 @@ _REASONS = {"failed": reasons.FAILED, "killed": reasons.KILLED}
 
 
 def _used() -> dict[str, float]:
-    """Say what the processes used that this one started and waited for, and theirs (getrusage(2); KiB on Linux)."""
+    """Return what the processes that this one waited for used, and theirs (getrusage(2); KiB on Linux)."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"cpu_seconds": round(used.ru_utime + used.ru_stime, 2), "peak_memory": used.ru_maxrss * 1024}
 

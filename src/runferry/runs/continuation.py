@@ -1,4 +1,4 @@
-"""What became of attempts that could not say it themselves, and whether a run goes on in another one.
+"""Record the end of attempts that could not do so themselves, and decide whether a run has another attempt.
 
 An attempt that was killed together with its launcher leaves a record that says "running". Slurm knows what became of
 its job; what it says is written into the record by whoever comes next: the controller when the job has ended, the
@@ -27,24 +27,24 @@ _UNSURE = frozenset({reasons.STOPPED, reasons.KILLED, reasons.FAILED, reasons.LO
 
 
 def should_continue(folder: RunFolder) -> bool:
-    """Tell whether a run is not trained, and its last attempt ended for no fault of the training's own."""
+    """Return whether a run is not trained and its last attempt ended through no fault of the training."""
     attempts = folder.attempts()
     return bool(attempts) and not folder.trained_file.exists() and attempts[-1].get("reason") in reasons.CONTINUED
 
 
 def give_up(folder: RunFolder) -> None:
-    """Write into the record of a run's last attempt that no other one follows: they are used up."""
+    """Write into the record of a run's last attempt that no other follows: its attempts are used up."""
     for record in folder.attempts()[-1:]:
         _write(folder, record | {"given_up": True})
 
 
 def is_to_continue(folder: RunFolder) -> bool:
-    """Tell whether a workflow that is there starts another attempt of a run, as far as it has not given up."""
+    """Return whether a workflow, if one is running, starts another attempt of a run: it has not given up."""
     return should_continue(folder) and not folder.attempts()[-1].get("given_up")
 
 
 def settle(folder: RunFolder, states: dict[str, str]) -> None:
-    """Write into the records of a run's attempts what Slurm says of their jobs.
+    """Write into the records of a run's attempts how their jobs ended, as Slurm reports it.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def settle(folder: RunFolder, states: dict[str, str]) -> None:
 
 
 def settle_lost(folders: Iterable[RunFolder]) -> None:
-    """Settle the attempts of runs whose records say that they are under way and that are over, asking Slurm once.
+    """Settle attempts whose records say that they are under way although they are over, asking Slurm once.
 
     An attempt of which that cannot be known is left as it is.
     """
@@ -90,7 +90,7 @@ def settle_lost(folders: Iterable[RunFolder]) -> None:
 
 
 def end_record(folder: RunFolder, record: dict[str, Any], reason: str) -> None:
-    """Write into an attempt's record that it is over, and why; how long it took nobody knows."""
+    """Write into an attempt's record that it is over, and why; its duration stays unknown."""
     changes = {
         "outcome": "lost",
         "reason": reason,

@@ -14,7 +14,7 @@ UNDER_WAY = ("waiting", "taking over", "running")
 
 @dataclass(frozen=True)
 class Ending:
-    """How a command ended.
+    """The end of a command: its exit code or signal, and the reason.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Ending:
     passed_on
         The signals that it was sent before it ended, in order.
     message
-        One line for a person, or None.
+        One line for the user, or None.
     reason
         Why it ended, where that is no matter of how it ended: one of `runferry.runs.reasons`; else None.
     """
@@ -38,14 +38,14 @@ class Ending:
 
     @classmethod
     def from_return_code(cls, return_code: int, passed_on: tuple[int, ...] = ()) -> Ending:
-        """Take apart what `subprocess` returns: a negative number is a signal."""
+        """Return the ending for a return code of `subprocess`, where a negative number is a signal."""
         if return_code < 0:
             return cls(None, -return_code, passed_on)
         return cls(return_code, None, passed_on)
 
     @property
     def outcome(self) -> str:
-        """Say how it ended in one word.
+        """Return the outcome in one word.
 
         "finished" (exit code 0), "stopped" (exit code 0 after it was asked to stop: there is more to do), "killed" (by
         a signal, or failed after it was sent one) or "failed".
@@ -56,7 +56,7 @@ class Ending:
 
     @property
     def status(self) -> int:
-        """The exit code as a shell gives it: 128 + N for signal N; `EXIT_STOPPED` for a command that was stopped."""
+        """Return the exit code as a shell has it: 128 + N for signal N; `EXIT_STOPPED` for a stopped command."""
         if self.outcome == "stopped":
             return EXIT_STOPPED
         if self.signal is not None:
@@ -75,7 +75,7 @@ class Ending:
 
 
 def signal_name(number: int) -> str:
-    """SIGTERM for 15; "signal 64" for one without a name."""
+    """Return the name of a signal: SIGTERM for 15; "signal 64" for one without a name."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,4 +1,4 @@
-"""The folder of one run, `results/<experiment>/<run>/`: which file means what."""
+"""Name the files in a run's folder, `results/<experiment>/<run>/`, and find such folders."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Names the files of a run; nothing is read or written before a method says so."""
+    """Names the files of a run; only methods that say so read or write them."""
 
     path: Path
 
     @property
     def run_file(self) -> Path:
-        """What the run is: `run.json`, written before the run is submitted."""
+        """Return the path of `run.json`, the run's definition, written before the run is submitted."""
         return self.path / "run.json"
 
     @property
     def wandb_folder(self) -> Path:
-        """Where wandb puts its segments: `$WANDB_DIR/wandb` with WANDB_DIR being the run's folder."""
+        """Return the folder for wandb's segments: `$WANDB_DIR/wandb`, where WANDB_DIR is the run's folder."""
         return self.path / "wandb"
 
     @property
     def data_folder(self) -> Path:
-        """Where wandb stages artifacts and media (WANDB_DATA_DIR); needed again at sync."""
+        """Return the folder in which wandb stages artifacts and media (WANDB_DATA_DIR); sync needs it again."""
         return self.path / "wandb-data"
 
     @property
     def attempts_folder(self) -> Path:
-        """One `<n>.json` for each attempt, numbered from 1."""
+        """Return the folder with one `<n>.json` for each attempt, numbered from 1."""
         return self.path / "attempts"
 
     @property
     def checkpoints_folder(self) -> Path:
-        """The user's; given to the command as `$RUNFERRY_CHECKPOINTS`."""
+        """Return the folder for the user's checkpoints, given to the command as `$RUNFERRY_CHECKPOINTS`."""
         return self.path / "checkpoints"
 
     @property
     def collected_folder(self) -> Path:
-        """What was brought back from the node: the experiment's `collect`."""
+        """Return the folder for files brought back from the node: the experiment's `collect`."""
         return self.path / "collected"
 
     @property
     def log_file(self) -> Path:
-        """What the command printed, all attempts one after the other."""
+        """Return the file with all that the command printed, attempt after attempt."""
         return self.path / "train.log"
 
     @property
     def trained_file(self) -> Path:
-        """The output of `train`: written when the command ended with exit code 0."""
+        """Return the output of rule `train`, written when the command ended with exit code 0."""
         return self.path / "trained.json"
 
     @property
     def finished_file(self) -> Path:
-        """What a run that was trained in a pack has in place of `trained.json`, until rule `settle` renames it.
+        """Return the file of a run trained in a pack, which rule `settle` renames to `trained.json`.
 
         Snakemake removes a rule's output before the rule, and warns where it finds one that it did not expect.
         """
@@ -69,7 +69,7 @@ class RunFolder:
 
     @property
     def receipt_file(self) -> Path:
-        """What says that the server holds every record of every segment.
+        """Return the file of the receipt, which says that the server holds every record of every segment.
 
         `receipt.json`, the output of `sync`, once the run is trained. Until then (it failed, was stopped) a file that
         no rule knows: a receipt that Snakemake found would make it believe that the run is done.
@@ -78,17 +78,20 @@ class RunFolder:
 
     @property
     def interim_receipt_file(self) -> Path:
-        """The receipt of a run that is not trained yet."""
+        """Return the file of the receipt of a run that is not trained yet."""
         return self.path / "interim-receipt.json"
 
     @property
     def resent_folder(self) -> Path:
-        """Copies of segments without what cannot be read or is on the server; there until the run has a receipt."""
+        """Return the folder for copies of segments that leave out unreadable and already uploaded records.
+
+        It exists until the run has a receipt.
+        """
         return self.path / "resent"
 
     @property
     def cleaned_file(self) -> Path:
-        """What the segments said that were deleted; see `runferry.trackers.wandb.deleted`."""
+        """Return the file that keeps what deleted segments said; see `runferry.trackers.wandb.deleted`."""
         return self.path / "cleaned.json"
 
     def segments(self) -> list[Path]:
@@ -98,7 +101,7 @@ class RunFolder:
         return [self.wandb_folder / name for name in sorted(names, key=lambda name: name.removeprefix("offline-"))]
 
     def segment_names(self) -> list[str]:
-        """List the names of what attempts have written, whichever tracker they logged to."""
+        """List the names of the segments of all attempts, of whichever tracker."""
         comet = [name for name in _names_in(self.path / "comet") if name.removeprefix("attempt-").isdigit()]
         return [*(segment.name for segment in self.segments()), *comet]
 
@@ -108,11 +111,11 @@ class RunFolder:
         return sorted(int(stem) for stem in stems if stem.isdigit())
 
     def attempts(self) -> list[dict[str, Any]]:
-        """Read the records of the attempts so far, first to last (see `runferry.launch.launch` for their keys)."""
+        """Read the records of the attempts so far, first to last; their keys: `runferry.runs.attempt.Attempt`."""
         return [read_json(self.attempts_folder / f"{number}.json") for number in self.attempt_numbers()]
 
     def read_run(self) -> dict[str, Any]:
-        """Read `run.json` (see `runferry.config.run.RunDefinition.as_record` for its keys).
+        """Read `run.json` (see `runferry.config.experiment.Experiment.record_of` for its keys).
 
         Raises
         ------
@@ -137,7 +140,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def find_run_folders(path: Path) -> list[RunFolder]:
-    """All run folders at or below `path` (a run's folder, an experiment's, or the whole results), sorted.
+    """List the run folders at or below `path` (a run's folder, an experiment's, or the whole results), sorted.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What ended jobs asked for and used, as Slurm's accounting has it: asked once, many at a time, and kept in a file."""
+"""Ask Slurm's accounting what ended jobs requested and used, many jobs at once, and keep the answers in a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclass(frozen=True)
 class JobUsage:
-    """One job that has ended.
+    """The times and resources of one job that has ended.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class JobUsage:
 
 
 def usage_of(jobs: Iterable[str], kept: Path) -> dict[str, JobUsage]:
-    """Give what jobs used, by their ids; of those that are not known, or have not ended, nothing.
+    """Return the usage of jobs, by their ids; unknown jobs and those that have not ended are left out.
 
     Slurm is asked for those alone that are not in `kept`, a JSON file into which its answers go: accounting forgets,
     and a report may be made on a machine without Slurm. Where nobody answers, what is kept is what there is.
@@ -71,7 +71,7 @@ def usage_of(jobs: Iterable[str], kept: Path) -> dict[str, JobUsage]:
 
 
 def parse_usage(lines: Iterable[str]) -> dict[str, JobUsage]:
-    """Read the lines of `sacct --parsable2`: those of the ended jobs, with the peak of their steps."""
+    """Parse the lines of `sacct --parsable2`: return the ended jobs, each with the peak memory of its steps."""
     rows = [line.split("|") for line in lines]
     rows = [dict(zip(_FIELDS.split(","), row, strict=True)) for row in rows if len(row) == _FIELDS.count(",") + 1]
     peaks: dict[str, int] = {}

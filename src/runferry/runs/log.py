@@ -33,7 +33,7 @@ def read_tail(log: Path, begin: int = 0) -> str:
 
 
 def last_lines(tail: str, count: int) -> list[str]:
-    """Give the last lines that a command printed itself, in their order, as a person reads them.
+    """Return the last lines that a command printed itself, in their order, as a terminal shows them.
 
     Without empty lines, colours, what a progress bar has overwritten, and the lines of wandb and of runferry; of the
     last attempt only, where the log holds several.
@@ -50,7 +50,7 @@ def last_lines(tail: str, count: int) -> list[str]:
 
 
 def end_of_log(log: Path, begin: int = 0) -> str:
-    """Quote the last lines that a command printed, each on a line of its own; nothing where it printed nothing.
+    """Return the last lines that a command printed, each quoted on its own line; "" where it printed nothing.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A pack, `results/<experiment>/packs/<pack>/`: runs of one experiment that share a Slurm job.
+"""Read and write a pack, `results/<experiment>/packs/<pack>/`: runs of one experiment that share a Slurm job.
 
 runs.json    which runs, and how they share it; written before the job is submitted
 pack.log     what was started and ended, and when; what a run's command prints is in the run's own train.log
@@ -28,7 +28,7 @@ FOLDER = "packs"
 
 @dataclass(frozen=True)
 class Pack:
-    """What `runs.json` says."""
+    """The content of a pack's `runs.json`."""
 
     side_by_side: int
     """Runs at a time."""
@@ -41,28 +41,28 @@ class Pack:
 
     @property
     def options(self) -> list[str]:
-        """The options of `runferry pack` that write the same."""
+        """Return the options of `runferry pack` that write the same file."""
         options = ["--side-by-side", str(self.side_by_side), "--gpus", str(self.gpus)]
         options += ["--seconds", str(self.seconds)] if self.seconds is not None else []
         return [*options, "--runs", *(f"{run}:{attempts}" for run, attempts in self.runs.items())]
 
     def write(self, file: Path) -> None:
-        """Write `runs.json`."""
+        """Write the pack's `runs.json`."""
         write_json(file, {**asdict(self), "runs": dict(self.runs)})
 
 
 def pack_file(folder: Path) -> Path:
-    """Where a pack says which runs it has."""
+    """Return the path of the file that lists a pack's runs."""
     return folder / "runs.json"
 
 
 def done_file(folder: Path) -> Path:
-    """Where a job of a pack says that each of the runs has had its attempt."""
+    """Return the path of the file that says that each run of a pack has had its attempt."""
     return folder / "done.json"
 
 
 def read_pack(folder: Path) -> Pack:
-    """Read `runs.json`.
+    """Read the `runs.json` of a pack.
 
     Raises
     ------
@@ -78,14 +78,14 @@ def read_pack(folder: Path) -> Pack:
 
 
 def folders_of_pack(folder: Path, pack: Pack) -> list[RunFolder]:
-    """Name the folders of a pack's runs."""
+    """Return the folders of a pack's runs."""
     return [RunFolder(folder.parent.parent / run) for run in pack.runs]
 
 
 def runs_left(folder: Path, pack: Pack) -> list[RunFolder]:
-    """List the runs of a pack that a job of it has to run.
+    """List the runs of a pack that one of its jobs still has to train.
 
-    These are the ones that have had no attempt in it, and those that another attempt goes on with. One that failed
+    These are the ones that have had no attempt in it, and those that another attempt continues. One that failed
     by itself is not run again by the same pack: Snakemake, called again, makes another.
     """
     return [run for run in folders_of_pack(folder, pack) if _is_left(run, pack.runs[run.path.name])]
@@ -102,7 +102,7 @@ def _is_left(run: RunFolder, attempts_before: int) -> bool:
 
 
 def settle_run(run: RunFolder) -> None:
-    """Write the `trained.json` of a run that was trained in a pack, as a rule's output of its own.
+    """Write the `trained.json` of a run that was trained in a pack, as the output of a rule of its own.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Why an attempt ended: the words that stand in its record, and which of them are no fault of the training's own."""
+"""Name the reasons why an attempt ended, as its record has them, and those that are not the training's fault."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NOT_STARTED = "not started"
 """Another attempt is at work on the run, or there was nothing to start."""
 
 CONTINUED = frozenset({TIME_LIMIT, PREEMPTED, REQUEUED, NODE_FAILURE, LOST})
-"""After these the run goes on in another attempt, as far as these are allowed; after the others when somebody asks."""
+"""Reasons after which another attempt follows, as far as `attempts` allows; after the others only if a user asks."""
 
 ENDED = frozenset({FAILED, KILLED, OUT_OF_MEMORY, CANCELLED})
-"""For a fault of the training's own, or because somebody wanted it: nobody is expected to go on with the run."""
+"""Reasons after which nobody is expected to continue the run: the training's own fault, or a user's wish."""
 
 OWN_FAULT = frozenset({FAILED, KILLED, OUT_OF_MEMORY})
-"""After these the run has failed, and has another attempt only when somebody asks."""
+"""Reasons after which the run has failed, and has another attempt only when a user asks for it."""
 
 _OF_SLURM = {
     "TIMEOUT": TIME_LIMIT,
@@ -41,5 +41,5 @@ _OF_SLURM = {
 
 
 def of_state(state: str | None) -> str | None:
-    """Give the reason that a job's last state names (sacct's word, as `NODE_FAIL`); None where it names none."""
+    """Return the reason for a job's last state (sacct's word, as `NODE_FAIL`); None where it stands for none."""
     return _OF_SLURM.get(state or "")

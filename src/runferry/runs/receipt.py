@@ -1,4 +1,4 @@
-"""Tell whether a run's receipt holds for the segments on disk."""
+"""Check whether a run's receipt holds for the segments on disk."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def promote(folder: RunFolder, base_url: str | None) -> None:
-    """Make the interim receipt of a run that is trained by now its receipt, where it holds and there is no other."""
+    """Rename the interim receipt of a trained run to its receipt, where it holds and no other exists."""
     if not folder.receipt_file.exists() and holds(folder, base_url, interim=True):
         folder.interim_receipt_file.rename(folder.receipt_file)
 
 
 def holds(folder: RunFolder, base_url: str | None, *, interim: bool = False) -> bool:
-    """Tell whether the receipt speaks of just the segments on disk as they are now, and of the server that is meant.
+    """Return whether the receipt covers exactly the segments on disk as they are now, on the server that is meant.
 
     `base_url` is the server's address where one is set; None is W&B's own, which is never on this machine.
     """
@@ -44,12 +44,12 @@ def holds(folder: RunFolder, base_url: str | None, *, interim: bool = False) -> 
 
 
 def stamp_or_nothing(file: Path | str) -> dict[str, Any]:
-    """Return a file's stamp; one of nulls where no file is named."""
+    """Return a file's stamp, or one of nulls where no file is named."""
     return stamp(file) if file else dict.fromkeys(STAMP_KEYS)
 
 
 def sha256(file: Path) -> str | None:
-    """Hash a file's content; None where there is none."""
+    """Return the SHA-256 of a file's content; None where no such file exists."""
     if not file.is_file():
         return None
     with file.open("rb") as stream:

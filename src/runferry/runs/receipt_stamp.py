@@ -1,4 +1,4 @@
-"""Tells cheaply whether a receipt still speaks of what is on disk: the first thing that every `runferry sync` does.
+"""Check cheaply whether a receipt still covers what is on disk: the first step of every `runferry sync`.
 
 A workflow of a thousand runs starts `runferry sync` a thousand times, and nearly each finds that the receipt is there
 already. So this module imports next to nothing: an interpreter that does only this takes 0.02 s of CPU.
@@ -27,7 +27,7 @@ def stamp(file: str | os.PathLike[str]) -> Stamp:
 
 
 def logs_on_disk(run_folder: str) -> dict[str, str]:
-    """Return the path of the transaction log of each segment of a run, by the segment's name."""
+    """Return the path of each segment's transaction log, by the segment's name."""
     wandb = os.path.join(run_folder, "wandb")  # noqa: PTH118 - see above
     found: dict[str, str] = {}
     try:
@@ -67,12 +67,12 @@ def archives_on_disk(run_folder: str) -> dict[str, str]:
 
 
 def files_of(receipt: Any, run_folder: str) -> dict[str, str]:
-    """Return the files on disk of the kind that a receipt speaks of, by the names that it has for them."""
+    """Return the logs or Comet's archives on disk, whichever a receipt lists, by their names in the receipt."""
     return archives_on_disk(run_folder) if receipt.get("tracker") == "comet" else logs_on_disk(run_folder)
 
 
 def unchanged(receipt: Any, run_folder: str) -> bool:
-    """Tell whether every segment on disk is in the receipt with the stamp it has now, and no other is in it."""
+    """Return whether a receipt lists exactly the segments on disk, each with the stamp that it has now."""
     try:
         known, logs = known_and_there(receipt, run_folder)
         return known.keys() == logs.keys() and all(
@@ -83,7 +83,7 @@ def unchanged(receipt: Any, run_folder: str) -> bool:
 
 
 def known_and_there(receipt: Any, run_folder: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return what the receipt says of each segment, and the logs on disk, but for what `runferry clean` has deleted."""
+    """Return the entries of a receipt and the logs on disk, both without what `runferry clean` has deleted."""
     segments = receipt["segments"]
     cleaned = {segment["name"] for segment in segments if segment.get("cleaned")}
     known = {segment["name"]: segment for segment in segments if segment["name"] not in cleaned}
@@ -91,7 +91,7 @@ def known_and_there(receipt: Any, run_folder: str) -> tuple[dict[str, Any], dict
 
 
 def is_for(receipt: Any, base_url: str | None) -> bool:
-    """Tell whether a receipt is of the server that is meant; None is W&B's own, which is never on this machine."""
+    """Return whether a receipt is of the server that is meant; None is W&B's own, which is never on this machine."""
     server = str(receipt.get("base_url", ""))
     if base_url:
         return server == base_url

@@ -1,4 +1,4 @@
-"""What Slurm says of jobs: of those in the queue, of those that have ended, and when one has to end.
+"""Ask Slurm for jobs: those in the queue, those that have ended, and the time by which one has to end.
 
 Slurm that does not answer is not a job that is gone: every function here tells the two apart.
 """
@@ -45,7 +45,7 @@ ACTIVE = frozenset(
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A job as squeue has it."""
+    """A job as squeue lists it."""
 
     id: str
     state: str
@@ -59,7 +59,7 @@ class QueuedJob:
 
     @property
     def active(self) -> bool:
-        """Whether it has not ended, or will run again."""
+        """Return whether the job has not ended, or will run again."""
         return self.state in ACTIVE
 
 
@@ -73,7 +73,7 @@ def queued_jobs() -> list[QueuedJob] | None:
 
 
 def ended_jobs(jobs: Iterable[str]) -> dict[str, str] | None:
-    """Give the last state of jobs as Slurm's accounting has it.
+    """Return the last state of jobs as Slurm's accounting has it.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def ended_jobs(jobs: Iterable[str]) -> dict[str, str] | None:
 
 
 def earlier_state(job: str) -> str | None:
-    """Give the state in which the run of a job before its present one ended, where it was requeued; None if unknown."""
+    """Return the state in which a requeued job's previous run ended; None if it is unknown."""
     lines = ask(
         "sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--jobs={job}", "--format=State"
     )
@@ -112,7 +112,7 @@ def earlier_state(job: str) -> str | None:
 
 
 def end_time(job: str) -> float | None:
-    """Give when a job has to end by its time limit, in seconds since 1970; None where Slurm does not say."""
+    """Return the time by which a job has to end, in seconds since 1970; None where Slurm does not say."""
     lines = ask("scontrol", "--oneliner", "show", "job", job)
     for field in (lines or [""])[0].split():
         name, _, value = field.partition("=")
@@ -126,10 +126,10 @@ def end_time(job: str) -> float | None:
 
 
 def ask(*command: str) -> list[str] | None:
-    """Run one of Slurm's programs; return the lines that it printed, or None where there is none or it failed."""
+    """Run one of Slurm's programs and return the lines that it printed; None where it is missing or failed."""
     if shutil.which(command[0]) is None:
         return None
-    # A person may have another format of times; what is read here is Slurm's own.
+    # A user may have another format of times; what is read here is Slurm's own.
     variables = os.environ | {"SLURM_TIME_FORMAT": "standard"}
     try:
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=_SECONDS)
@@ -143,7 +143,7 @@ RUN_END_VARIABLE = "RUNFERRY_RUN_END"
 
 
 def job_end() -> float | None:
-    """Return when the job that this process belongs to has to end, in seconds since 1970; None where nothing limits it.
+    """Return the time by which this process's job has to end, in seconds since 1970; None where nothing limits it.
 
     Newer versions of Slurm say it in the job's variables, the others when they are asked.
     """

@@ -1,4 +1,4 @@
-"""Tell the state of a run: pending, running, failed, trained, synced."""
+"""Determine the state of a run: pending, running, failed, trained, synced."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUEUE_SECONDS = 300.0
 
 
 def last_attempt(folder: RunFolder) -> dict[str, Any] | None:
-    """Read the record of the last attempt; None where there is none, or it cannot be read just now."""
+    """Read the record of the last attempt; None where none exists, or it cannot be read just now."""
     files = [file for file in folder.attempts_folder.glob("*.json") if file.stem.isdigit()]
     if not files:
         return None
@@ -38,21 +38,21 @@ def last_attempt(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def is_under_way(attempt: dict[str, Any] | None) -> bool:
-    """Tell whether an attempt goes on by its record and, where it is on this machine, by its process."""
+    """Return whether an attempt has not ended, by its record and, if it is on this machine, by its process."""
     if attempt is None or attempt.get("outcome") not in UNDER_WAY:
         return False
     return attempt.get("host") != socket.gethostname() or is_alive(int(attempt["pid"]), attempt.get("pid_start"))
 
 
 class SlurmQueue:
-    """The user's jobs in Slurm's queue, asked for seldom."""
+    """The user's jobs in Slurm's queue, asked for once in `QUEUE_SECONDS` at most."""
 
     def __init__(self) -> None:
         self._asked = -QUEUE_SECONDS
         self._jobs: frozenset[str] | None = None
 
     def has_lost(self, attempt: dict[str, Any], newest: Path | None) -> bool:
-        """Tell whether a silent attempt's job is gone; False wherever that is not known.
+        """Return whether a silent attempt's job is gone; False wherever that is not known.
 
         `newest` is the file that the attempt wrote to last.
         """
@@ -81,7 +81,7 @@ without a receipt; with a receipt."""
 
 
 def states_of(folder: Path, runs: Iterable[str]) -> dict[str, tuple[str, str | None]]:
-    """Tell how far each run is, and how its last attempt ended where it failed.
+    """Return the state of each run, and how its last attempt ended where it failed.
 
     One listing for each run that has a folder: a thousand are looked at whenever Snakemake starts.
 
@@ -123,7 +123,7 @@ State = Literal["finished", "failed", "running", "pending"]
 
 
 def state_of(folder: RunFolder) -> State:
-    """Say how a run is, in W&B's word for it."""
+    """Return the state of a run in W&B's word for it."""
     if folder.trained_file.exists():
         return "finished"
     attempt = last_attempt(folder)

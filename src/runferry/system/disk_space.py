@@ -1,4 +1,4 @@
-"""Whether something fits where it is to be put: on a disk, or in memory where the node's local disk is memory."""
+"""Check whether something fits where it is to be put: on a disk, or in memory where the node's disk is memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 def check_room(destination: Path, needed: int, what: str, *, inodes: int = 0) -> None:
-    """Refuse what does not fit, before it is begun.
+    """Refuse what does not fit onto a disk, before it is begun.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def check_room(destination: Path, needed: int, what: str, *, inodes: int = 0) ->
 
 
 def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
-    """Name the type of the filesystem that holds `path`, such as "ext4" or "tmpfs"; "" when it is not to be found."""
+    """Return the type of the filesystem that holds `path`, such as "ext4" or "tmpfs"; "" when it is not found."""
     return mount_of(path, mounts).kind
 
 
 def free_memory(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
-    """Return how many bytes of memory this process's job may still use: the node's, or what its cgroups leave."""
+    """Return the bytes of memory that this process's job may still use: the node's, or what its cgroups leave."""
     available = next(
         int(line.split()[1]) * 1024
         for line in Path("/proc/meminfo").read_text().splitlines()
@@ -115,7 +115,7 @@ class Mount:
 
 
 def mount_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> Mount:
-    """Find the mount that holds `path`, by its device."""
+    """Return the mount that holds `path`, found by its device."""
     device = path.stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     for line in mounts.read_text().splitlines():

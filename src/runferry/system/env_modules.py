@@ -1,6 +1,6 @@
-"""Environment modules: what `module load` makes of a process's variables.
+"""Load environment modules: return the variables that a process has after `module load`.
 
-`module` is a function of a shell, so a shell loads them and says what its variables are then.
+`module` is a function of a shell, so a shell loads the modules and writes down its variables.
 """
 
 from __future__ import annotations

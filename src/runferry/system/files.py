@@ -1,4 +1,4 @@
-"""Files that mean something: written whole or not at all."""
+"""Write files whole or not at all, and read JSON files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def write_new(path: Path, content: str | bytes) -> bool:
-    """Write `content` to `path` as `write_atomically` does, unless there is such a file: then return False.
+    """Write `content` to `path` as `write_atomically` does; return False and write nothing where the file exists.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def write_new(path: Path, content: str | bytes) -> bool:
 
 
 def link_atomically(path: Path, existing: Path) -> None:
-    """Make `path` another name of the file `existing`; what had that name is replaced, and there is no moment without.
+    """Make `path` a hard link to `existing`; a file of that name is replaced at once, never missing.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-    """Return `value` as a JSON file of ours has it: indented."""
+    """Return `value` as the text of a JSON file: indented, with a newline at its end."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -140,5 +140,5 @@ def _umask() -> int:
 
 
 def beside(folder: Path, relative: str) -> Path:
-    """Return the absolute path that is `relative` to a folder, without `..` and without a look at the disk."""
+    """Return the absolute path of `relative` to a folder, without `..` and without asking the file system."""
     return Path(os.path.abspath(folder / relative))  # noqa: PTH100 - resolve() asks the file system

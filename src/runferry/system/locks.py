@@ -1,4 +1,4 @@
-"""One process at a time does something; the others wait for it and find it done."""
+"""Lock out other processes: one does something at a time; the others wait for it and find it done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def turn(lock: Path, waiting: Callable[[], object] = lambda: None) -> Generator[bool]:
-    """Wait until no other process holds `lock`; yields whether one did.
+    """Wait until no other process holds `lock`, and hold it; yield whether another one did.
 
     The lock ends with the process, however it ends, and its file is removed, so that none is left on a filesystem that
     counts files. On a filesystem without locks nobody waits: what is done under it must survive being done twice.

@@ -1,4 +1,4 @@
-"""What becomes of a command: its exit code, and one line where it could not do what was asked."""
+"""Turn the end of a command into an exit code and, where it failed, one line for the user."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 
 def exit_code_of(command: Callable[[], int], *, words: Sequence[str], debug: bool = False) -> int:
-    """Run `command` and return its exit code; an error is said in one line on stderr.
+    """Run `command` and return its exit code; print an error as one line on stderr.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def exit_code_of(command: Callable[[], int], *, words: Sequence[str], debug: boo
         say(f"interrupted; what is done is kept; for the rest type: {typed(['runferry', *words])}")
         return INTERRUPTED
     except OSError as error:
-        # A full disk or a folder without permission is the user's to mend, not a defect.
+        # A full disk or a folder without permission is the user's to fix, not a defect.
         from runferry.system.messages import typed
 
         show_traceback(debug=debug)
@@ -60,7 +60,7 @@ def exit_code_of(command: Callable[[], int], *, words: Sequence[str], debug: boo
             f"mend it, then type: {again}"
         )
         return 1
-    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one line
+    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
         import shlex
 
         show_traceback(debug=debug)
@@ -73,18 +73,18 @@ def exit_code_of(command: Callable[[], int], *, words: Sequence[str], debug: boo
 
 
 def say(line: str) -> None:
-    """Tell a person, on stderr."""
+    """Print a line for the user on stderr."""
     sys.stderr.write(f"runferry: {line}\n")
     sys.stderr.flush()
 
 
 def debug_wanted() -> bool:
-    """Tell whether the environment asks for tracebacks."""
+    """Return whether the environment asks for tracebacks."""
     return os.environ.get(DEBUG, "") not in {"", "0"}
 
 
 def show_traceback(*, debug: bool) -> None:
-    """Print the traceback of the error that is being handled, where one is wanted."""
+    """Print the traceback of the error that is being handled, where `debug` asks for it."""
     if debug:
         import traceback
 
@@ -92,21 +92,21 @@ def show_traceback(*, debug: bool) -> None:
 
 
 STARTED_BY = "RUNFERRY_STARTED_BY"
-"""What a person typed, for the commands that rules and jobs type: they inherit it."""
+"""What the user typed, for the commands that rules and jobs type: they inherit it."""
 
 
 def note_command() -> None:
-    """Write down for child processes that a person typed this process's command, unless a parent process has."""
+    """Record this process's command as the one that the user typed, unless a parent process has done so."""
     os.environ.setdefault(STARTED_BY, shlex.join(_own_words()))
 
 
 def typed(words: Sequence[str]) -> str:
-    """Return what a person typed, as far back as it is known; `words` where nobody wrote it down."""
+    """Return the command that the user typed, as far back as it is known; `words` where it was not recorded."""
     return os.environ.get(STARTED_BY) or shlex.join(words)
 
 
 def with_next_step(error: RunferryError, words: Sequence[str] | None = None) -> str:
-    """Add to an error's line what to type next, unless it says that itself.
+    """Return an error's line with the next command to type, unless it names one itself.
 
     Parameters
     ----------

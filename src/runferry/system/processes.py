@@ -1,4 +1,4 @@
-"""Processes as /proc shows them: whose they are, and how a whole session is ended."""
+"""Read processes from /proc, and end all that are left of a session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def end_session(session: int, patience_seconds: float, grace_seconds: float) -> None:
-    """End what is left of a session: data loader workers, ranks, the children of a shell script that was killed.
+    """End the processes left of a session: data loader workers, ranks, the children of a killed shell script.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def end_session(session: int, patience_seconds: float, grace_seconds: float) -> 
 
 
 def is_alive(pid: int, start: int | None = None) -> bool:
-    """Tell whether a process of this machine runs, whoever's it is.
+    """Return whether a process of this machine is running, whoever owns it.
 
     Parameters
     ----------
     pid
         Its id.
     start
-        What `start_of` gave for it, where that is known: another process may have got its id.
+        What `start_of` returned for it, where that is known: another process may have got its id.
     """
     return _process_fields(pid) is not None and (start is None or start_of(pid) == start)
 
@@ -54,7 +54,7 @@ def start_of(pid: int) -> int | None:
 
 
 def parent_of(pid: int) -> int:
-    """Return the parent of a process; 0 when it has ended."""
+    """Return the id of a process's parent; 0 when the process has ended."""
     fields = _process_fields(pid)
     return int(fields[1]) if fields else 0
 

@@ -1,4 +1,4 @@
-"""What long work shows of its progress: a bar for a person, plain lines for a log, JSON lines for a machine."""
+"""Show the progress of long work: a bar for a user, plain lines for a log, JSON lines for a program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Amount:
-    """How much is sent: of all that has to be, or so far."""
+    """The amount of data to send, or sent so far."""
 
     runs: int = 0
     records: int = 0
@@ -28,26 +28,26 @@ class Amount:
 
 
 class Progress:
-    """Says nothing; the base of those below."""
+    """Shows nothing; the base class of those below."""
 
     def say(self, line: str) -> None:
-        """Take a line for a person."""
+        """Take a line for the user."""
 
     def sent(self, done: Amount, total: Amount) -> None:
-        """Take how much has been sent so far."""
+        """Take the amount that has been sent so far."""
 
     def read(self, done: int, total: int) -> None:
-        """Take how many runs have been read so far."""
+        """Take the number of runs that have been read so far."""
 
     def verified(self, run: str, problem: str | None, **more: Any) -> None:
-        """Take what became of one run."""
+        """Take the result of one run."""
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """End the display: nothing more is shown."""
 
 
 class Lines(Progress):
-    """Plain lines, as a log wants them: what is said at once, how far it is every ten seconds."""
+    """Prints plain lines for a log: messages at once, progress every ten seconds."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -58,11 +58,11 @@ class Lines(Progress):
         print(f"runferry: {line}", file=self._stream, flush=True)
 
     def sent(self, done: Amount, total: Amount) -> None:
-        """Print how far it is, where the last line of this kind is long enough ago."""
+        """Print the amount sent, where the last line of progress is long enough ago."""
         self._show(_part(done.bytes, total.bytes), f"sent {words(done, total)}")
 
     def read(self, done: int, total: int) -> None:
-        """Print how far it is, as `sent` does."""
+        """Print the number of runs read, as rarely as `sent` does."""
         self._show(_part(done, total), f"read {done:,} of {total:,} runs")
 
     def _show(self, _part: float, text: str) -> None:
@@ -72,7 +72,7 @@ class Lines(Progress):
 
 
 class Bar(Lines):
-    """One line on a terminal that is written over and over, and lines above it."""
+    """Draws one line on a terminal, written over and over, and prints messages above it."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         super().__init__(stream)
@@ -85,7 +85,7 @@ class Bar(Lines):
         self._draw()
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._clear()
         self._shown = ""
 
@@ -105,7 +105,7 @@ class Bar(Lines):
 
 
 class JsonLines(Progress):
-    """One JSON object a line: `{"event": "said" | "sent" | "run", ...}`."""
+    """Prints one JSON object a line: `{"event": "said" | "sent" | "run", ...}`."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -127,7 +127,7 @@ class JsonLines(Progress):
 
 
 def words(done: Amount, total: Amount) -> str:
-    """Say how far it is, as `57 of 100 runs, 5,700 of 10,000 records, 3.2 of 5.6 MB`."""
+    """Describe the progress, as `57 of 100 runs, 5,700 of 10,000 records, 3.2 of 5.6 MB`."""
     return (
         f"{done.runs:,} of {total.runs:,} runs, {done.records:,} of {total.records:,} records, "
         f"{done.bytes / 1e6:.1f} of {total.bytes / 1e6:.1f} MB"
@@ -139,7 +139,7 @@ def _part(done: int, total: int) -> float:
 
 
 def progress_for(*, as_json: bool) -> Progress:
-    """Choose by what was asked for, and by whether a person looks at stderr."""
+    """Return the display that fits: JSON lines where asked for, a bar on a terminal, else plain lines."""
     if as_json:
         return JsonLines()
     return Bar() if sys.stderr.isatty() else Lines()

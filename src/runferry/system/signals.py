@@ -1,4 +1,4 @@
-"""Makes a process deaf to the signals that are meant for the training: wandb-core, and a step's srun."""
+"""Make helper processes ignore the signals meant for the training: wandb-core, and a step's srun."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ARCHITECTURES = {"x86_64": (0xC000003E, 13, 14), "aarch64": (0xC00000B7, 134, 1
 
 
 def shield(waits_for: Sequence[signal.Signals] = ()) -> bool:
-    """Make this thread, and all that it starts from now on, deaf to `JOB_SIGNALS` for ever; False if it cannot be.
+    """Make this thread, and all that it starts from now on, ignore `JOB_SIGNALS` for ever; return False if it cannot.
 
     A signal that is sent to every process of a job would end wandb-core before it has written what it holds. To start
     it with the signals blocked and ignored is not enough: Go's `signal.Notify`, which it calls, undoes both, and
@@ -30,8 +30,8 @@ def shield(waits_for: Sequence[signal.Signals] = ()) -> bool:
     Parameters
     ----------
     waits_for
-        The signals that a program needs that blocks signals and waits for them: to such a one they come although they
-        are ignored. These are blocked here, and neither they nor any other can be blocked or unblocked later.
+        Signals for a program that blocks signals and waits for them: it receives them although they are ignored. They
+        are blocked here, and neither they nor any other can be blocked or unblocked later.
     """
     deaf_to = [number for number in JOB_SIGNALS if number not in waits_for]
     for number in deaf_to:

@@ -1,4 +1,4 @@
-"""Format numbers, times and tables for people, and read them back."""
+"""Format numbers, times and tables for users, and read them back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def time_in_words(minutes: int) -> str:
-    """Write a time as a config would: 90 is `1h30m`."""
+    """Return a number of minutes as a config writes it: 90 is `1h30m`."""
     days, rest = divmod(minutes, 1440)
     hours, left = divmod(rest, 60)
     parts = [f"{number}{unit}" for number, unit in ((days, "d"), (hours, "h"), (left, "m")) if number]
@@ -63,12 +63,12 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def count_of(number: int, thing: str) -> str:
-    """Write a number of things: 1 job, 2 jobs."""
+    """Return a number with its noun: 1 job, 2 jobs."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> list[str]:
-    """Write rows of the same length as lines, each column as wide as its widest cell.
+    """Return rows of the same length as lines, each column as wide as its widest cell.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What YAML and JSON give: asked for its kind in a way that a type checker follows."""
+"""Check the types of values read from YAML and JSON in a way that a type checker follows, and decode JSON."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 def is_mapping(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Tell whether a value read from YAML or JSON is a mapping."""
+    """Return whether a value read from YAML or JSON is a mapping."""
     return isinstance(value, dict)
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:
-    """Tell whether a value read from YAML or JSON is a list."""
+    """Return whether a value read from YAML or JSON is a list."""
     return isinstance(value, list)
 
 
 def set_at(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    """Set a value in mappings inside one another; what is no mapping on the way is replaced by one."""
+    """Set a value in nested mappings; anything on the way that is not a mapping is replaced by one."""
     *above, key = path
     for name in above:
         inner = tree.get(name)
@@ -41,7 +41,7 @@ def decode_all(texts: Sequence[str]) -> list[Any]:
 
 
 def decode_or_keep(text: str) -> Any:
-    """Decode a JSON text; one that is none stays a text."""
+    """Decode a JSON text; return any other text as it is."""
     try:
         return json.loads(text)
     except ValueError:
@@ -59,5 +59,5 @@ def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Tell whether a logged value can be drawn: a float or an int (within a float's range), but no bool."""
+    """Return whether a logged value can be drawn: a float or an int (within a float's range), but no bool."""
     return type(value) is float or (type(value) is int and abs(value) < 1e308)

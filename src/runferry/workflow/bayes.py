@@ -35,7 +35,7 @@ def choose(experiment: Experiment, folder: Path, number: int, say: Callable[[str
     Raises
     ------
     ConfigError, PackingError
-        As `sweeps_package.next_runs` does.
+        As `runferry.workflow.sweeps_package.next_runs` does.
     """
     from runferry.workflow.sweeps_package import next_runs
 

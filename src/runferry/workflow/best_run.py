@@ -1,4 +1,4 @@
-"""How a run ended and what it reached, from what is on disk: for the choice of the next runs, and of the best one."""
+"""Read from disk how runs ended and which values they reached, to choose the next runs and the best one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run has to show."""
+    """The state of a run and its values of a metric."""
 
     run: str
     state: State
@@ -33,7 +33,7 @@ class Result:
     """Of the metric: all finite ones that were logged, then the summary's."""
 
     def best(self, goal: str) -> float | None:
-        """Return the best value; None where there is none."""
+        """Return the best value; None where the run has no value."""
         if not self.values:
             return None
         return max(self.values) if goal == "maximize" else min(self.values)
@@ -55,7 +55,7 @@ def read_result(folder: RunFolder, metric: str) -> Result:
 
 
 def write_best(experiment: Path, runs: Iterable[str], metric: Mapping[str, Any] | None) -> None:
-    """Write `best.json`: which of an experiment's runs another one goes on with.
+    """Write `best.json`, which names the run of an experiment that other experiments use.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def unmet_needs(results: Path, experiments: Mapping[str, Experiment]) -> list[str]:
-    """Say in one line for each experiment that was not started why not, and which log to look into.
+    """Return one line for each experiment that was not started: why not, and which log to look into.
 
     Parameters
     ----------

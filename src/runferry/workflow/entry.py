@@ -1,4 +1,4 @@
-"""What the Snakefile asks: the config checked, the experiments, and how to end a start that cannot work.
+"""Check the config for the Snakefile, make its experiments, and end a start that cannot work.
 
 The only module that knows that it is called by Snakemake; it does not import it.
 """
@@ -52,7 +52,7 @@ def check_config_file(file: str) -> None:
 def load(
     config: Mapping[str, Any], schema_file: str, results: Path, *, controller: bool = True, jobs: int | None = None
 ) -> Workflow:
-    """Check the config and make the experiments, or end Snakemake with one line that says what to mend.
+    """Check the config and make the experiments, or end Snakemake with one line that says what to fix.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def load(
     results
         The folder of the experiments.
     controller
-        Whether this is the Snakemake that a person started, not one inside a job: only there Slurm is asked for
+        Whether this is the Snakemake that the user started, not one inside a job: only there Slurm is asked for
         accounts, and only there a job is refused.
     jobs
         Snakemake's `--jobs`.
@@ -112,7 +112,7 @@ def load(
 
 
 def freeze_what_stays() -> None:
-    """Take all that is in memory out of Python's garbage collection, before Snakemake makes its jobs.
+    """Exclude all objects in memory from Python's garbage collection, before Snakemake makes its jobs.
 
     The modules, the config and the runs are there to the end; as Snakemake makes objects for thousands of jobs, the
     collector would look at all of them again and again (benchmarks/scale.py, a dry run of 5,000 runs: 8.4 CPU seconds,
@@ -122,7 +122,7 @@ def freeze_what_stays() -> None:
 
 
 class _Refusals:
-    """What the checks say: the first refusal ends the start, unless only a plan is wanted, which names them all."""
+    """Collects refusals: the first one ends the start, unless only a plan is wanted, which names them all."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -139,7 +139,7 @@ class _Refusals:
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
-    """Make the experiments of a checked config, with what the cluster asks of their jobs (see `experiments`).
+    """Make the experiments of a checked config, with what the cluster asks of their jobs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Stands between Snakemake's scheduler and its Slurm plugin, for the jobs that train.
+"""Guard the jobs that train, between Snakemake's scheduler and its Slurm plugin.
 
 Left alone, the plugin (2.5.3 to 2.8.0) submits a run a second time while its job from an earlier start is still there,
 waits for ever for a job that was preempted, and takes an outage of Slurm for the end of every job; and Snakemake's
@@ -65,14 +65,14 @@ _LOOK_AGAIN = frozenset({"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", ""})
 
 @dataclass
 class Guard:
-    """What the wrapped methods know.
+    """Wraps the methods of the Slurm plugin's executor for the jobs that train.
 
     Attributes
     ----------
     find
-        Gives the training of one of Snakemake's jobs; None for a job that does not train.
+        Returns the training of one of Snakemake's jobs; None for a job that does not train.
     say
-        Takes a line for the person.
+        Takes a line for the user.
     """
 
     find: Callable[[Any], TrainingJob | None]
@@ -89,7 +89,7 @@ class Guard:
     # Submission.
 
     def run_job(self, submit: Callable[[Any], None], executor: Any, job: Any) -> None:
-        """Submit a job, unless the run's job from an earlier start is still in the queue: then go on with that."""
+        """Submit a job, or follow the run's job of an earlier start where that is still in the queue."""
         training = self.find(job)
         if training is None:
             submit(job)
@@ -132,7 +132,7 @@ class Guard:
         return True
 
     def report_error(self, report: Callable[..., None], executor: Any, info: Any, **words: Any) -> None:
-        """Report that a job failed: again later where Slurm only did not answer, for good where it refused."""
+        """Report that a job failed; where Slurm only did not answer the submission, submit again later instead."""
         training = self.find(info.job)
         if training and info.external_jobid is None:
             no_answer = any(part in str(words.get("msg", "")) for part in _NO_ANSWER)
@@ -146,7 +146,7 @@ class Guard:
     async def check(
         self, others: Callable[[list[Any]], AsyncGenerator[Any]], executor: Any, infos: Sequence[Any]
     ) -> AsyncGenerator[Any]:
-        """Report what has ended and yield what goes on, as `check_active_jobs` of the plugin does."""
+        """Report jobs that have ended and yield the others, as `check_active_jobs` of the plugin does."""
         ours = [info for info in infos if self.find(info.job)]
         theirs = [info for info in infos if not self.find(info.job)]
         self._active = {info.external_jobid: info for info in ours}
@@ -185,7 +185,7 @@ class Guard:
         return {job: states.get(job, "") for job in jobs}
 
     def _has_ended(self, job: str, state: str) -> bool:
-        """Tell whether a job has ended; where it may only seem so, when it does at two looks one after the other."""
+        """Return whether a job has ended; where it may only seem so, whether two looks in a row say the same."""
         before, self._seen[job] = self._seen.get(job), state
         if state in slurm.ACTIVE:
             return False
@@ -225,7 +225,7 @@ class Guard:
             return False
         if job.attempt >= training.attempts:
             for folder in left:
-                # Who shows the run while it trains need not wait for the end of the workflow.
+                # Live sync, which shows the run while it trains, need not wait for the end of the workflow.
                 give_up(folder)
             self.say(f"{', '.join(names)}: not finished after {job.attempt} jobs, as many as `attempts` allows")
             return False
@@ -254,12 +254,12 @@ class Guard:
 
 
 def _has_begun(folder: RunFolder, job: str) -> bool:
-    """Tell whether a run has had an attempt in a job."""
+    """Return whether a run has had an attempt in a job."""
     return any(record.get("job") == job for record in folder.attempts())
 
 
 def _last_words(training: TrainingJob) -> str:
-    """Say how the last attempts ended, for the message about the job."""
+    """Describe how the last attempts ended, for the message about the job."""
     said: list[str] = []
     logs = 0
     for folder in training.folders:

@@ -1,4 +1,4 @@
-"""Act when Snakemake starts and ends: the handlers `onstart`, `onsuccess` and `onerror` of the Snakefile."""
+"""Define the handlers `onstart`, `onsuccess` and `onerror` of the Snakefile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def on_start(plan: Workflow, results: Path, logs: Path) -> None:
-    """Warn of what a purge will delete, and start live sync where the config says so.
+    """Warn of files that a purge will delete, and start live sync where the config says so.
 
     Called once Snakemake has the folder's lock and is about to run jobs. Live sync would end by itself with this
     Snakemake, however that ends.
@@ -47,12 +47,12 @@ def on_start(plan: Workflow, results: Path, logs: Path) -> None:
 
 
 def on_success(results: Path) -> None:
-    """Stop live sync; what it has not sent is for the sync."""
+    """Stop live sync; what it has not sent is left to `runferry sync`."""
     live_sync.stop(results)
 
 
 def on_error(plan: Workflow, results: Path) -> None:
-    """Sync and report what the experiments have on disk, of failed runs too, and say what was not started.
+    """Sync and report the runs on disk, failed ones too, and name the experiments that were not started.
 
     What exists already costs nothing; what cannot be carried is named and left.
     """

@@ -1,4 +1,4 @@
-"""Starts and stops live sync beside a workflow: a process of its own, which ends when that Snakemake does."""
+"""Start and stop live sync during a workflow: a process of its own, which ends when that Snakemake does."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def start(results: Path, log: Path, interval: float, *, attempts_follow: bool) -
 
 
 def stop(results: Path) -> None:
-    """Stop what `start` has started for a results folder, if it has; nothing is lost by it."""
+    """Stop the live sync that `start` has started for a results folder, if any; nothing is lost by it."""
     process = _started.pop(results, None)
     if process is None:
         return

@@ -1,4 +1,4 @@
-"""Which runs are to share which jobs: planned when Snakemake starts, from the runs that are not trained yet."""
+"""Plan which runs share which jobs, when Snakemake starts, from the runs that are not trained yet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RUN = "[0-9a-v]{12}"
 
 @dataclass(frozen=True)
 class PackPlan:
-    """The packs of a workflow, and what they ask for.
+    """The packs of a workflow, and the requests of their jobs.
 
     A job's own Snakemake plans none: it reads its pack from `runs.json`, whatever has been trained meanwhile.
     """
@@ -48,20 +48,20 @@ class PackPlan:
 
     @cached_property
     def packed(self) -> str:
-        """A regular expression for the runs that rule `settle` may settle."""
+        """Return a regular expression for the runs that rule `settle` may settle."""
         return _one_of([*self.pack_of, *sorted(self.finished)])
 
     @cached_property
     def alone(self) -> str:
-        """A regular expression for the runs that rule `train` may train.
+        """Return a regular expression for the runs that rule `train` may train.
 
-        Those that were trained in a pack are none of them: Snakemake would find that another rule had made their
+        Runs that were trained in a pack are left out: Snakemake would find that another rule had made their
         `trained.json`, and make it again.
         """
         return f"(?!{_one_of([*self.pack_of, *sorted(self.finished | self.settled)])}){RUN}"
 
     def pack(self, experiment: str, name: str) -> Pack:
-        """Return a pack by its id: one that was planned, else the one on disk.
+        """Return a pack by its id: the planned one, else the one on disk.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class PackPlan:
         return self.packs.get(name) or read_pack(self.results / experiment / FOLDER / name)
 
     def request(self, experiment: str, name: str) -> Request:
-        """Return what the job of a pack asks for."""
+        """Return the request of a pack's job."""
         alone = self.requests[experiment]
         request = make_request(self.experiments[experiment], self.cluster, len(self.pack(experiment, name).runs))
         account = alone.resources.get("slurm_account")
@@ -137,7 +137,7 @@ def plan_packs(
     cluster, experiments, requests
         What is to run where, and what one run asks for.
     controller
-        Whether this is the Snakemake that a person started; else nothing is planned.
+        Whether this is the Snakemake that the user started; else nothing is planned.
     """
     planned = PackPlan(results, cluster, experiments, requests)
     for name in experiments if controller else ():

@@ -1,4 +1,4 @@
-"""Give the rules their functions of wildcards: inputs, parameters and resources.
+"""Define the rules' functions of wildcards: inputs, parameters and resources.
 
 Snakemake calls each once a job. A function more costs a dry run of 5,000 runs a quarter of a second, so that what one
 rule asks for is one function.
@@ -40,7 +40,7 @@ OfWildcards = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class RuleFunctions:
-    """The functions of one use of the workflow.
+    """The rules' functions of wildcards, for one use of the workflow.
 
     Attributes
     ----------
@@ -63,12 +63,12 @@ class RuleFunctions:
 
     @property
     def experiment_names(self) -> str:
-        """Match the names of the experiments."""
+        """Return a regular expression for the names of the experiments."""
         return _one_of(self.plan.experiments)
 
     @property
     def environment_names(self) -> str:
-        """Match the names of the environments."""
+        """Return a regular expression for the names of the environments."""
         return _one_of(self.plan.environments)
 
     # What a job asks for.
@@ -112,7 +112,7 @@ class RuleFunctions:
         return self.plan.environment_digest(wildcards.environment)
 
     def environment_of_pack(self, wildcards: Any) -> list[str]:
-        """Name the record of the environment that runs of an experiment need, if any."""
+        """List the record of the environment that the runs of an experiment need, if any."""
         name = self.plan.experiments[wildcards.experiment].environment
         return [f"{self.results}/environments/{name}.json"] if name else []
 
@@ -123,18 +123,18 @@ class RuleFunctions:
         return self.plan.experiments[wildcards.experiment].digest
 
     def needs_of_run(self, wildcards: Any) -> list[Any]:
-        """List what a run needs: the table of its experiment's runs, its environment, others' results."""
+        """List the inputs of a run: the table of its experiment's runs, its environment, others' results."""
         runs = f"{self.results}/{wildcards.experiment}/runs.tsv"
         done = f"{self.results}/{wildcards.experiment}/{wildcards.run}/trained.json"
         return self._settled([runs, *self._needs(wildcards)], done)
 
     def needs_of_round(self, wildcards: Any) -> list[Any]:
-        """List what a run of a round needs besides the round: its environment and others' results."""
+        """List the inputs of a run of a round, except the round: its environment and others' results."""
         rounds = f"{self.results}/{wildcards.experiment}/rounds"
         return self._settled(self._needs(wildcards), f"{rounds}/{wildcards.round}/{wildcards.place}.json")
 
     def results_needed(self, wildcards: Any) -> list[str]:
-        """Name the files that say which run is the best of each experiment that one needs."""
+        """List the files that name the best run of each experiment that one needs."""
         return self.plan.best_of_needed(wildcards.experiment, f"{self.results}/{{experiment}}/best.json")
 
     def _needs(self, wildcards: Any) -> list[str]:
@@ -153,7 +153,7 @@ class RuleFunctions:
         return self.plan.best_options(wildcards.experiment)
 
     def ends_of_experiment(self, wildcards: Any) -> list[str]:
-        """List the files that say that every run of an experiment has ended."""
+        """List the files that record the ends of all runs of an experiment."""
         return self.plan.ends(
             wildcards.experiment,
             run=str(self.results / "{experiment}" / "{run}" / "trained.json"),
@@ -163,26 +163,26 @@ class RuleFunctions:
     # Packs.
 
     def pack_options(self, wildcards: Any) -> list[str]:
-        """Return the options of `runferry pack`; with the attempts so far, so that a pack that failed is made anew."""
+        """Return the options of `runferry pack`; its attempts so far have a pack that failed made anew."""
         return self.packs.pack(wildcards.experiment, wildcards.pack).options
 
     def done_of_pack(self, wildcards: Any) -> list[str]:
-        """Name the file that says that the pack of a run was trained; none where the run itself is known to be."""
+        """List the file that says that a run's pack was trained; none where the run is known to be trained."""
         pack = self.packs.pack_of.get(wildcards.run)
         return [str(self.results / wildcards.experiment / "packs" / pack / "done.json")] if pack else []
 
     # Rounds of a bayes sweep.
 
     def round_size(self, wildcards: Any) -> int:
-        """Count the runs of a round."""
+        """Return the number of runs of a round."""
         return self.plan.size_of_round(wildcards.experiment, int(wildcards.round))
 
     def ends_of_round(self, wildcards: Any) -> list[str]:
-        """List the files that say that the runs of a round have ended."""
+        """List the files that record the ends of a round's runs."""
         return self._ends(wildcards, int(wildcards.round))
 
     def ends_of_round_before(self, wildcards: Any) -> list[str]:
-        """List the files that say that the runs of the round before have ended; none before the first."""
+        """List the files that record the ends of the previous round's runs; none before the first."""
         return self._ends(wildcards, int(wildcards.round) - 1)
 
     def _ends(self, wildcards: Any, number: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Keeps Snakemake's scheduler from making rounds in which nothing can be done.
+"""Keep Snakemake's scheduler from making rounds in which nothing can be done.
 
 With `max-jobs-per-timespan`, which has a default of 100 a second, every round starts a timer for another one (Snakemake
 9.17 to 9.27): as long as the workflow lives there is one a second, also while all that is left to do is to wait for
@@ -21,7 +21,7 @@ _WAITING = "_runferry_waiting"
 
 
 def install_scheduler() -> bool:
-    """Have each scheduler keep one timer, for this process; False where Snakemake has no such method to replace."""
+    """Limit each scheduler of this process to one timer; return False where it has no such method to replace."""
     scheduler = getattr(sys.modules.get(_MODULE), _CLASS, None)
     if not hasattr(scheduler, _METHOD):
         return False
@@ -30,7 +30,7 @@ def install_scheduler() -> bool:
 
 
 def look_again(scheduler: Any, delay: float) -> None:
-    """Have the scheduler make a round after `delay` seconds, unless a timer is there or the limit lets more jobs go.
+    """Start a timer for a round in `delay` seconds, unless one is running or the limit lets more jobs go.
 
     Then all that were ready have gone: others become ready when a job ends, which makes a round by itself.
     The scheduler's own thread calls it. The timer is forgotten before it wakes the scheduler, so that the round that it

@@ -22,7 +22,7 @@ _WRAPPED = ("run_job", "check_active_jobs", "cancel_jobs", "report_job_error", "
 
 
 def install_guard(find: Callable[[Any], TrainingJob | None], say: Callable[[str], None]) -> bool:
-    """Wrap the Slurm plugin's methods, for this process; False where the plugin is not the one that is used.
+    """Wrap the Slurm plugin's methods, for this process; return False where that plugin is not in use.
 
     Parameters
     ----------

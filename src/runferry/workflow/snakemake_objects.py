@@ -1,4 +1,4 @@
-"""Reach into Snakemake's own objects, all in one place."""
+"""Read and change Snakemake's own objects, in this one place."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _SNAKEMAKES_LIMIT = (100, 1)
 
 
 async def sleep(executor: Any) -> None:
-    """Wait for the next look at the jobs, in pieces: at its end, also after a Ctrl-C, Snakemake waits for this."""
+    """Wait until the jobs are checked next, in pieces: at its end, also after a Ctrl-C, Snakemake waits for this."""
     end = time.monotonic() + float(executor.next_seconds_between_status_checks or 40)
     while executor.wait and time.monotonic() < end:
         await asyncio.sleep(min(1.0, max(0.0, end - time.monotonic())))
 
 
 def limited(executor: Any) -> bool:
-    """Tell whether the person gave Snakemake a limit, and so has chosen how fast jobs are submitted."""
+    """Return whether the user gave Snakemake a limit, and so has chosen how fast jobs are submitted."""
     limit = executor.workflow.scheduling_settings.max_jobs_per_timespan
     return limit is not None and (limit.max_jobs, limit.timespan) != _SNAKEMAKES_LIMIT
 
 
 def report_submission(executor: Any, job: Any, slurm_job: str) -> None:
-    """Tell Snakemake that a job was submitted, by the executor's own way."""
+    """Report a submitted job to Snakemake, in the executor's own way."""
     from snakemake_interface_executor_plugins.executors.base import (  # pyright: ignore[reportMissingTypeStubs]
         SubmittedJobInfo,
     )
@@ -49,5 +49,5 @@ def remove_log(executor: Any, info: Any) -> None:
 
 
 def allow_no_retry(job: Any) -> None:
-    """Have Snakemake not start a job again, whatever its `retries` say."""
+    """Keep Snakemake from starting a job again, whatever its `retries` say."""
     job.attempt = max(job.attempt, job.restart_times + 1)

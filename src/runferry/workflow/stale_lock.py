@@ -1,4 +1,4 @@
-"""Which Snakemake works in a folder, so that one that died does not keep the next from starting.
+"""Remove the lock of a Snakemake that died, so that it does not keep the next one from starting.
 
 Snakemake locks the folder that it works in and names nobody in the lock: killed, or gone with its login node, it leaves
 that behind. So it is written down who has started. That process gone, on the machine that it was started on, its lock
@@ -23,17 +23,17 @@ _FILE = _STATE / "runferry-controller.json"
 
 
 def note_start() -> None:
-    """Write down that this process works in the current folder."""
+    """Record that this process works in the current folder."""
     write_json(_FILE, {"host": socket.gethostname(), "pid": os.getpid(), "pid_start": start_of(os.getpid())})
 
 
 def remove_stale_lock(say: Callable[[str], None]) -> None:
-    """Remove the locks of a controller that was started on this machine and is gone.
+    """Remove the locks of a controller that was started on this machine and has ended.
 
     Parameters
     ----------
     say
-        Takes a line for the person.
+        Takes a line for the user.
     """
     locks = list((_STATE / "locks").glob("*.lock"))
     if not locks:

@@ -1,4 +1,4 @@
-"""Keeps submissions apart, as sites ask, and ends them when the workflow ends.
+"""Keep submissions apart, as sites ask, and end them when the workflow ends.
 
 Snakemake's own `max-jobs-per-timespan` holds back every job, those on the login node too (9.17 to 9.27): at one in two
 seconds, the syncs of a thousand runs wait for half an hour. Here only what goes to Slurm waits.
@@ -29,7 +29,7 @@ class Submissions:
         self._next = 0.0
 
     def submit(self, submission: Callable[[], None], *, apart: bool) -> None:
-        """Submit when it is time to, if `apart`; not at all once submissions have ended, also while this waits."""
+        """Submit a job, after a pause if `apart`; do nothing once submissions have ended, even during the pause."""
         with self._lock:
             if apart:
                 self._ended.wait(max(self._next - time.monotonic(), 0.0))
@@ -41,7 +41,7 @@ class Submissions:
                 self._next = time.monotonic() + SECONDS_APART
 
     def end(self) -> None:
-        """Let no other submission begin; the one that has is waited for, `LAST_SECONDS` at most."""
+        """Stop further submissions, and wait for the one under way, `LAST_SECONDS` at most."""
         self._ended.set()
         if self._lock.acquire(timeout=LAST_SECONDS):
             self._lock.release()

@@ -1,4 +1,4 @@
-"""W&B's `sweeps` package, in an environment of its own: it needs numpy below 2, which nothing else here may have.
+"""Run W&B's `sweeps` package in an environment of its own: it needs numpy below 2, unlike all else here.
 
 Built once for a user, on the login node, below `$XDG_CACHE_HOME/runferry` (some 300 MB), when a bayes sweep first
 chooses a run. Nothing imports it: it is asked in a process of its own.
@@ -45,7 +45,7 @@ json.dump([{name: item["value"] for name, item in run.config.items()} for run in
 def next_runs(
     definition: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], count: int, seed: int, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Ask the package for the parameters of the next runs.
+    """Return the parameters of the next runs, as the package chooses them.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def next_runs(
     count, seed
         How many are wanted, and what makes the choice the same every time.
     say
-        Takes a line for a person who waits.
+        Takes a line for the user who waits.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def next_runs(
 
 
 def find_python(say: Callable[[str], None]) -> Path:
-    """Return the Python of the environment, which is built where there is none.
+    """Return the Python of the package's environment, which is built where it does not exist.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which runs a job of Snakemake's trains."""
+"""Find the runs that a job of Snakemake trains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A job that trains.
+    """A job of Snakemake that trains runs.
 
     Attributes
     ----------
@@ -39,17 +39,17 @@ class TrainingJob:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do."""
+        """Return whether nothing is left to do."""
         return self.done_file.exists()
 
     def note_end(self) -> None:
-        """Say in its round that a run has failed whose job was killed before it could say so."""
+        """Record in its round that a run has failed, where its job was killed before it could do so."""
         if self.in_round and not self.done:
             bayes_run.note_end(self.done_file)
 
 
 def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> TrainingJob | None:
-    """Say what the job with these outputs trains; None for one that does not train.
+    """Return the runs that the job with these outputs trains; None for a job that does not train.
 
     Parameters
     ----------

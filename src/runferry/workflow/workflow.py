@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A checked config and what follows from it."""
+    """A checked config, with its cluster, experiments and job requests."""
 
     config: Mapping[str, Any]
     cluster: Cluster
@@ -35,7 +35,7 @@ class Workflow:
 
     @cached_property
     def environments(self) -> Mapping[str, PlannedEnvironment]:
-        """The environments that experiments run in, by name."""
+        """Return the environments that experiments run in, by name."""
         return plan_environments(self.config).environments
 
     def environment_files(self, name: str) -> list[str]:
@@ -51,14 +51,14 @@ class Workflow:
         return self.environments[name].specification(wheelhouse=self.cluster.wheelhouse).digest()
 
     def show(self, packs: PackPlan, *, quiet: bool) -> None:
-        """Print what is to be done, or write it down for `runferry plan` and end Snakemake.
+        """Print the plan, or write it to the file of `runferry plan` and end Snakemake.
 
         Parameters
         ----------
         packs
             Which runs share jobs.
         quiet
-            Whether the person wants to see nothing at all.
+            Whether the user wants to see nothing at all.
         """
         # Only here: every job evaluates the Snakefile, too.
         from runferry.workflow.plan import record
@@ -93,7 +93,7 @@ class Workflow:
         return [pattern.replace("{experiment}", name) for name in self.experiments[experiment].needs]
 
     def ends(self, experiment: str, *, run: str, place: str) -> list[str]:
-        """List what says that every run of an experiment has ended: `run` or `place`, filled in."""
+        """List the files that record the ends of all runs of an experiment: `run` or `place`, filled in."""
         one = self.experiments[experiment]
         paths = [run.replace("{experiment}", experiment).replace("{run}", name) for name in one.runs]
         return [*paths, *self.places(place, experiment)]
@@ -113,18 +113,18 @@ class Workflow:
         ]
 
     def size_of_round(self, experiment: str, number: int) -> int:
-        """Return how many runs a round of a bayes sweep has."""
+        """Return the number of runs of a round of a bayes sweep."""
         planned = self.experiments[experiment].rounds
         return planned.size_of(number) if planned else 0
 
     def places_of_round(self, experiment: str, number: int, pattern: str) -> list[str]:
-        """Fill `{place}` of `pattern` with each place of a round; none of a round that is not there."""
+        """Fill `{place}` of `pattern` with each place of a round; none of a round that does not exist."""
         planned = self.experiments[experiment].rounds
         return planned.places(pattern, number) if planned and number else []
 
     @property
     def listed(self) -> list[str]:
-        """The names of the experiments whose runs are known beforehand: all but bayes sweeps."""
+        """Return the names of the experiments whose runs are known beforehand: all but bayes sweeps."""
         return [name for name, one in self.experiments.items() if one.rounds is None]
 
     def targets(self, pattern: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A sweep definition, read and checked; what cannot work without W&B's server is refused."""
+"""Read and check a sweep definition; refuse what cannot work without W&B's server."""
 
 from __future__ import annotations
 
@@ -52,26 +52,26 @@ class Sweep:
 
     @property
     def method(self) -> str:
-        """How points are chosen: one of `METHODS`."""
+        """Return the method by which points are chosen: one of `METHODS`."""
         return self.definition["method"]
 
     @property
     def run_cap(self) -> int | None:
-        """The most runs that the definition allows."""
+        """Return the most runs that the definition allows; None where it does not say."""
         return self.definition.get("run_cap")
 
     @property
     def metric(self) -> Mapping[str, Any] | None:
-        """What is to be optimized: `name`, `goal` and so on; None where the definition does not say."""
+        """Return the metric to optimize: `name`, `goal` and so on; None where the definition has none."""
         return self.definition.get("metric")
 
     @property
     def early_terminate(self) -> Mapping[str, Any] | None:
-        """When runs are stopped early: W&B's section, checked; None where none are."""
+        """Return W&B's section on stopping runs early, checked; None where none are stopped."""
         return self.definition.get("early_terminate")
 
     def count(self, wanted: int | None) -> int:
-        """Return how many runs a sweep without an end has: the least of what the config and the definition say.
+        """Return the number of runs: the lower of the config's `count` and the definition's `run_cap`.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class Sweep:
         return min(given)
 
     def points(self, count: int | None, seed: int) -> Iterable[Parameters]:
-        """Give the parameters of every run of a grid or random sweep, in order.
+        """Return the parameters of every run of a grid or random sweep, in order.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class Sweep:
 
 
 def check(definition: Any, where: str) -> Sweep:
-    """Read a sweep definition, and refuse what is none, or none that can be run here.
+    """Read a sweep definition; refuse what is not one, or cannot be run here.
 
     Parameters
     ----------

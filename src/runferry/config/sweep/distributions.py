@@ -1,4 +1,4 @@
-"""Values of W&B's distributions at a given probability, in pure Python: the parse of a config must be quick.
+"""Compute values of W&B's distributions in pure Python, since a config must be parsed quickly.
 
 Each is the quantile function that `sweeps` 0.3.0 has (`HyperParameter.ppf`, on numpy and scipy); a test compares them.
 So a value drawn here is as likely as one that W&B's server would draw.
@@ -23,7 +23,7 @@ _LEAST = 2.0**-54
 
 
 def value_at(parameter: Parameter, probability: float) -> Any:
-    """Return the value of a parameter below which it is with `probability`, in [0, 1).
+    """Return the quantile of a parameter's distribution at `probability`, in [0, 1).
 
     Numbers are rounded to 12 digits: what `exp` and `log` give differs between machines in the last ones, and a run's
     id is a hash of its parameters.
@@ -133,7 +133,7 @@ _DRAWS_PER_RUN = 20
 
 
 def grid(parameters: Sequence[Parameter], where: str) -> Iterator[Parameters]:
-    """Give every point of a grid: all combinations, the last parameter turning fastest, as W&B's own order is.
+    """Yield every point of a grid: all combinations, the last parameter changing fastest, as in W&B's own order.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def grid(parameters: Sequence[Parameter], where: str) -> Iterator[Parameters]:
 
 
 def at_random(parameters: Sequence[Parameter], count: int, seed: int) -> Iterator[Parameters]:
-    """Draw `count` points, each once: fewer where there are no more.
+    """Yield `count` random points, each once; fewer where no more exist.
 
     The same seed gives the same points on every machine, and a higher count those of a lower one and more. (Python
     promises that `random()` gives the same numbers for the same seed in every version.)

@@ -1,4 +1,4 @@
-"""When hyperband stops a run: the rule of W&B's `sweeps` package (`hyperband_stop_runs`, 0.3.0), in pure Python.
+"""Decide when hyperband stops a run, by the rule of W&B's `sweeps` 0.3.0 (`hyperband_stop_runs`), in pure Python.
 
 A test compares the two. "Iterations" are the rows that have the metric, as in W&B's own.
 """
@@ -39,5 +39,5 @@ def threshold(values: Sequence[float], section: Mapping[str, Any]) -> float:
 
 
 def value_to_compare(history: Sequence[float], band: int, section: Mapping[str, Any]) -> float:
-    """Return the value of a run that is compared: that of the band, or, where the rule is not strict, its best."""
+    """Return the value of a run to compare at a band: the one there, or its best where the rule is not strict."""
     return history[band - 1] if section.get("strict", True) else min(history)

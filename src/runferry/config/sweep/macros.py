@@ -1,4 +1,4 @@
-"""The `command` of a sweep definition: its macros, as the agent of wandb 0.31 replaces them."""
+"""Replace the macros in the `command` of a sweep definition, as the agent of wandb 0.31 does."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _OURS = re.compile(r"\$\{(?:data|needs:[A-Za-z0-9_.-]+)\}")
 
 
 def command(definition: Mapping[str, Any], parameters: Parameters, where: str) -> list[str]:
-    """Write out a run's command: the macros replaced, one list item an argument, nothing ever quoted or split.
+    """Return a run's command with its macros replaced, one list item an argument, nothing quoted or split.
 
-    Those that only the node can know stay (see `late_macros`).
+    Macros whose values only the node knows stay (see `late_macros`).
 
     Raises
     ------
@@ -43,9 +43,9 @@ def command(definition: Mapping[str, Any], parameters: Parameters, where: str) -
 
 
 def late_macros(definition: Mapping[str, Any], parameters: Parameters, where: str) -> list[int]:
-    """List the places of the arguments in which the launcher has to replace a macro.
+    """List the positions of the arguments in which the launcher has to replace a macro.
 
-    By their places: a parameter's value that looks like a macro is none.
+    Positions, since a parameter's value that looks like a macro is not one.
     """
     places: list[int] = []
     place = 0
@@ -59,7 +59,7 @@ def late_macros(definition: Mapping[str, Any], parameters: Parameters, where: st
 
 
 def check_command(definition: Mapping[str, Any], where: str) -> None:
-    """Refuse a command that is no list, has a macro that is not known, or needs a `program` that is not there.
+    """Refuse a command that is not a list, has an unknown macro, or needs a `program` that is not given.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The `parameters` of a sweep definition: what each one may be, checked as W&B's own schema checks it."""
+"""Read the `parameters` of a sweep definition, checked as W&B's own schema checks them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _POSITIVE = ("log_uniform_values", "q_log_uniform_values", "inv_log_uniform_valu
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter, of however many levels its name has."""
+    """One parameter of a sweep, whose name may have several levels."""
 
     path: tuple[str, ...]
     distribution: str
@@ -57,18 +57,18 @@ class Parameter:
 
     @property
     def name(self) -> str:
-        """Its levels joined with dots, as W&B shows them."""
+        """Return the levels of the name joined with dots, as W&B shows them."""
         return ".".join(self.path)
 
     @property
     def varies(self) -> bool:
-        """Whether runs can differ by it."""
+        """Return whether runs can differ in the parameter."""
         if self.distribution == "categorical":
             return len(self.settings["values"]) > 1
         return self.distribution != "constant" and self.settings.get("min", 0) != self.settings.get("max", 1)
 
     def grid_values(self, where: str) -> Sequence[Any]:
-        """List the values that a grid takes from it, as W&B's grid search does.
+        """List the values that a grid takes from the parameter, as W&B's grid search does.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Parameter:
 
 
 def read_parameters(given: Any, where: str) -> tuple[Parameter, ...]:
-    """Read the `parameters` of a definition, in order; those that are nested follow one another.
+    """Read the `parameters` of a definition, in order; nested ones follow one another.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def read_parameters(given: Any, where: str) -> tuple[Parameter, ...]:
 
 
 def nested(parameters: Sequence[Parameter], values: Sequence[Any]) -> Parameters:
-    """Give a run its values, nested ones in mappings, as W&B does."""
+    """Return a run's values by name, nested ones in mappings, as W&B has them."""
     run: Parameters = {}
     for parameter, value in zip(parameters, values, strict=True):
         node = run
@@ -124,7 +124,7 @@ def nested(parameters: Sequence[Parameter], values: Sequence[Any]) -> Parameters
 
 
 def quoted(value: Any) -> str:
-    """Show what was found, in a message."""
+    """Return a value as a message quotes it."""
     return "nothing" if value is None else f"{str(value)[:60]!r}"
 
 
@@ -167,7 +167,7 @@ def _parameter(path: tuple[str, ...], section: Any, where: str) -> Parameter:
 
 
 def _distribution(section: Mapping[str, Any], where: str) -> str:
-    """Say what a parameter without `distribution` is, by the keys it has."""
+    """Return the distribution of a parameter without `distribution`, by the keys that it has."""
     if "value" in section:
         return "constant"
     if "values" in section:
@@ -229,7 +229,7 @@ _CHECKS: dict[str, Callable[[str, dict[str, Any], str], None]] = {
 
 
 def plain(value: Any, where: str) -> Any:
-    """Return a value as JSON has it.
+    """Return a value in the types that JSON has.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def plain(value: Any, where: str) -> Any:
 
 
 def is_finite_number(value: Any) -> bool:
-    """Tell whether a value is a finite number; true and false are none."""
+    """Return whether a value is a finite number; true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

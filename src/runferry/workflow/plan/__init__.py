@@ -1,1 +1,1 @@
-"""What a workflow would do and what it would cost, before anything is submitted and at any time later."""
+"""Plan what a workflow would do and cost, before anything is submitted and at any time later."""

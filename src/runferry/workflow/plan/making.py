@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def make_plan(
     packs: PackPlan, environments: Iterable[str], config: Mapping[str, Any], refusals: Sequence[str] = ()
 ) -> Plan:
-    """Make the plan.
+    """Make the plan of a workflow.
 
     Parameters
     ----------

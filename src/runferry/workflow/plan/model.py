@@ -1,4 +1,4 @@
-"""The plan of a workflow: runs by state, jobs, what they ask for, and what the cluster will not take."""
+"""Define the plan of a workflow: runs by state, jobs, their requests, and what the cluster would refuse."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILES_OF_PACK = 6
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """One job that is to come.
+    """One job of a plan, which is still to come.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class PlannedJob:
 
     @property
     def gpu_hours(self) -> float:
-        """What it asks for."""
+        """Return the GPU-hours that the job asks for."""
         return self.nodes * self.gpus * self.minutes / 60
 
 
@@ -79,16 +79,16 @@ class ExperimentPlan:
 
     @cached_property
     def states(self) -> Counter[str]:
-        """Runs by state."""
+        """Return the number of runs in each state."""
         return Counter(run.state for run in self.runs)
 
     @property
     def to_train(self) -> int:
-        """Runs that a job is to come for."""
+        """Return the number of runs that a job is planned for."""
         return sum(job.runs for job in self.jobs)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a machine; times in hours, memory in MiB."""
+        """Return the experiment's plan as JSON values; times in hours, memory in MiB."""
         return {
             "name": self.name,
             "environment": self.environment,
@@ -103,7 +103,7 @@ class ExperimentPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a workflow would do.
+    """The plan of a workflow: experiments, environments, files and refusals.
 
     Attributes
     ----------
@@ -125,9 +125,9 @@ class Plan:
     job_cap : int or None
         Jobs that a user may have at a time.
     refusals : sequence of str
-        What will be refused, and how to mend it.
+        What will be refused, and how to fix it.
     tracker, tracker_title : str
-        What the runs log to: its name, "wandb" or "comet", and what a person calls it.
+        What the runs log to: its name, "wandb" or "comet", and what a user calls it.
     """
 
     cluster: str
@@ -145,7 +145,7 @@ class Plan:
     tracker_title: str = "W&B"
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a machine."""
+        """Return the plan as JSON values."""
         jobs = [job for experiment in self.experiments for job in experiment.jobs]
         states = count_states(self.experiments)
         return {
@@ -179,7 +179,7 @@ def count_states(experiments: Iterable[ExperimentPlan]) -> Counter[str]:
 
 
 def totals(jobs: Iterable[PlannedJob]) -> dict[str, Any]:
-    """Add up what jobs ask for; RGU-hours are None where the units of one of their GPUs are not known."""
+    """Add up the requests of jobs; RGU-hours are None where the units of one of their GPUs are not known."""
     jobs = list(jobs)
     with_gpus = [job for job in jobs if job.gpus]
     known = all(job.rgu is not None for job in with_gpus)

@@ -1,4 +1,4 @@
-"""A plan as a self-contained page: the pipeline as a graph, each experiment folding open into its runs."""
+"""Render a plan as a self-contained page: the pipeline as a graph, the runs of each experiment folded below it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLASSES = ("to-do", "running", "failed", "unsynced", "done")
 
 
 def render(record: Mapping[str, Any]) -> str:
-    """Make the page of what `runferry.workflow.plan.record.write` has written.
+    """Return the page of a plan that `runferry.workflow.plan.record.write` wrote.
 
     All text of the user's is escaped where it stands, or put into the page as text by its script; the page's own policy
     lets no other script run, and asks nothing of the network.

@@ -1,4 +1,4 @@
-"""The file through which a plan comes from Snakemake, which reads the config as at a start, to `runferry plan`."""
+"""Pass a plan in a file from Snakemake, which reads the config as at a start, to `runferry plan`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ VARIABLE = "RUNFERRY_PLAN"
 
 
 def wanted() -> Path | None:
-    """Return the file that the plan is to be written to; None where Snakemake was started for itself."""
+    """Return the file for the plan; None where Snakemake was not started by `runferry plan`."""
     name = os.environ.get(VARIABLE)
     return Path(name) if name else None
 
 
 def write(file: Path, plan: Plan) -> None:
-    """Write a plan: `plan` for a machine, `lines` for a person, and `runs` and `jobs` by experiment for the page."""
+    """Write a plan: `plan` for programs, `lines` for users, and `runs` and `jobs` by experiment for the page."""
     write_json(
         file,
         {

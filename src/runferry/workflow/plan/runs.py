@@ -1,4 +1,4 @@
-"""How far the runs of an experiment are, from the names of the files in their folders."""
+"""Find the states of an experiment's runs from the names of the files in their folders."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Place:
 
 
 def places_of(folder: Path, rounds: Rounds) -> list[Place]:
-    """Tell how far the run of each place of each round is; `folder` is `results/<experiment>`."""
+    """Return each place of each round with the state of its run; `folder` is `results/<experiment>`."""
     found: list[Place] = []
     for number in range(1, rounds.number + 1):
         try:
@@ -73,7 +73,7 @@ def places_of(folder: Path, rounds: Rounds) -> list[Place]:
 
 
 def files_and_bytes(folders: Iterable[Path]) -> tuple[float, float] | None:
-    """Return how many files, links and folders, and how many bytes, a run has of these; None where there is none.
+    """Return the mean number of files (links and folders too) and bytes of these runs; None without runs.
 
     A file with several names counts once, as the filesystem's quota has it.
     """

@@ -1,4 +1,4 @@
-"""A plan for a person: one screen of lines."""
+"""Format a plan as one screen of lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEADER = ("", "runs", "to train", "running", "failed", "unsynced", "done", "job
 
 
 def lines(plan: Plan) -> list[str]:
-    """Write a plan down."""
+    """Return the lines of a plan."""
     jobs = [job for experiment in plan.experiments for job in experiment.jobs]
     shown = list(plan.experiments[:MOST_EXPERIMENTS])
     rows = [_HEADER, *(_row(each.name, [each], each.jobs) for each in shown)]
@@ -56,7 +56,7 @@ def _notes(plan: Plan, jobs: Sequence[PlannedJob]) -> list[str]:
 
 
 def disk_in_words(plan: Plan) -> str:
-    """Say what will appear on the shared filesystem."""
+    """Describe the files that will appear on the shared filesystem."""
     source = "from the finished runs" if plan.measured else "from a training of ten rows"
     size = f"{plan.bytes / 1e9:.1f} GB" if plan.bytes >= 1e9 else f"{plan.bytes / 1e6:.1f} MB"
     mine = "" if plan.measured else ", without checkpoints"
@@ -64,7 +64,7 @@ def disk_in_words(plan: Plan) -> str:
 
 
 def job_in_words(job: PlannedJob) -> str:
-    """Say what one job asks for."""
+    """Describe the request of one job."""
     parts = [count_of(job.runs, "run")]
     each = " each" if job.nodes > 1 else ""
     if job.nodes > 1:
