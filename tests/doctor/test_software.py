@@ -40,6 +40,13 @@ def test_without_a_module_command_that_is_said(site, monkeypatch):
     assert one(found, "python3").mark == "ok"
 
 
+def test_it_is_seen_whether_there_is_a_module_command(monkeypatch):
+    monkeypatch.delenv("BASH_FUNC_module%%", raising=False)
+    assert not software._there_is_a_module_command()
+    monkeypatch.setenv("BASH_FUNC_module%%", "() { return 1; }")
+    assert software._there_is_a_module_command()
+
+
 def wheel(name, version, tag="py3-none-any"):
     return f"{name}-{version}-{tag}.whl"
 

@@ -17,7 +17,7 @@ from runferry.environment.interpreter import describe
 from runferry.environment.pins import normalised
 from runferry.environment.wheelhouse import names_in_wheelhouse, wheelhouse_folders
 from runferry.errors import ConfigError
-from runferry.system.env_modules import variables_after_loading
+from runferry.system.env_modules import NO_COMMAND, variables_after_loading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -127,7 +127,7 @@ def _wheels_in(folder: Path) -> list[tuple[str, str]]:
 
 
 def _there_is_a_module_command() -> bool:
-    return load_module("runferry-no-such-module") != NO_COMMAND
+    return NO_COMMAND not in load_module("runferry-no-such-module")
 
 
 def _python(variables: Mapping[str, str]) -> Finding:
@@ -160,16 +160,12 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, found[0].split("."))) if found else ()
 
 
-NO_COMMAND = "this machine has no `module` command"
-"""In the message of `runferry.system.env_modules`."""
-
-
 def load_module(name: str | None) -> dict[str, str] | str:
     """Load a module, where one is named; return the variables of a process then, or why it cannot be loaded."""
     try:
         return variables_after_loading([name] if name else [], "modules")
     except ConfigError as error:
-        return NO_COMMAND if NO_COMMAND in str(error) else str(error).removeprefix("modules: ")
+        return str(error).removeprefix("modules: ")
 
 
 def not_loaded(about: str, name: str, why: str, todo: str = "") -> Finding:

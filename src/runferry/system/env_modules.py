@@ -24,6 +24,9 @@ module load "$@" >&2 || exit 91
 env -0 >"$file"
 """
 _NO_MODULE_COMMAND = 90
+
+NO_COMMAND = "there is no `module` command"
+"""In the message of `variables_after_loading` for a machine without one."""
 # bash's own, of the shell that did it.
 _THE_SHELLS = ("_", "SHLVL")
 
@@ -59,9 +62,7 @@ def variables_after_loading(
             # Where the shell that started this exported no `module`, a login shell defines it.
             answer = _bash(["-l", *arguments], before)
         if answer.returncode == _NO_MODULE_COMMAND:
-            raise ConfigError(
-                f"{where}: found {names}, expected none where there is no `module` command; leave them out here"
-            )
+            raise ConfigError(f"{where}: found {names}, expected none where {NO_COMMAND}; leave them out here")
         if answer.returncode != 0 or not file.exists():
             said = " ".join(answer.stderr.split())[-300:]
             raise ConfigError(f"{where}: expected `module load {names}` to work, found: {said}")

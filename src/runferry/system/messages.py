@@ -38,20 +38,14 @@ def exit_code_of(command: Callable[[], int], *, words: Sequence[str], debug: boo
     try:
         return command()
     except RunferryError as error:
-        from runferry.system.messages import with_next_step
-
         show_traceback(debug=debug)
         say(with_next_step(error, ["runferry", *words]))
         return error.exit_code
     except KeyboardInterrupt:
-        from runferry.system.messages import typed
-
         say(f"interrupted; what is done is kept; for the rest type: {typed(['runferry', *words])}")
         return INTERRUPTED
     except OSError as error:
         # A full disk or a folder without permission is the user's to fix, not a defect.
-        from runferry.system.messages import typed
-
         show_traceback(debug=debug)
         where = f"{error.filename}: " if error.filename else ""
         again = typed(["runferry", *words])
@@ -61,8 +55,6 @@ def exit_code_of(command: Callable[[], int], *, words: Sequence[str], debug: boo
         )
         return 1
     except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
-        import shlex
-
         show_traceback(debug=debug)
         first_line = str(error).partition("\n")[0]
         say(
