@@ -177,7 +177,7 @@ ROWS = [
     Row("config/experiments.py", "found ${needs:{}}", lambda _: made({"e": {"command": ["${needs:b}"]}})),
     Row(
         "system/env_modules.py",
-        "no `module` command",
+        "expected none where {}",
         lambda _: variables_after_loading(["x"], "modules", {"PATH": "/bin"}),
     ),
     Row("system/env_modules.py", "to work, found", lambda _: variables_after_loading(["x"], "modules", _MODULE)),
