@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def launch_place(place_file: Path) -> int:
-    """Run the run of a place, and write `place_file` when it has ended: also when it failed, which is a result, too.
+    """Train the run that a bayes sweep chose for a place; write `place_file` when it has ended, finished or failed.
 
     Returns
     -------

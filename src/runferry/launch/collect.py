@@ -1,4 +1,4 @@
-"""Collecting: what the command left on the node, brought to the run's folder when it has ended, however it ended."""
+"""Copy the files that a command left on the node into the run's folder, however the command ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def collect_files(patterns: Iterable[str], data: Path, target: Path, note: Callable[[str], object]) -> list[str]:
-    """Copy the files that match `patterns`, the newest first, and return what could not be copied and why.
+    """Copy the files that match `patterns`, the newest first; return a line for each one that could not be copied.
 
     Each file appears whole or not at all, and replaces one of the same name, such as an earlier attempt's. The newest
     are first, because the time may be short and the last checkpoint is the one that is wanted.

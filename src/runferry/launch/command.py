@@ -1,4 +1,4 @@
-"""Runs the command of an attempt: starts it, passes signals on, waits for it, ends what it leaves behind."""
+"""Run the command of an attempt: start it, pass signals on, wait for it, end the processes that it leaves behind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that has ended.
+    """The result of a command that has ended.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Watches:
-    """What else the launcher looks at while the command runs.
+    """The clock, takeover and early stop that the launcher checks while the command runs.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Watches:
 
 @dataclass(frozen=True)
 class Command:
-    """What is to be run.
+    """The command of an attempt: its arguments, working directory, variables and log.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Command:
     log: int
 
     def run(self, signals: SignalWatch, keeper: Keeper, watches: Watches) -> Finished:
-        """Run it in a session of its own and wait for its end.
+        """Run the command in a session of its own and wait for its end.
 
         Each of `JOB_SIGNALS` that the launcher gets is passed on to the command's own process, and to none of its
         children: a data loader's worker that gets a SIGTERM makes the training fail while it saves its checkpoint.

@@ -1,8 +1,8 @@
-"""A second process beside the launcher that outlives the training, and the launcher too if need be.
+"""Own wandb-core in a helper process, so that a killed training loses no rows.
 
-It holds the wandb-core processes that the training logs to, so that they are neither children of the training nor
-reached by the signals meant for it, and has them write what they hold when the training is over. Should the launcher
-be killed, it ends the training and does the same.
+The helper outlives the training, and the launcher too if need be. It holds the wandb-core processes that the training
+logs to, so that they are neither children of the training nor reached by the signals meant for it, and has them write
+what they hold when the training is over. If the launcher is killed, it ends the training and does the same.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TimeLimits:
-    """How long a launcher waits for what is not the command itself.
+    """The seconds that a launcher waits for other processes and for wandb-core after the command has ended.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class TimeLimits:
 
 
 class Keeper:
-    """The launcher's side.
+    """A helper process that owns wandb-core, as the launcher sees it.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Keeper:
         What WANDB_SERVICE must be for the command, or None when wandb is not installed or has to start its own
         wandb-core.
     warning
-        Why it has to, or what else a person should know; else None.
+        Why it has to, or another line for the user; else None.
     """
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
@@ -75,7 +75,7 @@ class Keeper:
         first_free_step: Callable[[], int] = lambda: 0,
         workdir: Path | None = None,
     ) -> Keeper:
-        """Fork the keeper and wait until its first wandb-core can be reached. There must be one thread only.
+        """Fork the helper process and wait until its first wandb-core can be reached. There must be one thread only.
 
         Parameters
         ----------
@@ -86,11 +86,11 @@ class Keeper:
         log
             The file descriptor of train.log.
         limits
-            How long to wait for what, when the launcher has died.
+            The seconds to wait when the launcher has died.
         launcher_died
             Called in the keeper, last, in that case.
         first_free_step
-            Called in the keeper at each wandb.init: gives the step at which the run goes on.
+            Called in the keeper at each wandb.init: returns the step at which the run goes on.
         workdir
             Where the command runs.
         """
@@ -121,26 +121,26 @@ class Keeper:
         return cls(pid, ours)
 
     def fileno(self) -> int:
-        """For `select`: readable when `read_signal` has something."""
+        """Return the file descriptor that `select` finds readable when `read_signal` has a signal."""
         return self._channel.fileno()
 
     def read_signal(self) -> int | None:
-        """Read the number of a signal that the keeper got; None when the keeper has died.
+        """Read the number of a signal that reached the keeper; None when the keeper has died.
 
-        Nobody sends the keeper a signal: it comes to it when somebody signals every process of the job.
+        A signal reaches the keeper only when it is sent to every process of the job.
         """
         received = _receive(self._channel)
         return None if received is None else received["signal"]
 
     def watch(self, pid: int) -> None:
-        """Name the command's process: a session leader, which the keeper ends should the launcher be killed.
+        """Send the keeper the command's process id, a session leader, which it ends if the launcher is killed.
 
         May be called between fork and exec, in the process itself.
         """
         _send(self._channel, {"command": pid})
 
     def finish(self, exit_code: int, seconds: float) -> bool:
-        """Have every wandb-core write what it holds and end; True when all did so within `seconds`.
+        """Make every wandb-core write what it holds and end; return whether all did so within `seconds`.
 
         A run that its process left open gets `exit_code`.
         """

@@ -1,4 +1,4 @@
-"""Stops a run early, as its sweep's `early_terminate` says, by what it and its siblings have on the shared disk.
+"""Stop a run early by its sweep's `early_terminate`, comparing it with its siblings on the shared disk.
 
 There is no server to say so: each launcher reads its own run's segments while they are written, notes in
 `early-terminate.json` the value at each band, and compares it with what the other runs of the experiment have noted.
@@ -39,7 +39,7 @@ FILE = "early-terminate.json"
 
 
 class EarlyStop:
-    """Says when the run is to be stopped.
+    """Decides when the run is to be stopped.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class EarlyStop:
     """
 
     def __init__(self, folder: RunFolder, section: Mapping[str, Any]) -> None:
-        """Take what stands in `run.json` under `early_terminate`: `metric` and `hyperband`."""
+        """Take the section `early_terminate` of `run.json`: `metric` and `hyperband`."""
         self.stopped: str | None = None
         self._folder = folder
         self._metric: str = section["metric"]["name"]
@@ -62,15 +62,15 @@ class EarlyStop:
         self._next_siblings = 0.0
 
     def seconds_to_next(self) -> float:
-        """Give the seconds to the next thing to do."""
+        """Return the seconds until the next check or, once `stopped`, until the end by force."""
         return max(0.0, self._next - time.monotonic())
 
     def due(self) -> bool:
-        """Tell whether there is something to do: a look, or, once `stopped`, the end by force."""
+        """Return whether the next check is due or, once `stopped`, the end by force."""
         return time.monotonic() >= self._next
 
     def look(self) -> bool:
-        """Look whether the run is to be stopped now."""
+        """Read the run's new rows and return whether it is to be stopped now."""
         self._next = time.monotonic() + LOOK_SECONDS
         self._read()
         reached = sum(band <= len(self._values) for band in self._bands)

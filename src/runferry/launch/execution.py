@@ -1,4 +1,4 @@
-"""Execute one attempt: prepare the node, run the command, write what is left."""
+"""Execute one attempt: prepare the node, run the command, finish wandb-core and collect files."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _LEFTOVER_SECONDS = 1.0
 
 
 def time_limits(run: dict[str, Any], tracker: TrackerInJob) -> TimeLimits:
-    """Return how long to wait for what at the end of a run, by its record."""
+    """Return the seconds to wait at the end of a run, by its record."""
     seconds = tracker.finish_seconds(run)
     return TimeLimits() if seconds is None else TimeLimits(finish_seconds=seconds)
 
 
 @dataclass
 class Execution:
-    """Executes one attempt: from the unpacking to the end of wandb-core."""
+    """Executes one attempt, from unpacking the environment to the end of wandb-core."""
 
     folder: RunFolder
     run_record: dict[str, Any]
@@ -60,7 +60,7 @@ class Execution:
     """Number of the node, from 0, where this is the part of one of several."""
 
     def run(self, signals: SignalWatch, follow_from: int | None) -> tuple[Ending, bool]:
-        """Return how the command ended, and whether all that it logged was written."""
+        """Run the attempt; return the command's ending, and whether everything that it logged was written."""
         workdir = Path(self.run_record["workdir"])
         if not workdir.is_dir():
             message = f"{workdir}: found no such folder, expected the experiment's workdir, where the command is to run"

@@ -1,4 +1,4 @@
-"""One line that says why a command failed, from what it printed last."""
+"""Find the reason why a command failed in the end of its log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hint:
-    """What to look for, and what to say.
+    """Patterns of a log, and the advice for the user where all of them are found.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ HINTS = (
 
 
 def find_hint(log: Path, begin: int, ending: Ending, wandb_version: str | None) -> str | None:
-    """Say in one line why a command failed and how to mend it.
+    """Return one line that says why a command failed and how to fix it.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Runs one attempt of a run, on the node that computes.
+"""Run one attempt of a run on a compute node.
 
-The way of an attempt: put the environment and the data onto the node, give the command what wandb needs to write its
+The steps of an attempt: put the environment and the data onto the node, give the command what wandb needs to write its
 segments into the run's folder, run it, pass signals on to it, have everything that it logged written, bring back what
-it left on the node, and say how it ended.
+it left on the node, and record how it ended.
 
 What is kept of the rows that a process has logged (measured with wandb 0.22.3, 0.27.2 and 0.31.0; alone, each loses
 all rows of a short run in the first two cases):
@@ -12,7 +12,7 @@ SIGKILL, SIGTERM, a crash of the process       all that had left it: what its ow
                                                nothing at a row per millisecond or slower; the exit record says failed
 SIGTERM etc. to every process of the job       all, when the command ends before a SIGKILL follows
 SIGKILL of the launcher                        all; the command is ended
-SIGKILL of everything, loss of the node        0.31: all but the last two seconds (`wandb_tracker.FLUSH_SECONDS`);
+SIGKILL of everything, loss of the node        0.31: all but the last two seconds (W&B's `in_job.FLUSH_SECONDS`);
                                                before: what fills blocks of 32 KiB, of a short run nothing
 =============================================  =====================================================================
 
@@ -57,7 +57,7 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
     follow
         Whether to show the log while it is written; by default, when stdout is a terminal.
     limits
-        How long to wait for what.
+        The seconds to wait after the command has ended.
 
     Returns
     -------
@@ -103,14 +103,14 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         text = f"run {run['id']} {ending}" + (f": {ending.message}" if ending.message else "")
         note(log, text)
         if ending.message or ending.outcome != "finished":
-            # A person who followed the log has just seen its end.
+            # A user who followed the log has just seen its end.
             tail = "" if follow or ending.outcome == "finished" else end_of_log(folder.log_file, begin)
             sys.stderr.write(f"runferry: {text.rstrip('.')}. Log: {folder.log_file}\n{tail}")
         return ending.status
 
 
 def launch_on_node(folder: RunFolder, node: int) -> int:
-    """Run the command of a run on one of its several nodes, as `launch` does, for a launcher that writes the attempt.
+    """Run the command of a run on one of its several nodes; the run's own launcher writes the attempt.
 
     Parameters
     ----------

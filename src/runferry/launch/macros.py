@@ -1,4 +1,4 @@
-"""What of a command only the node can say: variables, paths of files that are written here, results of other runs."""
+"""Replace the macros of a command whose values are known only on the node."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def replace_late_macros(
     run: Mapping[str, Any], folder: Path, variables: Mapping[str, str], node_folder: Path
 ) -> list[str]:
-    """Return a run's command with the macros replaced that stand for something on this node.
+    """Return a run's command with those macros replaced whose values are known only on this node.
 
     Parameters
     ----------
@@ -55,7 +55,10 @@ def replace_late_macros(
 
 
 def sweep_variables(run: Mapping[str, Any], node_folder: Path) -> dict[str, str]:
-    """Give `wandb.config` the run's parameters in the way of W&B's agent: a script need not read its arguments."""
+    """Return the variable that passes the run's parameters to `wandb.config`, as W&B's agent does.
+
+    A script need not read its arguments then.
+    """
     # A run.json that somebody wrote by hand may have none.
     if not run.get("parameters"):
         return {}
@@ -64,7 +67,7 @@ def sweep_variables(run: Mapping[str, Any], node_folder: Path) -> dict[str, str]
 
 
 def as_yaml(value: Any) -> str:
-    """Word a JSON value as YAML 1.1, which wandb reads, on one line.
+    """Encode a JSON value as YAML 1.1, which wandb reads, on one line.
 
     All JSON is meant to be YAML, but there `1e-05` is a text, and of a character in two escapes each half is one.
     Without a YAML library: its import costs every job's start some 20 ms.

@@ -1,7 +1,7 @@
-"""A run of several nodes: its launcher, on the first of them, has `srun` start a launcher on each.
+"""Start a launcher on each node of a run of several nodes, with `srun`, from the launcher on the first of them.
 
 Each unpacks the environment onto its node and runs the command there once, with what `torchrun` and `accelerate` need
-to find each other. What is here runs between the two kinds of launchers, as a process of its own.
+to find each other. This module runs between the two kinds of launchers, as a process of its own.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _PASS_ON = 'kill -s "$0" "$(cat "$1/$SLURM_NODEID/pid")"'
 
 
 def node_folder(folder: RunFolder, node: int) -> Path:
-    """Where a node's own files are: the process id of its launcher, and what wandb writes on all but the first."""
+    """Return the folder of a node's own files: its launcher's process id, and wandb's except on the first node."""
     return folder.path / "nodes" / str(node)
 
 
 def this_node() -> int:
-    """Return the number of this node among those of the step, from 0.
+    """Return the number of this node among those of the job step, from 0.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def this_node() -> int:
 
 @contextmanager
 def registered(folder: RunFolder, node: int) -> Generator[None]:
-    """Have signals passed on to this process, the launcher of a node."""
+    """Register this process, the launcher of a node, so that signals are passed on to it."""
     file = node_folder(folder, node) / "pid"
     write_atomically(file, f"{os.getpid()}\n")
     try:
@@ -71,7 +71,7 @@ def registered(folder: RunFolder, node: int) -> Generator[None]:
 
 
 def launch_on_nodes(folder: RunFolder) -> int:
-    """Have srun start a launcher on every node, pass signals on to these, and return the highest of their exit codes.
+    """Start a launcher on every node with srun, pass signals on to them, and return their highest exit code.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where an attempt writes: the run's folders, its log, and the node's own disk."""
+"""Prepare the places that an attempt writes to: the run's folders, its log and the node's own disk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Scratch:
 
 
 def make_folders(*folders: Path) -> None:
-    """Make the folders that the command writes to, and write to each that is there already.
+    """Make the folders that the command writes to, and try to write to those that exist already.
 
     wandb and Comet fall back to /tmp, that is, onto the node, when they cannot write where they were told to.
 
@@ -62,7 +62,7 @@ def _make_or_try(folder: Path) -> None:
 
 @contextmanager
 def open_log(folder: RunFolder) -> Generator[int]:
-    """Open the run's log for appending and give its file descriptor.
+    """Open the run's log for appending and yield its file descriptor.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def open_log(folder: RunFolder) -> Generator[int]:
 
 @contextmanager
 def shown_while_written(log: Path, begin: int | None) -> Generator[None]:
-    """Copy what is added to the log from `begin` on to stdout, in a thread; nothing when `begin` is None."""
+    """Copy new content of the log from `begin` on to stdout, in a thread; nothing when `begin` is None."""
     if begin is None:
         yield
         return
@@ -110,7 +110,7 @@ def shown_while_written(log: Path, begin: int | None) -> Generator[None]:
 
 @contextmanager
 def scratch_folder() -> Generator[Scratch]:
-    """Give the job's node-local folder, where Slurm has one; else a temporary one."""
+    """Yield the job's node-local folder where Slurm has one, else a temporary one."""
     job = os.environ.get("SLURM_JOB_ID")
     candidates = [os.environ.get("SLURM_TMPDIR")]
     if job:

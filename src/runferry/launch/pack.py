@@ -1,4 +1,4 @@
-"""Runs the pack of a job: so many runs at a time, each with its own launcher and its own GPUs, until all had a turn.
+"""Run the pack of a job: some runs at a time, each with its own launcher and GPUs, until each has had an attempt.
 
 A launcher is a process, `runferry launch RUN_FOLDER`, so that a run of a pack is trained as one with a job of its own:
 its own attempt, log, wandb-core. One that fails, or is killed, leaves the others alone.
@@ -60,7 +60,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def launch_pack(folder: Path, *, overtime_seconds: float = OVERTIME_SECONDS) -> int:
-    """Run what is left of a pack. Call it in the main thread of a process that has no other thread.
+    """Run the remaining runs of a pack. Call it in the main thread of a process that has no other thread.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ class _Job:
         return name in self.ended and len(run.attempts()) == self.pack.runs[name]
 
     def say(self, text: str) -> None:
-        """Write a line into the pack's log, and show it to a person who waits."""
+        """Write a line into the pack's log, and show it to a user who waits."""
         self.log.write(f"{_now()} {text}\n")
         if sys.stderr.isatty():
             sys.stderr.write(f"runferry: {text}\n")

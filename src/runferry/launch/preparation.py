@@ -1,4 +1,4 @@
-"""What is put onto the node before a command starts: its environment and its data, side by side."""
+"""Put the environment and the data of a run onto the node before its command starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHARED_FOLDER = "runferry"
 
 @dataclass(frozen=True)
 class Prepared:
-    """What follows for the command."""
+    """The command as prepared for this node, with its variables, environment and data."""
 
     command: list[str]
     variables: dict[str, str]

@@ -21,9 +21,9 @@ _WINDOW_SECONDS = 0.25
 
 
 class StoppedBeforeStartError(BaseException):
-    """A signal asked the launcher to stop before there was a command to pass it on to.
+    """Raised when a signal stops the launcher before there is a command to pass it on to.
 
-    Not an Exception, like KeyboardInterrupt: whoever is at work must clean up and may not go on.
+    Not an Exception, like KeyboardInterrupt: the code at work must clean up and may not go on.
     """
 
     def __init__(self, number: int) -> None:
@@ -31,9 +31,9 @@ class StoppedBeforeStartError(BaseException):
 
 
 class SignalWatch:
-    """Collects the job's signals, in the main thread, while it is entered.
+    """Collects the job's signals in the main thread, while it is entered.
 
-    A signal raises `StoppedBeforeStartError` until `preparing` is set to False; from then on `read` gives it.
+    A signal raises `StoppedBeforeStartError` until `preparing` is set to False; from then on `read` returns it.
     A signal that the launcher was started with as ignored (`nohup`, a shell's `&`) stays so.
     """
 
@@ -72,7 +72,7 @@ class SignalWatch:
             raise StoppedBeforeStartError(number)
 
     def fileno(self) -> int:
-        """For `select`: readable when a signal came."""
+        """Return the file descriptor that `select` finds readable when a signal came."""
         return self._receiver.fileno()
 
     def read(self) -> list[int]:
@@ -84,7 +84,7 @@ class SignalWatch:
 
 
 class PassingOn:
-    """Signals on their way to the command; each waits `_WINDOW_SECONDS` for word that it was sent to all."""
+    """Passes signals on to the command after `_WINDOW_SECONDS`, unless it was sent to all processes of the job."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.done: list[int] = []
@@ -94,21 +94,21 @@ class PassingOn:
         self._sent_to_all: list[tuple[float, int]] = []
 
     def received(self, number: int) -> None:
-        """Note a signal that this process got."""
+        """Record a signal that this process received."""
         self._waiting.append((time.monotonic(), number))
 
     def was_sent_to_all(self, number: int) -> None:
-        """Note that somebody sent a signal to every process of the job."""
+        """Record a signal that was sent to every process of the job."""
         self._sent_to_all.append((time.monotonic(), number))
 
     def seconds_to_next(self) -> float | None:
-        """Return how long the next one waits; None when there is none."""
+        """Return the seconds that the next signal still waits; None when none waits."""
         if not self._waiting:
             return None
         return max(0.0, self._waiting[0][0] + _WINDOW_SECONDS - time.monotonic())
 
     def pass_on_what_is_due(self) -> None:
-        """Send the process what has waited long enough, unless it was sent to all."""
+        """Send the command the signals that have waited long enough and were not sent to all."""
         now = time.monotonic()
         self._sent_to_all = [(came, number) for came, number in self._sent_to_all if now - came <= _WINDOW_SECONDS]
         for came, number in list(self._waiting):
@@ -125,9 +125,9 @@ class PassingOn:
 
 
 class Witness:
-    """A process that gets each signal that somebody sends to every process of the job, and none that is ours alone.
+    """A process that gets each signal sent to every process of the job, and none that is sent to this process alone.
 
-    The launchers have got such a one, too: passed on, it would reach them twice (see `Command.run`).
+    The launchers have got such a signal, too: passed on, it would reach them twice (see `Command.run`).
     """
 
     def __enter__(self) -> Witness:
@@ -156,11 +156,11 @@ class Witness:
         self._channel.close()
 
     def fileno(self) -> int:
-        """For `select`."""
+        """Return the file descriptor that `select` finds readable when a signal came."""
         return self._channel.fileno()
 
     def read(self) -> list[int]:
-        """Return the signals since the last call."""
+        """Return the numbers of the signals since the last call."""
         found: list[int] = []
         with suppress(BlockingIOError, ConnectionError):
             while data := self._channel.recv(1):

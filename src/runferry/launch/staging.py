@@ -1,4 +1,4 @@
-"""Staging: data copied or unpacked onto the node, once for all runs of a job that want it."""
+"""Copy or unpack data onto the node, once for all runs of a job that want it."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\
 
 
 class CancelledError(Exception):
-    """Staging was told to end, because the launcher ends."""
+    """Raised in the staging thread when the launcher ends."""
 
 
 @dataclass
 class Staging:
-    """Puts items below `destination`, in a thread of its own, while something else is done.
+    """Copies or unpacks items to places below `destination`, in a thread of its own.
 
     Attributes
     ----------
     items
-        What is to be there.
+        The data to stage.
     destination
         A node-local folder.
     note
@@ -59,7 +59,7 @@ class Staging:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def missing_bytes(self) -> int:
-        """Return how many bytes are not there yet, as far as that can be known without reading an archive.
+        """Return the number of bytes still to be staged, as far as it is known without reading an archive.
 
         Raises
         ------
@@ -69,14 +69,14 @@ class Staging:
         return sum(size_of(item) for item in self.items if not self._place(item).exists())
 
     def start(self) -> None:
-        """Begin."""
+        """Start staging in a thread."""
         if self.items:
             threading.Thread(target=self._stage_all, daemon=True).start()
         else:
             self._ended.set()
 
     def finish(self) -> dict[str, Path]:
-        """Wait for the end and return where each item is, by its `to`.
+        """Wait for the end and return the path of each item, by its `to`.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class Staging:
         return self._places
 
     def cancel(self) -> None:
-        """End early, once `start` was called: what is half done is removed."""
+        """Cancel staging, once `start` was called, and remove half-written items."""
         self._cancelled.set()
         self._ended.wait()
 
@@ -143,9 +143,9 @@ class Staging:
 
 
 def size_of(item: Item) -> int:
-    """Return how many bytes an item takes on the node: exact for what is copied, a zip and a tar that is not packed.
+    """Return the bytes that an item takes on the node: exact for a copy, a zip and an uncompressed tar.
 
-    Of another packed tar it is what it takes packed, which is the least that it can be.
+    Of a compressed tar it is the archive's size, which is a lower bound.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""Keeps two attempts from writing to one run at once.
+"""Stop an older attempt of the same run before a newer one starts.
 
-An attempt takes its number, which no other can have, and looks at those before it that have not ended. One that is at
-work makes it leave. One whose job Slurm calls over is over; but a node that Slurm has lost may go on computing, and
-where nobody can say whether an attempt still runs it is told to stop: each running attempt looks every
-`LOOK_SECONDS` whether a newer one has taken over, and ends its command then. The newer one waits for longer than that
-before it starts its own.
+An attempt takes its number, which no other can have, and looks at those before it that have not ended. Where one of
+these is at work, the new attempt gives up. One whose job Slurm calls over is over; but a node that Slurm has lost may
+go on computing, and where nobody can say whether an attempt still runs it is told to stop: each running attempt looks
+every `LOOK_SECONDS` whether a newer one has taken over, and ends its command then. The newer one waits for longer than
+that before it starts its own.
 
 What it rests on: the shared filesystem shows a file that was made on one node to another within `WAIT_SECONDS` less
 `LOOK_SECONDS`. A node that cannot reach the shared filesystem cannot write to the run either.
@@ -35,14 +35,14 @@ _PATIENCE_SECONDS = 600.0
 
 
 def take_turn(attempt: Attempt, note: Callable[[str], None]) -> None:
-    """Return when this attempt alone may work on the run; end the records of earlier ones that are over.
+    """Wait until this attempt alone may work on the run; end the records of earlier attempts that are over.
 
     Parameters
     ----------
     attempt
         Has just begun; its record says "running" afterwards, as that of a run's first attempt does from the start.
     note
-        Takes a line that says what is waited for.
+        Takes a line that describes what the attempt waits for.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def take_turn(attempt: Attempt, note: Callable[[str], None]) -> None:
 
 
 class FenceWatch:
-    """Says when a newer attempt has taken over."""
+    """Checks regularly whether a newer attempt has taken over."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
@@ -74,11 +74,11 @@ class FenceWatch:
         self.superseded = False
 
     def seconds_to_next(self) -> float:
-        """Give the seconds to the next look."""
+        """Return the seconds until the next check."""
         return max(0.0, self._next - time.monotonic())
 
     def look(self) -> bool:
-        """Look, if it is time to; True when a newer attempt has taken over."""
+        """Check if it is time to; return whether a newer attempt has taken over."""
         if not self.superseded and time.monotonic() >= self._next:
             self._next = time.monotonic() + LOOK_SECONDS
             self.superseded = any(

@@ -1,4 +1,4 @@
-"""The launcher's own clock: a job that Slurm ends at its time limit hears nothing of it before SIGKILL.
+"""Warn the command before its job's time limit, and end it in time: the job hears nothing from Slurm before SIGKILL.
 
 The signal that Slurm sends at the limit, and those that `sbatch --signal` can send before it, reach the processes that
 the executor plugin starts and never the command (measured, plugin 2.8.0). So the launcher finds out when the job has
@@ -22,7 +22,7 @@ LEAST_SECONDS, MOST_SECONDS = 10.0, 90.0
 
 @dataclass(frozen=True)
 class WarningSettings:
-    """What the command is sent before its job's time limit.
+    """The signal that warns the command before its job's time limit, and its time.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class WarningSettings:
 
 
 class JobClock:
-    """Says when the command is to be warned, and when it is to be ended.
+    """Calculates when the command is to be warned, and when it is to be ended.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class JobClock:
     """
 
     def __init__(self, settings: WarningSettings, end: float | None) -> None:
-        """Take when the job has to end (seconds since 1970), or None where nothing limits it."""
+        """Take the time at which the job has to end (seconds since 1970), or None where nothing limits it."""
         self.warned = False
         self.settings = settings
         self._end = end
@@ -56,27 +56,27 @@ class JobClock:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the job's end; nothing where nothing limits it."""
+        """Return the seconds until the job's end; 0 where nothing limits it."""
         return 0.0 if self._end is None else self._end - time.time()
 
     @property
     def last_seconds(self) -> float:
-        """For everything after the command has been told to end by force."""
+        """Return the seconds for everything after the command has been told to end by force."""
         return self._last
 
     def seconds_to_next(self) -> float | None:
-        """Give the seconds to the next thing to do."""
+        """Return the seconds until the warning or, once `warned`, the end by force; None without a limit."""
         if self._end is None:
             return None
         return max(0.0, self._end - (self._last if self.warned else self._before) - time.time())
 
     def due(self) -> bool:
-        """Tell whether there is something to do: the warning, or, once `warned`, the end by force."""
+        """Return whether the warning is due or, once `warned`, the end by force."""
         seconds = self.seconds_to_next()
         return seconds is not None and seconds <= 0
 
     def extend(self, end: float | None) -> bool:
-        """Take over a new end of the job, which an administrator may have moved; True when it is later."""
+        """Set a later end of the job, which an administrator may have moved; return whether it is later."""
         if self._end is None or end is None or end <= self._end + 1:
             return False
         self._end = end
@@ -84,6 +84,6 @@ class JobClock:
 
 
 def warning_of(run: Mapping[str, Any]) -> WarningSettings:
-    """Read the settings from a run's record; one that was written without them has the defaults."""
+    """Read the warning's settings from a run's record; a record without them has the defaults."""
     given: dict[str, Any] = run.get("warning") or {}
     return WarningSettings(int(signal.Signals[given.get("signal", "SIGTERM")]), given.get("seconds"))

@@ -1,4 +1,4 @@
-"""The attempts of an experiment's runs: when, how each one ended, what it asked for and what it used."""
+"""Describe the attempts of an experiment's runs: times, endings, and resources requested and used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CLOCKS_APART = 120.0
 
 
 def report_attempt(number: int, record: dict[str, Any], built: datetime) -> AttemptReport:
-    """Take from an attempt's record what a report says; what is missing or odd in it is left out."""
+    """Return the report of an attempt from its record; missing and invalid values are left out."""
     outcome = str(record.get("outcome") or "unknown")
     ended = outcome not in UNDER_WAY
     used = record.get("used")
@@ -65,7 +65,7 @@ def _why(outcome: str, record: dict[str, Any]) -> str:
 
 
 def moment(text: Any) -> datetime | None:
-    """Read a moment as ISO 8601 has it; None for anything else."""
+    """Parse a time in ISO 8601; None for anything else."""
     try:
         time = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -74,7 +74,7 @@ def moment(text: Any) -> datetime | None:
 
 
 def add_usage(runs: Sequence[RunReport], experiment_folder: Path) -> None:
-    """Add to the attempts what Slurm's accounting knows of their jobs; nothing where there is no Slurm.
+    """Add Slurm's accounting of their jobs to the attempts; nothing where there is no Slurm.
 
     A job counts only if the attempt began while it ran: on another cluster its number is another job's.
     """
@@ -94,7 +94,7 @@ def add_usage(runs: Sequence[RunReport], experiment_folder: Path) -> None:
 
 
 def suggestions(runs: Sequence[RunReport]) -> list[str]:
-    """Say, in sentences, what the next run could ask for less of, from what those that finished used."""
+    """Return sentences about resources that the next run could request less of, by the usage of finished runs."""
     said: list[str] = []
     last = [run.attempts[-1] for run in runs if run.state == "finished" and run.attempts]
     alone = [attempt for attempt in last if attempt.usage and not attempt.shared]
@@ -127,7 +127,7 @@ def suggestions(runs: Sequence[RunReport]) -> list[str]:
 
 
 def duration(seconds: float | None) -> str:
-    """Write a duration as a person would."""
+    """Format a duration in seconds for a user."""
     if seconds is None:
         return NOTHING
     if seconds < 9.95:
@@ -140,7 +140,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """Write a number of bytes as a person would."""
+    """Format a number of bytes for a user."""
     if count is None:
         return NOTHING
     for unit, power in (("GiB", 30), ("MiB", 20)):

@@ -1,4 +1,4 @@
-"""Build the report of an experiment: one page with curves, runs, what they used and how they ended."""
+"""Build the report of an experiment: one page with curves, runs, resource usage and endings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What colour stands for in the learning curves of a report."""
+"""Choose the colours of the runs in a report's learning curves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_COLOURS = len(LIGHT)
 
 @dataclass(frozen=True)
 class Colours:
-    """How the runs are told apart by colour.
+    """The colours of the runs, and their labels.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Colours:
     ordered: bool = False
 
     def palette(self, *, dark: bool = False) -> list[str]:
-        """Give the colours themselves, one for each label."""
+        """Return the colours themselves, one for each label."""
         if not self.ordered:
             return (DARK if dark else LIGHT)[: len(self.labels)]
         ramp, count = (DARK_RAMP if dark else LIGHT_RAMP), len(self.labels)
@@ -55,7 +55,7 @@ class Colours:
 
 
 def choose_colours(report: ExperimentReport) -> Colours:
-    """Choose what colour stands for.
+    """Choose the colours of the runs, and the parameter that they stand for.
 
     Up to eight runs have a colour each. More cannot be told apart by colour: then it stands for the first
     parameter that differs and has either at most eight values or is a number (whose values are put into
@@ -88,7 +88,7 @@ def _ordered(name: str, numbers: list[Any]) -> Colours:
 
 
 def text_of(given: Mapping[str, Any], parameter: str) -> str:
-    """Write a parameter's value as a person would; a dash where it was not given."""
+    """Format a parameter's value for a user; a dash where it was not given."""
     if parameter not in given:
         return "\N{EN DASH}"
     value = given[parameter]
@@ -96,6 +96,6 @@ def text_of(given: Mapping[str, Any], parameter: str) -> str:
 
 
 def unique_names(runs: list[RunReport]) -> list[str]:
-    """Give each run's name, with its id where another run has the same name."""
+    """Return each run's name, with its id where another run has the same name."""
     names = [run.name for run in runs]
     return [f"{run.name} ({run.id})" if names.count(run.name) > 1 else run.name for run in runs]

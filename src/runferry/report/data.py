@@ -1,4 +1,4 @@
-"""What a report is about: the runs of an experiment, read from their folders."""
+"""Read the runs of an experiment from their folders."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ POINTS_IN_ALL = 1_000_000
 def read_experiment(experiment_folder: Path, tell: Callable[[int, int], None] | None = None) -> ExperimentReport:
     """Read all runs of the experiment in `results/<experiment>`, with curves thin enough to be drawn.
 
-    A run of which something is missing or unreadable is there with what can be read and a note. `tell` is given how
+    A run that is partly missing or unreadable is included with what can be read, and a note. `tell` is given how
     many runs are read, and of how many, after each of them.
 
     Raises

@@ -1,4 +1,4 @@
-"""What the self-contained pages share: one HTML file each, with its styles, script and data inside."""
+"""Render self-contained pages: one HTML file each, with its styles, script and data inside."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def template(package: str, name: str) -> str:
 
 
 def style(package: str, name: str) -> Markup:
-    """Join what all pages look like and the page's own styles."""
+    """Join the styles of all pages and the page's own."""
     from markupsafe import Markup
 
     return Markup(f"{template('runferry', 'base.css')}\n{template(package, name)}")
 
 
 def jinja(package: str) -> jinja2.Environment:
-    """Make what renders a package's templates; text is escaped where it stands."""
+    """Return the Jinja environment of a package's templates; it escapes text."""
     import jinja2
 
     return jinja2.Environment(
@@ -39,7 +39,7 @@ def jinja(package: str) -> jinja2.Environment:
 
 
 def policy(script: str) -> str:
-    """Write the content security policy: this script by its hash, and no address at all."""
+    """Return the content security policy: this script by its hash, and no address at all."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
@@ -47,7 +47,7 @@ def policy(script: str) -> str:
 
 
 def data(value: Any) -> Markup:
-    """Give what a script draws from, as JSON that can stand inside a script element.
+    """Return the data of a script as JSON that can stand inside a script element.
 
     There only "<" could end it; in JSON it is only found in strings.
     """

@@ -1,4 +1,4 @@
-"""How much of what came out of a sweep goes with each of its parameters."""
+"""Rate the parameters of a sweep by their association with a metric."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GROUPS = 5
 
 @dataclass(frozen=True)
 class Importance:
-    """What one parameter, looked at alone, has to do with a metric.
+    """The association of one parameter, looked at alone, with a metric.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Importance:
 def importances(
     parameters: Sequence[str], given: Sequence[Mapping[str, Any]], metric: Sequence[float | None]
 ) -> list[Importance]:
-    """Rate parameters by what they have to do with the last value of a metric, the most important first.
+    """Rate parameters by their association with the last value of a metric, the most important first.
 
     Ranks are used in place of values: they do not ask whether a metric or a parameter is better seen on a logarithmic
     scale, and one run that went astray does not decide. What several parameters do only together is not seen.

@@ -1,4 +1,4 @@
-"""What a segment measured, column by column: the history of the run, and the machine it ran on."""
+"""Read a segment's measurements by column: the history of the run, and the metrics of its machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GPU_USE, GPU_MEMORY = _SYSTEM[0][1], _SYSTEM[1][1]
 
 @dataclass
 class Measurements:
-    """What a segment measured.
+    """The measurements of a segment.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Measurements:
 
 
 def read_measurements(path: Path) -> Measurements:
-    """Read what the segment at `path` (its folder or the log in it) measured.
+    """Read the measurements of the segment at `path` (its folder or the log in it).
 
     The texts of a column are decoded together at the end, which is several times faster than row by row.
 

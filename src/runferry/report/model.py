@@ -1,4 +1,4 @@
-"""Hold what the report shows: experiments, runs, attempts and curves."""
+"""Define the content of a report: experiments, runs, attempts and curves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTHING = "\N{EN DASH}"
 
 @dataclass
 class AttemptReport:
-    """One attempt.
+    """One attempt of a run.
 
     Attributes
     ----------
@@ -56,22 +56,22 @@ class AttemptReport:
 
     @property
     def under_way(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether the attempt has not ended."""
         return self.outcome in UNDER_WAY
 
     @property
     def kind(self) -> str:
-        """The state that its bar has the colour of."""
+        """Return the state that sets the colour of the attempt's bar."""
         return "running" if self.under_way else self.outcome if self.outcome in {"finished", "failed"} else "ended"
 
     @property
     def seconds(self) -> float | None:
-        """From its start to its end."""
+        """Return the seconds from the attempt's start to its end; None where one of them is not known."""
         return (self.end - self.start).total_seconds() if self.start and self.end else None
 
 
 def ending(record: dict[str, Any]) -> str:
-    """Say how an attempt that did not finish ended: "SIGKILL", "exit code 1", "could not be started"."""
+    """Return how an attempt that did not finish ended: "SIGKILL", "exit code 1", "could not be started"."""
     if record.get("signal"):
         return str(record["signal"])
     if record.get("exit_code") is not None:
@@ -104,7 +104,7 @@ class Curve:
     last: float
 
     def thinned(self, most: int) -> Curve:
-        """Give the curve with at most `most` points, its peaks kept."""
+        """Return the curve with at most `most` points, its peaks kept."""
         if len(self.steps) <= most:
             return self
         kept = thin([math.nan if value is None else value for value in self.values], most)
@@ -138,7 +138,7 @@ class RunReport:
     ending : str
         How the last attempt ended where it failed, such as "exit code 1" or "SIGKILL".
     notes : list of str
-        What a person should know: why it failed, what cannot be read.
+        Lines for the user: why it failed, what cannot be read.
     attempts : list of AttemptReport
     seconds : float or None
         That the attempts took together; a running one up to now.
@@ -182,7 +182,7 @@ class RunReport:
 
     @property
     def given(self) -> dict[str, Any]:
-        """Config and parameters together."""
+        """Return config and parameters together."""
         return {**self.config, **self.parameters}
 
 

@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file with its styles, scripts and data inside."""
+"""Render the page of a report: one HTML file with its styles, scripts and data inside."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_OUTCOMES = 40
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the table: what is shown, what it is sorted by, and which side it is set to."""
+    """One cell of the table: its text, sort key and alignment."""
 
     text: str
     sort: str | float | None = None
@@ -39,7 +39,7 @@ class Cell:
 
 
 def render(report: ExperimentReport) -> str:
-    """Make the page.
+    """Return the page of a report as HTML.
 
     All text of the user's (names, parameters, messages) is escaped where it stands; besides, the page's own policy
     lets no script run but the one in it, and asks nothing of the network.

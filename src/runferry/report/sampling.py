@@ -1,4 +1,4 @@
-"""Curves: the values of one metric of one run, over all its segments, thinned for drawing."""
+"""Collect the curves of one run over all its segments, thinned for drawing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Curves:
         self._trained = 0.0
 
     def add_segment(self, measured: Measurements) -> None:
-        """Append what was measured in the next segment of the run.
+        """Append the measurements of the next segment of the run.
 
         Offline, wandb counts the steps of every segment from 0; when it is synced the server continues after
         its last step, and shifts steps given in the script likewise where they overlap (measured: `wandb
@@ -54,7 +54,7 @@ class Curves:
         self._trained = max([before, *times, *(seconds[-1] for seconds, _ in self._system.values() if seconds)])
 
     def thinned(self, most: int) -> dict[str, Curve]:
-        """Give the curves by metric, each with at most `most` points."""
+        """Return the curves by metric, each with at most `most` points."""
         curves: dict[str, Curve] = {}
         for metric in sorted(self._steps, key=metric_order):
             steps, values = self._steps[metric], self._values[metric]
@@ -68,7 +68,7 @@ class Curves:
         return curves
 
     def clock(self) -> list[tuple[int, float]]:
-        """Give steps with the seconds of training at them, both rising."""
+        """Return steps with the seconds of training at them, both rising."""
         rising: list[tuple[int, float]] = []
         for step, seconds in _spread(self._clock, POINTS_OF_CLOCK):
             if not rising or (step > rising[-1][0] and seconds >= rising[-1][1]):
@@ -76,7 +76,7 @@ class Curves:
         return rising
 
     def system(self, most: int) -> dict[str, SystemCurve]:
-        """Give the measurements of the machine, each with at most `most` points."""
+        """Return the measurements of the machine, each with at most `most` points."""
         curves: dict[str, SystemCurve] = {}
         for name, (seconds, values) in self._system.items():
             kept = thin(values, most)
@@ -87,12 +87,12 @@ class Curves:
 
 
 def metric_order(metric: str) -> tuple[str, str]:
-    """Sort metrics as people look for them: by name, whatever the case."""
+    """Return the sort key of a metric: its name, whatever the case."""
     return metric.casefold(), metric
 
 
 def counts_up(curve: Curve) -> bool:
-    """Tell whether a curve is nothing but a count: a straight line up through whole numbers."""
+    """Return whether a curve is nothing but a count: a straight line up through whole numbers."""
     steps, values = curve.steps, curve.values
     if len(steps) < 2 or values[0] is None or any(value is None or value != int(value) for value in values):
         return False

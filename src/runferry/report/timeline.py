@@ -1,4 +1,4 @@
-"""The attempts on a time line, with what each run asked for and used, as the page shows them."""
+"""Lay out the attempts on a time line, with the resources that each run requested and used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What the section of attempts shows.
+    """The content of the report's section of attempts.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Timeline:
 
 
 def timeline(report: ExperimentReport, names: Sequence[str]) -> Timeline:
-    """Lay out the attempts of all runs between the first start and the last end; `names` are the runs' own."""
+    """Lay out the attempts of all runs between the first start and the last end; `names` are the runs' names."""
     attempts = [attempt for run in report.runs for attempt in run.attempts]
     starts = [attempt.start for attempt in attempts if attempt.start]
     if not starts:

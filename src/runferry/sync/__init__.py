@@ -1,1 +1,1 @@
-"""Carry runs to their server, compare what it holds with the disk, and write receipts."""
+"""Upload runs to their server, compare it with the disk, and write receipts."""

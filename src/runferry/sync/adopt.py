@@ -1,4 +1,4 @@
-"""Takes in offline runs that were made without runferry, such as a folder of `offline-run-*` from a loop in bash."""
+"""Take in offline runs that were made without runferry, such as `offline-run-*` folders from a loop in bash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WRITTEN_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class AdoptedSegment:
-    """What became of one segment: `folder` is the run that it belongs to now; `left` says why it is where it was."""
+    """The result for one segment: `folder` is the run that it belongs to now; `left` says why it was not moved."""
 
     segment: Path
     folder: RunFolder | None = None

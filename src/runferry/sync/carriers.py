@@ -1,4 +1,4 @@
-"""Find the carrier of a tracker: what uploads runs to its server and verifies them."""
+"""Find the carrier of a tracker, which uploads runs to its server and verifies them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Carrier(Protocol):
-    """Carries runs to the server it was made for, compares, and writes their receipts."""
+    """Uploads runs to the server that it was made for, compares, and writes their receipts."""
 
     def carry(self, outcomes: Sequence[Outcome]) -> str | None:
-        """Give each outcome its problem, or none where there is a receipt.
+        """Upload and verify runs; set each outcome's problem, or none where there is a receipt.
 
         Returns
         -------
@@ -37,7 +37,7 @@ class Carrier(Protocol):
 def find_carrier(  # noqa: PLR0913 - what every carrier works with
     tracker: str, base_url: str | None, *, limits: Limits, results: Path, log: IO[str] | None, progress: Progress
 ) -> Carrier:
-    """Return the carrier to a tracker's server. The caller holds the lock of `results`.
+    """Return the carrier to a tracker's server; the caller holds the lock of `results`.
 
     Raises
     ------

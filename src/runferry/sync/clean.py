@@ -1,4 +1,4 @@
-"""Deletes segments from disk that the server holds, after it was asked again at that moment, row by row."""
+"""Delete segments from disk after the server was asked again, row by row, whether it holds them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Cleaning:
-    """What became of one run.
+    """The result of cleaning one run.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ def _why_to_be_continued(attempt: dict[str, Any] | None) -> str | None:
 def _why_not_verified(job: Job, receipt: dict[str, Any]) -> str | None:
     if job.outcome.problem:
         return job.outcome.problem
-    # What the person has said may be missing is so still.
+    # What the user has said may be missing is so still.
     left = [line for line in job.differences if line not in receipt.get("missing", [])]
     return f"not verified any more: {'; '.join(left[:3])}" if left or job.there is None else None
 

@@ -1,6 +1,7 @@
-"""Brings what runs have on disk to the server, asks it what it holds, and writes receipts where the two agree.
+"""Upload the runs on disk to their server, ask it what it holds, and write receipts where both agree.
 
-Group commit: who gets the lock of a results folder syncs all that is waiting in one `wandb sync`; see `sync_queue`.
+Group commit: the process that gets the lock of a results folder syncs all waiting runs in one `wandb sync`; see
+`runferry.sync.queue`.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
     progress: Progress | None = None,
     with_trained: bool = False,
 ) -> list[Outcome]:
-    """Sync runs and verify them; what the server has already is not sent again.
+    """Sync runs and verify them; nothing that the server has already is sent again.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
     log
         Where wandb's own output goes.
     say, progress
-        Takes lines for a person; or more than lines.
+        Takes lines for the user; or a `Progress`, for more than lines.
     with_trained
         Sync the other runs of the results folders too that are trained and have no receipt: where each of them is about
         to be asked for by a rule of its own, one `wandb sync` does for all.

@@ -1,4 +1,4 @@
-"""One process at a time brings runs of a results folder to the server, checks them there or deletes what is there.
+"""Lock a results folder, so that one process at a time uploads its runs, verifies them or deletes segments.
 
 What is guaranteed:
 
@@ -49,19 +49,19 @@ _NOT_SUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 class LockLostError(RunferryError):
-    """Another machine took the lock, because this process was stopped for too long."""
+    """Raised when another machine took the lock, because this process was stopped for too long."""
 
     before_next = "afterwards type"
 
 
 class LockBusyError(RunferryError):
-    """Another process holds the lock, and it was not to be waited for."""
+    """Raised when another process holds the lock and the caller does not wait."""
 
     before_next = "afterwards type"
 
 
 class Hold:
-    """The lock while it is held."""
+    """The lock of a results folder while it is held."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
@@ -71,7 +71,7 @@ class Hold:
         self._beats: Thread | None = None
 
     def check(self) -> None:
-        """Make sure that the lock is still held.
+        """Check that the lock is still held.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class Hold:
             raise LockLostError(message)
 
     def take(self, say: Callable[[str], None], *, flock: bool, wait: bool = True) -> None:
-        """Become the holder, once there is no other; `flock` tells whether this machine's processes are excluded."""
+        """Acquire the lock once no other process holds it; `flock`: whether this machine's processes are excluded."""
         mine = self._file.with_name(f".{self._name}")
         said = False
         while True:
@@ -110,7 +110,7 @@ class Hold:
         self._beats.start()
 
     def release(self) -> None:
-        """Be the holder no longer."""
+        """Release the lock."""
         self._ended.set()
         if self._beats:
             self._beats.join()
@@ -139,14 +139,14 @@ class Hold:
 
 @contextmanager
 def results_lock(results: Path, say: Callable[[str], None], *, wait: bool = True) -> Generator[Hold]:
-    """Hold the lock of a results folder; when another process has it, say so after two seconds and wait.
+    """Hold the lock of a results folder; while another process has it, report that after two seconds and wait.
 
     Parameters
     ----------
     results
         The folder that holds the experiments' folders.
     say
-        Takes a line for a person.
+        Takes a line for the user.
     wait
         False gives up at once where another process has it.
 

@@ -1,4 +1,4 @@
-"""How the workflow says once what every `runferry sync` of its own shall do."""
+"""Set the options that every `runferry sync` of a workflow takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ results folders, since a workflow may use this one as a module several times, to
 
 
 def set_options(results: Path, options: Sequence[str]) -> None:
-    """Have every `runferry sync` that this process starts for runs below `results` take these options.
+    """Set the options of every `runferry sync` that this process starts for runs below `results`.
 
     A variable and no rule's param: a changed deadline would make Snakemake remove every receipt and sync again.
     """
@@ -24,7 +24,7 @@ def set_options(results: Path, options: Sequence[str]) -> None:
 
 
 def options_for(words: Iterable[str]) -> list[str]:
-    """Return the options of the results folder that the first path among these words is in; none without one."""
+    """Return the options of the first results folder that one of these words lies in; none without one."""
     given = _given()
     paths = [Path(word).resolve() for word in words] if given else []
     folders = (str(folder) for path in paths for folder in (path, *path.parents))

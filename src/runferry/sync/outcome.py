@@ -1,4 +1,4 @@
-"""Hold the outcome of a run's sync and the limits it is made within."""
+"""Define the outcome of a run's sync, and the limits of a sync."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARALLEL_RUNS = 34
 
 
 def refuse_running(folder: RunFolder) -> None:
-    """Refuse a run that an attempt goes on with.
+    """Refuse a run whose last attempt has not ended.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def refuse_running(folder: RunFolder) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long things may take, in seconds, and how much at once."""
+    """The limits of a sync: its times in seconds, and how many runs it sends at once."""
 
     patience: float = 20.0
     """For which a server that took everything may go on counting before it is not believed."""
@@ -50,7 +50,7 @@ class Limits:
 
 @dataclass
 class Outcome:
-    """What became of one run."""
+    """The outcome of one run's sync."""
 
     folder: RunFolder
     problem: str | None = None

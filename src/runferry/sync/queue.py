@@ -1,4 +1,4 @@
-"""Who waits for a sync of which runs: so that whoever holds the lock of a results folder syncs for all of them.
+"""Queue requests for syncs, so that the holder of a results folder's lock syncs the runs of all that wait.
 
 Each `runferry sync` first leaves a request, a file of its own in `.sync/requests/`, and then takes the lock. The one
 that gets it answers every request that is there; the others, when they get the lock in their turn, find their answer.
@@ -37,7 +37,7 @@ class SyncQueue:
         self._answers = results / FOLDER / "answers"
 
     def ask(self, folders: Iterable[RunFolder]) -> str:
-        """Leave a request and return its name."""
+        """Write a request for a sync of runs and return its name."""
         name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.json"
         write_json(self._requests / name, [self.key(folder) for folder in folders])
         return name
@@ -52,11 +52,11 @@ class SyncQueue:
         return answer
 
     def withdraw(self, request: str) -> None:
-        """Remove a request: the one who made it gives up."""
+        """Remove a request whose process gives up."""
         (self._requests / request).unlink(missing_ok=True)
 
     def waiting(self) -> dict[str, list[RunFolder]]:
-        """Return the runs that every request there is asks for, by the request's name."""
+        """Return the runs of every request that waits, by the request's name."""
         found: dict[str, list[RunFolder]] = {}
         for file in sorted(self._requests.glob("*.json")):
             with suppress(FileNotFoundError, ValueError):
@@ -65,7 +65,7 @@ class SyncQueue:
         return found
 
     def answer(self, requests: Iterable[str], problems: Mapping[str, str | None]) -> None:
-        """Answer requests, as far as their runs are in `problems`; a request that asks for others too is left."""
+        """Answer the requests whose runs are all in `problems`; other requests are left."""
         for request in requests:
             file = self._requests / request
             with suppress(FileNotFoundError, ValueError):
@@ -75,7 +75,7 @@ class SyncQueue:
                     file.unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """Remove old answers: those who asked were killed before they came for them."""
+        """Remove old answers: the processes that asked for them were killed before they read them."""
         oldest = time.time() - KEPT_SECONDS
         for file in self._answers.glob("*.json"):
             with suppress(FileNotFoundError):
@@ -83,7 +83,7 @@ class SyncQueue:
                     file.unlink()
 
     def key(self, folder: RunFolder) -> str:
-        """Name a run of this results folder."""
+        """Return the name of a run within this results folder."""
         path = folder.path.resolve()
         return f"{path.parent.name}/{path.name}"
 
@@ -92,17 +92,17 @@ REMEMBERED_SECONDS = 60.0
 
 
 class RecentFailure:
-    """The last trouble of a results folder's server."""
+    """Remembers a server failure for a minute."""
 
     def __init__(self, results: Path) -> None:
         self._file = results / FOLDER / "trouble.json"
 
     def remember(self, base_url: str | None, line: str) -> None:
-        """Keep the line that says what the trouble is."""
+        """Write the line that describes the failure."""
         write_json(self._file, {"base_url": base_url, "line": line, "time": time.time()})
 
     def recent(self, base_url: str | None) -> str | None:
-        """Return the line where the trouble with this server is less than a minute old."""
+        """Return the line of this server's failure where it is less than a minute old; else None."""
         try:
             found = read_json(self._file)
             age = time.time() - found["time"]
@@ -111,5 +111,5 @@ class RecentFailure:
             return None
 
     def forget(self) -> None:
-        """Remove it: the server answers again."""
+        """Remove the failure, because the server answers again."""
         self._file.unlink(missing_ok=True)

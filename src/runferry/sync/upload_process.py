@@ -1,4 +1,4 @@
-"""A process that sends runs to a server, as `wandb sync` or `comet upload`: bounded in time, and ended whole."""
+"""Run a process that uploads runs, `wandb sync` or `comet upload`, within a deadline, and end it with its children."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOOK_SECONDS = 0.2
 def sending(
     command: Sequence[str], environment: Mapping[str, str], results: Path, folder: Path, output: IO[str] | int
 ) -> Generator[subprocess.Popen[bytes]]:
-    """Start a process that sends runs of a results folder, whose lock is held; with the context it ends.
+    """Start a process that uploads runs of a results folder, whose lock is held; it ends with the context.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def sending(
 def wait_for(
     process: subprocess.Popen[bytes], what: str, base_url: str, deadline: float, look: Callable[[], None]
 ) -> None:
-    """Wait until a process that sends has ended.
+    """Wait until an upload process has ended.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def wait_for(
 
 
 def end_orphans(results: Path) -> bool:
-    """End what is left of a process that sends, whose runferry was killed: it would go on beside the next one.
+    """Kill upload processes that a killed runferry left behind: they would run at the same time as the next one.
 
-    Only who holds the lock of the results folder may call it, before the server is asked what it has. It finds
+    Only the holder of the results folder's lock may call it, before the server is asked what it has. It finds
     processes of this machine and user only.
 
     Returns

@@ -30,13 +30,13 @@ SILENT_SECONDS = 300.0
 
 
 class WatchedError(RunferryError):
-    """Another process watches the results folder already."""
+    """Raised when another process watches the results folder already."""
 
     before_next = "afterwards type"
 
 
 class Syncer:
-    """Has runs that have ended synced, by one `runferry sync` at a time beside the watcher."""
+    """Syncs runs that have ended, with one `runferry sync` at a time, while the watcher goes on."""
 
     def __init__(self, given: argparse.Namespace) -> None:
         self._command = [sys.executable, "-m", "runferry", "sync", "--if-any"]
@@ -59,7 +59,7 @@ class Syncer:
             self._waiting = []
 
     def close(self) -> None:
-        """End the sync that is under way; what it did is kept."""
+        """Stop the sync that is under way; its results are kept."""
         if self._process and self._process.poll() is None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -77,7 +77,7 @@ def runs_below(paths: Sequence[Path]) -> list[RunFolder]:
 
 
 def results_folders(paths: Sequence[Path]) -> list[Path]:
-    """List the results folders that some paths lie in or are.
+    """List the results folders that some paths lie in, or that they are.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def results_folders(paths: Sequence[Path]) -> list[Path]:
 
 @contextmanager
 def only_watcher(results: Sequence[Path]) -> Generator[Callable[[], None]]:
-    """Be the one watcher of results folders; gives what must be called at each look.
+    """Lock results folders for this watcher; yield a function that must be called at each look.
 
     On one machine the kernel decides (`flock`); a watcher on another one is known by its file, whose time it sets at
     each look.
@@ -149,6 +149,6 @@ def _watched(file: Path, other: dict[str, Any] | None) -> WatchedError:
 
 
 def stop_on_signals(watcher: Watcher) -> None:
-    """Let Ctrl-C and SIGTERM end the watcher after the requests that are under way."""
+    """Stop the watcher on Ctrl-C and SIGTERM, after the requests that are under way."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: watcher.stop())

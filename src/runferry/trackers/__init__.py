@@ -1,1 +1,1 @@
-"""Know W&B and Comet: what they write on disk, how their servers are asked, what a job must tell them."""
+"""Read what W&B and Comet write on disk, ask their servers, and set up the jobs that log to them."""

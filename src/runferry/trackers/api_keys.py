@@ -1,4 +1,4 @@
-"""Keeps the tracker's key from the jobs that Snakemake submits, and gives it to the `runferry sync` that it runs.
+"""Keep the tracker's key out of the jobs that Snakemake submits, and pass it to the `runferry sync` that it runs.
 
 `sbatch --export=ALL`, which the slurm plugin calls, hands a job every variable of the process that submits it. So the
 key is taken out of that process's variables, into a file in memory that is no child's to inherit; a child of the same
@@ -30,7 +30,7 @@ HOLDER_VARIABLES = {KEY_VARIABLE: HOLDER_VARIABLE, COMET_KEY_VARIABLE: "RUNFERRY
 
 
 def put_away(variable: str = KEY_VARIABLE, *, needed_in_jobs: bool = False) -> None:
-    """Take the key out of this process's variables, for its children by another way (see `held_key`).
+    """Remove the key from this process's variables, and keep it for its children (see `held_key`).
 
     Call it before anything is submitted; the second call does nothing. Where it is not set nothing is done.
 
@@ -56,7 +56,7 @@ def put_away(variable: str = KEY_VARIABLE, *, needed_in_jobs: bool = False) -> N
 
 
 def held_key(variable: str = KEY_VARIABLE) -> str | None:
-    """Return the key that a process above this one has put away; None when there is none, or it is not to be had."""
+    """Return the key that an ancestor of this process has put away; None when there is none or it cannot be read."""
     try:
         holder, started, file = map(int, os.environ.get(HOLDER_VARIABLES[variable], "").split("-"))
     except ValueError:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tracker_name(record: Mapping[str, Any]) -> str:
-    """Return the name of the tracker of a run by its record, or of a config: "wandb" or "comet".
+    """Return the name of the tracker, "wandb" or "comet", of a run's record or of a config.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def tracker_name(record: Mapping[str, Any]) -> str:
 
 
 def settings_of(config: Mapping[str, Any]) -> TrackerSettings:
-    """Return what the workflow asks of the tracker of a checked config.
+    """Return the settings of a checked config's tracker.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def settings_of(config: Mapping[str, Any]) -> TrackerSettings:
 
 
 def in_job_of(run: Mapping[str, Any]) -> TrackerInJob:
-    """Return what the launcher asks of the tracker of a run, by the run's record.
+    """Return the in-job part of a run's tracker, by the run's record.
 
     Raises
     ------
@@ -83,5 +83,5 @@ def given_base_url(run: Mapping[str, Any]) -> str | None:
 
 
 def logs_to_wandb(record: Mapping[str, Any]) -> bool:
-    """Tell whether a run logs to W&B, whose segments can be read here for more than syncing them."""
+    """Return whether a run logs to W&B, whose segments can be read here for more than syncing them."""
     return record.get("tracker", WANDB) == WANDB

@@ -1,7 +1,7 @@
-"""Define what differs from one tracker to the other, in one protocol for each phase of a run.
+"""Define the differences between trackers, in one protocol for each phase of a run.
 
-`TrackerSettings` is asked by the workflow before anything is submitted, `TrackerInJob` by the launcher in the job. What
-carries runs to a server is the third, `runferry.sync.carriers.Carrier`.
+`TrackerSettings` is asked by the workflow before anything is submitted, `TrackerInJob` by the launcher in the job. The
+third, `runferry.sync.carriers.Carrier`, uploads runs to a server.
 
 A run's tracker is named in `run.json` (`tracker`; W&B's runs have no such key), and what it is told lies there under
 its name.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TrackerSettings(Protocol):
-    """Says what runs' records say of a tracker, and refuses what cannot be had.
+    """Provides the tracker's settings for runs' records, and refuses features that are not available.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class TrackerSettings(Protocol):
     def title(self) -> str: ...  # noqa: D102 - see above
 
     def check(self, config: Mapping[str, Any], cluster: Cluster) -> None:
-        """Refuse what cannot be had here, in one line.
+        """Refuse a config that asks for features not available here, in one line.
 
         Raises
         ------
@@ -48,7 +48,7 @@ class TrackerSettings(Protocol):
         ...
 
     def check_experiment(self, experiment: Experiment, others: Mapping[str, Experiment]) -> None:
-        """Refuse an experiment that needs what cannot be had with this tracker.
+        """Refuse an experiment that needs features not available with this tracker.
 
         Parameters
         ----------
@@ -65,11 +65,11 @@ class TrackerSettings(Protocol):
         ...
 
     def settings(self, config: Mapping[str, Any], cluster: Cluster) -> dict[str, Any]:
-        """Return what runs' records say under the tracker's name, but for the group."""
+        """Return the tracker's section of runs' records, except the group."""
         ...
 
     def mode(self, config: Mapping[str, Any], cluster: Cluster) -> tuple[str, str]:
-        """Return "offline" or "online", and why, for the plan."""
+        """Return "offline" or "online", and the reason, for the plan."""
         ...
 
     def put_keys_away(self, config: Mapping[str, Any]) -> None:
@@ -78,7 +78,7 @@ class TrackerSettings(Protocol):
 
 
 class TrackerInJob(Protocol):
-    """Says what a job must do so that what its command logs is kept.
+    """Sets up a job so that everything its command logs is kept.
 
     Attributes
     ----------
@@ -90,13 +90,13 @@ class TrackerInJob(Protocol):
     def first_call(self) -> str: ...  # noqa: D102 - see above
 
     def folders(self, folder: RunFolder) -> tuple[Path, ...]:
-        """List the folders below the run's that the command writes to; they are made, or tried, first."""
+        """Return the folders below the run's that the command writes to; they are made, or tried, first."""
         ...
 
     def job_variables(
         self, folder: RunFolder, run: Mapping[str, Any], attempt: int, place: Path, inherited: Mapping[str, str]
     ) -> dict[str, str]:
-        """Return all variables of the command: what it inherits, without keys, and what the tracker must know.
+        """Return all variables of the command: the inherited ones, without keys, and the tracker's own.
 
         Parameters
         ----------
@@ -114,20 +114,20 @@ class TrackerInJob(Protocol):
         ...
 
     def modules(self, run: Mapping[str, Any]) -> Sequence[str]:
-        """List the environment modules that the tracker needs in the job."""
+        """Return the environment modules that the tracker needs in the job."""
         ...
 
     def core(self, command: Sequence[str], search_path: str) -> InstalledCore | None:
-        """Find the process that the launcher keeps for the command, so that signals meant for that do not reach it.
+        """Find the program that the launcher runs for the command, out of reach of the signals meant for that.
 
-        None where the tracker has none: there what was logged must be on the disk without it.
+        None where the tracker has no such program: there everything logged must be on the disk without it.
         """
         ...
 
     def finish_seconds(self, run: Mapping[str, Any]) -> float | None:
-        """Return how long that process may take to end (s); None is the launcher's usual."""
+        """Return the seconds that this program may take to end; None is the launcher's default."""
         ...
 
     def segments(self, folder: RunFolder) -> list[Path]:
-        """List what the attempts of a run have written, in the order of their start."""
+        """Return the segments of a run's attempts, in the order of their start."""
         ...

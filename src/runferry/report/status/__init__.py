@@ -1,1 +1,1 @@
-"""Show how the runs in some folders are: by state, in Slurm's queue, what is not on the server yet, what failed."""
+"""Show the status of runs: their states, jobs in Slurm's queue, rows not on the server yet, and failures."""

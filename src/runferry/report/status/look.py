@@ -1,4 +1,4 @@
-"""Looks at runs: at the disk and at Slurm's queue. Nothing is sent and no server is asked."""
+"""Read the status of runs from the disk and Slurm's queue. Nothing is sent and no server is asked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _UNREADABLE = (RunferryError, OSError, ValueError, KeyError, TypeError)
 
 @dataclass
 class Looking:
-    """Looks at runs, as often as it is asked to; what has not changed since is not read again.
+    """Reads the status of runs, as often as asked; unchanged files are not read again.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Looking:
     _values: dict[Path, tuple[float, float | None]] = field(default_factory=dict["Path", tuple[float, float | None]])
 
     def look(self, folders: Sequence[RunFolder]) -> Status:
-        """Tell how runs are."""
+        """Return the status of some runs."""
         groups: dict[Path, list[RunFolder]] = {}
         for folder in folders:
             groups.setdefault(folder.path.resolve().parent, []).append(folder)
@@ -204,7 +204,7 @@ def _is_lost(folder: RunFolder, queue: QueuedRuns) -> bool:
     attempt = last_attempt(folder)
     if active is None or attempt is None or not attempt.get("job"):
         return False
-    # Another person's jobs are not in this queue.
+    # Another user's jobs are not in this queue.
     return str(attempt["job"]) not in active and folder.attempts_folder.stat().st_uid == os.getuid()
 
 

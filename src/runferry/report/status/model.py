@@ -1,4 +1,4 @@
-"""What `runferry status` finds, for a person and a machine alike."""
+"""Define the content of `runferry status`, for a user and for a program."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """The metric that is shown of an experiment."""
+    """The metric that is shown for an experiment."""
 
     name: str
     goal: str | None = None
@@ -29,7 +29,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run's last attempt ended without success."""
+    """The failure of a run's last attempt."""
 
     why: str
     """One of `runferry.runs.reasons`."""
@@ -44,7 +44,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run.
+    """The status of one run.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class ExperimentStatus:
-    """One experiment: its runs, and its jobs that have not ended."""
+    """The status of one experiment: its runs, and its jobs that have not ended."""
 
     name: str
     folder: Path
@@ -83,17 +83,17 @@ class ExperimentStatus:
 
     @cached_property
     def states(self) -> Counter[str]:
-        """Runs by state."""
+        """Count the runs by state."""
         return Counter(run.state for run in self.runs)
 
     @property
     def newest(self) -> RunStatus | None:
-        """The run that wrote last, of those with a value of the metric."""
+        """Return the run that wrote last, of those with a value of the metric."""
         return max(self._with_value, key=lambda run: run.changed, default=None)
 
     @property
     def best(self) -> RunStatus | None:
-        """The run whose last value is the best; None where nothing says what is better."""
+        """Return the run whose last value is the best; None where the metric's goal is not known."""
         if self.metric is None or self.metric.goal is None:
             return None
         sign = -1 if self.metric.goal == "maximize" else 1
@@ -105,7 +105,7 @@ class ExperimentStatus:
         return [run for run in self.runs if run.value is not None]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a machine."""
+        """Return the status of the experiment as data for JSON."""
         metric = None
         if self.metric:
             chosen = {"newest": self.newest, "best": self.best}
@@ -128,12 +128,12 @@ class ExperimentStatus:
 
 @dataclass
 class Status:
-    """What was found.
+    """The status of all runs that were looked at.
 
     Attributes
     ----------
     experiments : list of ExperimentStatus
-    queue : Queue
+    queue : QueuedRuns
     oldest : Oldest or None
         The log that was written longest ago of what is not on the server.
     damaged : dict
@@ -150,22 +150,22 @@ class Status:
 
     @cached_property
     def runs(self) -> list[RunStatus]:
-        """All runs."""
+        """Return the runs of all experiments."""
         return [run for experiment in self.experiments for run in experiment.runs]
 
     @cached_property
     def states(self) -> Counter[str]:
-        """Runs by state."""
+        """Count the runs by state."""
         return Counter(run.state for run in self.runs)
 
     @property
     def failures(self) -> list[RunStatus]:
-        """The runs that failed, the last one first."""
+        """Return the runs that failed, the last failure first."""
         failed = [run for run in self.runs if run.state == FAILED and run.failure]
         return sorted(failed, key=lambda run: run.failure.ended if run.failure else "", reverse=True)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a machine; times in days, sizes in bytes."""
+        """Return the status as data for JSON; times in days, sizes in bytes."""
         return {
             "states": {state: self.states[state] for state in STATES},
             "experiments": [experiment.as_json() for experiment in self.experiments],

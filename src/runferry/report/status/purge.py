@@ -1,4 +1,4 @@
-"""What is not on the server yet and was written longest ago, against the site's purge of scratch."""
+"""Find the oldest log that is not on the server yet, and warn of the site's purge of scratch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAY = 86400.0
 
 @dataclass(frozen=True)
 class Oldest:
-    """The transaction log that was written to longest ago, of runs without a receipt."""
+    """The least recently written transaction log of runs without a receipt."""
 
     file: Path
     days: float
@@ -39,7 +39,7 @@ class Oldest:
 
     @classmethod
     def of(cls, files: Iterable[tuple[float, Path]]) -> Oldest | None:
-        """Choose among logs, each with the time of its last change (seconds since 1970); None where there is none."""
+        """Choose the oldest log by the times of their last changes (seconds since 1970); None without logs."""
         found = min(files, default=None)
         if found is None:
             return None
@@ -47,7 +47,7 @@ class Oldest:
         return cls(file, (time.time() - changed) / DAY, purge_days(file))
 
     def warning(self) -> str | None:
-        """Say when the site's purge comes near; None where it does not."""
+        """Return a warning when the site's purge comes near; None where it does not."""
         if self.purge_days is None or self.days < self.purge_days - WARN_DAYS:
             return None
         left = self.purge_days - self.days
@@ -56,7 +56,7 @@ class Oldest:
 
 
 def purge_warning(folders: Callable[[], Iterable[RunFolder]]) -> str | None:
-    """Say when the purge comes near to what of these runs has no receipt; no segment is read for it.
+    """Return a warning when the purge comes near to logs of runs without a receipt; no segment is read for it.
 
     Where there is no `$SCRATCH`, nothing is looked at, and `folders` is not called.
     """
@@ -78,14 +78,14 @@ def purge_warning(folders: Callable[[], Iterable[RunFolder]]) -> str | None:
 
 
 def finders(folder: RunFolder, run: Mapping[str, Any]) -> list[partial[Path]]:
-    """Return what finds the file with the records of each segment, or raises `SegmentError` where there is none."""
+    """Return a function for each segment that finds its file of records, or raises `SegmentError` without one."""
     if logs_to_wandb(run):
         return [partial(find_log, path) for path in folder.segments()]
     return [partial(Path, file) for file in archives_on_disk(str(folder.path)).values()]
 
 
 def purge_days(file: Path) -> int | None:
-    """Return after how many days the site of `$CC_CLUSTER` purges a file; None where it is not on scratch."""
+    """Return after how many days the site of `$CC_CLUSTER` purges a file; None for a file that is not on scratch."""
     name, scratch = os.environ.get("CC_CLUSTER"), os.environ.get("SCRATCH")
     if not name or not scratch or not file.resolve().is_relative_to(os.path.realpath(scratch)):
         return None

@@ -1,4 +1,4 @@
-"""What the runs' jobs are doing in Slurm's queue, and why they wait."""
+"""Describe the runs' jobs in Slurm's queue, and why they wait."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class RunsJob:
 
 @dataclass
 class QueuedRuns:
-    """The jobs that a results folder's experiments have in the queue.
+    """The user's jobs in Slurm's queue, and the runs that they train.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class QueuedRuns:
 
     @property
     def active(self) -> frozenset[str] | None:
-        """The ids of the user's jobs that have not ended; None where that is not known."""
+        """Return the ids of the user's jobs that have not ended; None where they are not known."""
         return None if self.jobs is None else frozenset(job.id for job in self.jobs if job.active)
 
     def jobs_of(self, experiments: Iterable[Path]) -> list[RunsJob]:
@@ -97,14 +97,14 @@ class QueuedRuns:
 
 @dataclass
 class Asking:
-    """Asks Slurm for the queue, and not again before `interval` seconds are over."""
+    """Asks Slurm for the queue, at most once every `interval` seconds."""
 
     interval: float = LEAST_SECONDS
     _queue: QueuedRuns | None = None
     _asked: float = field(default=0.0)
 
     def queue(self) -> QueuedRuns:
-        """Give the queue as it was when Slurm was asked last."""
+        """Return the queue as it was when Slurm was asked last."""
         if self._queue is None or time.monotonic() - self._asked >= max(self.interval, LEAST_SECONDS):
             present = shutil.which("squeue") is not None
             self._queue = QueuedRuns(present, slurm.queued_jobs() if present else None)
@@ -113,7 +113,7 @@ class Asking:
 
 
 def queue_in_words(jobs: Sequence[RunsJob]) -> str:
-    """Say how many jobs run and wait, and why these wait, most of them first."""
+    """Describe how many jobs run and wait, and why they wait, the most frequent reason first."""
     waiting = [each.job.reason for each in jobs if each.job.state == "PENDING"]
     others = Counter(each.job.state.lower() for each in jobs if each.job.state != "PENDING")
     parts = [f"{count} {state}" for state, count in others.most_common()]

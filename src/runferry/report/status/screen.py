@@ -1,4 +1,4 @@
-"""A screen of lines that is shown again and again in the same place, and leaves the terminal as it was."""
+"""Show a screen of lines again and again in the same place, and restore the terminal afterwards."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _CONTROL = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Screen:
-    """A terminal's screen."""
+    """The screen of a terminal."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
     def show(self, lines: Sequence[str]) -> None:
-        """Replace what is shown by as much of these lines as there is room for."""
+        """Replace the lines on the screen, as many as there is room for."""
         size = shutil.get_terminal_size()
         fitting = [cut(line, size.columns) for line in lines]
         if len(fitting) > size.lines:
@@ -41,7 +41,7 @@ class Screen:
 
 @contextmanager
 def whole_screen(stream: IO[str]) -> Generator[Screen]:
-    """Take the terminal's screen, and give it back however this ends."""
+    """Take the terminal's screen, and restore it however this ends."""
     stream.write(_ENTER)
     try:
         yield Screen(stream)
@@ -51,7 +51,7 @@ def whole_screen(stream: IO[str]) -> Generator[Screen]:
 
 
 def cut(line: str, columns: int) -> str:
-    """Cut a line to the columns of a terminal; marks for colours take none."""
+    """Cut a line to the columns of a terminal; codes for colours take none."""
     if len(_CONTROL.sub("", line)) <= columns:
         return line
     kept: list[str] = []

@@ -1,4 +1,4 @@
-"""How many rows segments hold and what is wrong with them, read once: what has not changed is not read again."""
+"""Count the rows of segments and describe their damage; unchanged segments are not read again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BLOCKS = (1, 8, 64)
 
 @dataclass
 class SegmentCount:
-    """What is known of one transaction log.
+    """The number of rows of one transaction log, and its damage.
 
     Attributes
     ----------
@@ -56,12 +56,12 @@ class SegmentCount:
 
     @property
     def whole(self) -> bool:
-        """Whether it was read to its end, and has records."""
+        """Return whether the log was read to its end, and has records."""
         return len(HEADER) < self.size_bytes <= self.position
 
 
 class SegmentCounts:
-    """The counts of the segments of one results folder, kept from one time to the next."""
+    """The counts of the segments of one results folder, kept on disk between two calls."""
 
     def __init__(self, results: Path) -> None:
         self._results = results
@@ -75,7 +75,7 @@ class SegmentCounts:
                 self._counts = {name: SegmentCount(**each) for name, each in known["segments"].items()}
 
     def of(self, file: Path, *, growing: bool) -> SegmentCount:
-        """Count the rows of a transaction log, reading only what is new in it.
+        """Count the rows of a transaction log, reading only its new part.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class SegmentCounts:
         return known
 
     def save(self) -> None:
-        """Write down what was counted; a folder that cannot be written to is left as it is."""
+        """Write the counts to disk; a folder that cannot be written to is left as it is."""
         if self._changed:
             with suppress(OSError):
                 segments = {name: asdict(count) for name, count in self._counts.items()}
@@ -127,7 +127,7 @@ def _read_damaged(file: Path, count: SegmentCount) -> None:
 
 
 def last_value(folder: RunFolder, metric: str) -> float | None:
-    """Return the value of a metric that a run logged last, as its row or summary has it.
+    """Return the last value of a metric that a run logged, from a row or the summary.
 
     Only the end of the log is read, 2 MiB at most: None where the metric is not in that, in no segment.
     """

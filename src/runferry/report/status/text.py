@@ -1,4 +1,4 @@
-"""A status for a person: one screen of lines."""
+"""Format a status for a user: one screen of lines."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ MOST_DAMAGED = 5
 
 @dataclass(frozen=True)
 class Style:
-    """Marks up what is to be seen first; nothing where colours are not wanted."""
+    """Marks important text; leaves it as it is where colours are not wanted."""
 
     colours: bool
 
     @classmethod
     def of(cls, stream: IO[str]) -> Style:
-        """Choose by what the stream is: colours for a terminal only, and not where `NO_COLOR` is set (no-color.org)."""
+        """Choose the style of a stream: colours for a terminal only, and not where `NO_COLOR` is set (no-color.org)."""
         return cls(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
 
     def bold(self, text: str) -> str:
@@ -37,15 +37,15 @@ class Style:
         return self._marked(text, 1)
 
     def faint(self, text: str) -> str:
-        """Mark what is there for those who look for it."""
+        """Mark a detail."""
         return self._marked(text, 2)
 
     def red(self, text: str) -> str:
-        """Mark what failed."""
+        """Mark a failure."""
         return self._marked(text, 31)
 
     def yellow(self, text: str) -> str:
-        """Mark what somebody should do something about."""
+        """Mark a line that asks the user to act."""
         return self._marked(text, 33)
 
     def _marked(self, text: str, code: int) -> str:
@@ -53,7 +53,7 @@ class Style:
 
 
 def lines(status: Status, style: Style) -> list[str]:
-    """Write a status down."""
+    """Format a status as lines."""
     return [
         *_table(status, style),
         _queue(status),

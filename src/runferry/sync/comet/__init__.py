@@ -1,1 +1,1 @@
-"""Carry runs that log to Comet."""
+"""Upload and verify runs that log to Comet."""

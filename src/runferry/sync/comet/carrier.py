@@ -1,4 +1,4 @@
-"""Carries runs to a Comet server: finds out what it lacks, uploads that, compares, and writes receipts."""
+"""Upload the missing parts of runs to a Comet server, compare, and write receipts."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ class _CometRun:
 
 @dataclass
 class CometCarrier:
-    """Carries runs to one server; `results` is the folder whose lock is held.
+    """Uploads the missing parts of runs to a Comet server and verifies them (see `runferry.sync.carriers.Carrier`).
 
-    Called with runs, it does what `runferry.trackers.tracker.Tracker.carrier` says.
+    `results` is the folder whose lock is held.
     """
 
     server: CometServer
@@ -96,7 +96,7 @@ class CometCarrier:
     _said: list[str] = field(default_factory=list[str])
 
     def carry(self, outcomes: Sequence[Outcome]) -> str | None:
-        """Sync and verify; see `runferry.sync.carriers.Carrier.carry`."""
+        """Upload and verify runs; see `runferry.sync.carriers.Carrier.carry`."""
         jobs = list(self._jobs(outcomes))
         for job in jobs:
             for experiment in job.experiments:

@@ -1,4 +1,4 @@
-"""Compares what Comet's server holds of an experiment with what the disk holds."""
+"""Compare an experiment on Comet's server with the disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ IN_WORDS = {
 
 
 def differences(disk: Contents, there: ExperimentOnServer | None) -> list[str]:
-    """Name what the server does not hold as the disk does; nothing means that a receipt may be written."""
+    """Return the differences between disk and server; without any, a receipt may be written."""
     if there is None:
         return ["the server has no such experiment"]
     found: list[str] = []
@@ -60,8 +60,8 @@ def differences(disk: Contents, there: ExperimentOnServer | None) -> list[str]:
 def missing_points(disk: Contents, there: ExperimentOnServer | None) -> dict[str, Counter[Point]]:
     """Count the values that the server lacks, by the metric's name.
 
-    Of a metric that `comet upload` sends a sample of, all where it has none, and else nothing: which of them it chose
-    is not known.
+    Of a metric that `comet upload` sends a sample of: all values where the server has none of them, else none, because
+    it is not known which values the sample has.
     """
     missing: dict[str, Counter[Point]] = {}
     for name, points in disk.metrics.items():
@@ -71,7 +71,7 @@ def missing_points(disk: Contents, there: ExperimentOnServer | None) -> dict[str
 
 
 def not_compared(disk: Contents) -> list[str]:
-    """Say in words what a receipt does not speak of."""
+    """Return the kinds of data, in words, that a receipt does not cover."""
     return sorted({IN_WORDS.get(kind, kind) for kind in disk.other_kinds})
 
 

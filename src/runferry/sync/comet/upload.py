@@ -1,7 +1,7 @@
-"""The one place that knows how `comet upload` is called, and what it is given.
+"""Write archives for `comet upload` and call it; no other module does.
 
-Its exit code is not believed: it says "Done!" and exits with 0 where the server refused every value, or a file (see
-`docs/comet.md`). What it did is found out by asking the server.
+The exit code of `comet upload` is not believed: it says "Done!" and exits with 0 where the server refused every value,
+or a file (see `docs/comet.md`). What it did is found out by asking the server.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ADDED_EACH_TIME = frozenset({"standard_output", "ws_msg", "remote_model", "register_model"})
 """Kinds of messages of which the server would have twice what is sent twice; the others it replaces."""
-# Where a person's settings would send things elsewhere, or nowhere.
+# Where a user's settings would send things elsewhere, or nowhere.
 _NOT_KEPT = re.compile(
     r"COMET_(WORKSPACE|PROJECT_NAME|EXPERIMENT_KEY|API_KEY|URL_OVERRIDE|OFFLINE\w*|START_\w+|LOGGING_\w+)"
 )
@@ -45,7 +45,7 @@ _NOT_KEPT = re.compile(
 
 @dataclass(frozen=True)
 class Selection:
-    """What of an archive is sent.
+    """The parts of an archive that are sent.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Selection:
     error: str | None = None
 
     def takes(self, message: Mapping[str, Any]) -> bool:
-        """Tell whether a message is sent, and count it."""
+        """Return whether a message is sent, and count it."""
         kind, payload = message.get("type"), message["payload"]
         if kind == METRIC and self.metrics is not None:
             name, point = metric_of(payload)
@@ -80,7 +80,7 @@ class Selection:
 
 
 def write_archive(source: Archive, selection: Selection, target: Path) -> None:
-    """Write an archive as `comet upload` takes it, from one that Comet made or from what a killed experiment left.
+    """Write an archive for `comet upload`, from one that Comet made or from the files of a killed experiment.
 
     It goes on with the experiment where the server has that already. What is in the middle of being written counts for
     nothing until it is complete: the caller removes it.
@@ -108,7 +108,7 @@ def write_archive(source: Archive, selection: Selection, target: Path) -> None:
 
 
 def upload(archives: Sequence[tuple[Path, Mapping[str, Any]]], server: CometServer, call: UploadCall) -> None:
-    """Upload archives, in their order for each place they go to, one `comet upload` for each place.
+    """Upload archives in their order, with one `comet upload` for each workspace and project.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def upload(archives: Sequence[tuple[Path, Mapping[str, Any]]], server: CometServ
     for file, metadata in archives:
         places[metadata.get("workspace"), metadata.get("project_name")].append(file)
     for (workspace, project), files in places.items():
-        # Named, because the person's settings (~/.comet.config) would win over what the archive says.
+        # Named, because the user's settings (~/.comet.config) would win over what the archive says.
         options = ["--workspace", workspace] if workspace else []
         options += ["--project-name", project] if project else []
         _run([find_comet(), "upload", *options, *(str(file.resolve()) for file in files)], server, call)
@@ -132,7 +132,7 @@ def upload(archives: Sequence[tuple[Path, Mapping[str, Any]]], server: CometServ
 
 @dataclass(frozen=True)
 class UploadCall:
-    """How `comet upload` is called."""
+    """The settings of a call of `comet upload`."""
 
     results: Path
     """The folder whose lock is held."""
@@ -142,7 +142,7 @@ class UploadCall:
     """Seconds after which the process is ended."""
     log: IO[str] | None = None
     say_error: Callable[[str], None] = lambda _line: None
-    """Takes what it says of an error."""
+    """Takes the lines that it prints about an error."""
 
 
 def _run(command: Sequence[str], server: CometServer, call: UploadCall) -> None:
@@ -168,7 +168,7 @@ def _run(command: Sequence[str], server: CometServer, call: UploadCall) -> None:
 
 
 def find_comet() -> str:
-    """Find the `comet` program: beside the Python that runs this, else in PATH.
+    """Return the path of the `comet` program: next to the Python that runs this, else in PATH.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Carry runs that log to W&B."""
+"""Upload and verify runs that log to W&B."""

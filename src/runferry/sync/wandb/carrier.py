@@ -1,4 +1,4 @@
-"""Carries runs to one server: finds out what it lacks, sends that, and compares."""
+"""Upload the missing parts of runs to a W&B server and verify them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class WandbCarrier:
     progress: Progress
 
     def carry(self, outcomes: Sequence[Outcome]) -> str | None:
-        """Sync and verify runs; see `runferry.sync.carriers.Carrier.carry`."""
+        """Upload and verify runs; see `runferry.sync.carriers.Carrier.carry`."""
         jobs = jobs_of(outcomes)
         self._look(jobs)
         for job in jobs:
@@ -76,7 +76,7 @@ class WandbCarrier:
         return trouble
 
     def verify(self, jobs: Sequence[Job]) -> None:
-        """Compare runs with what the server has now, row by row, and send nothing; see `Job.differences`.
+        """Compare the server with the disk now, row by row, and send nothing; see `Job.differences`.
 
         Raises
         ------

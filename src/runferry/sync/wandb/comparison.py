@@ -1,4 +1,4 @@
-"""What the server does not hold as the disk does: nothing of it may differ, or there is no receipt.
+"""Compare a run on a W&B server with the disk; any difference means that there is no receipt.
 
 Counts, the last step, summary, config, state, files and artifacts come with the answer for many runs at once. That is
 proof where the run was sent in one go to a server that had nothing of it: rows that were lost make the count smaller.
@@ -31,14 +31,14 @@ NOT_COMPARED = ("_wandb", "_runtime", "_timestamp", "_step")
 
 
 def differences(disk: OnDisk, there: RunOnServer | None) -> list[str]:
-    """Name what the server does not hold as the disk does; nothing means that a receipt may be written."""
+    """Return the differences between disk and server; without any, a receipt may be written."""
     if there is None:
         return ["the server has no such run"]
     return [*count_differences(disk, there), *end_differences(disk, there), *file_differences(disk, there)]
 
 
 def count_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
-    """Compare number of rows and last step."""
+    """Compare the number of rows and the last step."""
     found: list[str] = []
     if there.history_lines != disk.history_lines:
         found.append(f"the server has {there.history_lines} history lines, the disk {disk.history_lines}")
@@ -48,7 +48,7 @@ def count_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
 
 
 def end_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
-    """Compare what a run is at its end: summary, config and state."""
+    """Compare the state of a run at its end: summary, config and state."""
     found: list[str] = []
     if not (there.state == disk.state or (disk.state == "failed" and there.state in _ENDED_BADLY)):
         found.append(f"the server says {there.state}, the disk {disk.state}")
@@ -76,7 +76,7 @@ def file_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
 
 
 def row_differences(disk: OnDisk, server: Server, place: tuple[str, str]) -> list[str]:
-    """Compare every row, step by step; names the first place where server and disk differ.
+    """Compare every row, step by step; return the first place where server and disk differ.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def row_differences(disk: OnDisk, server: Server, place: tuple[str, str]) -> lis
 
 
 def missing_rows(disk: OnDisk, server: Server, place: tuple[str, str]) -> int | None:
-    """Find the first row that the server lacks, counted from 0 in the whole run; None where it has others.
+    """Return the number of the first row that the server lacks, from 0 in the whole run; None where it has others.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def missing_rows(disk: OnDisk, server: Server, place: tuple[str, str]) -> int | 
 
 
 def same(ours: Any, theirs: Any) -> bool:
-    """Tell whether the server's value is the disk's, which may hold floats that JSON does not have."""
+    """Return whether the server's value equals the disk's, which may hold floats that JSON does not have."""
     if is_mapping(ours) and is_mapping(theirs):
         return all(same(value, theirs.get(key)) for key, value in ours.items())
     if is_list(ours) and is_list(theirs):

@@ -1,4 +1,4 @@
-"""Sends lines of a run at the place where they belong, which `wandb sync` cannot: it only appends.
+"""Send lines of a run to their own positions on a W&B server, which `wandb sync` cannot: it only appends.
 
 It is W&B's own way, the file stream: a request names a file, an offset and lines, and the line at `offset + i` becomes
 the i-th of them. That a line which is sent again at its offset replaces itself is what wandb's client relies on when it
@@ -30,7 +30,7 @@ LINES_PER_REQUEST = 1000
 
 
 def fill(disk: OnDisk, server: Server, place: tuple[str, str], first: int) -> None:
-    """Send every row from the `first` one on, counted from 0, each at its own place; the run has ended then.
+    """Send every row from number `first` on, counted from 0, each to its own position, and end the run.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def fill(disk: OnDisk, server: Server, place: tuple[str, str], first: int) -> No
 
 
 def send_console(disk: OnDisk, server: Server, place: tuple[str, str]) -> None:
-    """Send every line that the run printed, each to its own place: those of a later segment behind the earlier one's.
+    """Send every line that the run printed to its own position, those of a later segment after the earlier one's.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def send_console(disk: OnDisk, server: Server, place: tuple[str, str]) -> None:
 
 
 def complete_summary(disk: OnDisk, server: Server, place: tuple[str, str], there: RunOnServer) -> None:
-    """Send the last values of all segments: of a resumed run `wandb sync` leaves only those of the last one.
+    """Send the last values of all segments: `wandb sync` leaves only the last segment's in a resumed run.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Runs on their way to the server: what each has on disk, what is there of it, and what is to be sent."""
+"""Choose the segments to send: compare what each run has on disk with its state on the server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Job:
-    """One run on its way: what is on disk, where it goes and what is there."""
+    """One run to sync: its data on disk, its place, and its state on the server."""
 
     outcome: Outcome
     disk: OnDisk
@@ -41,23 +41,23 @@ class Job:
 
     @property
     def place(self) -> tuple[str, str]:
-        """Entity and project."""
+        """Return entity and project."""
         return self.entity, self.project
 
     @property
     def lines_there(self) -> int:
-        """Rows that the server has."""
+        """Return the number of rows that the server has."""
         return self.there.history_lines if self.there else 0
 
     @property
     def amount(self) -> Amount:
-        """How much all of it is."""
+        """Return the size of the run: its rows and bytes."""
         size = sum(segment.size_bytes for segment in self.disk.segments) + total_bytes(self.disk)
         return Amount(1, self.disk.history_lines, size)
 
 
 def jobs_of(outcomes: Iterable[Outcome]) -> list[Job]:
-    """Read what the runs have on disk; a run that has nothing to sync gets its problem."""
+    """Return a job for each run, read from disk; a run that has nothing to sync gets its problem instead."""
     jobs: list[Job] = []
     for outcome in outcomes:
         try:
@@ -74,7 +74,7 @@ def jobs_of(outcomes: Iterable[Outcome]) -> list[Job]:
 
 
 def by_place(jobs: Iterable[Job]) -> dict[tuple[str, str], list[Job]]:
-    """Sort jobs by entity and project."""
+    """Group jobs by entity and project."""
     places: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for job in jobs:
         places[job.place].append(job)
@@ -82,13 +82,13 @@ def by_place(jobs: Iterable[Job]) -> dict[tuple[str, str], list[Job]]:
 
 
 def promises(job: Job) -> bool:
-    """Tell whether the run promised files or artifacts."""
+    """Return whether the run promised files or artifacts."""
     before = job.disk.before
     return any(each.files or each.artifacts for each in (*job.disk.segments, *([before] if before else [])))
 
 
 def only_summary(job: Job) -> bool:
-    """Tell whether all that differs is the summary of a run with several segments, of which it has the last one's."""
+    """Return whether only the summary of a run with several segments differs: the server has the last segment's."""
     segments, before = job.disk.segments, job.disk.before
     if not segments or len(segments) + bool(before) == 1 or not job.there or not job.differences:
         return False
@@ -98,7 +98,7 @@ def only_summary(job: Job) -> bool:
 
 
 def segments_to_send(job: Job) -> list[Segment]:
-    """List the segments of which the server lacks something; none where sending would double or shift rows.
+    """Return the segments that the server lacks parts of; none where sending would double or shift rows.
 
     The server appends what it gets. So what it has must be just the beginning of what the disk has.
     """
@@ -148,7 +148,7 @@ def _from_event(segments: Sequence[Segment], events: int, needed: set[str]) -> s
 
 
 def has_beginning(job: Job, rows: int) -> bool:
-    """Tell whether the server's rows can be the first ones of the run: the last of them has the step that it must have.
+    """Return whether the server's rows can be the first ones of the run: the last of them has the right step.
 
     Steps only go up. So a row that is missing before it would have to be made up for by one that is no row of the disk.
     """

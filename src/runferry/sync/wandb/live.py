@@ -1,7 +1,7 @@
-"""Live sync: carries what running runs write to the server while they train (`runferry sync --watch`).
+"""Send the rows of running runs to the server while they train: live sync (`runferry sync --watch`).
 
-It says of a run only that it is running, never that it has ended: that is for the sync of the whole run, which finds
-the beginning there and sends the rest. What is sent again after a crash of this process goes to the same offsets, where
+A run is only reported as running, never as ended: that is for the sync of the whole run, which finds the beginning on
+the server and sends the rest. What is sent again after a crash of this process goes to the same offsets, where
 it replaces itself. The server is asked how many rows it has whenever this process begins with a run.
 
 A run is sent as long as its attempt is under way, without the lock of the results folder, which a sync of others may
@@ -71,11 +71,11 @@ class Watcher:
         self._not_before = 0.0
 
     def stop(self) -> None:
-        """End after the requests that are under way."""
+        """Stop after the requests that are under way."""
         self._stopped.set()
 
     def watch(self, beat: Callable[[], None] = lambda: None) -> None:
-        """Look again and again until it is stopped; `beat` is called at each look.
+        """Look at the disk repeatedly until stopped; `beat` is called at each look.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Watcher:
                 server.close()
 
     def look(self) -> None:
-        """Look at the disk once and send what is new.
+        """Look at the disk once and send the new rows.
 
         Raises
         ------

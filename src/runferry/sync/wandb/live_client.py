@@ -1,4 +1,4 @@
-"""What live sync says to a W&B server, over connections that stay open: at 100 runs a new one each time would be dear.
+"""Send live sync's requests to a W&B server over connections that stay open: new ones are expensive at 100 runs.
 
 The same requests as wandb's client makes while a run goes on: UpsertBucket once, then the file stream.
 """
@@ -30,7 +30,7 @@ mutation UpsertBucket($input: UpsertBucketInput!) {
 
 
 class RequestRefusedError(ServerError):
-    """The server will not have it, whenever it is asked: a wrong key (`status` 401, 403), a run that is gone (404)."""
+    """Raised when the server refuses a request for good: a wrong key (`status` 401, 403), a deleted run (404)."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class RequestRefusedError(ServerError):
 
 
 class BusyError(ServerError):
-    """The server cannot be reached or is in trouble (429, 5xx); `wait` is how many seconds it asked for, if it did."""
+    """Raised when the server cannot be reached or fails (429, 5xx); `wait` is the seconds that it asked for, if any."""
 
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class BusyError(ServerError):
 
 
 class LiveServer:
-    """The sending side of a `Server`; may be used by several threads."""
+    """The sending side of a `Server`; several threads may use it."""
 
     def __init__(self, server: Server, connections: int) -> None:
         self.server = server
@@ -60,11 +60,11 @@ class LiveServer:
         self._session.mount("https://", adapter)
 
     def upsert(self, entity: str, project: str, run: str, **fields: Any) -> None:
-        """Make a run, or change what `fields` (of UpsertBucket's input) name.
+        """Create a run, or change its `fields` (of UpsertBucket's input).
 
         Raises
         ------
-        RefusedError, BusyError
+        RequestRefusedError, BusyError
         """
         wanted = {"entityName": entity, "modelName": project, "name": run, **fields}
         answer = self._post("/graphql", {"query": _UPSERT, "variables": {"input": wanted}})
@@ -77,11 +77,11 @@ class LiveServer:
     def stream(
         self, entity: str, project: str, run: str, files: dict[str, Any], *, exit_code: int | None = None
     ) -> None:
-        """Send lines of a run's files; without any it says that the run is running still, or with what it has ended.
+        """Send lines of a run's files; without any, report that it still runs, or its exit code when it has ended.
 
         Raises
         ------
-        RefusedError, BusyError
+        RequestRefusedError, BusyError
         """
         path = "/".join(quote(part, safe="") for part in (entity, project, run))
         content: dict[str, Any] = {"files": files} if files else {}

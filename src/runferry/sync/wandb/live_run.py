@@ -1,4 +1,4 @@
-"""One run on its way to the server while it trains: how far its segments have been read, and what is new in them.
+"""Read the new rows of one run while it trains, and keep the position up to which its segments were read.
 
 The place of each row on the server is its number in the run, counted from 0 through all segments, and its step is the
 one that `wandb sync` would give it (`OnDisk.steps`). So the sync at the end finds just the beginning of the run there,
@@ -42,7 +42,7 @@ _FORMAT = 1
 
 @dataclass
 class ReadPosition:
-    """How far a run has been read; all of it is in the state file."""
+    """The position up to which a run has been read; all of it is in the state file."""
 
     segment: str = ""
     """Name of the segment that is being read."""
@@ -63,12 +63,12 @@ class ReadPosition:
 
 
 class LiveRun:
-    """A run that is followed.
+    """A run that live sync follows.
 
     Attributes
     ----------
     folder : RunFolder
-    read : Progress
+    read : ReadPosition
     lines : list of str
         Rows that have been read and not been sent yet, as JSON; the last one is number `read.rows - 1`.
     config_changed, summary_changed : bool
@@ -87,7 +87,7 @@ class LiveRun:
         self._parse = parser("Record")
 
     def restore(self) -> None:
-        """Go on where an earlier process was, where its state fits what is on disk."""
+        """Continue at the position of an earlier process, where its state fits the disk."""
         try:
             state = read_json(self.folder.path / STATE_FILE)
             if state.pop("format") != _FORMAT:
@@ -100,14 +100,14 @@ class LiveRun:
             return
 
     def save(self, *, at_least: int = 0) -> None:
-        """Write the state, where all that was read has been sent and `at_least` bytes are new."""
+        """Write the state, if all rows that were read have been sent and `at_least` bytes are new."""
         if self.lines or not self.read.segment or abs(self.read.position - self._saved_position) < at_least:
             return
         write_json(self.folder.path / STATE_FILE, {"format": _FORMAT, **vars(self.read)})
         self._saved_position = self.read.position
 
     def start_again(self) -> None:
-        """Read everything again: the server has fewer rows than the state says."""
+        """Return to the beginning, to read everything again: the server has fewer rows than the state says."""
         self.read, self.lines = self._beginning(), []
 
     def _beginning(self) -> ReadPosition:
@@ -120,7 +120,7 @@ class LiveRun:
         return ReadPosition("", 0, rows, last, seconds, config=dict(cleaned.config), summary=dict(cleaned.summary))
 
     def newest(self) -> Path | None:
-        """Return the log of the newest segment; None where there is none yet."""
+        """Return the log of the newest segment; None without segments."""
         segments = self.folder.segments()
         try:
             return find_log(segments[-1]) if segments else None
@@ -128,7 +128,7 @@ class LiveRun:
             return None
 
     def look(self) -> bool:
-        """Read what is new, `ROWS_AT_ONCE` rows at most; True where there may be more.
+        """Read new rows, `ROWS_AT_ONCE` at most; return whether there may be more.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class LiveRun:
         return self.problem is None
 
     def forget_rows_before(self, number: int) -> None:
-        """Take off `lines` the rows that the server has: those with a smaller number."""
+        """Remove the rows that the server has from `lines`: those with a smaller number."""
         first = self.read.rows - len(self.lines)
         self.lines = self.lines[max(number - first, 0) :]
 
@@ -226,7 +226,7 @@ def _update(tree: dict[str, Any], record: Any) -> None:
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """How live sync works."""
+    """The options of live sync."""
 
     interval: float = 30.0
     """Seconds between two looks at the disk."""
@@ -243,7 +243,7 @@ class LiveOptions:
 
 @dataclass
 class Followed:
-    """A run and what was said of it."""
+    """A followed run, its place, and what the server was told of it."""
 
     run: LiveRun
     base_url: str | None
@@ -261,11 +261,11 @@ class Followed:
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """Entity, project and id of the W&B run."""
+        """Return entity, project and id of the W&B run."""
         return self.entity, self.project, self.run.read.run["run_id"]
 
     def read(self) -> bool:
-        """Read what is new on the disk; return whether there is more to read."""
+        """Read new rows from the disk; return whether there are more to read."""
         try:
             return self.run.look()
         except OSError as error:
@@ -273,7 +273,7 @@ class Followed:
             return False
 
     def pass_over(self, rows: int) -> None:
-        """Pass over rows that the server has; a server that has more than the disk was sent to by somebody else."""
+        """Skip rows that the server has; note a problem where the server has more than the disk."""
         run = self.run
         while run.read.rows < rows and self.read():
             run.forget_rows_before(rows)
@@ -282,7 +282,7 @@ class Followed:
             run.problem = f"the server has {rows} rows of it, the disk {run.read.rows}"
 
     def fields(self) -> dict[str, Any]:
-        """Return what an UpsertBucket says of the run: its config with W&B's own section, group, name and tags."""
+        """Return the UpsertBucket fields of the run: its config with W&B's own section, group, name and tags."""
         run = self.run.read
         config = {key: {"value": value} for key, value in (run.config | {"_wandb": self.wandb_config}).items()}
         known = {"groupName": "run_group", "displayName": "display_name", "tags": "tags"}

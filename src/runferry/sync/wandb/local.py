@@ -1,4 +1,4 @@
-"""What a run has on disk that can be synced: its readable segments together, and what must wait."""
+"""Read the segments of a run that can be synced, and join their contents."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """What the segments of one run say together."""
+    """The joint contents of the segments of one run."""
 
     segments: tuple[Segment, ...]
     """In the order of their start."""
@@ -33,17 +33,17 @@ class OnDisk:
 
     @property
     def run_id(self) -> str:
-        """The W&B run id, the same in all of them."""
+        """Return the W&B run id, the same in all segments."""
         return self._first.run_id
 
     @property
     def entity(self) -> str:
-        """The entity that the script named; empty where it named none."""
+        """Return the entity that the script named; empty where it named none."""
         return self._first.entity
 
     @property
     def project(self) -> str:
-        """The project that the script named; empty where it named none."""
+        """Return the project that the script named; empty where it named none."""
         return self._first.project
 
     @property
@@ -52,22 +52,22 @@ class OnDisk:
 
     @property
     def lines_before(self) -> int:
-        """Rows that can be read no more: their segments were deleted."""
+        """Return the number of rows that cannot be read any more, because their segments were deleted."""
         return self.before.history_lines if self.before else 0
 
     @property
     def last_step_before(self) -> int:
-        """The step of the last one of these on the server; -1 without any."""
+        """Return the step of the last deleted row on the server; -1 without any."""
         return -1 if self.before is None or self.before.last_step is None else self.before.last_step
 
     @property
     def history_lines(self) -> int:
-        """Rows that the server is to have: those that can be read, behind those that were deleted."""
+        """Return the number of rows that the server is to have: the deleted ones and those that can be read."""
         return self.lines_before + sum(segment.history_count for segment in self.segments)
 
     @property
     def last_step(self) -> int | None:
-        """The step that the last row has on the server; None without rows (see `steps`)."""
+        """Return the step that the last row has on the server; None without rows (see `steps`)."""
         last = self.before.last_step if self.before else None
         for segment in self.segments:
             if segment.history_count:
@@ -75,7 +75,7 @@ class OnDisk:
         return last
 
     def steps(self) -> Iterator[int]:
-        """Yield the step that each row that can be read has on the server.
+        """Yield the step on the server of each row that can be read.
 
         It is the row's own, but always above the one before: a later segment whose steps begin again is moved behind
         the earlier one, each row to the first step that is free (measured: `wandb sync` 0.31 of segments of 0.22.3,
@@ -89,14 +89,14 @@ class OnDisk:
 
     @property
     def state(self) -> str:
-        """`finished` where the last segment says exit code 0, else `failed`."""
+        """Return `finished` where the last segment has exit code 0, else `failed`."""
         if self.before and not self.segments:
             return self.before.state
         return "finished" if self.segments[-1].exit_code == 0 else "failed"
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The last value of each metric, later segments over earlier ones."""
+        """Return the last value of each metric, later segments over earlier ones."""
         together = dict(self.before.summary) if self.before else {}
         for segment in self.segments:
             together |= segment.summary
@@ -104,7 +104,7 @@ class OnDisk:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The config, later segments over earlier ones, as W&B joins them when a run is resumed (measured)."""
+        """Return the config, later segments over earlier ones, as W&B joins them when a run is resumed (measured)."""
         together = dict(self.before.config) if self.before else {}
         for segment in self.segments:
             together |= segment.config
@@ -112,13 +112,13 @@ class OnDisk:
 
     @property
     def artifacts(self) -> set[LoggedArtifact]:
-        """Every artifact that was logged."""
+        """Return every artifact that was logged."""
         before = self.before.artifacts if self.before else ()
         return {*before, *(artifact for segment in self.segments for artifact in segment.artifacts)}
 
     @property
     def unreadable(self) -> dict[str, str]:
-        """What could not be read, by the segment's name."""
+        """Return what could not be read, by the segment's name."""
         damaged = {segment.name: segment.damage for segment in self.segments if segment.damage}
         before = self.before.segments if self.before else ()
         damaged |= {segment["name"]: segment["unreadable"] for segment in before if segment["unreadable"]}
@@ -126,7 +126,7 @@ class OnDisk:
 
 
 def read_disk(folder: RunFolder) -> OnDisk:
-    """Read the segments that can be synced.
+    """Read the segments of a run that can be synced.
 
     Raises
     ------

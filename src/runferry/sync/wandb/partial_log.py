@@ -1,4 +1,4 @@
-"""What of a segment is given to `wandb sync`: the segment itself, or a copy without what the server has already.
+"""Choose what `wandb sync` gets of a segment: the segment itself, or a copy without the lines that the server has.
 
 `wandb sync` (0.31) appends all that it reads to what the server has (UpsertBucket's answer says where), and it stops
 at the first byte that it cannot read, and then sends none of the run's later segments either.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ServerPosition:
-    """What the server has of a run: so many lines of each stream, of which the first segments make up the beginning."""
+    """The number of lines of each stream that the server already has, all from the first segments."""
 
     history: int = 0
     events: int = 0
@@ -40,7 +40,7 @@ class ServerPosition:
 
 
 def folders_to_send(job: Job) -> list[Path]:
-    """Give the folders to sync of a run, in order; says in the job whether its console is to be sent apart.
+    """Return the folders to sync of a run, in order; set in the job whether its console is to be sent separately.
 
     Raises
     ------

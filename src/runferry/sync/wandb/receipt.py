@@ -1,4 +1,4 @@
-"""The receipt: written only where the server holds what the disk holds."""
+"""Write a run's receipt, only where the server holds what the disk holds."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def write_receipt(  # noqa: PLR0913 - what it is written of
     missing: Sequence[str] = (),
     asked: bool = True,
 ) -> None:
-    """Write the run's receipt: what was compared, on both sides, and with which versions.
+    """Write the run's receipt: the values compared on both sides, and the versions.
 
     Parameters
     ----------
     place
         The run's entity and project on the server.
     missing
-        Files and artifacts that are gone and that the person has said may be missing.
+        Files and artifacts that are gone and that the user has said may be missing.
     asked
         False where the run was synced along with others: then it is the interim receipt, which `promote` makes the
         receipt when the run's own rule asks. (Snakemake removes a rule's output before it runs the rule.)
@@ -81,7 +81,7 @@ def write_receipt(  # noqa: PLR0913 - what it is written of
 
 
 def fingerprints(disk: OnDisk) -> list[dict[str, Any]]:
-    """Describe every segment, also those that hold nothing, so that a receipt shows which bytes it speaks of."""
+    """Describe every segment, also empty ones, so that a receipt shows which bytes it covers."""
     read = [
         {
             "name": segment.name,

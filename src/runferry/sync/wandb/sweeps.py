@@ -1,4 +1,4 @@
-"""Makes an experiment's sweep on the server, once, and has the server count the synced runs to it.
+"""Create an experiment's sweep on the server, once, and add the synced runs to it.
 
 In W&B's own way for runs that were there before their sweep: `wandb sweep --prior_run` (wandb 0.31) names them in the
 `UpsertSweep` that makes or updates the sweep. That an update takes them as the making does is assumed of the real
@@ -39,18 +39,18 @@ mutation UpsertSweep($id: ID, $config: String, $description: String, $entityName
 def attach_runs(
     experiments: Iterable[Path], find: Callable[[str], Server], say: Callable[[str], None] = lambda _line: None
 ) -> None:
-    """Make the sweeps of experiments on their server and have their synced runs counted to them; what is new only.
+    """Create the sweeps of experiments on their server and add their synced runs; only new ones are sent.
 
-    What the server refuses is said and keeps no run from its receipt.
+    A refusal of the server is reported by `say` and keeps no run from its receipt.
 
     Parameters
     ----------
     experiments
         Folders, `results/<experiment>`; one without a sweep is left alone.
     find
-        Gives the server at an address.
+        Returns the server at an address.
     say
-        Takes a line for a person.
+        Takes a line for the user.
     """
     for experiment in experiments:
         try:

@@ -1,6 +1,6 @@
-"""The one place that knows how `wandb sync` is called: the dialect of wandb 0.31, which the controller asks for.
+"""Call `wandb sync`, in the dialect of wandb 0.31 that the controller requires; no other module does.
 
-Its exit code and its `.synced` marker are not believed by anyone here (it exits 0 and marks a run as synced after the
+The exit code and the `.synced` marker of `wandb sync` are not believed (it exits 0 and marks a run as synced after the
 server refused every row); what it did is found out by asking the server.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runferry.trackers.wandb.server import Server
 
 
-# What a person has set for training says nothing about syncing, and some of it would change what is sent where.
+# What a user has set for training says nothing about syncing, and some of it would change what is sent where.
 _KEPT = ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_HTTP_TIMEOUT", "WANDB_APP_URL", "WANDB_ERROR_REPORTING")
 
 # wandb-core spends a ninth of its CPU on collecting garbage. With this it needs 8.3 CPU s where it needs 9.3, and 0.1
@@ -36,7 +36,7 @@ _COLLECT_SELDOM = {"GOGC": "400", "GOMEMLIMIT": "512MiB"}
 
 @dataclass(frozen=True)
 class SyncCall:
-    """How `wandb sync` is called."""
+    """The settings of a call of `wandb sync`."""
 
     results: Path
     """The folder whose lock is held."""
@@ -65,7 +65,7 @@ def send(segments: Sequence[Path], server: Server, call: SyncCall) -> dict[Path,
     Returns
     -------
     dict
-        The HTTP status, 401 or 403, of each segment that the server would not have for the key's sake.
+        The HTTP status, 401 or 403, of each segment that the server refused because of the key.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def send(segments: Sequence[Path], server: Server, call: SyncCall) -> dict[Path,
     for segment in segments:
         unmark(segment)
     with tempfile.TemporaryDirectory(prefix="runferry-sync-") as folder:
-        # Its debug logs go here, not into the folder that the person stands in.
+        # Its debug logs go here, not into the folder that the user stands in.
         environment["WANDB_DIR"] = folder
         command = [sys.executable, "-m", "wandb", "sync"]
         # A segment of an online run is left out otherwise, though it is named.
@@ -110,12 +110,12 @@ def send(segments: Sequence[Path], server: Server, call: SyncCall) -> dict[Path,
 
 
 def is_marked(segment: Path) -> bool:
-    """Tell whether `wandb sync` says that it is done with a segment; good enough for a progress bar only."""
+    """Return whether `wandb sync` has marked a segment as done; good enough for a progress bar only."""
     return any(segment.glob("*.wandb.synced"))
 
 
 def unmark(segment: Path) -> None:
-    """Remove what `wandb sync` notes beside a segment.
+    """Remove the files in which `wandb sync` marks a segment as done.
 
     Its `.synced` says that all has arrived when it has not, and `wandb clean` believes it; `.syncstate` holds the step
     at which an earlier sync began, which is not where the next one has to.
@@ -131,7 +131,7 @@ FORBIDDEN = 403
 
 
 class Refusals:
-    """What was refused so far for the key's sake.
+    """The segments that the server has refused so far because of the key.
 
     Attributes
     ----------
@@ -148,11 +148,11 @@ class Refusals:
 
     @property
     def key_unknown(self) -> bool:
-        """Whether the server does not know the key, so that no other run needs to be tried."""
+        """Return whether the server does not know the key, so that no other run needs to be tried."""
         return KEY_UNKNOWN in self.status_of.values()
 
     def look(self) -> None:
-        """Read what is new in the logs."""
+        """Read the new lines of the logs."""
         for line in self._lines():
             if b'"api: HTTP error"' not in line:
                 continue

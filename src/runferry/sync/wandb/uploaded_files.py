@@ -1,4 +1,4 @@
-"""Files that a run's segments promised to the server: what `wandb.save` was given, media, and wandb's own."""
+"""List the files that a run's segments promised to the server: those of `wandb.save`, media, and wandb's own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GLOB = set("*?[")
 
 
 def promised_files(disk: OnDisk) -> dict[str, Path | None]:
-    """Return where each promised file is on disk, by its name on the server; None where it is not there any more.
+    """Return the path on disk of each promised file, by its name on the server; None where it is deleted.
 
     Where two segments promise the same one, the later one's counts: it overwrites the other on the server.
     """
@@ -35,7 +35,7 @@ def promised_files(disk: OnDisk) -> dict[str, Path | None]:
 
 
 def missing_files(disk: OnDisk, there: Mapping[str, FileOnServer]) -> list[str]:
-    """Name the promised files that the server does not hold as the disk does, each with what is wrong."""
+    """Return a line for each promised file that the server lacks or holds differently."""
     found: list[str] = []
     for name, file in promised_files(disk).items():
         held = there.get(name)
@@ -51,12 +51,12 @@ def missing_files(disk: OnDisk, there: Mapping[str, FileOnServer]) -> list[str]:
 
 
 def segments_with(disk: OnDisk, names: set[str]) -> set[str]:
-    """Name the segments that promised one of these files."""
+    """Return the names of the segments that promised one of these files."""
     return {segment.name for segment in disk.segments if any(name in names for name, _ in _of_segment(segment))}
 
 
 def total_bytes(disk: OnDisk) -> int:
-    """Sum the sizes of the promised files that are on disk."""
+    """Return the total size of the promised files that are on disk."""
     return sum(file.stat().st_size for file in promised_files(disk).values() if file)
 
 

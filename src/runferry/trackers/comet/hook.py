@@ -1,4 +1,4 @@
-"""Keeps what Comet writes in offline mode where it survives the job; loaded by the training's Python, before it starts.
+"""Keep Comet's offline files where they survive the job; loaded by the training's Python before it starts.
 
 It is copied as `sitecustomize.py` into the run's folder, which the launcher puts first in PYTHONPATH, so it must do
 with the standard library of whatever Python the training has. Until `import comet_ml` it does nothing but wait for it.

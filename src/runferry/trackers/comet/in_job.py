@@ -1,4 +1,4 @@
-"""Tell a job what it must do so that what its command logs to Comet is kept."""
+"""Set up a job so that everything its command logs to Comet is kept."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ _OWNED_VARIABLES = (
 
 @dataclass(frozen=True)
 class CometInJob:
-    """Answers the launcher for runs that log to Comet (see `runferry.trackers.tracker.TrackerInJob`)."""
+    """Sets up the jobs of runs that log to Comet (see `runferry.trackers.tracker.TrackerInJob`)."""
 
     first_call: str = "comet_ml.start"
 
     def folders(self, folder: RunFolder) -> tuple[Path, ...]:
-        """List the one of the segments: Comet falls back to /tmp when it cannot write to it."""
+        """Return the folder of the segments: Comet falls back to /tmp when it cannot write to it."""
         return (folder.path / "comet",)
 
     def job_variables(
         self, folder: RunFolder, run: Mapping[str, Any], attempt: int, place: Path, inherited: Mapping[str, str]
     ) -> dict[str, str]:
-        """Make `comet_ml.start` offline, in the attempt's own folder, one experiment for all attempts.
+        """Return variables for an offline `comet_ml.start`: a folder for the attempt, one experiment for all.
 
-        The hook that keeps what it writes (`comet.hook`) goes into the run's folder, where a container and
-        a node without this package find it.
+        The hook that keeps what it writes (`runferry.trackers.comet.hook`) goes into the run's folder, where a
+        container and a node without this package find it.
         """
         from runferry.system.files import write_atomically, write_new
 
@@ -52,7 +52,7 @@ class CometInJob:
         source = Path(__file__).with_name("hook.py").read_text()
         if not hook.is_file() or hook.read_text() != source:
             write_atomically(hook, source)
-        # Not from the run's id, which another person's run of the same sweep has as well: a key is Comet's for all.
+        # Not from the run's id, which another user's run of the same sweep has as well: a key is Comet's for all.
         write_new(key, uuid.uuid4().hex)
         given = {
             "COMET_EXPERIMENT_KEY": key.read_text().strip(),
@@ -71,17 +71,17 @@ class CometInJob:
         return kept | {name: value for name, value in given.items() if value}
 
     def modules(self, run: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002 - the interface's
-        """List none."""
+        """Return no environment modules."""
         return ()
 
     def core(self, command: Sequence[str], search_path: str) -> InstalledCore | None:
-        """Find none: comet_ml writes in the training's own process, and each message at once."""
+        """Return None: comet_ml writes in the training's own process, and each message at once."""
 
     def finish_seconds(self, run: Mapping[str, Any]) -> float | None:
         """Return None: there is nothing to wait for."""
 
     def segments(self, folder: RunFolder) -> list[Path]:
-        """List the folders `comet/attempt-<n>`."""
+        """Return the folders `comet/attempt-<n>`."""
         from runferry.trackers.comet.reading import list_segments
 
         return list_segments(folder)

@@ -32,7 +32,7 @@ def list_segments(folder: RunFolder) -> list[Path]:
 
 
 def read_archives(folder: RunFolder, run: Mapping[str, Any]) -> tuple[list[Archive], dict[str, str]]:
-    """Find what a run's experiments left, in the order in which they began, and what cannot be read of it, by name.
+    """Read a run's archives, in the order of their experiments, and the reasons why others are unreadable, by name.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def _metadata_beside(messages: Path, folder: RunFolder, run: Mapping[str, Any]) 
 
 
 def read_key(folder: RunFolder) -> str:
-    """Read the key of the run's experiment, which its first attempt chose.
+    """Read the key of the run's experiment, chosen by its first attempt.
 
     Raises
     ------

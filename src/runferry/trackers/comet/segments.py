@@ -1,4 +1,4 @@
-"""What a run has logged to Comet, on disk: archives, and the messages of experiments that were not ended.
+"""Read what a run has logged to Comet from disk: archives, and the messages of experiments that did not end.
 
 One attempt's segment is its folder `comet/attempt-<n>/` in the run's. In it lies, for each experiment, an archive as
 `comet upload` takes it (a zip with `experiment.json`, `messages.json` of a message per line, and the files that were
@@ -48,7 +48,7 @@ Point = tuple[int | None, str]
 
 @dataclass(frozen=True)
 class Archive:
-    """What one experiment of an attempt left.
+    """The files that one experiment of an attempt left.
 
     Attributes
     ----------
@@ -67,16 +67,16 @@ class Archive:
 
     @property
     def key(self) -> str:
-        """The experiment's."""
+        """Return the experiment's key."""
         return str(self.metadata["offline_id"])
 
     @property
     def ended(self) -> bool:
-        """Whether Comet made the archive itself."""
+        """Return whether Comet made the archive itself."""
         return self.file.suffix == ".zip"
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """Yield the messages in their order; a line that cannot be read, as the last one of a killed run, is left out.
+        """Yield the messages in their order; an unreadable line, as the last one of a killed run, is left out.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Archive:
             raise SegmentError(message) from error
 
     def files(self) -> list[str]:
-        """Name the files that it holds besides experiment and messages."""
+        """Return the names of the files in the archive besides experiment and messages."""
         if self.ended:
             with zipfile.ZipFile(self.file) as archive:
                 names = archive.namelist()
@@ -106,7 +106,7 @@ class Archive:
         return [name for name in names if name not in {EXPERIMENT_FILE, MESSAGES_FILE}]
 
     def size_of(self, file: str) -> int | None:
-        """Return the size in bytes of a file that it holds; None where it has none of that name."""
+        """Return the size in bytes of a file in the archive; None where it has none of that name."""
         try:
             if self.ended:
                 with zipfile.ZipFile(self.file) as archive:
@@ -117,7 +117,7 @@ class Archive:
 
     @contextmanager
     def opened(self, file: str) -> Generator[IO[bytes]]:
-        """Open a file that it holds for reading."""
+        """Open a file in the archive for reading."""
         with self._opened(file) as stream:
             yield stream
 
@@ -133,7 +133,7 @@ class Archive:
 
 @dataclass
 class Contents:
-    """What messages say together.
+    """The joint contents of messages.
 
     Attributes
     ----------
@@ -160,11 +160,11 @@ class Contents:
 
     @property
     def values(self) -> int:
-        """Values of all metrics."""
+        """Count the values of all metrics."""
         return sum(points.total() for points in self.metrics.values())
 
     def add(self, archive: Archive) -> None:
-        """Add what an archive holds.
+        """Add the contents of an archive.
 
         Raises
         ------
@@ -202,24 +202,24 @@ class Contents:
 
 
 def metric_of(payload: Mapping[str, Any]) -> tuple[str, Point]:
-    """Take the name of a metric and its step and value out of a message."""
+    """Return the name, step and value of the metric in a message."""
     metric = payload["metric"]
     return metric["metricName"], (as_step(metric.get("step")), comparable_text(metric.get("metricValue")))
 
 
 def asset_of(payload: Mapping[str, Any]) -> str | None:
-    """Take the asset id out of a message about a file, which the client has given it."""
+    """Return the asset id, given by the client, in a message about a file."""
     parameters = payload.get("additional_params")
     return parameters.get("assetId") if is_mapping(parameters) else None
 
 
 def as_step(value: Any) -> int | None:
-    """Read a step, which may be a text."""
+    """Convert a step, which may be a text."""
     return None if value is None else int(float(value))
 
 
 def comparable_text(value: Any) -> str:
-    """Write a value so that a number and its text are the same: to 12 digits, `nan` and `inf` as Python has them."""
+    """Format a value so that a number and its text are equal: to 12 digits, `nan` and `inf` as Python has them."""
     try:
         # A truth is a number to Python and none to Comet.
         return str(value).casefold() if isinstance(value, bool) else f"{float(value):.12g}"
@@ -228,7 +228,7 @@ def comparable_text(value: Any) -> str:
 
 
 def comet_folder(folder: RunFolder) -> Path:
-    """Name the folder of a run's segments."""
+    """Return the folder of a run's segments."""
     return folder.path / "comet"
 
 

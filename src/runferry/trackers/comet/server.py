@@ -1,4 +1,4 @@
-"""Asks a Comet server what it holds, over its REST API (v2).
+"""Ask a Comet server for experiments, over its REST API (v2).
 
 The requests are those of `comet_ml.API` (read in comet_ml 3.58.8, `connection/connection_api.py`), made without it: its
 import takes half a second, and the process that syncs need not have it. None was ever made to Comet's own server.
@@ -38,7 +38,7 @@ NOT_THERE = (400, 404)
 
 @dataclass(frozen=True)
 class ExperimentOnServer:
-    """What the server holds of an experiment.
+    """An experiment as the server holds it.
 
     Attributes
     ----------
@@ -75,15 +75,15 @@ class CometServer:
 
     @property
     def client_url(self) -> str:
-        """What COMET_URL_OVERRIDE has to be for this server."""
+        """Return the value of COMET_URL_OVERRIDE for this server."""
         return f"{self.base_url}{CLIENT_PATH}/"
 
     def url_of(self, experiment: str, there: ExperimentOnServer) -> str:
-        """Give the address of an experiment's page."""
+        """Return the address of an experiment's page."""
         return f"{self.base_url}/{there.workspace}/{there.project}/{experiment}"
 
     def experiment(self, key: str, metrics: Iterable[str]) -> ExperimentOnServer | None:
-        """Ask for an experiment, with every value of some metrics; None where it is not there.
+        """Ask for an experiment, with every value of some metrics; None where it does not exist.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class CometServer:
 
 
 def given_base_url(base_url: str | None) -> str | None:
-    """Name the server's address where one is set: the config's `comet.base_url`, else that of `$COMET_URL_OVERRIDE`."""
+    """Return the server's address where one is set: the config's `comet.base_url`, else `$COMET_URL_OVERRIDE`."""
     given = base_url or os.environ.get(ADDRESS_VARIABLE) or ""
     return given.rstrip("/").removesuffix(CLIENT_PATH) or None
 

@@ -1,4 +1,4 @@
-"""Say what runs' records say of Comet, and refuse what is done with W&B's runs only."""
+"""Return Comet's settings for runs' records, and refuse features that only W&B's runs have."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CometSettings:
-    """Answers the workflow for runs that log to Comet (see `runferry.trackers.tracker.TrackerSettings`)."""
+    """Provides the settings of runs that log to Comet (see `runferry.trackers.tracker.TrackerSettings`)."""
 
     name: str = "comet"
     title: str = "Comet"
 
     def check(self, config: Mapping[str, Any], cluster: Cluster) -> None:  # noqa: ARG002 - the interface's
-        """Refuse what is done with W&B's runs only.
+        """Refuse features that only W&B's runs have.
 
         Raises
         ------
@@ -38,7 +38,7 @@ class CometSettings:
                 raise ConfigError(message)
 
     def check_experiment(self, experiment: Experiment, others: Mapping[str, Experiment]) -> None:
-        """Refuse what needs the values of metrics, which are read of W&B's runs only.
+        """Refuse an experiment that needs the values of metrics, which are read of W&B's runs only.
 
         Raises
         ------
@@ -58,15 +58,15 @@ class CometSettings:
             raise ConfigError(f"{message}: the metrics that decide are read of W&B's runs only")
 
     def settings(self, config: Mapping[str, Any], cluster: Cluster) -> dict[str, Any]:  # noqa: ARG002 - the interface's
-        """Return the config's section."""
+        """Return the config's section `comet`."""
         return dict(config["comet"])
 
     def mode(self, config: Mapping[str, Any], cluster: Cluster) -> tuple[str, str]:  # noqa: ARG002 - the interface's
-        """Say that it is offline, everywhere."""
+        """Return "offline", on every cluster, and the way that logged data takes."""
         return "offline", "comet upload on this machine brings what was logged; runs are not read for curves here"
 
     def put_keys_away(self, config: Mapping[str, Any]) -> None:  # noqa: ARG002 - the interface's
-        """Put every key away: no job needs one."""
+        """Put every key away, since no job needs one."""
         from runferry.trackers.api_keys import put_away
 
         for variable in (COMET_KEY_VARIABLE, KEY_VARIABLE):

@@ -1,1 +1,1 @@
-"""Know W&B: its folders, its server, wandb-core and what a job must tell them."""
+"""Read W&B's folders, ask its server, run wandb-core, and set up the jobs that log to W&B."""

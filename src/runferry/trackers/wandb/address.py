@@ -1,4 +1,4 @@
-"""Which W&B server is meant: its address, and those that follow from it."""
+"""Find the address of the W&B server, and the addresses that follow from it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PAGES = "https://forge.coreweave.com/wandb"
 
 
 def given_base_url(base_url: str | None) -> str | None:
-    """Name the server's address where one is set: the config's `wandb.base_url`, else `$WANDB_BASE_URL`."""
+    """Return the server's address where one is set: the config's `wandb.base_url`, else `$WANDB_BASE_URL`."""
     return (base_url or os.environ.get("WANDB_BASE_URL") or "").rstrip("/") or None
 
 
 def server_url(base_url: str | None = None) -> str:
-    """Name the server's address; without one that is set, what the installed wandb would use, which is asked.
+    """Return the server's address; where none is set, ask the installed wandb for the one that it would use.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def server_url(base_url: str | None = None) -> str:
 
 
 def app_url(base_url: str) -> str:
-    """Name where a browser sees the runs: the API's address without `api.`, as wandb derives it."""
+    """Return the address where a browser shows the runs: the API's without `api.`, as wandb derives it."""
     if given := os.environ.get("WANDB_APP_URL"):
         return given.rstrip("/")
     scheme, host = base_url.split("://", 1)
@@ -63,12 +63,12 @@ def _wandbs_own_base_url() -> str:
 
 
 def is_wandbs_own(url: str) -> bool:
-    """Tell whether a URL is that of W&B's own server, which has files sent to a storage elsewhere."""
+    """Return whether a URL is that of W&B's own server, which has files sent to a storage elsewhere."""
     return urlsplit(url).hostname in {NEW_NAME, OLD_NAME}
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL points to this machine."""
+    """Return whether a URL points to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

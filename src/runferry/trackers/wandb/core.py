@@ -1,8 +1,8 @@
-"""The wandb-core process: finding, starting and ending the one of the training environment.
+"""Find, start and end the wandb-core process of the training environment.
 
 What a training process logs goes over a socket to a process of wandb's own, wandb-core, which keeps up to 32 KiB of
 it in memory before it writes. Left alone it is a child of the training process and dies with it, and what it held is
-lost. Here it is started by somebody who outlives the training process (see `runferry.launch.core_keeper`).
+lost. Here it is started by a process that outlives the training process (see `runferry.launch.core_keeper`).
 
 Measured with wandb 0.22.3, 0.27.2 and 0.31.0 on Linux x86-64; the numbers of the messages below are the same in
 all three (a test compares them with the messages of each installed wandb).
@@ -150,7 +150,7 @@ class Core:
         return connection
 
     def finish(self, exit_code: int, seconds: float, connection: socket.socket | None = None) -> bool:
-        """Have it finish every run that is still open, with `exit_code`, and end; True when all was written.
+        """Make wandb-core finish every open run with `exit_code` and end; return whether all was written.
 
         A run that its own process has finished keeps the exit code it ended with. After `seconds` it is killed.
 

@@ -1,7 +1,7 @@
-"""What the segments of a run said that `runferry clean` has deleted: `cleaned.json` in the run's folder.
+"""Keep the data of segments that `runferry clean` deleted, in `cleaned.json` of the run's folder.
 
-It is there for whoever asks the server again, since a receipt can get lost: Snakemake removes the output of a rule
-before it runs it. And for a run that goes on: what a later attempt writes comes behind what was deleted.
+It serves another comparison with the server, since a receipt can get lost: Snakemake removes the output of a rule
+before it runs it. It also serves a run that goes on: what a later attempt writes comes behind what was deleted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was deleted, as the server had it at that time."""
+    """The deleted segments, as the server had them at that time."""
 
     date: str
     """When, UTC, as ISO 8601 has it."""
@@ -43,17 +43,17 @@ class Cleaned:
 
     @property
     def names(self) -> set[str]:
-        """The segments' names."""
+        """Return the names of the segments."""
         return {segment["name"] for segment in self.segments}
 
     @property
     def seconds(self) -> int:
-        """At how many seconds of the run they ended: wandb lets a run go on at a whole second."""
+        """Return the run's whole seconds at their end: wandb lets a run go on at a whole second."""
         return int(self.summary.get("_runtime") or 0)
 
 
 def write_cleaned(folder: RunFolder, cleaned: Cleaned) -> None:
-    """Write it down, before anything is deleted.
+    """Write `cleaned.json`, before anything is deleted.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def write_cleaned(folder: RunFolder, cleaned: Cleaned) -> None:
 
 
 def read_cleaned(folder: RunFolder) -> Cleaned | None:
-    """Read what was deleted of a run; None where nothing was.
+    """Read the record of a run's deleted segments; None where none was deleted.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Removes what a run needs no longer: a site counts the files, folders and links of a user on its shared filesystem."""
+"""Remove, share and move a run's files: a site limits how many files, folders and links a user has."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SHARED_FOLDER = ".shared"
 
 
 def remove_empty(folder: RunFolder) -> None:
-    """Remove wandb's links to the newest segment and its logs, and folders that nothing was put into.
+    """Remove wandb's links to the newest segment and its logs, and empty folders.
 
     The next attempt makes them anew. What cannot be removed stays.
     """
@@ -57,7 +57,7 @@ def remove_empty(folder: RunFolder) -> None:
 
 
 def remove_debug_logs(folder: RunFolder) -> None:
-    """Remove what wandb wrote for its developers and for a sync that is to go on, of a run that has its receipt."""
+    """Remove wandb's debug logs and its notes for continuing a sync, of a run that has its receipt."""
     for segment in folder.segments():
         logs = segment / "logs"
         for file in (*logs.glob("debug*.log"), *segment.glob("*.wandb.syncstate")):
@@ -66,7 +66,7 @@ def remove_debug_logs(folder: RunFolder) -> None:
 
 
 def share_equal_files(folder: RunFolder) -> None:
-    """Make what wandb wrote alike for the runs of an experiment one file with a name in each run's segment.
+    """Replace wandb's equal files in the runs of an experiment by one file with a name in each run's segment.
 
     To be called for a run that has its receipt: nobody writes to its segments any more. Where the filesystem has no
     hard links, all stays as it is.

@@ -1,4 +1,4 @@
-"""Tell a job what it must do so that what its command logs to W&B is kept."""
+"""Set up a job so that everything its command logs to W&B is kept."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _OWNED_VARIABLES = (
 
 @dataclass(frozen=True)
 class WandbInJob:
-    """Answers the launcher for runs that log to W&B (see `runferry.trackers.tracker.TrackerInJob`)."""
+    """Sets up the jobs of runs that log to W&B (see `runferry.trackers.tracker.TrackerInJob`)."""
 
     first_call: str = "wandb.init, or gave it a dir= of its own"
 
     def folders(self, folder: RunFolder) -> tuple[Path, ...]:
-        """List those of the segments and of what is staged: wandb falls back to /tmp when it cannot write to them."""
+        """Return the folders of segments and staged files: wandb falls back to /tmp when it cannot write to them."""
         return (folder.wandb_folder, folder.data_folder)
 
     def job_variables(
@@ -48,7 +48,7 @@ class WandbInJob:
         place: Path,
         inherited: Mapping[str, str],
     ) -> dict[str, str]:
-        """Keep the key out of offline jobs; name the run, its group and its place."""
+        """Return the variables of the command: no key for offline jobs; the run's name, group and place."""
         wandb = run["wandb"]
         given = {
             "WANDB_BASE_URL": wandb.get("base_url"),
@@ -70,7 +70,7 @@ class WandbInJob:
         return kept | {name: value for name, value in given.items() if value} | wandb_mode.variables(wandb)
 
     def modules(self, run: Mapping[str, Any]) -> Sequence[str]:
-        """List those of an online run."""
+        """Return the environment modules of an online run."""
         return run["wandb"].get("modules", ())
 
     def core(self, command: Sequence[str], search_path: str) -> InstalledCore | None:
@@ -80,9 +80,9 @@ class WandbInJob:
         return find_core(list(command), search_path)
 
     def finish_seconds(self, run: Mapping[str, Any]) -> float | None:
-        """Return the time that an online run takes to send the rest."""
+        """Return the seconds that an online run takes to send the rest."""
         return wandb_mode.core_seconds(run["wandb"])
 
     def segments(self, folder: RunFolder) -> list[Path]:
-        """List the folders `offline-run-*` and `run-*`."""
+        """Return the folders `offline-run-*` and `run-*`."""
         return folder.segments()

@@ -50,7 +50,7 @@ def find_server(
 
 
 def job_finds_key(base_url: str | None = None) -> bool:
-    """Tell whether netrc, which an online job reads itself, has the key that is in this process's variables.
+    """Return whether netrc, which an online job reads itself, has the key of this process's variables.
 
     True as well where these have none. `base_url` is that of `find_server`, which says what is raised.
     """

@@ -1,4 +1,4 @@
-"""What wandb is told in each mode: offline, online, and online with metrics only.
+"""Set wandb's variables for each mode: offline, online, and online with metrics only.
 
 A limited cluster's proxy lets W&B's API through and not the storage that it hands out addresses of, where everything
 goes that is not a metric: wandb's own files about the run, `wandb.save()`, media, tables, artifacts. Left alone,
@@ -32,7 +32,7 @@ _EVERY_FILE = ",".join("/".join("*" * depth) for depth in range(1, 9))
 
 
 def is_online(wandb: Mapping[str, Any]) -> bool:
-    """Whether wandb talks to its server from the job; all but "online" is offline, as `dryrun` is, its old name."""
+    """Return whether wandb talks to its server from the job; all but "online" is offline, as the old `dryrun` is."""
     return wandb.get("mode") == ONLINE
 
 
@@ -77,7 +77,7 @@ def variables(wandb: Mapping[str, Any]) -> dict[str, str]:
 
 
 def core_seconds(wandb: Mapping[str, Any]) -> float | None:
-    """Return how long wandb-core may take to end after the command (s); None offline, where it is the launcher's usual.
+    """Return the seconds that wandb-core may take to end after the command; None offline, for the launcher's default.
 
     `wandb` is that of `variables`.
     """

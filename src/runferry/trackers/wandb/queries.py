@@ -1,4 +1,4 @@
-"""What a W&B server says of runs: the questions, and what its answers become.
+"""Write the queries for runs on a W&B server, and parse its answers.
 
 The fields are those that the public API of wandb 0.31 asks for (`wandb.Api().runs`, `Run.files`,
 `Run.logged_artifacts`, `Run.scan_history`), many runs in one request.
@@ -27,7 +27,7 @@ class FileOnServer:
 
 @dataclass(frozen=True)
 class RunOnServer:
-    """What the server says of one run."""
+    """A run as the server holds it."""
 
     state: str
     """`running`, `finished`, `failed`, `crashed`, ..."""
@@ -38,7 +38,7 @@ class RunOnServer:
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     """Without `_wandb`, where wandb keeps its own."""
     wandb_config: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What is there: a run whose config has it no more counts for wandb as one that was never begun."""
+    """That section: wandb takes a run whose config has lost it for one that was never begun."""
     event_lines: int = 0
     output_lines: int = 0
     files: dict[str, FileOnServer] | None = None
@@ -50,7 +50,7 @@ class RunOnServer:
 
 
 def runs_query(*, with_files: bool = False, with_viewer: bool = False) -> str:
-    """Return the question for runs, `$first` of those that `$filters` name; for the key's default entity too."""
+    """Return the query for runs, the first `$first` that `$filters` select; for the key's default entity too."""
     fields = "name state config historyLineCount eventsLineCount logLineCount historyKeys summaryMetrics"
     if with_files:
         fields += f"""
@@ -102,12 +102,12 @@ query RunferryRows($entity: String!, $project: String!, $run: String!, $first: I
 
 
 def parse_runs(data: dict[str, Any]) -> dict[str, RunOnServer]:
-    """Return the runs of an answer to `runs_query`, by id; what is raised says that it is another answer.
+    """Return the runs of an answer to `runs_query`, by id.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        Of all that are here: for an answer to another question.
+        For an answer to another query, as every function here that parses one.
     """
     if data["project"] is None:
         # No run was ever sent to this project.
@@ -116,14 +116,14 @@ def parse_runs(data: dict[str, Any]) -> dict[str, RunOnServer]:
 
 
 def parse_files(data: dict[str, Any]) -> tuple[dict[str, FileOnServer], str | None]:
-    """Return the files of an answer to `FILES`, and where the next ones begin; None at their end."""
+    """Return the files of an answer to `FILES`, and the cursor of the next ones; None at their end."""
     files = data["project"]["run"]["files"]
     page = files["pageInfo"]
     return _files(files), page["endCursor"] if page["hasNextPage"] else None
 
 
 def parse_artifacts(data: dict[str, Any]) -> set[str]:
-    """Return the digests of an answer to `ARTIFACTS`, of what is complete; none where there is no such artifact."""
+    """Return the digests of complete versions in an answer to `ARTIFACTS`; none where there is no such artifact."""
     found: Any = data
     for name in ("project", "artifactType", "artifactCollection"):
         found = found[name]

@@ -1,6 +1,6 @@
-"""Asks a W&B server what it holds, over its GraphQL API.
+"""Ask a W&B server for runs, over its GraphQL API.
 
-Without importing wandb, whose import alone costs 0.4 s of CPU. The fields asked for are those that the public API of
+It does not import wandb, whose import alone costs 0.4 s of CPU. The fields asked for are those that the public API of
 wandb 0.31 (`wandb.Api().runs`) asks for, many runs in one request.
 """
 
@@ -74,19 +74,19 @@ class Server:
     deadline: float | None = None
     """Seconds for which a server in trouble is asked the same again; None is for the `PAUSES`."""
     say: Callable[[str], None] = field(default=lambda _line: None, compare=False)
-    """Takes a line for a person who waits."""
+    """Takes a line for a user who waits."""
 
     @property
     def app_url(self) -> str:
-        """Where a browser sees the runs."""
+        """Return the address where a browser shows the runs."""
         return app_url(self.base_url)
 
     def run_url(self, entity: str, project: str, run: str) -> str:
-        """Give the address of a run's page."""
+        """Return the address of a run's page."""
         return f"{self.app_url}/{quote(entity)}/{quote(project)}/runs/{quote(run)}"
 
     def default_entity(self) -> str:
-        """Ask for the entity that runs without one go to.
+        """Ask for the entity of runs that name none.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class Server:
     def runs(
         self, entity: str, project: str, names: Sequence[str], *, with_files: bool = False
     ) -> dict[str, RunOnServer]:
-        """Ask for runs by their ids, `RUNS_PER_REQUEST` at once; a run that is not there is not in the answer.
+        """Ask for runs by their ids, `RUNS_PER_REQUEST` at once; the answer leaves out runs that do not exist.
 
         With `with_files` the runs' files and artifacts are in the answer too.
 
@@ -121,7 +121,7 @@ class Server:
         return found
 
     def look(self, entity: str, project: str, names: Sequence[str]) -> tuple[str, dict[str, RunOnServer]]:
-        """Ask for runs without their files, and for the entity where it is "": the default one of the key.
+        """Ask for runs without their files, and for the key's default entity where `entity` is "".
 
         Raises
         ------
@@ -153,7 +153,7 @@ class Server:
                 return found
 
     def artifact_digests(self, entity: str, project: str, artifact: LoggedArtifact) -> set[str]:
-        """Ask for the digests of the versions of an artifact that are complete, whichever run logged them.
+        """Ask for the digests of an artifact's complete versions, whichever run logged them.
 
         A version with a content that is there already is not made again, and then belongs to the run that was first.
 
@@ -243,7 +243,7 @@ class Server:
         raise AssertionError  # the last turn of the loop returns or raises
 
     def refusal(self, status: int) -> str:
-        """Say that the server refused the key, with HTTP status 401 or 403, and where the key came from."""
+        """Return the message that the server refused the key, with HTTP status 401 or 403, and the key's source."""
         valid = "one that may write there" if status == HTTPStatus.FORBIDDEN else "a valid one"
         refused = f"{self.base_url}: refused the key found in {self.key_source} (HTTP {status})"
         return f"{refused}, expected {valid}; type: wandb login"

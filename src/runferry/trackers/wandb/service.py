@@ -1,9 +1,9 @@
-"""What a training process finds under WANDB_SERVICE, wandb's own way to name a wandb-core that is already running.
+"""Listen at the address in WANDB_SERVICE, where a training process looks for a wandb-core that is already running.
 
-What listens there is not wandb-core itself. One wandb-core refuses a run id that it has open already (0.27.2 and
-0.31.0 raise an error in the second `wandb.init`, 0.22.3 hangs in it), and all ranks of a distributed training inherit
-one WANDB_RUN_ID. So each process that connects is given a wandb-core of its own, as it would have started one by
-itself, and a forked child that goes on with its parent's run is given its parent's.
+The process that listens there is not wandb-core itself. One wandb-core refuses a run id that it has open already
+(0.27.2 and 0.31.0 raise an error in the second `wandb.init`, 0.22.3 hangs in it), and all ranks of a distributed
+training inherit one WANDB_RUN_ID. So each process that connects is given a wandb-core of its own, as it would have
+started one by itself, and a forked child that goes on with its parent's run is given its parent's.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _Owned:
 
 
 class Service:
-    """Listens, starts a wandb-core for each process, and carries what they say to each other.
+    """Listens, starts a wandb-core for each process, and carries the messages between the two.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class Service:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def finish(self, exit_code: int, seconds: float) -> bool:
-        """Have every wandb-core finish what is open, with `exit_code`, and end; True when all did within `seconds`."""
+        """Make every wandb-core finish its runs with `exit_code` and end; return whether all did within `seconds`."""
         deadline = time.monotonic() + seconds
         with self._changed:
             self._ending = True

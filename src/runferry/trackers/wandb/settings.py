@@ -1,4 +1,4 @@
-"""Say what runs' records say of W&B, and refuse what a cluster does not allow."""
+"""Return W&B's settings for runs' records, and refuse modes that a cluster does not allow."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WandbSettings:
-    """Answers the workflow for runs that log to W&B (see `runferry.trackers.tracker.TrackerSettings`)."""
+    """Provides the settings of runs that log to W&B (see `runferry.trackers.tracker.TrackerSettings`)."""
 
     name: str = "wandb"
     title: str = "W&B"
 
     def check(self, config: Mapping[str, Any], cluster: Cluster) -> None:
-        """Refuse `wandb.mode: online` where the site's page says no (see `admission.check_mode`)."""
+        """Refuse `wandb.mode: online` where the site's page says no (see `runferry.config.site_limits.check_mode`)."""
         from runferry.config.site_limits import check_mode
 
         check_mode(config["wandb"], cluster)
 
     def check_experiment(self, experiment: Experiment, others: Mapping[str, Experiment]) -> None:
-        """Refuse nothing."""
+        """Accept every experiment."""
 
     def settings(self, config: Mapping[str, Any], cluster: Cluster) -> dict[str, Any]:
-        """Return the config's section, and what an online job has to do here (see `admission.wandb_of_runs`)."""
+        """Return the config's section and those of online jobs (see `runferry.config.site_limits.wandb_of_runs`)."""
         from runferry.config.site_limits import wandb_of_runs
 
         return wandb_of_runs(config["wandb"], cluster)
 
     def mode(self, config: Mapping[str, Any], cluster: Cluster) -> tuple[str, str]:
-        """Return the mode, with the site's own reason."""
+        """Return the mode, and the site's own reason."""
         facts = cluster.wandb
         if wandb_mode.is_online(config["wandb"]):
             metrics = "metrics only, the sync brings the files; " if facts.availability == "limited" else ""

@@ -1,4 +1,4 @@
-"""Has a run that is continued by a new attempt go on at its next step, as W&B does for a run that is resumed online.
+"""Continue the steps of a run in a new attempt, as W&B does for a run that is resumed online.
 
 Offline there is no server that could tell wandb that the run was begun before: `run.step` is 0 again, `run.resumed` is
 False, and the steps of the second segment overlap those of the first. The answer to `wandb.init` is where the server's
@@ -34,7 +34,7 @@ _VARINT, _BYTES = 0, 2
 
 
 class ContinuedRun:
-    """Amends what wandb-core answers on one connection of a client.
+    """Amends wandb-core's answers on one connection of a client, so that the run's steps continue.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ContinuedRun:
         self._step = 0
 
     def amended(self, message: bytes) -> bytes:
-        """Return a message from wandb-core, header and all, as the client shall get it."""
+        """Return a message from wandb-core, header and all, in the form that the client shall get."""
         answer = message[HEADER_BYTES:]
         if _find(answer, _TO_THE_RUN) is not None:
             self._step = self._first_free_step()

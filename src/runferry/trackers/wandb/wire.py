@@ -42,7 +42,7 @@ def service_token(socket_path: str) -> str:
 
 
 def framed(request: bytes) -> bytes:
-    """Put the header of the client's protocol before a ServerRequest."""
+    """Return a ServerRequest with the header of the client's protocol in front."""
     return _HEADER.pack(_MAGIC, len(request)) + request
 
 
@@ -65,7 +65,7 @@ def read_message(connection: socket.socket) -> bytes | None:
 
 
 def length_of_whole_messages(data: bytearray) -> int:
-    """Return how many bytes of `data`, which begins with a message, belong to messages that are complete.
+    """Return how many bytes of `data`, which begins with a message, belong to complete messages.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def length_of_whole_messages(data: bytearray) -> int:
 
 
 def joins_a_run(message: bytes) -> bool:
-    """Whether a message asks to go on with a run that another process has opened (as a forked child does)."""
+    """Return whether a message asks to continue a run that another process has opened (as a forked child does)."""
     request = message[_HEADER.size :]
     position = 0
     while position < len(request):
@@ -118,7 +118,7 @@ def encode_varint(value: int) -> bytes:
 
 
 def decode_varint(data: bytes, position: int) -> tuple[int, int]:
-    """Return the number that stands at `position`, and the position after it."""
+    """Return the number at `position`, and the position after it."""
     value = shift = 0
     while position < len(data):
         byte = data[position]

@@ -1,8 +1,8 @@
-"""What a run printed, as W&B's server holds it: line by line, with what a progress bar wrote over left out.
+"""Rebuild the lines that a run printed as W&B's server holds them, without text that a progress bar overwrote.
 
 A segment holds what was written to the two streams piece by piece; wandb's client makes lines of it with a small
-terminal, and counts them when it goes on with a run. So who sends lines itself, or counts those that are there, has to
-do the same. (Behaviour of wandb-core 0.22 to 0.31, `core/internal/terminalemulator` and `runconsolelogs`; a test
+terminal, and counts them when it goes on with a run. So a sync that sends lines itself, or counts existing ones, has
+to do the same. (Behaviour of wandb-core 0.22 to 0.31, `core/internal/terminalemulator` and `runconsolelogs`; a test
 compares every line with what the client sends.)
 """
 
@@ -41,7 +41,7 @@ class ConsoleLine:
     text: str = ""
 
     def as_sent(self) -> str:
-        """Return it in the form in which wandb's client sends it."""
+        """Return the line in the form in which wandb's client sends it."""
         return f"{self.prefix}{self.begun.strftime('%Y-%m-%dT%H:%M:%S.%f')} {self.text}"
 
 

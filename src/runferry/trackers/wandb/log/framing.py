@@ -1,4 +1,4 @@
-"""The framing of a W&B transaction log, `run-<id>.wandb`: bytes on disk to records and back.
+"""Convert a W&B transaction log, `run-<id>.wandb`, from bytes on disk to records and back.
 
 The format is LevelDB's log format with a header of W&B's own in front (seen in files of wandb 0.22 to 0.31):
 
@@ -8,7 +8,7 @@ The format is LevelDB's log format with a header of W&B's own in front (seen in 
   never crosses a block's end; fewer than 7 bytes left at the end of a block are zero;
 - a record is one chunk (full), or a first, any number of middle and a last one.
 
-What a record says is the matter of `runferry.trackers.wandb.log.segment`.
+The meaning of a record is the subject of `runferry.trackers.wandb.log.segment`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _READ_BYTES = 32 * BLOCK_BYTES
 
 @dataclass
 class LogDamage:
-    """What could not be read of a transaction log; false when everything could.
+    """The unreadable parts of a transaction log; false when everything could be read.
 
     Attributes
     ----------

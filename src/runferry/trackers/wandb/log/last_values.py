@@ -1,4 +1,4 @@
-"""The last value of each key, as the summary and config records of a segment set and remove them.
+"""Keep the last value of each key, as the summary and config records of a segment set and remove them.
 
 wandb writes two summary records for each row of the history, and each sets all that the row has; so nearly every one
 of them says nothing that a later one does not say. These are told by their bytes alone: to look into each would be
@@ -45,19 +45,19 @@ class LastValues:
         self.undecodable = 0
 
     def add(self, record: Any) -> None:
-        """Take a parsed summary or config record."""
+        """Apply a parsed summary or config record."""
         self._look()
         update(self._texts, record)
 
     def add_bytes(self, summary: bytes) -> None:
-        """Take a summary record that was not parsed."""
+        """Add a summary record that was not parsed."""
         self._waiting.append(summary)
         if len(self._waiting) >= _AT_ONCE:
             self._look()
 
     @property
     def texts(self) -> dict[KeyPath, str]:
-        """What is set by now."""
+        """Return the values that are set by now."""
         self._look()
         return self._texts
 
@@ -85,7 +85,7 @@ class LastValues:
 
 
 def summary_bytes(payload: bytes) -> bytes | None:
-    """Return the summary in the bytes of a record; None where there is anything else than a number beside it."""
+    """Return the summary in the bytes of a record; None where the record has more than that and a number."""
     begin = _SUMMARY.match(payload)
     if begin is None:
         return None
@@ -97,7 +97,7 @@ def summary_bytes(payload: bytes) -> bytes | None:
 
 
 def update(texts: dict[KeyPath, str], record: Any) -> None:
-    """Set and remove what a summary or config record says."""
+    """Set and remove the keys that a summary or config record sets and removes."""
     for item in record.update:
         path = path_of(item)
         texts.pop(path, None)
@@ -109,7 +109,7 @@ def update(texts: dict[KeyPath, str], record: Any) -> None:
 
 
 def tree(texts: dict[KeyPath, str]) -> dict[str, Any]:
-    """Decode JSON texts, and put nested keys into one another."""
+    """Decode JSON texts, and nest them by their keys."""
     root: dict[str, Any] = {}
     for path, value in zip(texts, decode_all(list(texts.values())), strict=True):
         set_at(root, path, value)

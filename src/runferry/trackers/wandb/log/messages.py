@@ -1,4 +1,4 @@
-"""The protobuf messages of a transaction log, as far as runferry reads them.
+"""Declare the protobuf messages of a transaction log, as far as runferry reads them.
 
 Only the messages and fields that are used are declared, with the numbers they have in W&B's
 `wandb_internal.proto` (a test compares them with the installed wandb's own), because importing wandb costs
@@ -82,7 +82,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
 
 @cache
 def parser(message: str) -> Callable[[bytes], Any]:
-    """Make the function that parses bytes as one of the messages of `FIELDS`.
+    """Return the function that parses bytes as one of the messages of `FIELDS`.
 
     It works at C speed where protobuf has its extension, and raises
     `google.protobuf.message.DecodeError` for bytes that are no such message.
@@ -92,7 +92,7 @@ def parser(message: str) -> Callable[[bytes], Any]:
 
 @cache
 def message_class(message: str) -> Any:
-    """Return the class of one of the messages of `FIELDS`, of which records can be made, too."""
+    """Return the class of one of the messages of `FIELDS`, with which records can be made, too."""
     return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"runferry.{message}"))
 
 
@@ -117,10 +117,10 @@ def _pool() -> descriptor_pool.DescriptorPool:
 
 
 def path_of(item: Any) -> KeyPath:
-    """Return the path of an item of a history, summary or config record: of one key where it is not nested."""
+    """Return the path of an item of a history, summary or config record: one key where it is not nested."""
     return tuple(item.nested_key) or (item.key,)
 
 
 def name_of(item: Any) -> str:
-    """Return the key of such an item as W&B shows it: that of a nested one is joined with dots."""
+    """Return the key of such an item as W&B shows it: the keys of a nested one joined with dots."""
     return item.key or ".".join(item.nested_key)

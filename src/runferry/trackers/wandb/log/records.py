@@ -1,4 +1,4 @@
-"""Hold what a segment's records say: the run, its rows, files and artifacts."""
+"""Collect the run, rows, files and artifacts from a segment's records."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LoggedArtifact:
 
 
 class Collected:
-    """What the records of a log say together, taken one after the other."""
+    """The joint contents of a log's records, added one after the other."""
 
     def __init__(self) -> None:
         self._parse = parser("Record")
@@ -66,7 +66,7 @@ class Collected:
 
     @property
     def summary_is_empty(self) -> bool:
-        """Tell whether nothing was logged into the summary."""
+        """Return whether nothing was logged into the summary."""
         # A run that has just begun already has these two.
         return all(path[0] in {"_wandb", "_runtime"} for path in self.summary.texts)
 
@@ -81,7 +81,7 @@ class Collected:
         return None if self._last_row is None else _step(self._last_row)
 
     def add(self, payload: bytes) -> None:
-        """Take the next record of the file in."""
+        """Add the next record of the file."""
         if summary := summary_bytes(payload):
             self._count += 1
             self._last = payload
@@ -182,5 +182,5 @@ def history_records(file: Path) -> Iterator[Any]:
 
 
 def count_events(file: Path) -> int:
-    """Count the records of system metrics, of which each is a line on the server; as `parsed_records` does."""
+    """Count the records of system metrics, each one a line on the server; raises as `parsed_records` does."""
     return sum(record.HasField("stats") for record in parsed_records(file, "Streamed"))

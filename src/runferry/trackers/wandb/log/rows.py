@@ -1,4 +1,4 @@
-"""The rows of a segment as lines of `wandb-history.jsonl`, as wandb's client sends them."""
+"""Convert the rows of a segment to lines of `wandb-history.jsonl`, as wandb's client sends them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def history_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Give the rows of a transaction log that can be read, nested metrics nested, with `_step`.
+    """Yield the rows of a transaction log that can be read, nested metrics nested, with `_step`.
 
     Raises
     ------
@@ -27,12 +27,12 @@ def history_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def as_json(row: dict[str, Any]) -> str:
-    """Write a row as wandb's client does: what JSON does not have is a text."""
+    """Encode a row as wandb's client does: a value that JSON does not have becomes a text."""
     return json.dumps(_plain(row))
 
 
 def nested_row(record: Any) -> dict[str, Any]:
-    """Make a row of a history record, nested metrics nested, with `_step`."""
+    """Return a history record as a row, nested metrics nested, with `_step`."""
     row: dict[str, Any] = {}
     for item in record.item:
         set_item(row, item)
@@ -41,7 +41,7 @@ def nested_row(record: Any) -> dict[str, Any]:
 
 
 def set_item(tree: dict[str, Any], item: Any) -> None:
-    """Set in `tree` what an item of a history, summary or config record says, nested keys nested."""
+    """Set the value of an item of a history, summary or config record in `tree`, nested keys nested."""
     set_at(tree, path_of(item), decode_or_keep(item.value_json))
 
 

@@ -1,4 +1,4 @@
-"""What a segment says: the run it belongs to, its history, summary, config and how it ended.
+"""Read a segment: the run it belongs to, its history, summary, config and how it ended.
 
 A segment is one `offline-run-*` folder, or `run-*` where the run was online; what was logged is in its
 `run-<id>.wandb`, a transaction log of protobuf messages (`framing`, `messages`).
@@ -94,12 +94,12 @@ class Segment:
 
     @property
     def online(self) -> bool:
-        """Whether wandb sent it to the server while it was written."""
+        """Return whether wandb sent the segment to the server while it was written."""
         return not self.name.startswith("offline-")
 
     @property
     def empty(self) -> bool:
-        """Whether it says nothing at all: no record was written before the process was killed."""
+        """Return whether the segment has no records: the process was killed before one was written."""
         return self.record_count == 0
 
 
@@ -122,7 +122,7 @@ def find_log(path: Path) -> Path:
 
 
 def read_segment(path: Path) -> Segment:
-    """Read what the segment at `path` (its folder or the log in it) says, but for the rows of its history.
+    """Read the segment at `path` (its folder or the log in it), except for the rows of its history.
 
     Raises
     ------

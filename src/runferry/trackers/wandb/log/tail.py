@@ -1,4 +1,4 @@
-"""Reads a transaction log that is still being written: what is new since the last time, and nothing twice.
+"""Read the new records of a transaction log that is still being written, each of them once.
 
 Unlike `framing`, which carries on behind what it cannot read, this stops there. In a file that another
 machine writes, a place may be unreadable only for now; and rows that were counted without the ones before them would
@@ -20,7 +20,7 @@ _READ_BYTES = 32 * BLOCK_BYTES
 
 
 class LogTail:
-    """The end of one transaction log.
+    """Reads the new records at the end of one transaction log.
 
     Attributes
     ----------
