@@ -57,7 +57,7 @@ class _Experiment:
 
     @property
     def has_more(self) -> bool:
-        """Whether the server has values that the disk does not have: whatever is sent, they stay."""
+        """Return whether the server has values that the disk does not have: whatever is sent, they stay."""
         return self.there is not None and any(
             Counter(points) - self.disk.metrics[name] for name, points in self.there.metrics.items()
         )
