@@ -195,7 +195,7 @@ class _Job:
             self._clear_away_what_has_ended()
 
     def could_not_start(self, run: RunFolder) -> bool:
-        """Whether a run's launcher has ended before there was an attempt: it would not start in another job either."""
+        """Return whether a run's launcher has ended before there was an attempt: no other job could start it either."""
         name = run.path.name
         return name in self.ended and len(run.attempts()) == self.pack.runs[name]
 
