@@ -1,0 +1,9 @@
+"""Ends with an exit code of its own, without finishing its run."""
+
+import sys
+
+import wandb
+
+run = wandb.init()
+run.log({"x": 1})
+sys.exit(3)
