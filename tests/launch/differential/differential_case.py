@@ -4,6 +4,7 @@ A script is what a user might have. What it says of itself stands in its docstri
 
     #: jobs = [["--seed", "1"], ["--seed", "2"]]   its arguments, once for each job; by default one job without any
     #: command = ["bash", "-c", "{python} {script} a; {python} {script} b"]   where it is not `{python} {script}`
+    #: exit_codes = [3]                of each start, where it is not 0
     #: attempts = 2                    it is started so often in the same run (RUNFERRY_ATTEMPT counts)
     #: environment = {NAME = "value"}  variables of the user's shell
     #: wandb = "0.27"                  the first version of wandb that can run it; by default every supported one
@@ -30,6 +31,7 @@ class Case:
     about: str
     jobs: list[list[str]] = field(default_factory=lambda: [[]])
     command: list[str] = field(default_factory=lambda: ["{python}", "{script}"])
+    exit_codes: list[int] = field(default_factory=list)
     attempts: int = 1
     environment: dict[str, str] = field(default_factory=dict)
     wandb: str = "0"
@@ -38,6 +40,10 @@ class Case:
     def runs_with(self, version: str) -> bool:
         """Tell whether a version of wandb has what the script calls."""
         return _numbers(version) >= _numbers(self.wandb)
+
+    def expected_exit_codes(self) -> list[int]:
+        """Return what each start ends with."""
+        return self.exit_codes or [0] * (len(self.jobs) * self.attempts)
 
     def words(self, python: Path, script: Path, job: list[str]) -> list[str]:
         """Return the command of one of its jobs."""

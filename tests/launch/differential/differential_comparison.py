@@ -8,23 +8,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from differential_case import Case
     from differential_run import Arrived, Both
 
 _LIKE_GENERATED = "run-"
 """How the stand-in names a run whose client gives no name."""
 
 
-def differences(name: str, both: Both) -> dict[str, str]:
+def differences(case: Case, both: Both) -> dict[str, str]:
     """Return what differs: where, and what is there online and through runferry.
 
     Where a script leaves the name or the group of a run open, runferry may name it: then the group is the job's.
     """
     found: dict[str, str] = {}
     online, launched = both.online, both.launched
-    if online.exit_codes != launched.exit_codes:
+    if online.exit_codes != case.expected_exit_codes():
+        found["online: exit codes"] = str(online.exit_codes)
+    # The launcher's is a shell's: 128 + N for signal N.
+    if [code if code >= 0 else 128 - code for code in online.exit_codes] != launched.exit_codes:
         found["exit codes"] = f"{online.exit_codes}, {launched.exit_codes}"
     if len(online.runs) != len(launched.runs):
         found["runs"] = f"{len(online.runs)}, {len(launched.runs)}"
+    name = case.name
     for number, (there, here) in enumerate(_pairs(name, online.runs, launched.runs)):
         for where, what in _of_runs(name, there, here):
             found[f"run {number}: {where}"] = what

@@ -25,9 +25,10 @@ query More($entity: String, $project: String!, $run: String!) {
 # Written at another time each time, by the client or the server.
 _TIMES = ("_timestamp", "_runtime", "_wandb")
 # Of wandb's own about the machine, the process and the moment; there on both sides, never with the same content.
-_OWN_FILES = ("config.yaml", "output.log", "wandb-metadata.json", "wandb-summary.json")
+_OWN_FILES = ("config.yaml", "wandb-metadata.json", "wandb-summary.json")
 _OF_ARTIFACTS = ("digest", "description", "metadata")
 _CLIENT_ARTIFACT = re.compile(r"wandb-(client-)?artifact://[^/\"]+")
+_TIME_IN_NAME = re.compile(r"-\d{13}\.")
 _CONSOLE_TIME = re.compile(r"^(ERROR )?\d{4}-\d\d-\d\dT\S+ ")
 
 
@@ -44,40 +45,42 @@ def _run(server: StandIn, entity: str, project: str, name: str) -> dict[str, Any
     more = answer["data"]["project"]["run"]
     logged = [edge["node"] for edge in more["outputArtifacts"]["edges"]]
     wandb_config = json.loads(more["wandbConfig"])
-    # The id is in the names of artifacts that wandb makes by itself.
-    return {"id": name} | json.loads(
-        json.dumps(
-            {
-                "entity": entity,
-                "project": project,
-                "name": run["display_name"],
-                "group": run["group"],
-                "job type": run["job_type"],
-                "tags": sorted(run["tags"]),
-                "notes": run["notes"],
-                "sweep": run["sweep"],
-                "state": run["state"],
-                "exit code": run["exit_code"],
-                "rows": [_without_times(row) for row in run["history"]],
-                "summary": _without_times(run["summary"]),
-                "config": run["config"],
-                # What define_metric and wandb.plot have left there.
-                "metrics": wandb_config.get("m"),
-                "charts": wandb_config.get("visualize"),
-                "console": [line for line in map(_printed, run["output"]) if _is_the_scripts(line)],
-                "files": {file["name"]: _content(file) for file in run["files"]},
-                "artifacts": {each["name"]: _artifact(each, logged) for each in run["artifacts"]},
-                "used artifacts": sorted(each["name"] for each in run["used_artifacts"]),
-                "alerts": run["alerts"],
-            }
-        ).replace(name, "<run>")
-    )
+    artifacts = {each["name"]: _artifact(each, logged) for each in run["artifacts"]}
+    return {
+        "id": name,
+        "entity": entity,
+        "project": project,
+        "name": run["display_name"],
+        "group": run["group"],
+        "job type": run["job_type"],
+        "tags": sorted(run["tags"]),
+        "notes": run["notes"],
+        "sweep": run["sweep"],
+        "state": run["state"],
+        "exit code": run["exit_code"],
+        "config": run["config"],
+        "console": [line for line in map(_printed, run["output"]) if _is_the_scripts(line)],
+        # What was printed is compared above, line by line; wandb's own warnings are in the file.
+        "files": {file["name"]: _content(file) for file in run["files"] if file["name"] != "output.log"},
+        "used artifacts": sorted(each["name"] for each in run["used_artifacts"]),
+        "alerts": run["alerts"],
+        "rows": [_alike(_without_times(row), name) for row in run["history"]],
+        "summary": _alike(_without_times(run["summary"]), name),
+        # What define_metric and wandb.plot have left in the config.
+        "metrics": wandb_config.get("m"),
+        "charts": _alike(wandb_config.get("visualize"), name),
+        "artifacts": _alike(artifacts, name),
+    }
 
 
 def _without_times(row: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in row.items() if key not in _TIMES}
-    # A table names the version of its artifact by an id that is made up anew each time.
-    return json.loads(_CLIENT_ARTIFACT.sub("wandb-artifact://<version>", json.dumps(kept)))
+    return {key: value for key, value in row.items() if key not in _TIMES}
+
+
+def _alike(value: Any, run: str) -> Any:
+    """Take out what is made up anew each time: ids of runs and of artifacts' versions, times in names of files."""
+    text = json.dumps(value).replace(run, "<run>")
+    return json.loads(_TIME_IN_NAME.sub("-<time>.", _CLIENT_ARTIFACT.sub("wandb-artifact://<version>", text)))
 
 
 def _printed(line: str) -> str:
@@ -97,7 +100,11 @@ def _artifact(artifact: dict[str, Any], logged: list[dict[str, Any]]) -> dict[st
     # The inspection knows what is in it, the question for the run's output the rest; only what is complete is there.
     more = next((each for each in logged if artifact["name"] == _version(each)), {})
     kept = {key: artifact[key] for key in ("type", "state", "files")}
-    return kept | {"aliases": sorted(artifact["aliases"])} | {key: more.get(key) for key in _OF_ARTIFACTS}
+    kept |= {"aliases": sorted(artifact["aliases"])} | {key: more.get(key) for key in _OF_ARTIFACTS}
+    if _TIME_IN_NAME.search(json.dumps(artifact["files"])):
+        # It is over the names, too.
+        del kept["digest"]
+    return kept
 
 
 def _version(artifact: dict[str, Any]) -> str:

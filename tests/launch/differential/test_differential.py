@@ -73,7 +73,7 @@ def arrived(
 )
 def test_what_arrives_is_what_would_have_online(arrived, version, name):
     both = arrived(version)[name]
-    found = differences(name, both)
+    found = differences(CASES[name], both)
     allowed = CANNOT_BE_EQUAL.get(name, {})
     unexpected = {where: what for where, what in found.items() if not any(fnmatch(where, each) for each in allowed)}
     listed = [f"{where}: {what}" for where, what in unexpected.items()]

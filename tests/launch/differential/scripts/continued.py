@@ -1,4 +1,5 @@
 """Is stopped in the middle, and goes on from its checkpoint in the next job."""
+#: exit_codes = [75, 0]
 
 #: attempts = 2
 import os

@@ -1,4 +1,4 @@
-"""Metrics with steps, summaries and goals of their own; one is defined when it has rows already."""
+"""Metrics with steps, and summaries of their own; one is defined when it has rows already."""
 
 import truth
 import wandb
@@ -7,7 +7,7 @@ run = wandb.init()
 run.define_metric("epoch", hidden=True)
 run.define_metric("val/*", step_metric="epoch")
 run.define_metric("loss", summary="min,max,mean,last")
-run.define_metric("acc", summary="best", goal="maximize")
+run.define_metric("acc", summary="max")
 run.define_metric("val/f1", summary="max")
 for i in range(8):
     row = {"loss": (i - 3) ** 2, "acc": i % 5}

@@ -1,4 +1,5 @@
 """One job of a sweep whose wandb.init raises, because of an int as a key of the config, beside one that goes well."""
+#: exit_codes = [0, 1]
 
 #: jobs = [["good"], ["bad"]]
 #: alone = true

@@ -1,4 +1,5 @@
 """SIGKILL in the middle of wandb.init, as by lack of memory, and a second attempt."""
+#: exit_codes = [-9, 0]
 
 #: attempts = 2
 #: alone = true

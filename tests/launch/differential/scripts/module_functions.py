@@ -13,4 +13,3 @@ for i in range(3):
 wandb.run.summary["best"] = 3
 wandb.summary["second"] = 4
 wandb.run.name = "old style"
-wandb.run.save()

@@ -1,4 +1,5 @@
 """The first run ends well, the second raises."""
+#: exit_codes = [1]
 
 import truth
 import wandb
