@@ -8,6 +8,7 @@ A script is what a user might have. What it says of itself stands in its docstri
     #: attempts = 2                    it is started so often in the same run (RUNFERRY_ATTEMPT counts)
     #: environment = {NAME = "value"}  variables of the user's shell
     #: wandb = "0.27"                  the first version of wandb that can run it; by default every supported one
+    #: own_online = true               what it makes online is not the same with every version of wandb
     #: alone = true                    it is synced by a `runferry sync` of its own
 """
 
@@ -35,6 +36,7 @@ class Case:
     attempts: int = 1
     environment: dict[str, str] = field(default_factory=dict)
     wandb: str = "0"
+    own_online: bool = False
     alone: bool = False
 
     def runs_with(self, version: str) -> bool:

@@ -9,19 +9,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from differential_case import Case
-    from differential_run import Arrived, Both
+    from differential_run import Arrived
 
 _LIKE_GENERATED = "run-"
 """How the stand-in names a run whose client gives no name."""
 
 
-def differences(case: Case, both: Both) -> dict[str, str]:
+def differences(case: Case, online: Arrived, launched: Arrived) -> dict[str, str]:
     """Return what differs: where, and what is there online and through runferry.
 
     Where a script leaves the name or the group of a run open, runferry may name it: then the group is the job's.
     """
     found: dict[str, str] = {}
-    online, launched = both.online, both.launched
     if online.exit_codes != case.expected_exit_codes():
         found["online: exit codes"] = str(online.exit_codes)
     # The launcher's is a shell's: 128 + N for signal N.

@@ -24,8 +24,8 @@ query More($entity: String, $project: String!, $run: String!) {
 """
 # Written at another time each time, by the client or the server.
 _TIMES = ("_timestamp", "_runtime", "_wandb")
-# Of wandb's own about the machine, the process and the moment; there on both sides, never with the same content.
-_OWN_FILES = ("config.yaml", "wandb-metadata.json", "wandb-summary.json")
+# Of wandb's own about the machine, the environment and the moment; there on both sides, with a content of its own.
+_OWN_FILES = ("config.yaml", "requirements.txt", "wandb-metadata.json", "wandb-summary.json")
 _OF_ARTIFACTS = ("digest", "description", "metadata")
 _CLIENT_ARTIFACT = re.compile(r"wandb-(client-)?artifact://[^/\"]+")
 _TIME_IN_NAME = re.compile(r"-\d{13}\.")

@@ -1,13 +1,18 @@
 """Whatever a script does with wandb arrives as it would have online.
 
-Each script of `scripts/` runs twice with each version of wandb: plainly online against a stand-in, and through
-`runferry launch` and `runferry sync` against another. What the two hold must be equal. How to add a script is said in
+Each script of `scripts/` runs plainly online against a stand-in, and through `runferry launch` and `runferry sync`
+against another, with each version of wandb. What the two hold must be equal. How to add a script is said in
 `differential_case`.
+
+What a script makes online is the same with every version, but for some that say so (`own_online`): so it runs online
+with the newest, and the others with each. To run all online with each version, set RUNFERRY_DIFFERENTIAL=whole.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import asdict
 from fnmatch import fnmatch
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING
@@ -15,14 +20,16 @@ from typing import TYPE_CHECKING
 import pytest
 from differential_case import cases
 from differential_comparison import differences
-from differential_run import Both, run_all
+from differential_run import Arrived, run_launched, run_online
 from filelock import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-VERSIONS = ["0.22.3", "0.27.2", installed_version("wandb")]
+NEWEST = installed_version("wandb")
+VERSIONS = ["0.22.3", "0.27.2", NEWEST]
+WHOLE = os.environ.get("RUNFERRY_DIFFERENTIAL") == "whole"
 
 CANNOT_BE_EQUAL: dict[str, dict[str, str]] = {}
 """What stays different, by script: where (a pattern), and why. All else of the script is equal."""
@@ -33,35 +40,50 @@ NOT_YET: dict[str, str] = {}
 CASES = {case.name: case for case in cases()}
 
 
+class Runs:
+    """Runs all scripts once for all test processes: the first one that wants them does it, the others wait."""
+
+    def __init__(self, python: Callable[[str], Path], shared: Path) -> None:
+        self._python = python
+        self._shared = shared
+        self._known: dict[str, dict[str, Arrived]] = {}
+
+    def online(self, version: str, name: str) -> Arrived:
+        own = version == NEWEST or CASES[name].own_online or WHOLE
+        version = version if own else NEWEST
+        chosen = [case for case in CASES.values() if version == NEWEST or case.own_online or WHOLE]
+        return self._once(f"online-{version}", run_online, version, chosen)[name]
+
+    def launched(self, version: str, name: str) -> Arrived:
+        return self._once(f"launched-{version}", run_launched, version, list(CASES.values()))[name]
+
+    def _once(self, what: str, run: Callable, version: str, chosen: list) -> dict[str, Arrived]:
+        if what not in self._known:
+            file = self._shared / f"{what}.json"
+            self._shared.mkdir(exist_ok=True)
+            with FileLock(f"{file}.lock"):
+                if not file.exists():
+                    runnable = [case for case in chosen if case.runs_with(version)]
+                    found = run(runnable, self._python(version), self._shared / what)
+                    file.write_text(json.dumps({name: asdict(arrived) for name, arrived in found.items()}))
+            self._known[what] = {name: Arrived(**arrived) for name, arrived in json.loads(file.read_text()).items()}
+        return self._known[what]
+
+
+@pytest.fixture(scope="module")
+def runs(wandb_python: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    base = tmp_path_factory.getbasetemp()
+    # Of several test processes each has a folder in a common one.
+    return Runs(wandb_python, (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "differential")
+
+
 def _marks(name: str, version: str) -> list[pytest.MarkDecorator]:
     reason = NOT_YET.get(f"{name} {version}") or NOT_YET.get(name)
     return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
 
 
-@pytest.fixture(scope="module")
-def arrived(
-    wandb_python: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], dict[str, Both]]:
-    """Give what arrived of all scripts with a version of wandb; one test process runs them, the others wait for it."""
-    known: dict[str, dict[str, Both]] = {}
-    shared = tmp_path_factory.getbasetemp().parent
-
-    def of(version: str) -> dict[str, Both]:
-        if version not in known:
-            file = shared / f"differential-{version}.json"
-            with FileLock(f"{file}.lock"):
-                if not file.exists():
-                    runnable = [case for case in CASES.values() if case.runs_with(version)]
-                    folder = tmp_path_factory.mktemp(f"wandb-{version}-")
-                    found = run_all(runnable, wandb_python(version), folder)
-                    file.write_text(json.dumps({name: both.as_json() for name, both in found.items()}))
-            known[version] = {name: Both.from_json(both) for name, both in json.loads(file.read_text()).items()}
-        return known[version]
-
-    return of
-
-
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("version", "name"),
     [
@@ -71,13 +93,13 @@ def arrived(
         if case.runs_with(version)
     ],
 )
-def test_what_arrives_is_what_would_have_online(arrived, version, name):
-    both = arrived(version)[name]
-    found = differences(CASES[name], both)
+def test_what_arrives_is_what_would_have_online(runs, version, name):
+    launched = runs.launched(version, name)
+    found = differences(CASES[name], runs.online(version, name), launched)
     allowed = CANNOT_BE_EQUAL.get(name, {})
     unexpected = {where: what for where, what in found.items() if not any(fnmatch(where, each) for each in allowed)}
     listed = [f"{where}: {what}" for where, what in unexpected.items()]
-    assert not listed, "\n".join([*listed, "", *both.launched.problems, both.launched.output[-3000:]])
+    assert not listed, "\n".join([*listed, "", *launched.problems, launched.output[-3000:]])
     unused = [each for each in allowed if not any(fnmatch(where, each) for where in found)]
     assert not unused, f"these do not differ any more: {unused}"
 

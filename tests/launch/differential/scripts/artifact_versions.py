@@ -1,4 +1,5 @@
 """Versions, aliases, metadata, folders, references and a file that is made on the fly."""
+#: own_online = true
 
 import os
 

@@ -1,4 +1,5 @@
-"""Images with captions, masks and boxes; Html, audio, video, molecules, points and histograms."""
+"""Images with captions and boxes; Html, audio, video, molecules, points and histograms."""
+#: own_online = true
 
 import wave
 
@@ -23,8 +24,7 @@ run.log({"points": wandb.Object3D(numpy.arange(12.0).reshape(4, 3))})
 run.log({"weights": wandb.Histogram(numpy.arange(100.0)), "given": wandb.Histogram(np_histogram=([1, 2], [0, 1, 2]))})
 run.log({"array": wandb.Image(pixels, caption="an array"), "file": wandb.Image("a.png")})
 run.log({"many": [wandb.Image(pixels + k, caption=str(k)) for k in range(3)]})
-mask = {"prediction": {"mask_data": numpy.eye(8, dtype=int), "class_labels": {0: "no", 1: "yes"}}}
 box = {"position": {"minX": 0.1, "maxX": 0.5, "minY": 0.1, "maxY": 0.5}, "class_id": 1, "scores": {"p": 0.5}}
 boxes = {"prediction": {"box_data": [box], "class_labels": {1: "cat"}}}
-run.log({"deep/in/folders": wandb.Image(pixels, masks=mask, boxes=boxes)})
+run.log({"deep/in/folders": wandb.Image(pixels, boxes=boxes)})
 run.finish()

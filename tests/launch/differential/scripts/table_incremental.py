@@ -1,4 +1,5 @@
 """A table of which each log sends what is new."""
+#: own_online = true
 
 import wandb
 

@@ -1,4 +1,5 @@
 """Tables: logged, with pictures, again by one key, growing, in an artifact; wandb's own plots."""
+#: own_online = true
 
 import numpy
 import wandb
