@@ -67,10 +67,16 @@ def _run(server: StandIn, entity: str, project: str, name: str) -> dict[str, Any
         "rows": [_alike(_without_times(row), name) for row in run["history"]],
         "summary": _alike(_without_times(run["summary"]), name),
         # What define_metric and wandb.plot have left in the config.
-        "metrics": wandb_config.get("m"),
+        "metrics": _metrics(wandb_config.get("m") or []),
         "charts": _alike(wandb_config.get("visualize"), name),
         "artifacts": _alike(artifacts, name),
     }
+
+
+def _metrics(defined: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sort what define_metric has left by its names; a step metric is named there by its place, counted from 1."""
+    named = [each | ({"5": defined[each["5"] - 1]["1"]} if "5" in each else {}) for each in defined]
+    return sorted(named, key=lambda each: each.get("1") or each.get("2") or "")
 
 
 def _without_times(row: dict[str, Any]) -> dict[str, Any]:
