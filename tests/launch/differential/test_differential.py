@@ -47,6 +47,7 @@ CANNOT_BE_EQUAL: dict[str, dict[str, str]] = {
 ONE_RUN = "a job is one W&B run: a later wandb.init is taken for the continuation of the one before, or refused"
 ELSEWHERE = "what lies elsewhere than in $WANDB_DIR and the working directory is not found"
 POISON = "a segment without a run record keeps the whole batch from the server"
+STAGED = "new_file is staged in the node's /tmp, which is gone at the sync"
 RELATIVE = "a relative path of an artifact's file is looked for from another folder"
 
 NOT_YET: dict[str, str] = {
@@ -64,7 +65,7 @@ NOT_YET: dict[str, str] = {
     ),
     **dict.fromkeys(["init_raises", "killed_in_init"], POISON),
     **dict.fromkeys(["artifact_after_chdir", "artifact_relative"], RELATIVE),
-    "artifact_versions 0.22.3": (STAGED := "new_file is staged in the node's /tmp, which is gone at the sync"),
+    "artifact_versions 0.22.3": STAGED,
     "artifact_versions 0.27.2": STAGED,
     "forked_run": "WANDB_RESUME=allow, which the launcher sets, and fork_from exclude each other",
     "init_raises_first 0.27.2": ONE_RUN,
