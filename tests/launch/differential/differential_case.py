@@ -9,6 +9,7 @@ A script is what a user might have. What it says of itself stands in its docstri
     #: environment = {NAME = "value"}  variables of the user's shell
     #: wandb = "0.27"                  the first version of wandb that can run it; by default every supported one
     #: own_online = true               what it makes online is not the same with every version of wandb
+    #: oldest = false                 left out with the oldest version, unless the whole is wanted
     #: alone = true                    it is synced by a `runferry sync` of its own
 """
 
@@ -37,6 +38,7 @@ class Case:
     environment: dict[str, str] = field(default_factory=dict)
     wandb: str = "0"
     own_online: bool = False
+    oldest: bool = True
     alone: bool = False
 
     def runs_with(self, version: str) -> bool:

@@ -5,7 +5,8 @@ against another, with each version of wandb. What the two hold must be equal. Ho
 `differential_case`.
 
 What a script makes online is the same with every version, but for some that say so (`own_online`): so it runs online
-with the newest, and the others with each. To run all online with each version, set RUNFERRY_DIFFERENTIAL=whole.
+with the newest, and the others with each. With the oldest version, whose `import wandb` takes two seconds of CPU, some
+are left out. Set RUNFERRY_DIFFERENTIAL=whole to run all of them on both ways with each version.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from filelock import FileLock
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from differential_case import Case
 
 NEWEST = installed_version("wandb")
 VERSIONS = ["0.22.3", "0.27.2", NEWEST]
@@ -76,7 +79,14 @@ NOT_YET: dict[str, str] = {
 }
 """What differs today and is to be mended, by script (or script and version)."""
 
+BY_CHANCE = {"killed_in_init"}
+"""What is right where the signal comes at a good moment."""
+
 CASES = {case.name: case for case in cases()}
+
+
+def _is_run(case: Case, version: str) -> bool:
+    return case.runs_with(version) and (case.oldest or WHOLE or version != VERSIONS[0])
 
 
 class Runs:
@@ -102,7 +112,7 @@ class Runs:
             self._shared.mkdir(exist_ok=True)
             with FileLock(f"{file}.lock"):
                 if not file.exists():
-                    runnable = [case for case in chosen if case.runs_with(version)]
+                    runnable = [case for case in chosen if _is_run(case, version)]
                     found = run(runnable, self._python(version), self._shared / what)
                     file.write_text(json.dumps({name: asdict(arrived) for name, arrived in found.items()}))
             self._known[what] = {name: Arrived(**arrived) for name, arrived in json.loads(file.read_text()).items()}
@@ -118,7 +128,7 @@ def runs(wandb_python: Callable[[str], Path], tmp_path_factory: pytest.TempPathF
 
 def _marks(name: str, version: str) -> list[pytest.MarkDecorator]:
     reason = NOT_YET.get(f"{name} {version}") or NOT_YET.get(name)
-    return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+    return [pytest.mark.xfail(reason=reason, strict=name not in BY_CHANCE)] if reason else []
 
 
 @pytest.mark.slow
@@ -129,7 +139,7 @@ def _marks(name: str, version: str) -> list[pytest.MarkDecorator]:
         pytest.param(version, name, id=f"{name}-{version}", marks=_marks(name, version))
         for version in VERSIONS
         for name, case in CASES.items()
-        if case.runs_with(version)
+        if _is_run(case, version)
     ],
 )
 def test_what_arrives_is_what_would_have_online(runs, version, name):

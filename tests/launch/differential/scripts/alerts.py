@@ -1,4 +1,5 @@
 """Alerts, and the word that the job is about to be preempted."""
+#: oldest = false
 
 import wandb
 

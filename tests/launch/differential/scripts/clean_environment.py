@@ -1,4 +1,5 @@
 """Starts its training with an environment of its own, in which wandb finds only how to reach the server."""
+#: oldest = false
 
 import os
 import subprocess

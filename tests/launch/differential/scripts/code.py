@@ -1,4 +1,5 @@
 """Logs the code of its folder."""
+#: oldest = false
 
 import wandb
 

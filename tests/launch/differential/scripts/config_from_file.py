@@ -1,4 +1,5 @@
 """A config-defaults.yaml in the working directory, and keys that are left out."""
+#: oldest = false
 
 with open("config-defaults.yaml", "w") as file:
     file.write("batch_size:\n  desc: rows at once\n  value: 32\nlr:\n  value: 0.5\n")

@@ -1,4 +1,5 @@
 """A training, then an evaluation in a run of its own whose job type says so, with no name and no group."""
+#: oldest = false
 
 import truth
 import wandb

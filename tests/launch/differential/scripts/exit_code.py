@@ -1,4 +1,5 @@
 """Ends with an exit code of its own, without finishing its run."""
+#: oldest = false
 #: exit_codes = [3]
 
 import sys

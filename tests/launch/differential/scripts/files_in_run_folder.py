@@ -1,4 +1,5 @@
 """Writes into run.dir, which wandb uploads at the end."""
+#: oldest = false
 
 import os
 

@@ -1,4 +1,5 @@
 """Says itself that the run has failed, and ends well."""
+#: oldest = false
 
 import wandb
 

@@ -1,4 +1,5 @@
 """The usual data-parallel training: only the first rank logs."""
+#: oldest = false
 
 import os
 import subprocess

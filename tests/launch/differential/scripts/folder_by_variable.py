@@ -1,4 +1,5 @@
 """Sets WANDB_DIR itself."""
+#: oldest = false
 
 import os
 

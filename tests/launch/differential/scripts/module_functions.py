@@ -1,4 +1,5 @@
 """Logs in and uses the functions of the module, as old scripts do, and leaves the end to wandb."""
+#: oldest = false
 
 import truth
 import wandb

@@ -1,4 +1,5 @@
 """A script that says all by variables."""
+#: oldest = false
 
 import os
 

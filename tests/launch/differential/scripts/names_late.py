@@ -1,4 +1,5 @@
 """Name, tags and notes that are set after the start."""
+#: oldest = false
 
 import wandb
 

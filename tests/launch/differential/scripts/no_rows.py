@@ -1,4 +1,5 @@
 """A run with a config and a summary and no row."""
+#: oldest = false
 
 import wandb
 

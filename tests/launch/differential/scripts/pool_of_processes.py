@@ -1,4 +1,5 @@
 """A pool of two processes that does four jobs, each with a run of its own."""
+#: oldest = false
 
 from concurrent.futures import ProcessPoolExecutor
 

@@ -1,4 +1,5 @@
 """A run for each rank; the ranks come up one after the other."""
+#: oldest = false
 
 import subprocess
 import sys

@@ -1,4 +1,5 @@
 """A second wandb.init without an end of the first, which wandb takes for the first."""
+#: oldest = false
 
 import truth
 import wandb

@@ -1,4 +1,5 @@
 """Workers of multiprocessing, spawned, with a run each; the parent has none."""
+#: oldest = false
 
 import multiprocessing
 

@@ -1,4 +1,5 @@
 """A run that is switched off, before one that is not."""
+#: oldest = false
 
 import wandb
 
