@@ -22,16 +22,17 @@ from runferry.launch.time_limit import JobClock, warning_of
 from runferry.runs import reasons
 from runferry.runs.attempt import ATTEMPT_VARIABLE, Attempt
 from runferry.runs.ending import Ending
+from runferry.runs.folder import RunFolder
 from runferry.runs.slurm import job_end
 from runferry.system.env_modules import variables_after_loading
 from runferry.system.processes import end_session
 from runferry.trackers.wandb.folders import bring_in
-from runferry.trackers.wandb.steps import first_free_step
+from runferry.trackers.wandb.hook_files import with_hook
+from runferry.trackers.wandb.job_runs import JobRuns, bring_in_earlier
 
 if TYPE_CHECKING:
     from runferry.launch.early_stop import EarlyStop
     from runferry.launch.signals import SignalWatch
-    from runferry.runs.folder import RunFolder
     from runferry.trackers.tracker import TrackerInJob
 
 
@@ -84,13 +85,13 @@ class Execution:
             self.log,
             limits=self.limits,
             launcher_died=self._launcher_died,
-            first_free_step=lambda: first_free_step(self.attempt),
+            runs=self._wandb_runs,
             workdir=workdir,
         )
         if keeper.warning:
             note(self.log, keeper.warning)
-        if keeper.token:
-            environment["WANDB_SERVICE"] = keeper.token
+        if keeper.token and keeper.python:
+            environment = with_hook({**environment, "WANDB_SERVICE": keeper.token}, keeper.python)
         watches = self._watches()
         exit_code = 1
         try:
@@ -109,6 +110,8 @@ class Execution:
             exit_code = ending.status
         finally:
             written = self._finish(keeper, exit_code, watches)
+        if keeper.missing:
+            ending = _without_rows(ending, keeper.missing)
         # The rows first: before a time limit there may not be the time for all.
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
@@ -144,11 +147,21 @@ class Execution:
             workdir, run = Path(self.run_record["workdir"]), self.run_record["id"]
             bring_in(self.folder, workdir, run, lambda line: note(self.log, line))
 
+    def _wandb_runs(self) -> JobRuns:
+        run = self.run_record["id"]
+        if self.node:
+            # The first node's bear the run's own id, and each node's lie in a folder of their own.
+            place, run, own = RunFolder(node_folder(self.folder, self.node)), f"{run}-n{self.node}", False
+        else:
+            place, own = self.folder, True
+        return JobRuns(place, run, lambda line: note(self.log, line), own=own)
+
     def _prepare(self) -> Prepared:
         """Put the environment and the data onto the node."""
         if self.attempt.number > 1:
             # Of an attempt whose launcher was killed, before anybody asks at which step the run goes on.
             self._bring_in()
+            bring_in_earlier(self.folder, lambda line: note(self.log, line))
             self.attempt.counts_as_earlier()
         return prepare(
             self.run_record, self.folder.path, self._variables(), self.scratch.folder, lambda text: note(self.log, text)
@@ -190,6 +203,13 @@ class Execution:
         self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
         if self.scratch.temporary:
             shutil.rmtree(self.scratch.folder, ignore_errors=True)
+
+
+def _without_rows(ending: Ending, missing: str) -> Ending:
+    """Return an ending that says what is missing: a run that has lost rows is not done."""
+    if ending.outcome == "finished":
+        ending = replace(ending, exit_code=1)
+    return replace(ending, message=f"{ending.message}; {missing}" if ending.message else missing)
 
 
 def _reason(ending: Ending, watches: Watches) -> str | None:

@@ -1,13 +1,15 @@
 """Listen at the address in WANDB_SERVICE, where a training process looks for a wandb-core that is already running.
 
-The process that listens there is not wandb-core itself. One wandb-core refuses a run id that it has open already
-(0.27.2 and 0.31.0 raise an error in the second `wandb.init`, 0.22.3 hangs in it), and all ranks of a distributed
-training inherit one WANDB_RUN_ID. So each process that connects is given a wandb-core of its own, as it would have
-started one by itself, and a forked child that goes on with its parent's run is given its parent's.
+The process that listens there is not wandb-core itself. Each process that connects is given a wandb-core of its own, as
+it would have started one by itself, and a forked child that goes on with its parent's run is given its parent's: one
+wandb-core refuses a run id that it has open already (0.27.2 and 0.31.0 raise an error in the second `wandb.init`,
+0.22.3 hangs in it), and ranks may share an id that their script gives. The same socket gives out the ids of W&B runs
+(`runferry.trackers.wandb.hook` asks).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -22,13 +24,16 @@ from typing import TYPE_CHECKING
 from runferry.errors import LaunchError
 from runferry.system.processes import parent_of, stat_fields
 from runferry.trackers.wandb.core import Core
-from runferry.trackers.wandb.steps import ContinuedRun
+from runferry.trackers.wandb.hook import ANSWER_SECONDS, MAGIC
+from runferry.trackers.wandb.hook_files import write_hook
+from runferry.trackers.wandb.job_runs import Conversation
 from runferry.trackers.wandb.wire import joins_a_run, length_of_whole_messages, read_message, service_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from runferry.trackers.wandb.core import InstalledCore
+    from runferry.trackers.wandb.job_runs import JobRuns
 
 #: Bytes. A Unix socket's path has at most 107, of which `/runferry-<8>/wandb-<pid>-<pid>-<10 digits>/socket` takes 58.
 _LONGEST_PARENT = 49
@@ -81,6 +86,8 @@ class Service:
     ----------
     token
         What WANDB_SERVICE must be.
+    python
+        The folder that must be the first in the command's PYTHONPATH.
     command
         Process id of the command, once it is known.
     """
@@ -91,7 +98,7 @@ class Service:
         environment: Mapping[str, str],
         log: int,
         finish_seconds: float,
-        first_free_step: Callable[[], int] = lambda: 0,
+        runs: JobRuns,
         *,
         workdir: Path | None = None,
     ) -> None:
@@ -107,8 +114,8 @@ class Service:
             The file descriptor of train.log.
         finish_seconds
             How long a wandb-core may take to write what it holds, when its process has gone before the command.
-        first_free_step
-            Gives the step at which a run that is opened now goes on; 0 for one that begins.
+        runs
+            Of the attempt.
         workdir
             Where the command runs.
 
@@ -123,7 +130,7 @@ class Service:
         self._log = log
         self._workdir = workdir
         self._finish_seconds = finish_seconds
-        self._first_free_step = first_free_step
+        self._runs = runs
         # Guards the four below it.
         self._changed = threading.Condition()
         self._owned: list[_Owned] = []
@@ -136,10 +143,11 @@ class Service:
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(str(self._folder / "service"))
             self._listener.listen(64)
+            self.token = service_token(self._listener.getsockname())
+            self.python = write_hook(self._folder, environment, self._listener.getsockname(), self.token)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
-        self.token = service_token(self._listener.getsockname())
         threading.Thread(target=self._accept, daemon=True).start()
 
     def finish(self, exit_code: int, seconds: float) -> bool:
@@ -183,15 +191,20 @@ class Service:
         try:
             with client:
                 pid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+                if client.recv(1, socket.MSG_PEEK) == MAGIC:
+                    self._give_id(client, pid)
+                    return
                 # It tells whether the client goes on with a run of its parent's.
                 first = read_message(client)
                 if first is not None:
                     owned = self._core_for(pid, joins=joins_a_run(first))
                     upstream = owned.core.connect()
-                    threading.Thread(target=self._carry_back, args=(upstream, client), daemon=True).start()
+                    heard = Conversation(self._runs)
+                    threading.Thread(target=self._carry_back, args=(upstream, client, heard), daemon=True).start()
+                    heard.heard(first)
                     upstream.sendall(first)
-                    _carry(client, upstream)
-        except (OSError, LaunchError) as error:
+                    _carry(client, upstream, heard)
+        except (OSError, ValueError, LaunchError) as error:
             # The client sees its connection closed, as when its own wandb-core dies.
             os.write(self._log, f"runferry: wandb-core: {error}\n".encode())
         finally:
@@ -212,13 +225,19 @@ class Service:
         if owned and exit_code is not None:
             self._end_before_the_command(owned, exit_code)
 
-    def _carry_back(self, upstream: socket.socket, client: socket.socket) -> None:
+    def _give_id(self, client: socket.socket, pid: int) -> None:
+        """Answer a process that asks for the id of a W&B run."""
+        client.settimeout(ANSWER_SECONDS)
+        with client.makefile("rwb") as lines:
+            asked = json.loads(lines.readline()[1:])
+            lines.write(json.dumps(self._runs.ids.answer(asked, pid)).encode() + b"\n")
+
+    def _carry_back(self, upstream: socket.socket, client: socket.socket, heard: Conversation) -> None:
         """Carry what a wandb-core answers, until it closes; a client that has gone does not stop it from answering."""
-        run = ContinuedRun(self._first_free_step)
         with suppress(OSError), upstream:
             while (message := read_message(upstream)) is not None:
                 with suppress(OSError):
-                    client.sendall(run.amended(message))
+                    client.sendall(heard.amended(message))
         # The client must not go on writing.
         with suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
@@ -253,7 +272,7 @@ class Service:
         owned.core.finish(exit_code, self._finish_seconds, owned.last)
 
 
-def _carry(client: socket.socket, upstream: socket.socket) -> None:
+def _carry(client: socket.socket, upstream: socket.socket, heard: Conversation) -> None:
     """Carry the whole messages that a client sends, until it closes.
 
     A client that is killed may leave half a message, and what is sent after it, to end the run, would be taken for
@@ -263,7 +282,10 @@ def _carry(client: socket.socket, upstream: socket.socket) -> None:
     with suppress(ConnectionResetError):
         while part := client.recv(1 << 16):
             waiting += part
-            whole = length_of_whole_messages(waiting)
+            asking: list[bytes] = []
+            whole = length_of_whole_messages(waiting, asking)
+            for message in asking:
+                heard.heard(message)
             upstream.sendall(waiting[:whole])
             del waiting[:whole]
 
