@@ -51,10 +51,9 @@ class Keeper:
     Attributes
     ----------
     token
-        What WANDB_SERVICE must be for the command, or None when wandb is not installed or has to start its own
-        wandb-core.
+        What WANDB_SERVICE must be for the command; None where no wandb-core was found, or it cannot be started.
     python
-        The folder with which PYTHONPATH must begin for the command; None where there is no token.
+        The folder with which PYTHONPATH must begin for the command; None where there is none.
     warning
         Why it has to, or another line for the user; else None.
     missing
@@ -80,7 +79,7 @@ class Keeper:
         *,
         limits: TimeLimits,
         launcher_died: Callable[[], None],
-        runs: Callable[[], JobRuns],
+        runs: Callable[[], JobRuns] | None = None,
         workdir: Path | None = None,
     ) -> Keeper:
         """Fork the helper process and wait until its first wandb-core can be reached. There must be one thread only.
@@ -88,7 +87,7 @@ class Keeper:
         Parameters
         ----------
         installed
-            The training environment's wandb-core, or None when it has no wandb.
+            The training environment's wandb-core; None where none was found, which the command's wandb may still name.
         environment
             The variables for wandb-core.
         log
@@ -98,7 +97,8 @@ class Keeper:
         launcher_died
             Called in the keeper, last, in that case.
         runs
-            Called in the keeper: returns what follows the attempt's W&B runs.
+            Called in the keeper: returns what follows the attempt's W&B runs. None where there are none, or none that
+            can be reached.
         workdir
             Where the command runs.
         """
@@ -191,7 +191,7 @@ def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
     log: int,
     *,
     limits: TimeLimits,
-    runs: Callable[[], JobRuns],
+    runs: Callable[[], JobRuns] | None,
     workdir: Path | None,
 ) -> None:
     """Do the keeper's work; return when the launcher has died, else end the process."""
@@ -200,8 +200,8 @@ def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
     # Before any thread or wandb-core is started, which all inherit it.
     shielded = shield()
     warning: str | None = None
-    if installed:
-        if not shielded:
+    if runs:
+        if installed and not shielded:
             warning = "wandb-core cannot be shielded on this machine from a signal to all processes of the job"
         try:
             followed = runs()

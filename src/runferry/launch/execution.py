@@ -26,6 +26,7 @@ from runferry.runs.folder import RunFolder
 from runferry.runs.slurm import job_end
 from runferry.system.env_modules import variables_after_loading
 from runferry.system.processes import end_session
+from runferry.trackers.registry import logs_to_wandb
 from runferry.trackers.wandb.folders import bring_in
 from runferry.trackers.wandb.hook_files import with_hook
 from runferry.trackers.wandb.job_runs import JobRuns, bring_in_earlier
@@ -70,11 +71,13 @@ class Execution:
         if self.node is None and self.run_record.get("nodes", 1) > 1:
             # It starts this same on every node, there with the run's command.
             command = [sys.executable, "-m", "runferry", "launch-nodes", str(self.folder.path)]
-            environment, core = {**os.environ, ATTEMPT_VARIABLE: str(self.attempt.number)}, None
+            environment, core, followed = {**os.environ, ATTEMPT_VARIABLE: str(self.attempt.number)}, None, False
         else:
             prepared = self._prepare()
             command, environment = prepared.command, prepared.variables
-            # In a container wandb starts its own wandb-core: the one out here is not of its version.
+            # In a container wandb starts its own wandb-core: the one out here is not of its version. Nor are there ids
+            # from here: all that it begins is one W&B run, by WANDB_RUN_ID.
+            followed = not prepared.contained and logs_to_wandb(self.run_record)
             core = None if prepared.contained else self.tracker.core(command, environment.get("PATH", os.defpath))
             self.attempt.runs_in(prepared.environment, core.version if core else None)
         # From here on there is a command to pass a signal on to, or will be in a moment.
@@ -85,13 +88,12 @@ class Execution:
             self.log,
             limits=self.limits,
             launcher_died=self._launcher_died,
-            runs=self._wandb_runs,
+            runs=self._wandb_runs if followed else None,
             workdir=workdir,
         )
         if keeper.warning:
             note(self.log, keeper.warning)
-        if keeper.token and keeper.python:
-            environment = with_hook({**environment, "WANDB_SERVICE": keeper.token}, keeper.python)
+        environment = _with_keeper(environment, keeper)
         watches = self._watches()
         exit_code = 1
         try:
@@ -203,6 +205,12 @@ class Execution:
         self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
         if self.scratch.temporary:
             shutil.rmtree(self.scratch.folder, ignore_errors=True)
+
+
+def _with_keeper(environment: dict[str, str], keeper: Keeper) -> dict[str, str]:
+    """Return the command's variables, with which its wandb finds the keeper."""
+    service = {"WANDB_SERVICE": keeper.token} if keeper.token else {}
+    return with_hook({**environment, **service}, keeper.python) if keeper.python else environment
 
 
 def _without_rows(ending: Ending, missing: str) -> Ending:

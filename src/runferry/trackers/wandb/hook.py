@@ -17,8 +17,9 @@ from typing import Any
 
 JOB_FILE = "job"
 """Beside this file: what the launcher says, as NAME=value with a zero byte after each."""
-IDS, RUN_ID, RUN_NAME = "ids", "id", "name"
-"""In it: the socket that gives out ids, the run's id and its name; its other names are variables of wandb's."""
+IDS, RUN_ID, RUN_NAME, CORE = "ids", "id", "name", "core"
+"""In it: the socket that gives out ids, the run's id, its name, and the wandb-core that WANDB_SERVICE stands for; its
+other names are variables of wandb's."""
 MAGIC = b"R"
 """The first byte of a question on the socket, on which wandb's own messages begin with W."""
 ANSWER_SECONDS = 60.0
@@ -117,8 +118,7 @@ def _name_run(settings: Any) -> None:
     if not str(settings.root_dir).startswith("~"):
         # wandb-core runs in another folder.
         settings.root_dir = os.path.abspath(settings.root_dir)
-    if "WANDB_SERVICE" in _job:
-        os.environ.setdefault("WANDB_SERVICE", _job["WANDB_SERVICE"])
+    _find_service()
     if settings.run_group is None:
         settings.run_group = _job.get("WANDB_RUN_GROUP")
     # wandb finds the id by itself.
@@ -136,6 +136,22 @@ def _name_run(settings: Any) -> None:
         settings.run_name = _job[RUN_NAME] if answer["first"] else None
     if answer["continues"] and settings.resume is None and not settings.fork_from and not settings.resume_from:
         settings.resume = "allow"
+
+
+def _find_service() -> None:
+    """Have the launcher own this wandb's core, also where it did not find this wandb by the job's PATH."""
+    binary = os.path.join(os.path.dirname(os.path.abspath(sys.modules["wandb"].__file__ or "")), "bin", "wandb-core")
+    service = os.environ.get("WANDB_SERVICE")
+    # One that wandb has started itself stays.
+    if (service and (service != _job.get("WANDB_SERVICE") or binary == _job.get(CORE))) or not os.path.isfile(binary):
+        return
+    token = _ask({"core": binary})["token"]
+    if token:
+        _job["WANDB_SERVICE"] = os.environ["WANDB_SERVICE"] = token
+        _job[CORE] = binary
+    elif service:
+        # It is another version's.
+        del _job["WANDB_SERVICE"], os.environ["WANDB_SERVICE"]
 
 
 def _describe(settings: Any, name: str | None) -> dict[str, Any]:

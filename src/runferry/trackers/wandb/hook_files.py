@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.trackers.api_keys import KEY_VARIABLE
-from runferry.trackers.wandb.hook import IDS, JOB_FILE, RUN_ID, RUN_NAME
+from runferry.trackers.wandb.hook import CORE, IDS, JOB_FILE, RUN_ID, RUN_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # The hook gives these by other means.
-_OF_ONE_RUN = ("WANDB_RUN_ID", "WANDB_RESUME")
+_NOT_TOLD = ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_SERVICE")
 
 
-def write_hook(folder: Path, variables: Mapping[str, str], socket: str, token: str) -> Path:
+def write_hook(
+    folder: Path, variables: Mapping[str, str], socket: str, service: tuple[str, Path] | None = None
+) -> Path:
     """Write the hook and what it must know below a folder of this job's; return the folder for PYTHONPATH.
 
     Parameters
@@ -28,14 +30,16 @@ def write_hook(folder: Path, variables: Mapping[str, str], socket: str, token: s
         not among them.
     socket
         Where ids are given out.
-    token
-        The value of WANDB_SERVICE.
+    service
+        The value of WANDB_SERVICE, and the wandb-core that it stands for; None where that is found by the hook.
     """
     python = folder / "python"
     python.mkdir()
     kept = {name: value for name, value in variables.items() if name.startswith("WANDB_")}
-    told = {name: value for name, value in kept.items() if name not in (*_OF_ONE_RUN, KEY_VARIABLE)}
-    told |= {"WANDB_SERVICE": token, IDS: socket, RUN_ID: kept["WANDB_RUN_ID"], RUN_NAME: kept.get("WANDB_NAME", "")}
+    told = {name: value for name, value in kept.items() if name not in (*_NOT_TOLD, KEY_VARIABLE)}
+    told |= {IDS: socket, RUN_ID: kept["WANDB_RUN_ID"], RUN_NAME: kept.get("WANDB_NAME", "")}
+    if service:
+        told |= {"WANDB_SERVICE": service[0], CORE: str(service[1])}
     (python / JOB_FILE).write_bytes(b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in told.items()))
     (python / "sitecustomize.py").write_text(Path(__file__).with_name("hook.py").read_text())
     return python

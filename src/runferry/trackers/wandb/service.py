@@ -22,61 +22,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import LaunchError
-from runferry.system.processes import parent_of, stat_fields
-from runferry.trackers.wandb.core import Core
+from runferry.system.processes import with_ancestors
+from runferry.trackers.wandb.core import Core, InstalledCore
 from runferry.trackers.wandb.hook import ANSWER_SECONDS, MAGIC
 from runferry.trackers.wandb.hook_files import write_hook
 from runferry.trackers.wandb.job_runs import Conversation
+from runferry.trackers.wandb.owned_core import OwnedCore
 from runferry.trackers.wandb.wire import joins_a_run, length_of_whole_messages, read_message, service_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runferry.trackers.wandb.core import InstalledCore
     from runferry.trackers.wandb.job_runs import JobRuns
 
 #: Bytes. A Unix socket's path has at most 107, of which `/runferry-<8>/wandb-<pid>-<pid>-<10 digits>/socket` takes 58.
 _LONGEST_PARENT = 49
-
-#: A flag in /proc/<pid>/stat (PF_EXITING in linux/sched.h).
-_EXITING = 4
-
-
-class _Owned:
-    """A wandb-core and the process that it was started for."""
-
-    def __init__(self, core: Core, owner: int) -> None:
-        self.core = core
-        self.owner = owner
-        # Stays that process's: when another one gets its number this says that it has gone.
-        self._stat = os.open(f"/proc/{owner}/stat", os.O_RDONLY)
-        self.connections = 1
-        # The last connection that a client closed: what is sent on it comes after all that the client sent.
-        self.last: socket.socket | None = None
-        # Set while and after it is ended before the command is, because its process has gone.
-        self.ended_by: threading.Thread | None = None
-
-    def owner_is_alive(self) -> bool:
-        fields = self._read_stat()
-        return fields is not None and not int(fields[6]) & _EXITING
-
-    def owners_exit_code(self) -> int | None:
-        """Return the exit code of a process that is on its way out, as a shell gives it; None when it cannot be known.
-
-        Its connection is closed, and read here, before its parent learns that it has ended and clears it away. Asked
-        then, this knew the code of 46 of 48 processes that were started by a shell, the fastest of parents.
-        """
-        fields = self._read_stat()
-        if fields is None or not int(fields[6]) & _EXITING:
-            return None
-        status = int(fields[49])
-        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-
-    def _read_stat(self) -> list[str] | None:
-        try:
-            return stat_fields(os.pread(self._stat, 4096, 0).decode(errors="replace"))
-        except ProcessLookupError:
-            return None
 
 
 class Service:
@@ -85,7 +45,7 @@ class Service:
     Attributes
     ----------
     token
-        What WANDB_SERVICE must be.
+        What WANDB_SERVICE must be; None where the hook has to find the wandb-core.
     python
         The folder that must be the first in the command's PYTHONPATH.
     command
@@ -94,7 +54,7 @@ class Service:
 
     def __init__(  # noqa: PLR0913 - what `Keeper.start` was given
         self,
-        installed: InstalledCore,
+        installed: InstalledCore | None,
         environment: Mapping[str, str],
         log: int,
         finish_seconds: float,
@@ -107,7 +67,7 @@ class Service:
         Parameters
         ----------
         installed
-            The wandb-core of the training environment.
+            The wandb-core of the training environment; None where none was found by the command and its PATH.
         environment
             The variables for it.
         log
@@ -133,18 +93,20 @@ class Service:
         self._runs = runs
         # Guards the four below it.
         self._changed = threading.Condition()
-        self._owned: list[_Owned] = []
+        self._owned: list[OwnedCore] = []
         self._carrying = 0
         self._ending = False
         self._spare: Core | None = None
         self._folder = _short_folder()
         try:
-            self._spare = self._start_core()
+            self._spare = self._start_core() if installed else None
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(str(self._folder / "service"))
             self._listener.listen(64)
-            self.token = service_token(self._listener.getsockname())
-            self.python = write_hook(self._folder, environment, self._listener.getsockname(), self.token)
+            self._address = self._listener.getsockname()
+            self.token = service_token(self._address) if installed else None
+            told = (self.token, installed.binary) if self.token and installed else None
+            self.python = write_hook(self._folder, environment, self._address, told)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -176,6 +138,9 @@ class Service:
         return len(results) == len(cores) and all(results) and not any(thread.is_alive() for thread in threads)
 
     def _start_core(self) -> Core:
+        if not self._installed:
+            message = "found nobody who has asked for one, expected that first"
+            raise LaunchError(message)
         return Core.start(self._installed.binary, self._folder, self._environment, self._log, self._workdir)
 
     def _accept(self) -> None:
@@ -186,13 +151,13 @@ class Service:
             threading.Thread(target=self._carry_client, args=(client,), daemon=True).start()
 
     def _carry_client(self, client: socket.socket) -> None:
-        owned: _Owned | None = None
+        owned: OwnedCore | None = None
         upstream: socket.socket | None = None
         try:
             with client:
                 pid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
                 if client.recv(1, socket.MSG_PEEK) == MAGIC:
-                    self._give_id(client, pid)
+                    self._answer(client, pid)
                     return
                 # It tells whether the client goes on with a run of its parent's.
                 first = read_message(client)
@@ -225,12 +190,24 @@ class Service:
         if owned and exit_code is not None:
             self._end_before_the_command(owned, exit_code)
 
-    def _give_id(self, client: socket.socket, pid: int) -> None:
-        """Answer a process that asks for the id of a W&B run."""
+    def _answer(self, client: socket.socket, pid: int) -> None:
+        """Answer the hook of a process, which asks for a wandb-core or for the id of a W&B run."""
         client.settimeout(ANSWER_SECONDS)
         with client.makefile("rwb") as lines:
             asked = json.loads(lines.readline()[1:])
-            lines.write(json.dumps(self._runs.ids.answer(asked, pid)).encode() + b"\n")
+            answer = self._core_asked(Path(asked["core"])) if "core" in asked else self._runs.ids.answer(asked, pid)
+            lines.write(json.dumps(answer).encode() + b"\n")
+
+    def _core_asked(self, binary: Path) -> dict[str, str | None]:
+        """Return the value of WANDB_SERVICE for a client of a wandb-core; None for another than the first one's."""
+        with self._changed:
+            if self._installed is None and binary.is_file():
+                self._installed = InstalledCore(binary, None)
+                with suppress(LaunchError, OSError):
+                    self._spare = self._start_core()
+                    self.token = service_token(self._address)
+            same = self._installed is not None and binary.is_file() and self._installed.binary.samefile(binary)
+            return {"token": self.token if same else None}
 
     def _carry_back(self, upstream: socket.socket, client: socket.socket, heard: Conversation) -> None:
         """Carry what a wandb-core answers, until it closes; a client that has gone does not stop it from answering."""
@@ -242,10 +219,10 @@ class Service:
         with suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
 
-    def _core_for(self, pid: int, *, joins: bool) -> _Owned:
+    def _core_for(self, pid: int, *, joins: bool) -> OwnedCore:
         """Give a process its wandb-core, or that of the nearest process above it when it joins a run."""
         with self._changed:
-            for candidate in _with_ancestors(pid) if joins else [pid]:
+            for candidate in with_ancestors(pid) if joins else [pid]:
                 for owned in self._owned:
                     if owned.owner == candidate and not owned.ended_by and owned.owner_is_alive():
                         owned.connections += 1
@@ -255,12 +232,12 @@ class Service:
                 raise LaunchError(message)
             if self._spare is None:
                 self._spare = self._start_core()
-            owned = _Owned(self._spare, pid)
+            owned = OwnedCore(self._spare, pid)
             self._spare = None
             self._owned.append(owned)
             return owned
 
-    def _end_before_the_command(self, owned: _Owned, exit_code: int) -> None:
+    def _end_before_the_command(self, owned: OwnedCore, exit_code: int) -> None:
         """End the wandb-core of a process that has ended with `exit_code`, unless it was the command itself.
 
         Where the exit code could not be known, the runs that the process left open are ended with the command's.
@@ -288,13 +265,6 @@ def _carry(client: socket.socket, upstream: socket.socket, heard: Conversation) 
                 heard.heard(message)
             upstream.sendall(waiting[:whole])
             del waiting[:whole]
-
-
-def _with_ancestors(pid: int) -> list[int]:
-    found = [pid]
-    while (above := parent_of(found[-1])) > 1:
-        found.append(above)
-    return found
 
 
 def _short_folder() -> Path:
