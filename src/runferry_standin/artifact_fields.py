@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from runferry_standin import artifacts
 from runferry_standin.connections import connection
-from runferry_standin.run_fields import USER
 from runferry_standin.runs import find_project, run_by_number
 from runferry_standin.store import identifier, number_of
 
@@ -208,7 +207,9 @@ _PLAIN: dict[str, Callable[[Record, Context], Any]] = {
     "Artifact.artifactMemberships": lambda artifact, context: connection(
         [_membership(_collection(artifact, context), artifact)]
     ),
-    "Artifact.createdBy": lambda artifact, context: run_by_number(context.store, artifact["run"]) or USER,
+    "Artifact.createdBy": lambda artifact, context: (
+        run_by_number(context.store, artifact["run"]) or context.account.user
+    ),
     "Artifact.usedBy": _used_by,
     "Artifact.currentManifest": lambda artifact, context: artifacts.current_manifest(context.store, artifact),
     "ArtifactAlias.id": lambda alias, _: identifier("ArtifactAlias", alias["number"]),

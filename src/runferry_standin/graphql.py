@@ -75,6 +75,21 @@ def answer(
     return Answer(max(_status(error) for error in result.errors), body | {"errors": [_shown(e) for e in result.errors]})
 
 
+HEAVY = ("config", "summaryMetrics", "historyKeys")
+"""What W&B's own client leaves out of lists of runs, since it makes them slow (read: PR 10034)."""
+
+
+def heavy_runs(body: dict[str, Any]) -> int:
+    """Count the runs of an answer's list whose config, summary or history keys it carries."""
+    data: dict[str, Any] = body.get("data") or {}
+    count = 0
+    for project in data.values():
+        runs: Any = cast("dict[str, Any]", project).get("runs") if isinstance(project, dict) else None
+        edges: list[Any] = cast("dict[str, Any]", runs).get("edges") or [] if isinstance(runs, dict) else []
+        count += sum(1 for edge in edges if any(name in (edge.get("node") or {}) for name in HEAVY))
+    return count
+
+
 def not_logged_in(query: str) -> Answer:
     """Return the answer to a wrong key, in the real server's form (quoted in wandb/wandb issue 9620)."""
     field = _first_field(query)
