@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runferry_standin import artifacts
+from runferry_standin import artifacts, manifests
 from runferry_standin.artifact_fields import artifact_file
+from runferry_standin.collection_fields import membership
 from runferry_standin.connections import connection
 from runferry_standin.mutations import existing_run
 from runferry_standin.problems import NotFoundError
+from runferry_standin.runs import find_project, make_project
 from runferry_standin.store import number_of
 
 if TYPE_CHECKING:
@@ -20,13 +22,8 @@ if TYPE_CHECKING:
 
 
 def _create_manifest(_: Any, context: Context, wanted: Record) -> Record:
-    store = context.store
-    artifact = artifacts.artifact_by_id(store, wanted["artifact_id"])
-    number = store.write(
-        "INSERT INTO manifests (artifact, name, digest, updated_at) VALUES (?, ?, ?, ?)",
-        *(artifact["number"], wanted["name"], wanted["digest"], store.now()),
-    )
-    return {"artifact_manifest": store.row("SELECT * FROM manifests WHERE number = ?", number)}
+    artifact = artifacts.artifact_by_id(context.store, wanted["artifact_id"])
+    return {"artifact_manifest": manifests.create(context.store, artifact, wanted)}
 
 
 def _update_manifest(_: Any, context: Context, wanted: Record) -> Record:
@@ -72,7 +69,9 @@ def _update_artifact(_: Any, context: Context, wanted: Record) -> Record:
     columns = ", ".join(f"{column} = ?" for column in changes)
     store.write(f"UPDATE artifacts SET {columns} WHERE number = ?", *changes.values(), artifact["number"])
     if wanted.get("aliases") is not None:
-        store.write("DELETE FROM aliases WHERE artifact = ?", artifact["number"])
+        store.write(
+            "DELETE FROM aliases WHERE artifact = ? AND collection = ?", artifact["number"], artifact["collection"]
+        )
         _set_aliases(context, artifact, wanted["aliases"])
     return {"artifact": artifacts.artifact_by_id(store, wanted["artifact_id"])}
 
@@ -83,10 +82,18 @@ def _tag_names(wanted: Record, field: str) -> list[str]:
 
 
 def _set_aliases(context: Context, artifact: Record, aliases: list[Record]) -> None:
-    collection = artifacts.collection_by_number(context.store, artifact["collection"])
-    assert collection is not None
     for alias in aliases:
-        artifacts.set_alias(context.store, collection, alias["alias"], artifact)
+        artifacts.set_alias(context.store, _collection_named(context, artifact, alias), alias["alias"], artifact)
+
+
+def _collection_named(context: Context, artifact: Record, alias: Record) -> Record:
+    """Return the collection that an alias' input names: the artifact's own, or a portfolio that it is linked to."""
+    own = artifacts.collection_by_number(context.store, artifact["collection"])
+    assert own is not None
+    project = find_project(
+        context.store, alias.get("entity_name") or own["entity"], alias.get("project_name") or own["project_name"]
+    )
+    return (project and artifacts.collection_by_name(context.store, project, alias["artifact_collection_name"])) or own
 
 
 def _use_artifact(_: Any, context: Context, wanted: Record) -> Record:
@@ -104,8 +111,58 @@ def _add_aliases(_: Any, context: Context, wanted: Record) -> Record:
 def _delete_aliases(_: Any, context: Context, wanted: Record) -> Record:
     artifact = artifacts.artifact_by_id(context.store, wanted["artifact_id"])
     for alias in wanted["aliases"]:
-        context.store.write("DELETE FROM aliases WHERE artifact = ? AND alias = ?", artifact["number"], alias["alias"])
+        collection = _collection_named(context, artifact, alias)
+        context.store.write(
+            "DELETE FROM aliases WHERE artifact = ? AND alias = ? AND collection = ?",
+            *(artifact["number"], alias["alias"], collection["number"]),
+        )
     return {"success": True}
+
+
+def _link(_: Any, context: Context, wanted: Record) -> Record:
+    """Link an artifact into a portfolio, which is made when there is none, and give it the next version there.
+
+    That an artifact that is linked again keeps its version is assumed.
+    """
+    store = context.store
+    if wanted.get("artifact_id"):
+        artifact = artifacts.artifact_by_id(store, wanted["artifact_id"])
+    else:
+        artifact = store.row(
+            "SELECT * FROM artifacts WHERE client_id = ? ORDER BY number DESC LIMIT 1", wanted.get("client_id")
+        )
+    if artifact is None or artifact["state"] != artifacts.COMMITTED:
+        message = "the artifact to link is not there, or not committed"
+        raise NotFoundError(message)
+    own = artifacts.collection_by_number(store, artifact["collection"])
+    assert own is not None
+    project = make_project(store, wanted.get("entity_name") or context.account.name, wanted.get("project_name"))
+    portfolio = artifacts.make_collection(
+        store, project, own["type"], wanted["artifact_portfolio_name"], portfolio=True
+    )
+    store.write(
+        "INSERT OR IGNORE INTO links (collection, artifact, version_index, created_at)"
+        " VALUES (?, ?, (SELECT coalesce(max(version_index) + 1, 0) FROM links WHERE collection = ?), ?)",
+        *(portfolio["number"], artifact["number"], portfolio["number"], store.now()),
+    )
+    for alias in {*artifacts.aliases_in(wanted), "latest"}:
+        artifacts.set_alias(store, portfolio, alias, artifact)
+    member = membership(portfolio, artifact, context)
+    return {"version_index": member["version_index"], "artifact_membership": member}
+
+
+def _unlink(_: Any, context: Context, wanted: Record) -> Record:
+    artifact = artifacts.artifact_by_id(context.store, wanted["artifact_id"])
+    portfolio = number_of("ArtifactCollection", wanted["artifact_portfolio_id"])
+    for table in ("links", "aliases"):
+        context.store.write(f"DELETE FROM {table} WHERE collection = ? AND artifact = ?", portfolio, artifact["number"])
+    return {"success": True}
+
+
+def _delete(_: Any, context: Context, wanted: Record) -> Record:
+    artifact = artifacts.artifact_by_id(context.store, wanted["artifact_id"])
+    artifacts.delete(context.store, artifact, with_aliases=bool(wanted.get("delete_aliases")))
+    return {"artifact": artifact}
 
 
 def _create(_: Any, context: Context, wanted: Record) -> Record:
@@ -127,4 +184,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Mutation.useArtifact": _use_artifact,
     "Mutation.addAliases": _add_aliases,
     "Mutation.deleteAliases": _delete_aliases,
+    "Mutation.linkArtifact": _link,
+    "Mutation.unlinkArtifact": _unlink,
+    "Mutation.deleteArtifact": _delete,
 }

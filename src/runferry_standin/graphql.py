@@ -20,7 +20,7 @@ from graphql import (
     validate,
 )
 
-from runferry_standin import artifact_fields, artifact_mutations, mutations, run_fields, sweeps
+from runferry_standin import artifact_fields, artifact_mutations, collection_fields, mutations, run_fields, sweeps
 from runferry_standin.filters import FilterError
 from runferry_standin.problems import RefusedError
 from runferry_standin.runs import iso_time
@@ -115,8 +115,10 @@ def schema() -> GraphQLSchema:
                 for argument_name, argument in field.args.items():
                     # `input` is a builtin of Python's.
                     argument.out_name = "wanted" if argument_name == "input" else _snake(argument_name)
-    # Collections are all of one kind here, and only a run has a heartbeat.
-    _set_kind(built, "ArtifactCollection", lambda _: "ArtifactSequence")
+    _set_kind(
+        built, "ArtifactCollection", lambda record: "ArtifactPortfolio" if record["portfolio"] else "ArtifactSequence"
+    )
+    # Only a run has a heartbeat.
     _set_kind(built, "ArtifactCreator", lambda record: "Run" if "heartbeat_at" in record else "User")
     return built
 
@@ -124,6 +126,7 @@ def schema() -> GraphQLSchema:
 RESOLVERS: dict[str, Callable[..., Any]] = {
     **run_fields.RESOLVERS,
     **artifact_fields.RESOLVERS,
+    **collection_fields.RESOLVERS,
     **mutations.RESOLVERS,
     **sweeps.RESOLVERS,
     **artifact_mutations.RESOLVERS,
@@ -162,6 +165,8 @@ def _prepared(query: str) -> tuple[DocumentNode | None, list[dict[str, Any]]]:
         document = parse(query)
     except GraphQLError as error:
         return None, [_shown(error)]
+    except RecursionError:
+        return None, [{"message": "the query is nested too deep"}]
     errors = validate(schema(), document)
     return (None, [_shown(error) for error in errors]) if errors else (document, [])
 
@@ -177,7 +182,7 @@ def _first_field(query: str) -> str:
     # Only for the message to one who may know nothing: a document that cannot be read has no field to name.
     try:
         operation = parse(query).definitions[0]
-    except GraphQLError:
+    except (GraphQLError, RecursionError):
         return "viewer"
     selections = getattr(getattr(operation, "selection_set", None), "selections", ())
     return next((each.name.value for each in selections if hasattr(each, "name")), "viewer")

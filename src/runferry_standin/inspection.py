@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from runferry_standin import artifacts, storage
+from runferry_standin import artifacts, manifests, storage
 from runferry_standin.as_served import read_json
 from runferry_standin.behaviour import BehaviourError, behaviour_of
 from runferry_standin.faults import RuleError
@@ -83,10 +83,7 @@ def run_as_json(store: Store, run: Record) -> dict[str, Any]:
             {"name": file["name"], "size_bytes": file["size_bytes"], "md5": file["md5"]}
             for file in storage.run_files(store, run)
         ],
-        "artifacts": [
-            _artifact(store, found)
-            for found in store.rows("SELECT * FROM artifacts WHERE run = ? ORDER BY number", run["number"])
-        ],
+        "artifacts": [_artifact(store, found) for found in artifacts.outputs_of(store, run)],
         "used_artifacts": [
             _artifact(store, found)
             for found in store.rows(
@@ -107,9 +104,10 @@ def _artifact(store: Store, artifact: Record) -> dict[str, Any]:
         "name": collection["name"] if index is None else f"{collection['name']}:v{index}",
         "type": collection["type"],
         "state": artifact["state"],
-        "aliases": [alias["alias"] for alias in artifacts.aliases_of(store, artifact)],
+        "aliases": [alias["alias"] for alias in artifacts.aliases_of(store, artifact, collection)],
+        "tags": json.loads(artifact["tags"]),
         "logged_by": logged_by and logged_by["name"],
-        "files": {name: entry.get("size") for name, entry in artifacts.entries_of(store, artifact).items()},
+        "files": {name: entry.get("size") for name, entry in manifests.entries_of(store, artifact).items()},
     }
 
 

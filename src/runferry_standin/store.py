@@ -106,6 +106,16 @@ CREATE TABLE IF NOT EXISTS links (
 """
 """Made in an older file, too, which stays usable."""
 
+ADDED_COLUMNS = (
+    ("collections", "portfolio", "INTEGER NOT NULL DEFAULT 0"),
+    ("collections", "description", "TEXT"),
+    ("collections", "tags", "TEXT NOT NULL DEFAULT '[]'"),
+    ("artifacts", "distributed_id", "TEXT"),
+    ("manifests", "type", "TEXT NOT NULL DEFAULT 'FULL'"),
+    ("manifests", "base", "INTEGER"),
+)
+"""Table, column and type, likewise."""
+
 
 class Store:
     """The stand-in's tables.
@@ -237,6 +247,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version={TABLES_VERSION}")
     for statement in ADDED_TABLES.split(";"):
         connection.execute(statement)
+    for table, column, kind in ADDED_COLUMNS:
+        if column not in {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
     connection.execute("COMMIT")
 
 
