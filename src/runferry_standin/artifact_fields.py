@@ -25,8 +25,11 @@ def _size(artifact: Record, context: Context) -> int:
 def _files(artifact: Record, context: Context, names: list[str] | None = None, **page: Any) -> Record:
     files: list[Record] = []
     for name, entry in manifests.entries_of(context.store, artifact).items():
-        stored = None if entry.get("ref") else artifacts.content_by_md5(context.store, entry["digest"])
-        if stored and (names is None or name in names):
+        if names is not None and name not in names:
+            continue
+        if entry.get("ref"):
+            files.append(_reference(name, entry, artifact))
+        elif stored := artifacts.content_by_md5(context.store, entry["digest"]):
             files.append(artifact_file(name, stored))
     return connection(files, page.get("first"), page.get("after"))
 
@@ -44,9 +47,26 @@ def artifact_file(name: str, stored: Record) -> Record:
         "name": name,
         "md5": stored["md5"],
         "digest": stored["md5"],
+        # Begins so on the real server (read: the client's tests).
+        "storage_path": f"wandb_artifacts/{stored['artifact']}/{stored['number']}",
         "size_bytes": len(stored["content"] or b""),
         "updated_at": stored["updated_at"],
         "artifact_number": stored["artifact"],
+    }
+
+
+def _reference(name: str, entry: Record, artifact: Record) -> Record:
+    """Return a reference in the form of the schema's File: it is listed (measured: the client fetches what is listed).
+
+    Its address is what it refers to; the client does not look at it but takes no null for it (measured: 0.31).
+    """
+    return {
+        "name": name,
+        "digest": entry["digest"],
+        "size_bytes": entry.get("size") or 0,
+        "updated_at": artifact["updated_at"],
+        "artifact_number": artifact["number"],
+        "refers_to": entry["ref"],
     }
 
 

@@ -138,7 +138,7 @@ def _link(_: Any, context: Context, wanted: Record) -> Record:
     assert own is not None
     project = make_project(store, wanted.get("entity_name") or context.account.name, wanted.get("project_name"))
     portfolio = artifacts.make_collection(
-        store, project, own["type"], wanted["artifact_portfolio_name"], portfolio=True
+        store, project, wanted["artifact_portfolio_name"], own["type"], portfolio=True
     )
     store.write(
         "INSERT OR IGNORE INTO links (collection, artifact, version_index, created_at)"
@@ -157,6 +157,17 @@ def _unlink(_: Any, context: Context, wanted: Record) -> Record:
     for table in ("links", "aliases"):
         context.store.write(f"DELETE FROM {table} WHERE collection = ? AND artifact = ?", portfolio, artifact["number"])
     return {"success": True}
+
+
+def _delete_collection(_: Any, context: Context, wanted: Record) -> Record:
+    """Delete a sequence with its artifacts, or a portfolio with its links."""
+    opaque = wanted.get("artifact_sequence_id") or wanted.get("artifact_portfolio_id") or ""
+    collection = artifacts.collection_by_number(context.store, number_of("ArtifactCollection", opaque))
+    if collection is None:
+        message = f"artifact collection {opaque} not found"
+        raise NotFoundError(message)
+    context.store.write("DELETE FROM collections WHERE number = ?", collection["number"])
+    return {"artifact_collection": collection | {"state": "DELETED"}}
 
 
 def _delete(_: Any, context: Context, wanted: Record) -> Record:
@@ -187,4 +198,6 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Mutation.linkArtifact": _link,
     "Mutation.unlinkArtifact": _unlink,
     "Mutation.deleteArtifact": _delete,
+    "Mutation.deleteArtifactSequence": _delete_collection,
+    "Mutation.deleteArtifactPortfolio": _delete_collection,
 }

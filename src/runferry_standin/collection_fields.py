@@ -171,7 +171,7 @@ COLLECTIONS = ("ArtifactSequence", "ArtifactPortfolio")
 
 _OF_COLLECTION: dict[str, Callable[[Record, Context], Any]] = {
     "id": lambda collection, _: identifier("ArtifactCollection", collection["number"]),
-    "state": lambda _, __: "READY",
+    "state": lambda collection, _: collection.get("state", "READY"),
     "project": lambda collection, context: find_project(
         context.store, collection["entity"], collection["project_name"]
     ),

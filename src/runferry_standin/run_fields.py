@@ -151,9 +151,11 @@ def _file_url(file: Record, context: Context, **_: Any) -> str | None:
 def _direct_url(file: Record, context: Context) -> str | None:
     number = file.get("number")
     if number is None:
-        return None
+        return file.get("refers_to")
     run = file.get("run_record")
-    return context.links.stored(file.get("kind", "file"), number, run["name"] if run else None)
+    kind = file.get("kind", "file")
+    name = file.get("storage_path") if kind == "artifact" else file.get("name") if kind == "manifest" else None
+    return context.links.stored(kind, number, run["name"] if run else None, name)
 
 
 def _entity_by_name(_: Any, context: Context, name: str | None = None) -> Record:
