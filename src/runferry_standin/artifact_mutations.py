@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry_standin import artifacts, manifests
 from runferry_standin.artifact_fields import artifact_file
+from runferry_standin.artifact_names import aliases_in, tags_in
 from runferry_standin.collection_fields import membership
 from runferry_standin.connections import connection
 from runferry_standin.mutations import existing_run
@@ -60,8 +61,8 @@ def _create_files(_: Any, context: Context, wanted: Record) -> Record:
 def _update_artifact(_: Any, context: Context, wanted: Record) -> Record:
     store = context.store
     artifact = artifacts.artifact_by_id(store, wanted["artifact_id"])
-    tags = [tag for tag in json.loads(artifact["tags"]) if tag not in _tag_names(wanted, "tags_to_delete")]
-    tags += [tag for tag in _tag_names(wanted, "tags_to_add") if tag not in tags]
+    tags = [tag for tag in json.loads(artifact["tags"]) if tag not in tags_in(wanted, "tags_to_delete")]
+    tags += [tag for tag in tags_in(wanted, "tags_to_add") if tag not in tags]
     changes = {"tags": json.dumps(tags), "updated_at": store.now()}
     for column in ("description", "metadata", "ttl_duration_seconds"):
         if wanted.get(column) is not None:
@@ -74,11 +75,6 @@ def _update_artifact(_: Any, context: Context, wanted: Record) -> Record:
         )
         _set_aliases(context, artifact, wanted["aliases"])
     return {"artifact": artifacts.artifact_by_id(store, wanted["artifact_id"])}
-
-
-def _tag_names(wanted: Record, field: str) -> list[str]:
-    tags: list[Record] = wanted.get(field) or []
-    return [tag["tag_name"] for tag in tags]
 
 
 def _set_aliases(context: Context, artifact: Record, aliases: list[Record]) -> None:
@@ -145,7 +141,7 @@ def _link(_: Any, context: Context, wanted: Record) -> Record:
         " VALUES (?, ?, (SELECT coalesce(max(version_index) + 1, 0) FROM links WHERE collection = ?), ?)",
         *(portfolio["number"], artifact["number"], portfolio["number"], store.now()),
     )
-    for alias in {*artifacts.aliases_in(wanted), "latest"}:
+    for alias in {*aliases_in(wanted), "latest"}:
         artifacts.set_alias(store, portfolio, alias, artifact)
     member = membership(portfolio, artifact, context)
     return {"version_index": member["version_index"], "artifact_membership": member}

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from runferry_standin import manifests
+from runferry_standin.artifact_names import aliases_in, tags_in
 from runferry_standin.problems import NotFoundError, RefusedError
 from runferry_standin.runs import find_run, make_project
 from runferry_standin.store import number_of
@@ -175,7 +176,7 @@ def _use_again(store: Store, collection: Record, artifact: Record, wanted: Recor
             "UPDATE artifacts SET wanted_aliases = ? WHERE number = ?", json.dumps(sorted(aliases)), artifact["number"]
         )
     tags: list[str] = json.loads(artifact["tags"])
-    tags += [tag for tag in _tags_in(wanted) if tag not in tags]
+    tags += [tag for tag in tags_in(wanted) if tag not in tags]
     # Later requests name the artifact by the client's own id for it.
     store.write(
         "UPDATE artifacts SET client_id = ?, tags = ? WHERE number = ?",
@@ -190,23 +191,12 @@ def _insert(store: Store, collection: Record, run: Record | None, wanted: Record
         " VALUES (?, ?, 'PENDING', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *(collection["number"], run["number"] if run else None, wanted["digest"], wanted.get("client_id")),
         *(wanted.get("description"), wanted.get("metadata"), wanted.get("history_step")),
-        *(wanted.get("ttl_duration_seconds"), json.dumps(_tags_in(wanted)), json.dumps(aliases_in(wanted))),
+        *(wanted.get("ttl_duration_seconds"), json.dumps(tags_in(wanted)), json.dumps(aliases_in(wanted))),
         *(wanted.get("distributed_id"), store.now(), store.now()),
     )
     created = store.row("SELECT * FROM artifacts WHERE number = ?", number)
     assert created is not None
     return created
-
-
-def aliases_in(wanted: Record) -> list[str]:
-    """Return the aliases that a mutation's input wants."""
-    aliases: list[Record] = wanted.get("aliases") or []
-    return [alias["alias"] for alias in aliases]
-
-
-def _tags_in(wanted: Record) -> list[str]:
-    tags: list[Record] = wanted.get("tags") or []
-    return [tag["tag_name"] for tag in tags]
 
 
 def commit(store: Store, artifact: Record) -> Record:

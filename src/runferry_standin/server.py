@@ -118,7 +118,8 @@ def running(  # noqa: PLR0913 - each is a keyword with a default
         When the host is not loopback, a port is taken, the file is not to be had, the key is too short, or STANDIN_LAG
         is no number of seconds.
     """
-    behaviour = Behaviour(lag=_lag_of_environment() if lag is None else lag)
+    of_environment = os.environ.get(LAG_VARIABLE) or "0"
+    behaviour = Behaviour(lag=_lag(of_environment, f"{LAG_VARIABLE}=") if lag is None else _lag(lag))
     if len(key) < SHORTEST_KEY:
         message = f"the key has {len(key)} characters; expected at least {SHORTEST_KEY}, as wandb's clients do"
         raise ConfigError(message)
@@ -139,23 +140,22 @@ def running(  # noqa: PLR0913 - each is a keyword with a default
         store.close()
 
 
-def _lag_of_environment() -> float:
-    """Return the lag in seconds that STANDIN_LAG names, or 0.
+def _lag(seconds: float | str, name: str = "lag ") -> float:
+    """Return a lag in seconds.
 
     Raises
     ------
     ConfigError
         When it is no number of seconds.
     """
-    text = os.environ.get(LAG_VARIABLE) or "0"
     try:
-        seconds = float(text)
+        number = float(seconds)
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        message = f"{LAG_VARIABLE}={text}: expected seconds, such as 2 or 0.5"
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        message = f"{name}{seconds}: expected seconds, such as 2 or 0.5"
         raise ConfigError(message)
-    return seconds
+    return number
 
 
 @contextmanager

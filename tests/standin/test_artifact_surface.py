@@ -206,3 +206,28 @@ answer(teams=api.viewer.teams, entity=api.default_entity, members=members)
     )
 
     assert found == {"teams": ["ada", "lab"], "entity": "ada", "members": ["ada"]}
+
+
+def test_a_tag_that_the_server_does_not_take_is_refused_with_the_artifact(server: StandIn, tmp_path: Path) -> None:
+    found = client(
+        server,
+        tmp_path,
+        """
+with wandb.init(id="first") as run:
+    artifact = wandb.Artifact("data", type="dataset")
+    artifact.add_file(file("a.txt", "the same"))
+    run.log_artifact(artifact).wait()
+with wandb.init(id="second") as run:
+    artifact = wandb.Artifact("data", type="dataset")
+    artifact.add_file(file("a.txt", "the same"))
+    try:
+        run.log_artifact(artifact, aliases=["x" * 129]).wait()
+        refused = False
+    except Exception:
+        refused = True
+answer(refused=refused, aliases=wandb.Api().artifact("p/data:v0").aliases)
+""",
+    )
+
+    assert found == {"refused": True, "aliases": ["latest"]}
+    assert server.run("demo", "p", "second")["artifacts"] == []
