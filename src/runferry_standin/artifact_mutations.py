@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from runferry_standin import artifacts, manifests
 from runferry_standin.artifact_fields import artifact_file
-from runferry_standin.artifact_names import aliases_in, tags_in
-from runferry_standin.collection_fields import membership
+from runferry_standin.artifact_names import tags_in
 from runferry_standin.connections import connection
 from runferry_standin.mutations import existing_run
 from runferry_standin.problems import NotFoundError
-from runferry_standin.runs import find_project, make_project
+from runferry_standin.runs import find_project
 from runferry_standin.store import number_of
 
 if TYPE_CHECKING:
@@ -115,57 +114,6 @@ def _delete_aliases(_: Any, context: Context, wanted: Record) -> Record:
     return {"success": True}
 
 
-def _link(_: Any, context: Context, wanted: Record) -> Record:
-    """Link an artifact into a portfolio, which is made when there is none, and give it the next version there.
-
-    That an artifact that is linked again keeps its version is assumed.
-    """
-    store = context.store
-    if wanted.get("artifact_id"):
-        artifact = artifacts.artifact_by_id(store, wanted["artifact_id"])
-    else:
-        artifact = store.row(
-            "SELECT * FROM artifacts WHERE client_id = ? ORDER BY number DESC LIMIT 1", wanted.get("client_id")
-        )
-    if artifact is None or artifact["state"] != artifacts.COMMITTED:
-        message = "the artifact to link is not there, or not committed"
-        raise NotFoundError(message)
-    own = artifacts.collection_by_number(store, artifact["collection"])
-    assert own is not None
-    project = make_project(store, wanted.get("entity_name") or context.account.name, wanted.get("project_name"))
-    portfolio = artifacts.make_collection(
-        store, project, wanted["artifact_portfolio_name"], own["type"], portfolio=True
-    )
-    store.write(
-        "INSERT OR IGNORE INTO links (collection, artifact, version_index, created_at)"
-        " VALUES (?, ?, (SELECT coalesce(max(version_index) + 1, 0) FROM links WHERE collection = ?), ?)",
-        *(portfolio["number"], artifact["number"], portfolio["number"], store.now()),
-    )
-    for alias in {*aliases_in(wanted), "latest"}:
-        artifacts.set_alias(store, portfolio, alias, artifact)
-    member = membership(portfolio, artifact, context)
-    return {"version_index": member["version_index"], "artifact_membership": member}
-
-
-def _unlink(_: Any, context: Context, wanted: Record) -> Record:
-    artifact = artifacts.artifact_by_id(context.store, wanted["artifact_id"])
-    portfolio = number_of("ArtifactCollection", wanted["artifact_portfolio_id"])
-    for table in ("links", "aliases"):
-        context.store.write(f"DELETE FROM {table} WHERE collection = ? AND artifact = ?", portfolio, artifact["number"])
-    return {"success": True}
-
-
-def _delete_collection(_: Any, context: Context, wanted: Record) -> Record:
-    """Delete a sequence with its artifacts, or a portfolio with its links."""
-    opaque = wanted.get("artifact_sequence_id") or wanted.get("artifact_portfolio_id") or ""
-    collection = artifacts.collection_by_number(context.store, number_of("ArtifactCollection", opaque))
-    if collection is None:
-        message = f"artifact collection {opaque} not found"
-        raise NotFoundError(message)
-    context.store.write("DELETE FROM collections WHERE number = ?", collection["number"])
-    return {"artifact_collection": collection | {"state": "DELETED"}}
-
-
 def _delete(_: Any, context: Context, wanted: Record) -> Record:
     artifact = artifacts.artifact_by_id(context.store, wanted["artifact_id"])
     artifacts.delete(context.store, artifact, with_aliases=bool(wanted.get("delete_aliases")))
@@ -191,9 +139,5 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Mutation.useArtifact": _use_artifact,
     "Mutation.addAliases": _add_aliases,
     "Mutation.deleteAliases": _delete_aliases,
-    "Mutation.linkArtifact": _link,
-    "Mutation.unlinkArtifact": _unlink,
     "Mutation.deleteArtifact": _delete,
-    "Mutation.deleteArtifactSequence": _delete_collection,
-    "Mutation.deleteArtifactPortfolio": _delete_collection,
 }

@@ -20,7 +20,15 @@ from graphql import (
     validate,
 )
 
-from runferry_standin import artifact_fields, artifact_mutations, collection_fields, mutations, run_fields, sweeps
+from runferry_standin import (
+    artifact_fields,
+    artifact_mutations,
+    collection_fields,
+    collection_mutations,
+    mutations,
+    run_fields,
+    sweeps,
+)
 from runferry_standin.filters import FilterError
 from runferry_standin.problems import RefusedError
 from runferry_standin.runs import iso_time
@@ -130,6 +138,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     **mutations.RESOLVERS,
     **sweeps.RESOLVERS,
     **artifact_mutations.RESOLVERS,
+    **collection_mutations.RESOLVERS,
 }
 
 

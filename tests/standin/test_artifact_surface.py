@@ -231,3 +231,26 @@ answer(refused=refused, aliases=wandb.Api().artifact("p/data:v0").aliases)
 
     assert found == {"refused": True, "aliases": ["latest"]}
     assert server.run("demo", "p", "second")["artifacts"] == []
+
+
+def test_a_collection_is_renamed_described_tagged_and_deleted(server: StandIn, tmp_path: Path) -> None:
+    found = client(
+        server,
+        tmp_path,
+        """
+with wandb.init() as run:
+    artifact = wandb.Artifact("data", type="dataset")
+    artifact.add_file(file("a.txt", "1"))
+    run.log_artifact(artifact).wait()
+api = wandb.Api()
+collection = api.artifact_collection("dataset", "p/data")
+collection.name, collection.description, collection.tags, collection.type = "renamed", "what it is", ["good"], "other"
+collection.save()
+again = api.artifact_collection("other", "p/renamed")
+found = [again.name, again.description, list(again.tags), again.type]
+again.delete()
+answer(found=found, exists=wandb.Api().artifact_exists("p/renamed:v0"))
+""",
+    )
+
+    assert found == {"found": ["renamed", "what it is", ["good"], "other"], "exists": False}
