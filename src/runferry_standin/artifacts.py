@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import re
+import secrets
 from typing import TYPE_CHECKING
 
 from runferry_standin import manifests
@@ -189,10 +190,18 @@ def _use_again(store: Store, collection: Record, artifact: Record, wanted: Recor
 
 def _insert(store: Store, collection: Record, run: Record | None, wanted: Record) -> Record:
     number = store.write(
-        "INSERT INTO artifacts (collection, run, state, digest, client_id, description, metadata, history_step,"
+        "INSERT INTO artifacts (number, collection, run, state, digest, client_id, description, metadata, history_step,"
         " ttl_duration_seconds, tags, wanted_aliases, distributed_id, created_at, updated_at)"
-        " VALUES (?, ?, 'PENDING', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        *(collection["number"], run["number"] if run else None, wanted["digest"], wanted.get("client_id")),
+        " VALUES ((SELECT coalesce(max(number) + 1, ?) FROM artifacts),"
+        " ?, ?, 'PENDING', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        # No two servers give the same ids: the client caches files of referred artifacts by them, whatever the server.
+        *(
+            secrets.randbelow(2**40) + 1,
+            collection["number"],
+            run["number"] if run else None,
+            wanted["digest"],
+            wanted.get("client_id"),
+        ),
         *(wanted.get("description"), wanted.get("metadata"), wanted.get("history_step")),
         *(wanted.get("ttl_duration_seconds"), json.dumps(tags_in(wanted)), json.dumps(aliases_in(wanted))),
         *(wanted.get("distributed_id"), store.now(), store.now()),
