@@ -55,7 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signals = _Signals()
     try:
         with running(
-            data=data, key=key, host=options.host, port=options.port, storage_port=options.storage_port
+            data=data,
+            key=key,
+            host=options.host,
+            port=options.port,
+            storage_port=options.storage_port,
+            lag=options.lag,
         ) as server:
             # What the command prints stays alone on standard output.
             _announce(server, options.data, sys.stderr if command else sys.stdout)
@@ -82,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         default=".standin/server.sqlite",
         metavar="FILE",
         help="where everything is kept; :memory: keeps nothing (.standin/server.sqlite)",
+    )
+    parser.add_argument(
+        "--lag",
+        type=float,
+        metavar="SECONDS",
+        help="counts and summaries come so late, as W&B's do ($STANDIN_LAG, else 0)",
     )
     parser.add_argument("--key", help="the API key that clients must have, 40 characters or more")
     parser.add_argument("command", nargs="*", metavar="COMMAND", help="what to run, after --")

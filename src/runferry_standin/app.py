@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import gzip
@@ -15,12 +16,16 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from runferry_standin import artifacts, graphql, storage
+from runferry_standin import artifacts, distortion, graphql, storage
+from runferry_standin.accounts import Account, Accounts
+from runferry_standin.behaviour import Behaviour
 from runferry_standin.context import Context
 from runferry_standin.faults import Faults
 from runferry_standin.filestream import MalformedError, receive
-from runferry_standin.front import LOSE, Front
+from runferry_standin.front import DISTORT, LOSE, Front
+from runferry_standin.lagging import Lagging
 from runferry_standin.links import Links, signature
+from runferry_standin.problems import RefusedError
 from runferry_standin.requests import RequestLog
 from runferry_standin.runs import find_run
 
@@ -57,8 +62,11 @@ class App:
     further: Sequence[Callable[[App], list[Route]]] = ()
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)
+    behaviour: Behaviour = field(default_factory=Behaviour)
 
     def __post_init__(self) -> None:
+        self.accounts = Accounts(self.key)
+        self.lagging = Lagging(self.store)
         routes = [
             Route("/graphql", self.graphql, methods=["POST"]),
             Route("/files/{entity}/{project}/{run}/file_stream", self.file_stream, methods=["POST"]),
@@ -67,6 +75,7 @@ class App:
             Route("/storage/{kind}/{number:int}", self.get, methods=["GET"]),
             Route("/artifacts/{entity}/{digest}", self.artifact_content, methods=["GET"]),
             Route("/artifactsV2/{path:path}", self.artifact_content, methods=["GET"]),
+            Route("/ready", _ready, methods=["GET"]),
             *(route for routes_of in self.further for route in routes_of(self)),
         ]
         self.front = Front(Starlette(routes=routes), self.faults, self.log)
@@ -87,15 +96,19 @@ class App:
         storage_base = base if self.storage_port is None else base.replace(port=self.storage_port)
         return Links(str(base).rstrip("/"), str(storage_base).rstrip("/"), self.key)
 
-    def knows(self, request: Request) -> bool:
-        """Say whether the request carries the key, as `Authorization: Basic api:<key>`."""
+    def account(self, request: Request) -> Account | None:
+        """Return whose key the request carries, as `Authorization: Basic api:<key>`, or None."""
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         try:
             decoded = base64.b64decode(credentials).decode()
         except (binascii.Error, UnicodeDecodeError):
-            return False
+            return None
         user, _, password = decoded.partition(":")
-        return scheme.lower() == "basic" and user == "api" and hmac.compare_digest(password.encode(), self.key.encode())
+        return self.accounts.of_key(password) if scheme.lower() == "basic" and user == "api" else None
+
+    def knows(self, request: Request) -> bool:
+        """Say whether the request carries the key of a user."""
+        return self.account(request) is not None
 
     def refuses(self, request: Request) -> Response | None:
         """Return the answer to one who may not look at pages or steer the server, or None for one who may."""
@@ -110,17 +123,21 @@ class App:
             return _refusal(400, "expected a JSON object with a query")
         fields = cast("dict[str, Any]", body)
         query: str = fields["query"]
-        if not self.knows(request):
+        account = self.account(request)
+        if account is None:
             refused = graphql.not_logged_in(query)
             return JSONResponse(refused.body, refused.status)
         answer = graphql.answer(
-            Context(self.store, self.links(request)),
+            Context(self.store, self.links(request), self.behaviour, self.lagging, self.accounts, account),
             query,
             fields.get("variables"),
             # Some clients send an empty name for none (measured: 0.27).
             fields.get("operationName") or None,
             keep=not request.scope.get(LOSE),
         )
+        if self.behaviour.heavy_run_seconds:
+            # Not in the store's time: others are answered meanwhile.
+            await asyncio.sleep(self.behaviour.heavy_run_seconds * graphql.heavy_runs(answer.body))
         return JSONResponse(answer.body, answer.status)
 
     async def file_stream(self, request: Request) -> Response:
@@ -132,11 +149,17 @@ class App:
         run = find_run(self.store, path["entity"], path["project"], path["run"])
         if run is None:
             return _refusal(404, f"run {path['entity']}/{path['project']}/{path['run']} not found")
+        if self.behaviour.lag > 0:
+            self.lagging.note(run)
+        rules = request.scope.get(DISTORT, [])
         try:
             with self.store.transaction(keep=not request.scope.get(LOSE)):
-                receive(self.store, run, body)
+                receive(self.store, run, body, self.behaviour, distortion.of_lines(rules))
+                distortion.write_as_others(self.store, run, body, rules)
         except MalformedError as error:
             return _refusal(400, str(error))
+        except RefusedError as error:
+            return _refusal(error.status, str(error))
         # What else the real server says in it is not known; the client looks at `stopped` only.
         return JSONResponse({"exitcode": None, "limits": {}})
 
@@ -194,8 +217,13 @@ async def _json(request: Request) -> Any:
         if request.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         return json.loads(body)
-    except (ValueError, OSError, EOFError, zlib.error):
+    except (ValueError, OSError, EOFError, zlib.error, RecursionError):
         return None
+
+
+async def _ready(request: Request) -> Response:
+    del request
+    return JSONResponse({"ready": True})
 
 
 def _content(found: dict[str, Any] | None) -> Response:

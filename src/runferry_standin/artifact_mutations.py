@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runferry_standin import artifacts
+from runferry_standin import artifacts, manifests
 from runferry_standin.artifact_fields import artifact_file
+from runferry_standin.artifact_names import tags_in
 from runferry_standin.connections import connection
 from runferry_standin.mutations import existing_run
 from runferry_standin.problems import NotFoundError
+from runferry_standin.runs import find_project
 from runferry_standin.store import number_of
 
 if TYPE_CHECKING:
@@ -20,13 +22,8 @@ if TYPE_CHECKING:
 
 
 def _create_manifest(_: Any, context: Context, wanted: Record) -> Record:
-    store = context.store
-    artifact = artifacts.artifact_by_id(store, wanted["artifact_id"])
-    number = store.write(
-        "INSERT INTO manifests (artifact, name, digest, updated_at) VALUES (?, ?, ?, ?)",
-        *(artifact["number"], wanted["name"], wanted["digest"], store.now()),
-    )
-    return {"artifact_manifest": store.row("SELECT * FROM manifests WHERE number = ?", number)}
+    artifact = artifacts.artifact_by_id(context.store, wanted["artifact_id"])
+    return {"artifact_manifest": manifests.create(context.store, artifact, wanted)}
 
 
 def _update_manifest(_: Any, context: Context, wanted: Record) -> Record:
@@ -63,8 +60,8 @@ def _create_files(_: Any, context: Context, wanted: Record) -> Record:
 def _update_artifact(_: Any, context: Context, wanted: Record) -> Record:
     store = context.store
     artifact = artifacts.artifact_by_id(store, wanted["artifact_id"])
-    tags = [tag for tag in json.loads(artifact["tags"]) if tag not in _tag_names(wanted, "tags_to_delete")]
-    tags += [tag for tag in _tag_names(wanted, "tags_to_add") if tag not in tags]
+    tags = [tag for tag in json.loads(artifact["tags"]) if tag not in tags_in(wanted, "tags_to_delete")]
+    tags += [tag for tag in tags_in(wanted, "tags_to_add") if tag not in tags]
     changes = {"tags": json.dumps(tags), "updated_at": store.now()}
     for column in ("description", "metadata", "ttl_duration_seconds"):
         if wanted.get(column) is not None:
@@ -72,21 +69,26 @@ def _update_artifact(_: Any, context: Context, wanted: Record) -> Record:
     columns = ", ".join(f"{column} = ?" for column in changes)
     store.write(f"UPDATE artifacts SET {columns} WHERE number = ?", *changes.values(), artifact["number"])
     if wanted.get("aliases") is not None:
-        store.write("DELETE FROM aliases WHERE artifact = ?", artifact["number"])
+        store.write(
+            "DELETE FROM aliases WHERE artifact = ? AND collection = ?", artifact["number"], artifact["collection"]
+        )
         _set_aliases(context, artifact, wanted["aliases"])
     return {"artifact": artifacts.artifact_by_id(store, wanted["artifact_id"])}
 
 
-def _tag_names(wanted: Record, field: str) -> list[str]:
-    tags: list[Record] = wanted.get(field) or []
-    return [tag["tag_name"] for tag in tags]
-
-
 def _set_aliases(context: Context, artifact: Record, aliases: list[Record]) -> None:
-    collection = artifacts.collection_by_number(context.store, artifact["collection"])
-    assert collection is not None
     for alias in aliases:
-        artifacts.set_alias(context.store, collection, alias["alias"], artifact)
+        artifacts.set_alias(context.store, _collection_named(context, artifact, alias), alias["alias"], artifact)
+
+
+def _collection_named(context: Context, artifact: Record, alias: Record) -> Record:
+    """Return the collection that an alias' input names: the artifact's own, or a portfolio that it is linked to."""
+    own = artifacts.collection_by_number(context.store, artifact["collection"])
+    assert own is not None
+    project = find_project(
+        context.store, alias.get("entity_name") or own["entity"], alias.get("project_name") or own["project_name"]
+    )
+    return (project and artifacts.collection_by_name(context.store, project, alias["artifact_collection_name"])) or own
 
 
 def _use_artifact(_: Any, context: Context, wanted: Record) -> Record:
@@ -104,8 +106,18 @@ def _add_aliases(_: Any, context: Context, wanted: Record) -> Record:
 def _delete_aliases(_: Any, context: Context, wanted: Record) -> Record:
     artifact = artifacts.artifact_by_id(context.store, wanted["artifact_id"])
     for alias in wanted["aliases"]:
-        context.store.write("DELETE FROM aliases WHERE artifact = ? AND alias = ?", artifact["number"], alias["alias"])
+        collection = _collection_named(context, artifact, alias)
+        context.store.write(
+            "DELETE FROM aliases WHERE artifact = ? AND alias = ? AND collection = ?",
+            *(artifact["number"], alias["alias"], collection["number"]),
+        )
     return {"success": True}
+
+
+def _delete(_: Any, context: Context, wanted: Record) -> Record:
+    artifact = artifacts.artifact_by_id(context.store, wanted["artifact_id"])
+    artifacts.delete(context.store, artifact, with_aliases=bool(wanted.get("delete_aliases")))
+    return {"artifact": artifact}
 
 
 def _create(_: Any, context: Context, wanted: Record) -> Record:
@@ -127,4 +139,5 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Mutation.useArtifact": _use_artifact,
     "Mutation.addAliases": _add_aliases,
     "Mutation.deleteAliases": _delete_aliases,
+    "Mutation.deleteArtifact": _delete,
 }

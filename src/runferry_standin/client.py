@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Mapping, Sequence
 
 
 class StandIn:
@@ -39,6 +40,24 @@ class StandIn:
     def rules(self) -> list[dict[str, Any]]:
         """Return the rules in force, with how often each was used."""
         return self.ask("GET", "/standin/faults")
+
+    def behave(self, **behaviour: Any) -> None:
+        """Let the server behave so (see `runferry_standin.behaviour`); what is not named is as by default."""
+        self.ask("PUT", "/standin/behaviour", behaviour)
+
+    def add_user(self, name: str, key: str, teams: Sequence[str] = ()) -> None:
+        """Add a user with a key of 40 characters or more, and the teams that they are in."""
+        self.ask("PUT", "/standin/accounts", {"name": name, "key": key, "teams": list(teams)})
+
+    def change_rows(self, entity: str, project: str, run: str, rows: Mapping[int, str | None]) -> None:
+        """Set history lines of a run by their position, as if the server had lost (None) or confused them.
+
+        Raises
+        ------
+        LookupError
+            When it holds no such run.
+        """
+        self.ask("PATCH", f"/standin/runs/{entity}/{project}/{run}", {str(place): row for place, row in rows.items()})
 
     def run(self, entity: str, project: str, run: str) -> dict[str, Any]:
         """Return all that the server holds of a run (see `runferry_standin.inspection.run_as_json`).

@@ -15,8 +15,12 @@ A rule is a JSON object. It says which requests it is for, and what happens to t
 and one of these:
 
 =============  ======================================================================================================
-``status``     answer with this HTTP status, with ``body`` (JSON or text) and ``headers`` (such as Retry-After); for 301
-               and 302 with ``location``, by default a page that answers 200 with HTML, as a captive portal does
+``status``     answer with this HTTP status, with ``body`` (JSON or text) and ``headers`` (such as Retry-After); for
+               301, 302, 303, 307 and 308 with ``location``, by default a page that answers 200 with HTML, as a captive
+               portal does; "{path}" in it is the path that was asked for, so that it can lead to another host
+``limit``      {"requests": 5, "seconds": 3}: let so many requests pass in a window of so many seconds, which begins
+               with the first, and answer the others with 429, RateLimit-Remaining and RateLimit-Reset, the seconds left
+               (read: the documentation and wandb-core's ratelimitheaders.go)
 ``html``       true: answer 200 with an HTML page
 ``drop``       drop the connection: "before" anything is done, "reading": when the first part of the body is read (all
                of it where a rule looks at it), "answering": after the request was done, in the middle of the answer
@@ -25,11 +29,23 @@ and one of these:
 ``lose``       true: answer as if all had been stored and store nothing
 =============  ======================================================================================================
 
-The first rule that matches counts; only of slow ones, all do.
+and these, for history rows of file stream requests, which are answered as usual. The value is the share of rows, from 0
+to 1 (read: issue 10886, users miss 0 to 0.5 %); ``seed`` chooses other rows:
+
+=================  ==================================================================================================
+``lose_rows``      they are not kept, the others stay where they are; the count shows it
+``alter_rows``     their first metric is kept as one more than it was
+``double_rows``    their neighbour is kept in their place: one is lost and one is there twice, the count is right
+``second_writer``  {"rows": 2}: after each matching request somebody else appends so many rows, or writes them at
+                   "offset" (read: issue 12269)
+=================  ==================================================================================================
+
+The first rule that matches counts; only of slow ones and of those for rows, all do.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,7 +54,11 @@ from runferry_standin.problems import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ACTIONS = ("status", "html", "drop", "hang", "slow", "lose")
+ROW_ACTIONS = ("lose_rows", "alter_rows", "double_rows", "second_writer")
+ACTIONS = ("status", "limit", "html", "drop", "hang", "slow", "lose", *ROW_ACTIONS)
+PASSING = ("slow", *ROW_ACTIONS)
+"""Actions after which other rules are looked at."""
+REDIRECTS = (301, 302, 303, 307, 308)
 DROPS = ("before", "reading", "answering")
 
 
@@ -60,10 +80,15 @@ class Rule:
     body: Any = None
     headers: dict[str, str] | None = None
     location: str = "/standin/captive-portal"
+    seed: int = 0
     seen: int = 0
     """Requests that it matched."""
     used: int = 0
     """Requests that it did something to."""
+    window_ends: float = 0.0
+    """When a limit's window ends, on the monotonic clock."""
+    window_left: int = 0
+    """Requests that a limit still lets pass in its window."""
 
     def matches(self, kind: str, run: str | None, body: bytes) -> bool:
         """Say whether it is for a request of this kind that names this run and has this body."""
@@ -74,8 +99,21 @@ class Rule:
         """Count a request that it matches, and say whether it acts on it."""
         self.seen += 1
         acts = self.seen > self.after and (self.count is None or self.used < self.count)
+        if acts and self.action == "limit":
+            acts = self._is_over_limit()
         self.used += acts
         return acts
+
+    def seconds_left(self) -> float:
+        """Return how long a limit's window goes on."""
+        return max(0.0, self.window_ends - time.monotonic())
+
+    def _is_over_limit(self) -> bool:
+        if time.monotonic() >= self.window_ends:
+            self.window_ends = time.monotonic() + self.value["seconds"]
+            self.window_left = self.value["requests"]
+        self.window_left -= 1
+        return self.window_left < 0
 
     def shown(self) -> dict[str, Any]:
         """Return the rule as JSON, with how often it was used."""
@@ -119,12 +157,12 @@ class Faults:
         return any(rule.containing is not None for rule in self.rules)
 
     def actions_for(self, kind: str, run: str | None, body: bytes) -> list[Rule]:
-        """Return what is to be done to a request, in order: any number of slow rules, then at most one other."""
+        """Return what is to be done to a request, in order: any number that let it pass, then at most one other."""
         actions: list[Rule] = []
         for rule in self.rules:
             if rule.matches(kind, run, body) and rule.take():
                 actions.append(rule)
-                if rule.action != "slow":
+                if rule.action not in PASSING:
                     break
         return actions
 
@@ -141,7 +179,7 @@ def parse_rule(rule: Any) -> Rule:
         message = f"a rule is a JSON object, found {rule!r}"
         raise RuleError(message)
     fields = cast("dict[str, Any]", rule)
-    known = {"match", "run", "containing", "after", "count", "body", "headers", "location", *ACTIONS}
+    known = {"match", "run", "containing", "after", "count", "body", "headers", "location", "seed", *ACTIONS}
     if unknown := sorted(fields.keys() - known):
         message = f"a rule has no {unknown[0]!r}; it has {', '.join(sorted(known))}"
         raise RuleError(message)
@@ -165,8 +203,37 @@ def _is_positive(value: Any) -> bool:
     return isinstance(value, int | float) and value > 0
 
 
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value <= 1
+
+
+def _is_limit(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    fields = cast("dict[str, Any]", value)
+    return (
+        fields.keys() == {"requests", "seconds"} and _is_count(fields["requests"]) and _is_positive(fields["seconds"])
+    )
+
+
+def _is_writer(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    fields = cast("dict[str, Any]", value)
+    return fields.keys() <= {"rows", "offset"} and all(_is_count(each) for each in fields.values())
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
 _POSSIBLE: dict[str, Callable[[Any], bool]] = {
     "status": _is_status,
     "drop": lambda value: value in DROPS,
     "slow": _is_positive,
+    "limit": _is_limit,
+    "lose_rows": _is_share,
+    "alter_rows": _is_share,
+    "double_rows": _is_share,
+    "second_writer": _is_writer,
 }

@@ -11,6 +11,8 @@ import operator
 import re
 from typing import TYPE_CHECKING, Any, cast
 
+from runferry_standin.as_served import read_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,7 +58,7 @@ def matching(text: str | None) -> Callable[[Record], bool]:
     """
     try:
         wanted: Any = json.loads(text or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"filters: expected JSON, found {str(text)[:80]!r}"
         raise FilterError(message) from error
     return lambda run: _matches(run, wanted or {})
@@ -142,12 +144,12 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 def _value(run: Record, name: str) -> Any:
     first, _, rest = name.partition(".")
     if first == "config" and rest:
-        config = json.loads(run["config"] or "{}")
+        config = read_json(run["config"])
         # config.lr and config.lr.value are the same: the server wraps each value.
         found = _reach(config, rest.removesuffix(".value").split("."))
         return cast("dict[str, Any]", found).get("value") if isinstance(found, dict) else found
     if first in ("summary_metrics", "summaryMetrics", "summary") and rest:
-        summary = json.loads(run["summary_metrics"] or "{}")
+        summary = read_json(run["summary_metrics"])
         return summary[rest] if rest in summary else _reach(summary, rest.split("."))
     if name not in _COLUMNS:
         message = f"filters: the field {name} is not known"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from runferry_standin.faults import REDIRECTS, ROW_ACTIONS
 from runferry_standin.requests import RequestLog, kind_and_run
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 LOSE = "standin.lose"
 """In a request's scope: answer as usual, store nothing."""
+
+DISTORT = "standin.distort"
+"""In a request's scope: the rules about the rows that it carries."""
 
 CAPTIVE_PORTAL = "<!doctype html><title>Sign in</title><p>Sign in to use this network."
 
@@ -79,6 +84,9 @@ class Front:
 
     async def _answer(self, request: _Request, actions: list[Rule]) -> None:
         for rule in actions:
+            if rule.action in ROW_ACTIONS:
+                request.scope.setdefault(DISTORT, []).append(rule)
+                continue
             if rule.action != "slow":
                 await self._misbehave(request, rule)
                 return
@@ -97,7 +105,7 @@ class Front:
         else:
             # Read to its end first, as a server that answers properly does; the client may not look before.
             await _read(request.receive)
-            await _response(rule)(request.scope, request.receive, request.send)
+            await _response(rule, request.scope["path"])(request.scope, request.receive, request.send)
 
     async def _hang(self, request: _Request) -> None:
         changed = self._changed
@@ -154,12 +162,17 @@ class _Request:
             pass
 
 
-def _response(rule: Rule) -> Response:
+def _response(rule: Rule, path: str) -> Response:
     if rule.action == "html":
         return HTMLResponse(CAPTIVE_PORTAL)
     headers = dict(rule.headers or {})
-    if rule.value in (301, 302):
-        headers.setdefault("location", rule.location)
+    if rule.action == "limit":
+        # Whole seconds, and never too few of them.
+        left = str(math.ceil(rule.seconds_left()))
+        headers |= {"ratelimit-limit": str(rule.value["requests"]), "ratelimit-remaining": "0", "ratelimit-reset": left}
+        return JSONResponse({"errors": [{"message": "rate limit exceeded"}]}, 429, headers)
+    if rule.value in REDIRECTS:
+        headers.setdefault("location", rule.location.replace("{path}", path))
     if rule.body is None:
         # The form in which the real server says most errors (quoted in wandb/wandb issue 9620).
         return JSONResponse({"errors": [{"message": f"refused by a rule: {rule.value}"}]}, rule.value, headers)

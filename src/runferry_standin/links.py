@@ -31,7 +31,7 @@ class Links:
     storage: str
     key: str
 
-    def stored(self, kind: str, number: int, run: str | None = None) -> str:
+    def stored(self, kind: str, number: int, run: str | None = None, name: str | None = None) -> str:
         """Where a file's content is put and fetched.
 
         Parameters
@@ -40,9 +40,12 @@ class Links:
             A key of `runferry_standin.storage.TABLES`.
         run
             The id of the run whose file it is: for the log of requests only.
+        name
+            What the address is to name, as a bucket's does: nothing looks at it here.
         """
         whose = "" if run is None else f"&run={quote(run)}"
-        return f"{self.storage}/storage/{kind}/{number}?signature={signature(self.key, kind, number)}{whose}"
+        what = "" if name is None else f"&name={quote(name)}"
+        return f"{self.storage}/storage/{kind}/{number}?signature={signature(self.key, kind, number)}{whose}{what}"
 
     def run_file(self, run: Record, name: str) -> str:
         """Where a run's file is fetched with the API key."""

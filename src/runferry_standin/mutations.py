@@ -22,6 +22,12 @@ def _upsert_bucket(_: Any, context: Context, wanted: Record) -> Record:
     if not wanted.get("name") and storage_id and run_by_number(context.store, number) is None:
         message = f"run {storage_id} not found during upsertBucket"
         raise NotFoundError(message)
+    wanted["entity_name"] = wanted.get("entity_name") or context.account.name
+    existing = run_by_number(context.store, number) or (
+        wanted.get("name") and find_run(context.store, wanted["entity_name"], wanted.get("model_name"), wanted["name"])
+    )
+    if existing and context.behaviour.lag > 0:
+        context.lagging.note(existing)
     run, inserted = upsert_run(context.store, number, wanted)
     return {"bucket": run, "inserted": inserted, "server_settings": {"server_messages": []}}
 
@@ -29,7 +35,7 @@ def _upsert_bucket(_: Any, context: Context, wanted: Record) -> Record:
 def _upsert_model(_: Any, context: Context, wanted: Record) -> Record:
     store = context.store
     before = store.number("SELECT count(*) FROM projects")
-    project = make_project(store, wanted.get("entity_name"), wanted.get("name"))
+    project = make_project(store, wanted.get("entity_name") or context.account.name, wanted.get("name"))
     for column in ("description", "access", "views"):
         if wanted.get(column) is not None:
             store.write(f"UPDATE projects SET {column} = ? WHERE number = ?", wanted[column], project["number"])

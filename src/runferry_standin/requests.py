@@ -76,7 +76,7 @@ def _graphql_kind_and_run(body: bytes) -> tuple[str, str | None]:
         variables: dict[str, Any] = request.get("variables") or {}
         # What the newer clients wrap into one variable.
         variables |= variables.get("input") or {}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "graphql:malformed", None
     names = _RUN_VARIABLES if "Artifact" in operation else (*_RUN_VARIABLES, "name")
     run: Any = next((variables[name] for name in names if isinstance(variables.get(name), str)), None)

@@ -6,16 +6,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from runferry_standin import storage
+from runferry_standin import as_served, storage
 from runferry_standin.connections import connection
 from runferry_standin.filestream import parse_line
 from runferry_standin.filters import matching, ordering
 from runferry_standin.runs import (
-    DEMO_ENTITY,
     EVENTS_FILE,
     HISTORY_FILE,
     OUTPUT_FILE,
-    count_lines,
     find_project,
     find_run,
     history_between,
@@ -33,20 +31,6 @@ if TYPE_CHECKING:
     from runferry_standin.context import Context
     from runferry_standin.store import Record
 
-USER: Record = {
-    "id": identifier("User", 1),
-    "name": DEMO_ENTITY,
-    "username": DEMO_ENTITY,
-    "email": "demo@localhost",
-    "admin": False,
-    "flags": "{}",
-    "entity": DEMO_ENTITY,
-    "api_keys": {"edges": []},
-    "teams": {"edges": []},
-    "organizations": [],
-}
-"""The one person whose data the stand-in keeps."""
-
 SERVER_INFO: Record = {
     # 0.22 looks up what it may do by the newest client version that the server knows.
     "cli_version_info": {"max_cli_version": "0.99.0"},
@@ -55,19 +39,15 @@ SERVER_INFO: Record = {
 }
 
 
-def entity(name: str | None) -> Record:
-    """Return an entity; every name is one, since the stand-in knows no teams and refuses none."""
-    return {"id": identifier("Entity", 1), "name": name or DEMO_ENTITY, "is_team": False, "entity_type": "user"}
-
-
 def _project(_: Any, context: Context, name: str | None = None, entity_name: str | None = None) -> Record | None:
-    return find_project(context.store, entity_name, name)
+    return find_project(context.store, entity_name or context.account.name, name)
 
 
 def _projects(_: Any, context: Context, entity_name: str | None = None, **page: Any) -> Record:
     store = context.store
     return connection(
-        store.rows("SELECT * FROM projects WHERE entity = ? ORDER BY number", entity_name or DEMO_ENTITY), **page
+        store.rows("SELECT * FROM projects WHERE entity = ? ORDER BY number", entity_name or context.account.name),
+        **page,
     )
 
 
@@ -86,32 +66,36 @@ def _runs(
     project: Record, context: Context, filters: str | None = None, order: str | None = None, **page: Any
 ) -> Record:
     key, descending = ordering(order)
-    return connection(sorted(_selected(project, context, filters), key=key, reverse=descending), **page)
+    first = page.pop("first", None)
+    first = None if first is None else min(first, context.behaviour.longest_page)
+    runs = sorted(_selected(project, context, filters), key=key, reverse=descending)
+    return connection(runs, first, **page)
 
 
 def _wandb_config(run: Record, _: Context, keys: list[str] | None = None) -> str:
-    internal = json.loads(run["config"] or "{}").get("_wandb", {}).get("value", {})
+    internal: dict[str, Any] = as_served.read_json(run["config"]).get("_wandb", {}).get("value", {})
     return json.dumps({key: value for key, value in internal.items() if keys is None or key in keys})
 
 
 def _tail(file: str) -> Callable[[Record, Context], str]:
     def resolve(run: Record, context: Context) -> str:
-        line = last_line(context.store, run, file)
+        line = context.lagging.tail(run, context.behaviour, file)
         return json.dumps([] if line is None else [line])
 
     return resolve
 
 
 def _count(file: str) -> Callable[[Record, Context], int]:
-    return lambda run, context: count_lines(context.store, run, file)
+    return lambda run, context: context.lagging.count(run, context.behaviour, file)
 
 
-def _history_keys(run: Record, _: Context) -> Record | None:
+def _history_keys(run: Record, context: Context) -> Record | None:
     # `lastStep` is what the client reads of it. That it is the highest step, not the last row's, is assumed.
-    if run["last_step"] is None:
+    last_step = context.lagging.last_step(run, context.behaviour)
+    if last_step is None:
         return None
     keys = {key: {"typeCounts": [{"type": kind}]} for key, kind in json.loads(run["history_keys"]).items()}
-    return {"lastStep": run["last_step"], "sets": [], "keys": keys}
+    return {"lastStep": last_step, "sets": [], "keys": keys}
 
 
 def _history(
@@ -122,7 +106,8 @@ def _history(
     samples: int | None = None,
 ) -> list[str]:
     # maxStep is exclusive here (the client's source says so), unlike in sampledHistory.
-    return sample(history_between(context.store, run, min_step, max_step), samples)
+    lines = sample(history_between(context.store, run, min_step, max_step), samples)
+    return [as_served.row(context.behaviour, line) for line in lines]
 
 
 def _events(run: Record, context: Context, samples: int | None = None) -> list[str]:
@@ -166,13 +151,20 @@ def _file_url(file: Record, context: Context, **_: Any) -> str | None:
 def _direct_url(file: Record, context: Context) -> str | None:
     number = file.get("number")
     if number is None:
-        return None
+        return file.get("refers_to")
     run = file.get("run_record")
-    return context.links.stored(file.get("kind", "file"), number, run["name"] if run else None)
+    kind = file.get("kind", "file")
+    name = file.get("storage_path") if kind == "artifact" else file.get("name") if kind == "manifest" else None
+    return context.links.stored(kind, number, run["name"] if run else None, name)
 
 
-def _entity_by_name(_: Any, __: Context, name: str | None = None) -> Record:
-    return entity(name)
+def _entity_by_name(_: Any, context: Context, name: str | None = None) -> Record:
+    return context.accounts.entity(name or context.account.name)
+
+
+def _user(of: Record, context: Context) -> Record:
+    """Return whose a project or a run is: the user of its entity, else the one who asks (assumed)."""
+    return (context.accounts.of_name(of["entity"]) or context.account).user
 
 
 def _organization(_: Any, __: Context, name: str) -> None:
@@ -189,27 +181,29 @@ def _sampled_history(run: Record, context: Context, specs: list[str]) -> list[li
 
 
 _PLAIN: dict[str, Callable[[Record, Context], Any]] = {
-    "Query.viewer": lambda _, __: USER,
+    "Query.viewer": lambda _, context: context.account.user,
     "Query.serverInfo": lambda _, __: SERVER_INFO,
     "Project.id": lambda project, _: identifier("Project", project["number"]),
     "Project.internalId": lambda project, _: str(project["number"]),
-    "Project.entity": lambda project, _: entity(project["entity"]),
+    "Project.entity": lambda project, context: context.accounts.entity(project["entity"]),
     "Project.entityName": lambda project, _: project["entity"],
     "Project.readOnly": lambda _, __: False,
     "Project.isBenchmark": lambda _, __: False,
-    "Project.user": lambda _, __: USER,
+    "Project.user": _user,
     "Run.id": lambda run, _: identifier("Run", run["number"]),
     "Run.project": lambda run, context: find_project(context.store, run["entity"], run["project_name"]),
     "Run.projectId": lambda run, _: str(run["project"]),
-    "Run.user": lambda _, __: USER,
+    "Run.user": _user,
     "Run.state": lambda run, context: state_of(context.store, run),
     "Run.stopped": lambda _, __: False,
     "Run.readOnly": lambda _, __: False,
     "Run.group": lambda run, _: run["group_name"],
     "Run.commit": lambda run, _: run["commit_hash"],
     "Run.tags": lambda run, _: json.loads(run["tags"]),
-    "Run.config": lambda run, _: run["config"] or "{}",
-    "Run.summaryMetrics": lambda run, _: run["summary_metrics"] or "{}",
+    "Run.config": lambda run, context: as_served.config(context.behaviour, run["config"]),
+    "Run.summaryMetrics": lambda run, context: as_served.summary(
+        context.behaviour, context.lagging.summary(run, context.behaviour)
+    ),
     "Run.systemMetrics": _system_metrics,
     "Run.historyLineCount": _count(HISTORY_FILE),
     "Run.eventsLineCount": _count(EVENTS_FILE),

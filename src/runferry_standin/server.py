@@ -20,6 +20,7 @@ import uvicorn
 from runferry.errors import ConfigError
 from runferry_standin import inspection, pages
 from runferry_standin.app import DEMO_KEY, App
+from runferry_standin.behaviour import Behaviour
 from runferry_standin.client import ProcessStandIn, StandIn
 from runferry_standin.front import Protocol
 from runferry_standin.store import Store
@@ -27,6 +28,9 @@ from runferry_standin.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
+
+LAG_VARIABLE = "STANDIN_LAG"
+"""Environment variable with the lag, in seconds, of every stand-in that is not told one: for a whole run of tests."""
 
 SHORTEST_KEY = 40
 """Characters: the clients refuse to use a shorter key (measured: 0.22 to 0.31)."""
@@ -91,6 +95,7 @@ def running(  # noqa: PLR0913 - each is a keyword with a default
     storage_port: int | None = None,
     storage_served: bool = True,
     clock: Callable[[], float] = time.time,
+    lag: float | None = None,
 ) -> Generator[StandIn]:
     """Run the stand-in in a thread of this process for as long as the context lasts.
 
@@ -104,12 +109,17 @@ def running(  # noqa: PLR0913 - each is a keyword with a default
         False names `storage_port` to the clients and leaves it to the caller what answers there, or that nothing does.
     clock
         Seconds since the epoch, as the server sees them.
+    lag
+        Seconds by which counts, summary and tails are behind; None: what STANDIN_LAG says, else 0.
 
     Raises
     ------
     ConfigError
-        When the host is not loopback, a port is taken, the file is not to be had, or the key is too short.
+        When the host is not loopback, a port is taken, the file is not to be had, the key is too short, or STANDIN_LAG
+        is no number of seconds.
     """
+    of_environment = os.environ.get(LAG_VARIABLE) or "0"
+    behaviour = Behaviour(lag=_lag(of_environment, f"{LAG_VARIABLE}=") if lag is None else _lag(lag))
     if len(key) < SHORTEST_KEY:
         message = f"the key has {len(key)} characters; expected at least {SHORTEST_KEY}, as wandb's clients do"
         raise ConfigError(message)
@@ -120,7 +130,7 @@ def running(  # noqa: PLR0913 - each is a keyword with a default
         if storage_port is not None and storage_served:
             listeners.append(listen(host, storage_port))
             storage_port = int(listeners[1].getsockname()[1])
-        app = App(store, key, storage_port, (inspection.routes, pages.routes))
+        app = App(store, key, storage_port, (inspection.routes, pages.routes), behaviour=behaviour)
         url = url_of(listeners[0])
         with _in_thread(app, listeners):
             yield StandIn(url, key)
@@ -128,6 +138,24 @@ def running(  # noqa: PLR0913 - each is a keyword with a default
         for listener in listeners:
             listener.close()
         store.close()
+
+
+def _lag(seconds: float | str, name: str = "lag ") -> float:
+    """Return a lag in seconds.
+
+    Raises
+    ------
+    ConfigError
+        When it is no number of seconds.
+    """
+    try:
+        number = float(seconds)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        message = f"{name}{seconds}: expected seconds, such as 2 or 0.5"
+        raise ConfigError(message)
+    return number
 
 
 @contextmanager

@@ -89,9 +89,32 @@ CREATE TABLE IF NOT EXISTS sweeps (
     number INTEGER PRIMARY KEY, project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE, name TEXT NOT NULL,
     display_name TEXT, description TEXT, config TEXT, state TEXT NOT NULL, created_at REAL NOT NULL,
     UNIQUE (project, name)
-)
+);
+CREATE TABLE IF NOT EXISTS cursors (
+    run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, file TEXT NOT NULL, position INTEGER NOT NULL,
+    PRIMARY KEY (run, file)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outputs (
+    run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE, PRIMARY KEY (run, artifact)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS links (
+    collection INTEGER NOT NULL REFERENCES collections ON DELETE CASCADE,
+    artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE, version_index INTEGER NOT NULL,
+    created_at REAL NOT NULL, PRIMARY KEY (collection, artifact)
+) WITHOUT ROWID
 """
 """Made in an older file, too, which stays usable."""
+
+ADDED_COLUMNS = (
+    ("collections", "portfolio", "INTEGER NOT NULL DEFAULT 0"),
+    ("collections", "description", "TEXT"),
+    ("collections", "tags", "TEXT NOT NULL DEFAULT '[]'"),
+    ("artifacts", "distributed_id", "TEXT"),
+    ("manifests", "type", "TEXT NOT NULL DEFAULT 'FULL'"),
+    ("manifests", "base", "INTEGER"),
+)
+"""Table, column and type, likewise."""
 
 
 class Store:
@@ -168,7 +191,7 @@ class Store:
         self._connection.close()
 
 
-def identifier(kind: str, number: int) -> str:
+def identifier(kind: str, number: int | str) -> str:
     """Return the opaque id that a client sees for a row: base64, which its artifact code relies on (measured)."""
     return base64.b64encode(f"{kind}:{number}".encode()).decode()
 
@@ -222,7 +245,11 @@ def _prepare(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={TABLES_VERSION}")
-    connection.execute(ADDED_TABLES)
+    for statement in ADDED_TABLES.split(";"):
+        connection.execute(statement)
+    for table, column, kind in ADDED_COLUMNS:
+        if column not in {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
     connection.execute("COMMIT")
 
 

@@ -30,7 +30,7 @@ def _upsert_sweep(_: Any, context: Context, wanted: Record) -> Record:
             message = f"sweep {wanted['id']} not found"
             raise NotFoundError(message)
     else:
-        project = make_project(store, wanted.get("entity_name"), wanted.get("project_name"))
+        project = make_project(store, wanted.get("entity_name") or context.account.name, wanted.get("project_name"))
         number = store.write(
             "INSERT INTO sweeps (project, name, state, created_at) VALUES (?, ?, ?, ?)",
             *(project["number"], new_name(), "PENDING", store.now()),

@@ -36,6 +36,7 @@ def steps(server: StandIn) -> list[int]:
 
 
 def test_lines_are_stored_in_order_of_their_offsets(server: StandIn) -> None:
+    server.behave(gaps="kept")
     stream(server, files=chunk(2, rows(2, 3)))
     stream(server, files=chunk(0, rows(0, 1)))
 

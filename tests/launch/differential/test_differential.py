@@ -2,7 +2,7 @@
 
 Each script of `scripts/` runs plainly online against a stand-in, and through `runferry launch` and `runferry sync`
 against another, with each version of wandb. What the two hold must be equal. How to add a script is said in
-`differential_case`.
+`support.differential.case`.
 
 What a script makes online is the same with every version, but for some that say so (`own_online`): so it runs online
 with the newest, and the others with each. With the oldest version, whose `import wandb` takes two seconds of CPU, some
@@ -19,16 +19,17 @@ from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING
 
 import pytest
-from differential_case import cases
-from differential_comparison import differences
-from differential_run import Arrived, run_launched, run_online
 from filelock import FileLock
+
+from support.differential.case import cases
+from support.differential.comparison import differences
+from support.differential.run import Arrived, run_launched, run_online
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from differential_case import Case
+    from support.differential.case import Case
 
 NEWEST = installed_version("wandb")
 VERSIONS = ["0.22.3", "0.27.2", NEWEST]

@@ -1,6 +1,7 @@
 """A job that is killed at a random moment and continued loses no row of any of its W&B runs.
 
-One job of each shape here; `killed_jobs/campaign.py --seeds 100` does the same with as many as wanted.
+One job of each shape here; `PYTHONPATH=tests python -m support.differential.campaign --seeds 100` does the same with as
+many as wanted.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "killed_jobs"))
-from campaign import SHAPES, campaign
+from support.differential.campaign import SHAPES, campaign
 
 NOT_YET = {"folds", "named_folds", "own_ids", "open_at_once", "threads", "ranks", "seeds"}
 """Shapes with several W&B runs: today a later one is taken for the continuation of the one before, or refused."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from differential_case import Case
-    from differential_run import Arrived
+    from support.differential.case import Case
+    from support.differential.run import Arrived
 
 _LIKE_GENERATED = "run-"
 """How the stand-in names a run whose client gives no name."""

@@ -13,17 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from differential_case import SCRIPTS
-from differential_server import held
-
 from runferry_standin import running_process
+from support.differential.case import SCRIPTS
+from support.differential.server import held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from differential_case import Case
-
     from runferry_standin import StandIn
+    from support.differential.case import Case
 
 AT_ONCE = 4
 """Scripts: most of an online run's time is waiting for its server."""
@@ -41,7 +39,7 @@ class Arrived:
     exit_codes
         One for each start.
     runs
-        What the server holds (see `differential_server.held`).
+        What the server holds (see `support.differential.server.held`).
     truth
         What the script says that it has logged.
     output

@@ -20,7 +20,9 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SCRIPTS = Path(__file__).parent / "scripts"
+from support.paths import ROOT
+
+SCRIPTS = ROOT / "tests" / "launch" / "differential" / "scripts"
 HELPER = "truth.py"
 """What scripts import to write down what they logged."""
 

@@ -1,6 +1,6 @@
 """Kills jobs with one and several W&B runs at a random moment, continues them, syncs them, and looks for every row.
 
-    python tests/launch/differential/killed_jobs/campaign.py --seeds 100 [--first 0] [--python PATH] [--at-once 4]
+    PYTHONPATH=tests python -m support.differential.campaign --seeds 100 [--first 0] [--python PATH] [--at-once 4]
 
 For each W&B run of a job, every row whose `log` had returned must be on the server once, in order, those of the later
 attempts after those of the earlier ones; the truth is what the training wrote to a file of its own. Where all processes
@@ -27,13 +27,14 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from runferry_standin import running_process
+from support.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runferry_standin import StandIn
 
-TRAIN = Path(__file__).parent / "train.py"
+TRAIN = ROOT / "tests" / "launch" / "differential" / "killed_jobs" / "train.py"
 SHAPES = ("one", "steps", "folds", "named_folds", "own_ids", "open_at_once", "threads", "ranks", "seeds")
 KILLS = ("training", "launcher", "everything", "stop launcher", "stop everything")
 """SIGKILL to the command's own process, to the launcher, to all processes; SIGTERM to the launcher, to all of them."""
