@@ -116,13 +116,12 @@ class JobRuns:
         return self._known
 
     def _earlier_ids(self) -> list[str]:
-        from runferry.trackers.wandb.deleted import read_cleaned
-
         ids = [run for run, _ in self._earlier()]
         if self._folder.cleaned_file.exists():
+            from runferry.trackers.wandb.deleted import read_all_cleaned
+
             with suppress(NotVerifiedError):
-                cleaned = read_cleaned(self._folder)
-                ids = [*([cleaned.run_id] if cleaned else []), *ids]
+                ids = [*read_all_cleaned(self._folder), *ids]
         return ids
 
     def _ended_well(self, run: str) -> bool:

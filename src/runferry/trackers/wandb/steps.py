@@ -110,9 +110,8 @@ def first_free_step(folder: RunFolder, run: str, segments: Iterable[tuple[Path, 
     last = -1
     # What is wrong with the file the sync says: a training is not held up by it.
     with suppress(NotVerifiedError):
-        cleaned = read_cleaned(folder)
-        if cleaned is not None and cleaned.run_id == run and cleaned.last_step is not None:
-            last = cleaned.last_step
+        cleaned = read_cleaned(folder, run)
+        last = -1 if cleaned is None or cleaned.last_step is None else cleaned.last_step
     for path, is_earlier in segments:
         try:
             segment = read_segment(path)
