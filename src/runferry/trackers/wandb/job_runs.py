@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
     from runferry.runs.folder import RunFolder
 
-# ServerRequest.record_communicate, a Record, and .inform_init; of both _info.stream_id, of the latter
-# settings.sync_dir.value. A stream's id is its W&B run's. The numbers are the same in wandb 0.22 to 0.31.
-_RECORD, _INFORM_INIT = 2, 3
+# ServerRequest.record_publish and .record_communicate, a Record, and .inform_init; of all _info.stream_id, of the
+# last settings.sync_dir.value. A stream's id is its W&B run's. The numbers are the same in wandb 0.22 to 0.31.
+_RECORDS, _INFORM_INIT = (1, 2), 3
 _SYNC_DIR, _STREAM = (1, 133, 1), (200, 1)
-_RUN, _EXIT = 17, 18
-_EXIT_CODE = 1
+_EXIT, _EXIT_CODE = 18, 1
 
 
 @dataclass
@@ -35,6 +34,8 @@ class _Begun:
 
     run: str
     folder: Path
+    answered: bool = False
+    """Whether wandb-core has taken it: a wandb.init that raised an error before has begun no W&B run."""
     ended: bool = False
 
 
@@ -79,9 +80,15 @@ class JobRuns:
             keep_linked_files(each.folder, self._note)
 
     def first_free_step(self, run: str) -> int:
-        """Return the step at which the newest segment of a W&B run goes on; 0 where there is none before it."""
+        """Return the step at which the newest segment of a W&B run goes on; 0 where there is none before it.
+
+        It is asked when wandb-core answers to the wandb.init.
+        """
         with self._lock:
-            own = [each.folder for each in self._begun if each.run == run][:-1]
+            begun = [each for each in self._begun if each.run == run]
+            for each in begun[-1:]:
+                each.answered = True
+            own = [each.folder for each in begun[:-1]]
         known = [(path, True) for each, path in self._earlier() if each == run] + [(path, False) for path in own]
         if not known and not self._folder.cleaned_file.exists():
             return 0
@@ -104,7 +111,7 @@ class JobRuns:
                 missing.append(f"{log} is gone")
                 continue
             keep_linked_files(each.folder, self._note)
-            if written and _is_begun(log) and exit_code_of(log) is None:
+            if written and each.answered and exit_code_of(log) is None:
                 missing.append(f"{log} ends before the W&B run did")
         bring_in_listed(self._folder, [each.folder for each in self._begun], self._note)
         return f"rows are missing: {'; '.join(missing)}" if missing else None
@@ -150,7 +157,7 @@ class Conversation:
                 continue
             if number == REQUEST_ID:
                 question = content.decode(errors="replace")
-            elif number == _RECORD:
+            elif number in _RECORDS:
                 run = (find(content, _STREAM) or b"").decode(errors="replace")
                 ends = find(content, (_EXIT,)) is not None
             elif number == _INFORM_INIT and (folder := find(content, _SYNC_DIR)):
@@ -224,12 +231,3 @@ def bring_in_listed(folder: RunFolder, segments: list[Path], note: Callable[[str
 def bring_in_earlier(folder: RunFolder, note: Callable[[str], object]) -> None:
     """Move the segments of an attempt whose launcher was killed into the job's folder, where they lie elsewhere."""
     bring_in_listed(folder, [Path(each) for each in run_ids.elsewhere(folder.wandb_folder)], note)
-
-
-def _is_begun(log: Path) -> bool:
-    # Of a wandb.init that raised an error there is a header, or some records of what was said before its run.
-    from runferry.trackers.wandb.log.tail import LogTail
-
-    with suppress(OSError):
-        return any(number == _RUN for record in LogTail(log) for number, _, _ in fields(record))
-    return False

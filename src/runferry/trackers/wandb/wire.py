@@ -24,8 +24,8 @@ HEADER_BYTES = _HEADER.size
 REQUEST_ID = 10
 
 
-# record_publish, a message: first in ServerRequest, so that it is written first.
-_A_TOLD_RECORD = 1 << 3 | 2
+# record_publish, a message: the first field, which is written first.
+_RECORD_TAG = 1 << 3 | 2
 
 
 _INFORM_ATTACH = 5
@@ -77,7 +77,7 @@ def length_of_whole_messages(data: bytearray, asking: list[bytes]) -> int:
     data
         What came from a client.
     asking
-        Gets those of its messages that are no record that the client only tells, as a row is one.
+        Gets those of its messages that are more than a record: an answer is wanted, which a row needs none of.
 
     Raises
     ------
@@ -92,11 +92,14 @@ def length_of_whole_messages(data: bytearray, asking: list[bytes]) -> int:
             raise OSError(message)
         if position + _HEADER.size + length > len(data):
             break
-        begin = position
-        position += _HEADER.size + length
-        # This is done for every row: one byte tells it from what is looked at.
-        if length and data[begin + _HEADER.size] != _A_TOLD_RECORD:
-            asking.append(bytes(data[begin:position]))
+        begin, content = position, position + _HEADER.size
+        position = content + length
+        # This is done for every row, of which no more is looked at.
+        if length and data[content] == _RECORD_TAG:
+            size, record = decode_varint(data, content + 1)
+            if record + size == position:
+                continue
+        asking.append(bytes(data[begin:position]))
     return position
 
 
@@ -133,7 +136,7 @@ def encode_varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def decode_varint(data: bytes, position: int) -> tuple[int, int]:
+def decode_varint(data: bytes | bytearray, position: int) -> tuple[int, int]:
     """Return the number at `position`, and the position after it."""
     value = shift = 0
     while position < len(data):
