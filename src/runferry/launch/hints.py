@@ -52,7 +52,7 @@ HINTS = (
     Hint(
         (
             (
-                r"CommError: (?:Run initialization has timed out|Failed to get resume status|.*upsertBucket)"
+                r"CommError: (?:Run initialization has timed out|Timed out while retrying|Failed to get resume status|.*upsertBucket)"
                 r"|giving up after \d+ attempt"
             ),
         ),

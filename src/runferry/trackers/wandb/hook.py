@@ -97,7 +97,7 @@ def _watch_init(module: Any) -> None:
 
 
 def _watch_artifacts(module: Any) -> None:
-    """Have artifacts note where files lie by absolute paths: the sync runs in another folder."""
+    """Have artifacts note by absolute paths where files lie, where they still do when they are synced."""
     try:
         add = module.Artifact._add_local_file
     except AttributeError as error:
@@ -105,6 +105,10 @@ def _watch_artifacts(module: Any) -> None:
         return
 
     def add_absolute(self: Any, name: Any, path: Any, *arguments: Any, **keywords: Any) -> Any:
+        made = getattr(self, "_tmp_dir", None)
+        if made is not None and os.fspath(path).startswith(made.name) and "policy" in keywords:
+            # What `new_file` has written: up to 0.27 it stays in a temporary folder of the process.
+            keywords["policy"] = "mutable"
         entry = add(self, name, path, *arguments, **keywords)
         if getattr(entry, "local_path", None):
             entry.local_path = os.path.abspath(entry.local_path)
@@ -134,7 +138,9 @@ def _name_run(settings: Any) -> None:
     if ours:
         # Further W&B runs are named by W&B, as online.
         settings.run_name = _job[RUN_NAME] if answer["first"] else None
-    if answer["continues"] and settings.resume is None and not settings.fork_from and not settings.resume_from:
+    # Online the server may have it from a job of which there is no trace here.
+    continues = answer["continues"] or ("id" not in asked and not settings._offline)
+    if continues and settings.resume is None and not settings.fork_from and not settings.resume_from:
         settings.resume = "allow"
 
 
