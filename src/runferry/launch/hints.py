@@ -52,7 +52,8 @@ HINTS = (
     Hint(
         (
             (
-                r"CommError: (?:Run initialization has timed out|Timed out while retrying|Failed to get resume status|.*upsertBucket)"
+                r"CommError: (?:Run initialization has timed out|Timed out while retrying|.*upsertBucket)"
+                r"|CommError: Failed to get resume status"
                 r"|giving up after \d+ attempt"
             ),
         ),

@@ -128,7 +128,13 @@ class Job:
             launcher = psutil.Process(process.pid)
             # Depth first is how psutil lists them; the keeper is a child of the launcher's, wandb-core is the keeper's.
             below = launcher.children(recursive=True)
-            commands = [each for each in below if str(TRAIN) in each.cmdline() and each.ppid() == process.pid]
+            # The keeper is a fork of the launcher's, with the same words, the command's among them.
+            words = launcher.cmdline()
+            commands = [
+                each
+                for each in below
+                if str(TRAIN) in each.cmdline() and each.cmdline() != words and each.ppid() == process.pid
+            ]
         except psutil.NoSuchProcess:
             return
         number = signal.SIGTERM if self.kill.startswith("stop") else signal.SIGKILL
@@ -185,7 +191,8 @@ def check(job: Job, server: StandIn) -> list[str]:
 def _check_member(job: Job, lines: Sequence[dict[str, Any]], there: Sequence[str]) -> list[str]:
     rows = [_row(job, value) for value in there]
     may_miss = _may_miss(job, lines)
-    logged = [_row(job, line["row"]["value"]) for line in lines]
+    # With steps of its own a row may be logged again that was logged just before the kill; wandb refuses it.
+    logged = list(dict.fromkeys(_row(job, line["row"]["value"]) for line in lines))
     needed = [row for row in logged if row in rows or row not in may_miss]
     if missing := [row for row in needed if row not in rows]:
         return [f"{len(missing)} rows missing, the first is {missing[0]}"]
