@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 # The profile is the site's own; only its patience is not for tests.
-QUICK = ["--slurm-init-seconds-before-status-checks", "3", "--max-jobs-per-timespan", "20/1s", "--latency-wait", "5"]
+QUICK = ["--runferry-init-seconds-before-status-checks", "3", "--max-jobs-per-timespan", "20/1s", "--latency-wait", "5"]
 
 
 class User:

@@ -23,19 +23,14 @@ from runferry.sync.options import set_options
 from runferry.system import text
 from runferry.system.messages import debug_wanted, note_command, say, show_traceback, with_next_step
 from runferry.trackers.registry import settings_of
-from runferry.workflow import scheduler_patch, slurm_plugin
 from runferry.workflow.stale_lock import remove_stale_lock
-from runferry.workflow.training_job import training_job
+from runferry.workflow.training_job import register_experiments
 from runferry.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runferry.config.experiment import Experiment
-
-
-# What each use of the workflow in this process has said: a foreign workflow may use it as a module several times.
-_attempts: dict[Path, int] = {}
 
 
 def check_config_file(file: str) -> None:
@@ -98,7 +93,7 @@ def load(
         retries = 0
         if controller:
             remove_stale_lock(say)
-            retries = _guard(results, made, cluster)
+            retries = _retries(results, made, cluster)
             for experiment in made.values():
                 refusals.check(lambda one=experiment: site_limits.check_times([one], cluster))
             refusals.check(lambda: site_limits.check_cap(jobs, cluster))
@@ -151,13 +146,10 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
     return experiments({**config, tracker.name: tracker.settings(config, cluster)})
 
 
-def _guard(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
-    """Have runferry decide what becomes of training jobs; return how often one may be started again at most."""
-    _attempts.update({(results / name).resolve(): experiment.attempts for name, experiment in made.items()})
-    if not cluster.slurm or not slurm_plugin.install_guard(lambda job: training_job(job.output, _attempts), say):
-        return 0
-    scheduler_patch.install_scheduler()
-    return max(experiment.attempts for experiment in made.values()) - 1
+def _retries(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
+    """Note which jobs train; return how often one may be started again at most, which its executor decides."""
+    register_experiments({results / name: experiment.attempts for name, experiment in made.items()})
+    return max(experiment.attempts for experiment in made.values()) - 1 if cluster.slurm else 0
 
 
 def _paid(requests: Mapping[str, Request], config: Mapping[str, Any], cluster: Cluster) -> dict[str, Request]:
