@@ -83,12 +83,15 @@ class Command:
         Where, and with which variables.
     log
         File descriptor that its stdout and stderr become, so that what it prints survives the launcher.
+    twice_seconds
+        See `PassingOn`.
     """
 
     arguments: list[str]
     workdir: Path
     environment: Mapping[str, str]
     log: int
+    twice_seconds: float = 0.0
 
     def run(self, signals: SignalWatch, keeper: Keeper, watches: Watches) -> Finished:
         """Run it in a session of its own and wait for its end.
@@ -119,7 +122,7 @@ class Command:
         """
         signals.preparing = False
         process = self._start(keeper)
-        passing = PassingOn(process)
+        passing = PassingOn(process, self.twice_seconds)
         end_of_job = EndOfJob(process, watches.clock, watches.job_end, watches.note)
         sources: list[SignalWatch | Keeper] = [signals, keeper]
         # WNOWAIT: the process id stays taken, and may be signalled, until it is waited for below.

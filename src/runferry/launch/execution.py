@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 _LEFTOVER_SECONDS = 1.0
 
 
+#: Seconds in which a signal that Slurm sent to every node may be passed on by the first node's launcher once more.
+_SAME_SIGNAL_SECONDS = 20.0
+
+
 def time_limits(run: dict[str, Any], tracker: TrackerInJob) -> TimeLimits:
     """Return how long to wait for what at the end of a run, by its record."""
     seconds = tracker.finish_seconds(run)
@@ -96,7 +100,7 @@ class Execution:
         try:
             with shown_while_written(self.folder.log_file, follow_from):
                 try:
-                    finished = Command(command, workdir, environment, self.log).run(signals, keeper, watches)
+                    finished = self._command(command, workdir, environment).run(signals, keeper, watches)
                 except (OSError, ValueError) as error:
                     ending = _not_started(command, environment.get("PATH", os.defpath), error)
                 else:
@@ -113,6 +117,9 @@ class Execution:
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
         return ending, written
+
+    def _command(self, command: list[str], workdir: Path, environment: dict[str, str]) -> Command:
+        return Command(command, workdir, environment, self.log, 0.0 if self.node is None else _SAME_SIGNAL_SECONDS)
 
     def _watches(self) -> Watches:
         clock = JobClock(warning_of(self.run_record), job_end())
