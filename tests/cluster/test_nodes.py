@@ -138,7 +138,9 @@ def test_a_signal_to_every_process_of_the_run_comes_to_each_command_once_and_no_
         # first process of a step only.
         for node in {json.loads((run / f"host-{number}").read_text()) for number in (0, 1)}:
             processes = cluster.on_node(node, "ps", "-eo", "pid=,args=").splitlines()
-            ours = [line.split()[0] for line in processes if "runferry launch" in line or "train.py" in line]
+            # Not the batch script's srun, which is in another step.
+            named = [line for line in processes if "runferry launch" in line or "train.py" in line]
+            ours = [line.split()[0] for line in named if "--cpu-bind=q" not in line]
             cluster.on_node(node, "kill", "-TERM", *ours)
         cluster.wait_for_job(attempt["job"])
     finally:

@@ -119,19 +119,24 @@ def test_a_cancelled_pack_stays_cancelled_and_every_row_of_its_runs_arrives(
     tmp_path, cluster, server, wandb_python, version
 ):
     user = User(tmp_path / "scratch", cluster, COUNT, **server.environment)
-    sweep = {
-        "method": "grid",
-        "parameters": {"n": {"values": list(range(6))}},
-        "command": [str(wandb_python(version)), "train.py", "${args}"],
-    }
-    # Four at a time: two have not begun when the others are cancelled.
-    user.configure({"wide": {"sweep": sweep, "attempts": 3, "resources": {"memory": "2G", "cores": 2, "gpus": 1}}})
+
+    def experiment(count: int, **resources) -> dict:
+        sweep = {
+            "method": "grid",
+            "parameters": {"n": {"values": list(range(count))}},
+            "command": [str(wandb_python(version)), "train.py", "${args}"],
+        }
+        return {"sweep": sweep, "attempts": 3, "resources": {"memory": "2G", "cores": 2, **resources}}
+
+    # Four side by side, and two one after the other, of which the second has not begun.
+    user.configure({"wide": experiment(4, gpus=1), "long": experiment(2, time="30m")})
     controller = user.start("tamia")
     try:
-        wait_until(lambda: len(list(user.folder.glob("results/wide/*/logged"))) == 4, "four runs")
-        begun = [run for run in user.runs("wide") if (run / "logged").exists()]
+        wait_until(lambda: len(list(user.folder.glob("results/*/*/logged"))) == 5, "five runs")
+        begun = [file.parent for file in user.folder.glob("results/*/*/logged")]
         wait_until(lambda: all(len((run / "logged").read_text().split()) > 10 for run in begun), "ten rows of each")
-        cluster.run("scancel", (begun[0] / "job").read_text())
+        for job in {(run / "job").read_text() for run in begun}:
+            cluster.run("scancel", job)
         controller.wait(200)
     finally:
         controller.kill()
@@ -142,5 +147,5 @@ def test_a_cancelled_pack_stays_cancelled_and_every_row_of_its_runs_arrives(
         held = [row["loss"] for row in server.run("demo", "tests", run.name)["history"]]
         # What was being logged when it was killed may be there or not.
         assert held in (trained, [*trained, len(trained)])
-    assert [run for run in user.runs("wide") if (run / "logged").exists()] == begun
+    assert {file.parent for file in user.folder.glob("results/*/*/logged")} == set(begun)
     assert user.jobs() == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cluster_configuration import URGENT_PARTITION
-from cluster_user import User, attempts
+from cluster_user import PLUGIN, User, attempts
 from ending_early import TRAIN, assert_held_once, experiment, has_logged, reasons, run_of, wait_until
 from slurm_cluster import exclusively
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 WANDB_VERSIONS = ["0.22.3", "0.27.2", "0.31.0"]
+# With somebody else's executor a job that is preempted and not requeued is waited for for ever (plugin 2.8.0).
+NEVER_ENDS = "gone"
 WHOLE_NODE = {"cores": 48}
 
 
@@ -29,42 +31,46 @@ def server():
         yield standin
 
 
-@pytest.fixture(scope="module", params=WANDB_VERSIONS)
+@pytest.fixture(scope="module", params=[*((version, "runferry") for version in WANDB_VERSIONS), ("0.27.2", "slurm")])
 def ended(request, tmp_path_factory, _running_cluster: Cluster, server, wandb_python) -> User:
     """A workflow whose jobs are cancelled, requeued and preempted once they have trained for a while."""
+    version, executor = request.param
+    folder = tmp_path_factory.mktemp("signals") / "scratch"
     with exclusively(_running_cluster.folder):
-        return _end(
-            tmp_path_factory.mktemp("signals") / "scratch", _running_cluster, server, wandb_python(request.param)
-        )
+        return _end(folder, _running_cluster, server, wandb_python(version), PLUGIN if executor == "slurm" else [])
 
 
-def _end(folder, cluster: Cluster, server, python) -> User:
+def _end(folder, cluster: Cluster, server, python, options: list[str]) -> User:
     user = User(folder, cluster, TRAIN, **server.environment)
     user.python = str(python)
     minute = {"resources": {"time": "1m"}, "warning": {"before": "40s"}}
-    user.configure(
-        {
-            "preempted": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
-            "gone": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
-            "cancelled": experiment(user, 600, 0.5, "save"),
-            "cancelled2": experiment(user, 600, 0.5, "save", "heed"),
-            "requeued": experiment(user, 600, 0.5, "save", "until 2"),
-            "requeued2": experiment(user, 600, 0.5, "save", "heed", "until 2"),
-            "limit": experiment(user, 600, 1, "save", "heed", "until 2", attempts=3, **minute),
-            "deaf": experiment(user, 600, 0.5, "save", "deaf"),
-        }
-    )
-    controller = user.start("narval")
+    experiments = {
+        "preempted": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
+        "gone": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
+        "cancelled": experiment(user, 600, 0.5, "save"),
+        "cancelled2": experiment(user, 600, 0.5, "save", "heed"),
+        "requeued": experiment(user, 600, 0.5, "save", "until 2"),
+        "requeued2": experiment(user, 600, 0.5, "save", "heed", "until 2"),
+        "limit": experiment(user, 600, 1, "save", "heed", "until 2", attempts=3, **minute),
+        "deaf": experiment(user, 600, 0.5, "save", "deaf"),
+    }
+    preempted = ["preempted", NEVER_ENDS]
+    if options:
+        del experiments[NEVER_ENDS]
+        preempted.remove(NEVER_ENDS)
+    user.configure(experiments)
+    controller = user.start("narval", *options)
 
     def job(name: str) -> str:
         wait_until(has_logged(user, name, 20), f"twenty steps of {name}")
         return (run_of(user, name) / "job").read_text()
 
     try:
-        jobs = {name: job(name) for name in ("preempted", "gone", "requeued", "requeued2", "cancelled", "cancelled2")}
-        cluster.run("scontrol", "update", f"job={jobs['gone']}", "requeue=0")
+        jobs = {name: job(name) for name in (*preempted, "requeued", "requeued2", "cancelled", "cancelled2")}
+        if NEVER_ENDS in jobs:
+            cluster.run("scontrol", "update", f"job={jobs[NEVER_ENDS]}", "requeue=0")
         urgent = ["--account=def-test_cpu", f"--partition={URGENT_PARTITION}", "--exclusive", "--wrap=sleep 5"]
-        for name in ("preempted", "gone"):
+        for name in preempted:
             node = attempts(run_of(user, name))[-1]["host"]
             cluster.submit(*urgent, f"--nodelist={node}", cwd=user.folder)
         cluster.run("scontrol", "requeue", jobs["requeued"])
@@ -97,6 +103,8 @@ def test_a_requeued_run_has_every_row_on_the_server(ended: User, server, name):
 
 @pytest.mark.parametrize(("name", "jobs"), [("preempted", 1), ("gone", 2)])
 def test_a_preempted_run_has_every_row_on_the_server(ended: User, server, name, jobs):
+    if not ended.runs(name):
+        pytest.skip("the plugin waits for such a job for ever")
     run = run_of(ended, name)
     assert assert_held_once(server, run)["state"] == "finished"
     assert reasons(run) == ["preempted", None]

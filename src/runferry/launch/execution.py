@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 _LEFTOVER_SECONDS = 1.0
 
 
+#: Seconds in which a signal that came to this process and to its listener's step is one.
+_SAME_SIGNAL_SECONDS = 1.0
 #: Seconds in which a signal that Slurm sent to every node may be passed on by the first node's launcher once more.
-_SAME_SIGNAL_SECONDS = 20.0
+_SAME_SIGNAL_ON_NODES_SECONDS = 20.0
 
 
 def time_limits(run: dict[str, Any], tracker: TrackerInJob) -> TimeLimits:
@@ -119,7 +121,8 @@ class Execution:
         return ending, written
 
     def _command(self, command: list[str], workdir: Path, environment: dict[str, str]) -> Command:
-        return Command(command, workdir, environment, self.log, 0.0 if self.node is None else _SAME_SIGNAL_SECONDS)
+        twice = _SAME_SIGNAL_SECONDS if self.node is None else _SAME_SIGNAL_ON_NODES_SECONDS
+        return Command(command, workdir, environment, self.log, twice)
 
     def _watches(self) -> Watches:
         clock = JobClock(warning_of(self.run_record), job_end())

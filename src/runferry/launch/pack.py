@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING
 
 from runferry.errors import LaunchError
 from runferry.launch.node_files import wait_for_file
+from runferry.launch.retries import check_retry
 from runferry.launch.signals import PassingOn, SignalWatch, Witness
 from runferry.runs.ending import UNDER_WAY, signal_name
 from runferry.runs.pack import done_file, read_pack, runs_left
@@ -84,6 +85,7 @@ def launch_pack(folder: Path, *, overtime_seconds: float = OVERTIME_SECONDS) -> 
     wait_for_file(folder / "runs.json")
     pack = read_pack(folder)
     left = runs_left(folder, pack)
+    check_retry(left)
     signals = SignalWatch()
     # There is nothing to clean up before the first launcher: signals are read from the start.
     signals.preparing = False

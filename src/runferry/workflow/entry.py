@@ -9,6 +9,7 @@ import gc
 import os
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +19,7 @@ from runferry.config.cluster import LOCAL, Cluster, find_cluster
 from runferry.config.experiments import experiments
 from runferry.config.job_request import Request, make_request
 from runferry.errors import RunferryError
+from runferry.launch.retries import RETRY_VARIABLE
 from runferry.runs.slurm import NO_PARTITION
 from runferry.sync.options import set_options
 from runferry.system import text
@@ -66,6 +68,8 @@ def load(
     _put_on_path()
     if controller:
         note_command()
+    else:
+        _note_retry()
     try:
         checked = loading.validate(config, Path(schema_file))
         if "--lint" in sys.argv and loading.cluster_name(checked) is None:
@@ -150,6 +154,17 @@ def _retries(results: Path, made: Mapping[str, Experiment], cluster: Cluster) ->
     """Note which jobs train; return how often one may be started again at most, which its executor decides."""
     register_experiments({results / name: experiment.attempts for name, experiment in made.items()})
     return max(experiment.attempts for experiment in made.values()) - 1 if cluster.slurm else 0
+
+
+def _note_retry() -> None:
+    """Tell the launcher which job this is of those that Snakemake starts, where a Snakemake inside of it starts that.
+
+    Where the executor is ours there is none inside.
+    """
+    # What the controller's executor gives to this process (Snakemake 9.17 to 9.27).
+    given = dict(pairwise(sys.argv)).get("--attempt", "")
+    if given.isdigit():
+        os.environ[RETRY_VARIABLE] = given
 
 
 def _paid(requests: Mapping[str, Request], config: Mapping[str, Any], cluster: Cluster) -> dict[str, Request]:

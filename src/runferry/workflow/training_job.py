@@ -44,7 +44,12 @@ class TrainingJob:
     def name(self) -> str:
         """Return a name for its Slurm job: the experiment, and the run, the pack or the place in a round."""
         parts = self.done_file.with_suffix("").parts
-        return "-".join(parts[-4:] if self.in_round else parts[-3:-1] if len(self.folders) == 1 else parts[-4:-1])
+        if self.in_round:
+            experiment, _, number, place = parts[-4:]
+            return f"{experiment}-round-{number}-{place}"
+        if self.launcher[0] == "launch-pack":
+            return f"{parts[-4]}-pack-{parts[-2]}"
+        return f"{parts[-3]}-{parts[-2]}"
 
     @property
     def done(self) -> bool:
