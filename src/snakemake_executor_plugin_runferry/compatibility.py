@@ -18,6 +18,7 @@ _METHODS = {
     "report_job_error": ("job_info", "msg"),
     "report_job_success": ("job_info",),
     "report_job_submission": ("job_info",),
+    "get_partition_arg": ("job",),
     "get_python_executable": (),
     "sleep": (),
 }

@@ -35,6 +35,10 @@ class PluginExecutor:
         """Return the command of a job."""
         raise NotImplementedError
 
+    def get_partition_arg(self, job: Any) -> str:
+        """Return the option that names the partition of a job."""
+        raise NotImplementedError
+
     def get_python_executable(self) -> str:
         """Return the interpreter of the jobs."""
         raise NotImplementedError

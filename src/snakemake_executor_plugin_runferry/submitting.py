@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -55,6 +56,9 @@ class SubmittingExecutor(PluginExecutor):
         self._unanswered_since: dict[int, float] = {}
         self._queue: list[slurm.QueuedJob] | None = None
         self._queue_asked = -math.inf
+        # For the plugin, where it is the executor: the training rules name no partition. Here they say so themselves.
+        if os.environ.get("SINFO_PARTITION") == slurm.NO_PARTITION:
+            del os.environ["SINFO_PARTITION"]
         super().__init__(workflow, logger)
 
     # Submission.
@@ -96,6 +100,12 @@ class SubmittingExecutor(PluginExecutor):
         wait = float(self.workflow.execution_settings.latency_wait)
         call = launcher_call(job, training.launcher, self.get_python_executable(), wait)
         return call if self.workflow.executor_settings.pass_command_as_script else quoted_for_wrap(call)
+
+    def get_partition_arg(self, job: Any) -> str:
+        """Return the option that names the partition: of a training none, unless somebody names one."""
+        named = job.resources.get("slurm_partition") or getattr(self, "_partitions", None)
+        # At the sites the scheduler chooses it by the time limit; sinfo's default would be too short for many.
+        return "" if self.training(job) and not named else super().get_partition_arg(job)
 
     def training(self, job: Any) -> TrainingJob | None:
         """Return what a job trains, where the launcher alone can be the job."""
