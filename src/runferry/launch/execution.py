@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import LaunchError
 from runferry.launch.collect import collect_files
-from runferry.launch.command import Command, Watches
+from runferry.launch.command import Command, Finished, Watches
 from runferry.launch.core_keeper import Keeper, TimeLimits
 from runferry.launch.multi_node import node_folder
 from runferry.launch.node_files import Scratch, note, shown_while_written
@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
 #: Seconds in which what the command leaves behind may end by itself.
 _LEFTOVER_SECONDS = 1.0
+
+
+#: Seconds in which a signal that came to this process and to its listener's step is one.
+_SAME_SIGNAL_SECONDS = 1.0
+#: Seconds in which a signal that Slurm sent to every node may be passed on by the first node's launcher once more.
+_SAME_SIGNAL_ON_NODES_SECONDS = 20.0
 
 
 def time_limits(run: dict[str, Any], tracker: TrackerInJob) -> TimeLimits:
@@ -96,13 +102,13 @@ class Execution:
         try:
             with shown_while_written(self.folder.log_file, follow_from):
                 try:
-                    finished = Command(command, workdir, environment, self.log).run(signals, keeper, watches)
+                    finished = self._command(command, workdir, environment).run(signals, keeper, watches)
                 except (OSError, ValueError) as error:
                     ending = _not_started(command, environment.get("PATH", os.defpath), error)
                 else:
                     end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
                     ending = Ending.from_return_code(finished.return_code, finished.passed_on)
-                    ending = replace(ending, reason=_reason(ending, watches))
+                    ending = replace(ending, reason=_reason(ending, watches), message=_ignored(finished, watches))
                     if watches.early and watches.early.stopped and not watches.fence.superseded:
                         # It has done what the sweep wants of it; its checkpoint and its rows are there.
                         ending = Ending(0, message=watches.early.stopped)
@@ -113,6 +119,10 @@ class Execution:
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
         return ending, written
+
+    def _command(self, command: list[str], workdir: Path, environment: dict[str, str]) -> Command:
+        twice = _SAME_SIGNAL_SECONDS if self.node is None else _SAME_SIGNAL_ON_NODES_SECONDS
+        return Command(command, workdir, environment, self.log, twice)
 
     def _watches(self) -> Watches:
         clock = JobClock(warning_of(self.run_record), job_end())
@@ -198,9 +208,23 @@ def _reason(ending: Ending, watches: Watches) -> str | None:
         return reasons.SUPERSEDED
     if watches.clock.warned:
         # Also with exit code 0: who was told to save and end has more to do.
-        return reasons.TIME_LIMIT
+        return watches.clock.reason
     asked = {signal.SIGTERM, signal.SIGINT}.intersection(ending.passed_on)
     return reasons.STOPPED if asked or ending.signal in {signal.SIGTERM, signal.SIGINT} else None
+
+
+def _ignored(finished: Finished, watches: Watches) -> str | None:
+    """Say that a command was ended by force, where it was: nothing else would explain its SIGKILL."""
+    if finished.forced is None:
+        return None
+    warning = signal.Signals(watches.clock.settings.signal).name
+    seconds, reason = f"{finished.forced:.0f} s", watches.clock.reason
+    if reason != reasons.TIME_LIMIT:
+        warning = "SIGTERM"
+    return (
+        f"did not end in the {seconds} after its warning ({warning}, {reason}), and was ended by runferry so that its "
+        "rows could be written; have the script end at the signal"
+    )
 
 
 def _not_started(command: list[str], search_path: str, error: OSError | ValueError) -> Ending:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import AnotherAttemptError
 from runferry.runs import reasons, slurm
-from runferry.runs.continuation import end_record
+from runferry.runs.continuation import end_record, settle_earlier
 from runferry.runs.ending import UNDER_WAY
 from runferry.system.processes import is_alive
 
@@ -51,6 +51,8 @@ def take_turn(attempt: Attempt, note: Callable[[str], None]) -> None:
     """
     if attempt.record["outcome"] == "running":
         return
+    if attempt.record["job"]:
+        settle_earlier(attempt.folder, attempt.number, attempt.record["job"])
     others = [record for record in attempt.folder.attempts() if record["attempt"] < attempt.number]
     unsure = False
     for record in others:

@@ -55,6 +55,11 @@ class RunFolder:
         return self.path / "train.log"
 
     @property
+    def kept_log_file(self) -> Path:
+        """A second name of the log: Snakemake deletes what a rule calls its log before each of its jobs."""
+        return self.attempts_folder / "train.log"
+
+    @property
     def trained_file(self) -> Path:
         """Return the output of rule `train`, written when the command ended with exit code 0."""
         return self.path / "trained.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +15,6 @@ from runferry.environment.project import copy_project
 from runferry.environment.specification import check_source
 from runferry.system import text
 from runferry.system.env_modules import variables_after_loading
-from runferry.workflow import slurm_plugin
 from support.errors.provoking import SCHEMA, Row, World, cluster, made, one
 
 COMMAND: dict[str, Any] = {"command": ["true"]}
@@ -74,11 +72,6 @@ def _needed(world: World) -> None:
 
 def _invalid_yaml(world: World) -> None:
     loading.load_yaml(world.file("c.yaml", b"a: \x01"))
-
-
-def _unknown_plugin(world: World) -> None:
-    world.patch.setitem(sys.modules, slurm_plugin.PLUGIN, SimpleNamespace(Executor=type("Executor", (), {})))
-    slurm_plugin.install_guard(lambda _: None, print)
 
 
 def _no_commit(world: World) -> None:
@@ -167,7 +160,6 @@ ROWS = [
     _made("config/environments.py", "one of `environments`", {"environment": "jx"}),
     _made("config/environments.py", "exactly one of", environment={"lock": "l", "requirements": "r"}),
     _made("config/environments.py", "found it beside", environment={"extras": ["x"]}),
-    Row("workflow/slurm_plugin.py", "in its Executor", _unknown_plugin),
     Row("config/experiments.py", "found a name that is", lambda _: made({"e": COMMAND, "E": COMMAND})),
     _made("config/experiments.py", "found no folder", {"workdir": "nowhere"}),
     Row("config/experiments.py", "found two runs", lambda world: _twice("", world)),
