@@ -113,7 +113,7 @@ class Executor(SubmittingExecutor):
             await asyncio.sleep(min(1.0, max(0.05, min(end, next_files) - time.monotonic())))
 
     def _look_at_files(self, infos: list[Any]) -> bool:
-        """Tell whether a run is done; where one has ended without, Slurm is asked for the reason soon."""
+        """Return whether a run is done; where one has ended without, Slurm is asked for the reason soon."""
         done = False
         for info in infos:
             training = self.training(info.job)

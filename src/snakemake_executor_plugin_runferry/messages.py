@@ -47,7 +47,7 @@ def ends_by_itself(answer: str) -> str | None:
 
 
 def last_words(training: TrainingJob, job: str, state: str, log: Path | None) -> str:
-    """Say how a job and its runs' last attempts ended.
+    """Describe how a job and its runs' last attempts ended.
 
     Parameters
     ----------
@@ -91,5 +91,5 @@ def _never_began(state: str, log: Path | None) -> str:
 
 
 def has_begun(folder: RunFolder, job: str) -> bool:
-    """Tell whether a run has had an attempt in a job."""
+    """Return whether a run has had an attempt in a job."""
     return any(record.get("job") == job for record in folder.attempts())

@@ -27,12 +27,12 @@ _BENCHMARK_COLUMNS = ("s", "h:m:s", "max_rss", "max_vms", "max_uss", "max_pss", 
 
 
 def needs_snakemake(job: Any) -> bool:
-    """Tell whether something was asked for that only a Snakemake inside of the job does."""
+    """Return whether something was asked for that only a Snakemake inside of the job does."""
     return bool(getattr(job, "shadow_dir", None)) or any(getattr(one, "is_storage", False) for one in job.output)
 
 
 def trained_meanwhile(job: Any, training: TrainingJob) -> bool:
-    """Tell whether a run has been trained since Snakemake found that it was not."""
+    """Return whether a run has been trained since Snakemake found that it was not."""
     return training.done and str(training.done_file) in set(map(str, job.dag.reason(job).missing_output))
 
 

@@ -24,7 +24,7 @@ class RunFiles:
     _over: set[str] = field(default_factory=set[str])
 
     def says_over(self, job: str, training: TrainingJob) -> bool:
-        """Tell whether a run has written something new that says that its attempt in a job is over.
+        """Return whether a run has written something new that says that its attempt in a job is over.
 
         True once for each job, so that Slurm is asked once for the reason.
         """

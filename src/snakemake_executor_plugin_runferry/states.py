@@ -33,7 +33,7 @@ class JobStates:
         return {job: states.get(job, "") for job in jobs}
 
     def has_ended(self, job: str, state: str) -> bool:
-        """Tell whether a job has ended; where it may only seem so, when it does at two looks one after the other."""
+        """Return whether a job has ended; where it may only seem so, when it does at two looks one after the other."""
         before, self._seen[job] = self._seen.get(job), state
         if state in slurm.ACTIVE:
             return False

@@ -160,7 +160,7 @@ class SubmittingExecutor(PluginExecutor):
             del self._name.given
 
     def _is_limited(self) -> bool:
-        """Tell whether the user gave Snakemake a limit, and so has chosen how fast jobs are submitted."""
+        """Return whether the user gave Snakemake a limit, and so has chosen how fast jobs are submitted."""
         limit = self.workflow.scheduling_settings.max_jobs_per_timespan
         return limit is not None and (limit.max_jobs, limit.timespan) != _SNAKEMAKES_LIMIT
 

@@ -125,3 +125,4 @@ def test_a_run_that_does_not_hear_is_ended_in_time_for_its_rows(ended: User, ser
     run = run_of(ended, "deaf")
     assert_held_once(server, run)
     assert reasons(run) == ["cancelled"]
+    assert "after its warning (SIGTERM, cancelled), and was ended by runferry" in attempts(run)[0]["message"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runferry.launch.signals import PassingOn, SignalWatch
+from runferry.launch.takeover import ENDING_SECONDS
 from runferry.launch.warning import EndOfJob
 from runferry.system.processes import end_session
 from runferry.system.signals import JOB_SIGNALS
@@ -147,7 +148,7 @@ class Command:
             if watches.early and watches.early.due():
                 _stop_early(process, watches.early, watches.note)
             if watches.fence.look():
-                end_session(process.pid, 0.0, 0.0)
+                end_session(process.pid, 0.0, ENDING_SECONDS)
         end_of_job.settle()
         return Finished(process.wait(), tuple(passing.done), process.pid, end_of_job.forced)
 

@@ -17,7 +17,7 @@ from runferry.launch.core_keeper import Keeper, TimeLimits
 from runferry.launch.multi_node import node_folder
 from runferry.launch.node_files import Scratch, note, shown_while_written
 from runferry.launch.preparation import Prepared, prepare
-from runferry.launch.takeover import FenceWatch
+from runferry.launch.takeover import WRITING_SECONDS, FenceWatch
 from runferry.launch.time_limit import JobClock, warning_of
 from runferry.runs import reasons
 from runferry.runs.attempt import ATTEMPT_VARIABLE, Attempt
@@ -122,6 +122,9 @@ class Execution:
 
     def _command(self, command: list[str], workdir: Path, environment: dict[str, str]) -> Command:
         twice = _SAME_SIGNAL_SECONDS if self.node is None else _SAME_SIGNAL_ON_NODES_SECONDS
+        if not os.environ.get("SLURM_JOB_ID"):
+            # Nobody but the user sends it then, and twice is meant twice.
+            twice = 0.0
         return Command(command, workdir, environment, self.log, twice)
 
     def _watches(self) -> Watches:
@@ -138,9 +141,8 @@ class Execution:
 
     def _finish(self, keeper: Keeper, exit_code: int, watches: Watches) -> bool:
         if watches.fence.superseded:
-            # The run is another attempt's: what this one has not written stays unwritten.
-            keeper.abandon()
-            return True
+            # The other attempt, which waits, goes on after these rows; what it finds no more time for stays unwritten.
+            return keeper.finish(exit_code, WRITING_SECONDS)
         seconds = self.limits.finish_seconds
         if watches.clock.warned:
             seconds = max(1.0, min(seconds, watches.clock.seconds_left - 1))

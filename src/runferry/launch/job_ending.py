@@ -76,11 +76,11 @@ class JobEnding:
 
     @property
     def waiting(self) -> bool:
-        """Whether the answer is still to come."""
+        """Return whether the answer is still to come."""
         return not self._answered
 
     def seconds_to_next(self) -> float | None:
-        """Give the seconds until an answer is given up; its coming is seen by the signal SIGCHLD."""
+        """Return the seconds until an answer is given up; its coming is seen by the signal SIGCHLD."""
         return None if self._answered else max(0.0, self._begun + ANSWER_SECONDS - time.time())
 
     def answer(self) -> JobEnd | None:

@@ -1,4 +1,4 @@
-"""A step of the launcher's own that hears what Slurm sends, where the launcher is not the task of a step.
+"""Start a step of the launcher's own that hears what Slurm sends, where the launcher is not the task of a step.
 
 Slurm sends a signal to the task of each step and to none of its descendants (where it follows processes by cgroup). The
 executor `runferry` makes the launcher that task. Elsewhere it is not: under `executor: slurm` the task is a Snakemake,
@@ -40,7 +40,7 @@ def variables_of_step() -> dict[str, str]:
 
 
 def hears(variables: Mapping[str, str], pid: int) -> bool:
-    """Tell whether a process hears what Slurm sends to its job: as a step's task, or by who started it.
+    """Return whether a process hears what Slurm sends to its job: as a step's task, or by who started it.
 
     Outside of a job there is nothing to hear.
     """

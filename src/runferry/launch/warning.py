@@ -59,7 +59,7 @@ class EndOfJob:
             self._warned_at = self._warned_at or time.monotonic()
 
     def seconds_to_next(self) -> float | None:
-        """Give the seconds to the next thing to do."""
+        """Return the seconds to the next thing to do."""
         pauses = [self._clock.seconds_to_next(), self._ending.seconds_to_next() if self._ending else None]
         return min((pause for pause in pauses if pause is not None), default=None)
 

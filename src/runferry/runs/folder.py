@@ -56,7 +56,7 @@ class RunFolder:
 
     @property
     def kept_log_file(self) -> Path:
-        """A second name of the log: Snakemake deletes what a rule calls its log before each of its jobs."""
+        """Return a second name of the log: Snakemake deletes what a rule calls its log before each of its jobs."""
         return self.attempts_folder / "train.log"
 
     @property

@@ -22,6 +22,7 @@ from runferry.launch import macros, multi_node
 from runferry.launch import pack as launch_pack
 from runferry.launch.execution import Execution
 from runferry.launch.node_files import make_folders, open_log
+from runferry.launch.retries import check_retry
 from runferry.launch.takeover import take_turn
 from runferry.report.data import read_experiment
 from runferry.runs import pack
@@ -268,7 +269,13 @@ def _look_fails(_: World) -> None:
     Watcher._begin(watcher)
 
 
+def _run_again(world: World) -> None:
+    world.patch.setenv("RUNFERRY_RETRY", "2")
+    check_retry([RunFolder(world.run([{"attempt": 1, "outcome": "failed", "reason": "failed", "message": None}]))])
+
+
 ROWS = [
+    Row("launch/retries.py", "is not run again", _run_again),
     _adopted("found no offline-run-*", ""),
     _adopted("found no such folder", "none"),
     Row("launch/node_files.py", "would be lost", _not_writable),

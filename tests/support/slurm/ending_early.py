@@ -48,7 +48,9 @@ for step in range(first, steps):
     if "fill" in options and step == 3:
         hoard = bytearray(os.urandom(1 << 20) * 800)
     time.sleep(pause)
-    if stop:
+    stop += [True] if stop else []
+    # "slow": it logs a while before it is ready to stop.
+    if len(stop) > (12 if "slow" in options else 0):
         run.finish()
         sys.exit(0)
 run.finish()
