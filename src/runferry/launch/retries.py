@@ -40,4 +40,5 @@ def check_retry(folders: Sequence[RunFolder]) -> None:
     last = left[0].attempts()[-1]
     message = f": {last['message'].rstrip('.')}" if last.get("message") else ""
     names = ", ".join(run.path.name for run in left)
-    raise LaunchError(f"run {names}: is not run again, since it ended by itself ({last.get('reason')}{message})")
+    ended = f"found that it ended by itself ({last.get('reason')}{message}), expected an end from outside"
+    raise LaunchError(f"run {names}: is not run again: {ended}")

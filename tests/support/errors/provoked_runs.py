@@ -275,7 +275,7 @@ def _run_again(world: World) -> None:
 
 
 ROWS = [
-    Row("launch/retries.py", "is not run again", _run_again),
+    Row("launch/retries.py", "is not run again: ", _run_again),
     _adopted("found no offline-run-*", ""),
     _adopted("found no such folder", "none"),
     Row("launch/node_files.py", "would be lost", _not_writable),
