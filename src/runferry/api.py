@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.api_run import Receipt, Run
+from runferry.api_run import Receipt, Run, WandbRun
 from runferry.config.single_run import make_single_run
 from runferry.errors import ConfigError, LaunchError, RunferryError
 from runferry.runs.ending import EXIT_STOPPED
@@ -34,6 +34,7 @@ __all__ = [
     "RunferryError",
     "Segment",
     "Synced",
+    "WandbRun",
     "adopt",
     "create_run",
     "create_runs",

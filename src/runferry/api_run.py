@@ -16,6 +16,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class WandbRun:
+    """A W&B run as the server held it when it was verified.
+
+    Attributes
+    ----------
+    id, url, state : str
+    history_lines : int
+        Rows of its history.
+    last_step : int or None
+        Of the last row; None without rows.
+    """
+
+    id: str
+    url: str
+    state: str
+    history_lines: int
+    last_step: int | None
+
+
+@dataclass(frozen=True)
 class Receipt:
     """The proof that the server held, when it was asked, every record that the disk held.
 
@@ -39,6 +59,9 @@ class Receipt:
         What could not be read of a damaged segment, by its name.
     holds : bool
         Whether the segments on disk are still those that it speaks of.
+    wandb_runs : tuple of WandbRun
+        Every W&B run that the run's command made, in the order of their start; what stands above is of the first.
+        Empty of a run that logs to Comet.
     """
 
     url: str
@@ -50,6 +73,7 @@ class Receipt:
     missing: tuple[str, ...]
     unreadable: Mapping[str, str]
     holds: bool
+    wandb_runs: tuple[WandbRun, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +157,17 @@ class Run:
             missing=tuple(record.get("missing", ())),
             unreadable=record["unreadable"],
             holds=holds(self._folder, base_url, interim=interim),
+            wandb_runs=tuple(
+                WandbRun(
+                    each["run"],
+                    each["url"],
+                    each["server"]["state"],
+                    each["server"]["history_lines"],
+                    each["server"]["last_step"],
+                )
+                # A receipt of an earlier version has one W&B run, at its top.
+                for each in record.get("wandb_runs", [record] if server else [])
+            ),
         )
 
     def segments(self) -> list[Segment]:

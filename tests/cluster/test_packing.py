@@ -68,7 +68,7 @@ def test_a_whole_node_is_filled_and_short_runs_follow_one_another(user, cluster,
     assert len(set(devices)) == 4
     assert all(device.isdigit() for device in devices)
     assert [one["met"] for one in wide] == [4, 4, 4, 4]
-    assert len({one["environment"]["WANDB_RUN_ID"] for one in wide}) == 4
+    assert len({one["environment"]["RUNFERRY_RUN"] for one in wide}) == 4
 
     # The one that failed is named, with its reason, and the others are trained, synced and verified.
     (loser,) = [run for run in user.runs("wide") if not (run / "trained.json").exists()]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry.trackers.wandb.core import InstalledCore
+    from runferry.trackers.wandb.job_runs import JobRuns
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,23 @@ class Keeper:
     Attributes
     ----------
     token
-        What WANDB_SERVICE must be for the command, or None when wandb is not installed or has to start its own
-        wandb-core.
+        What WANDB_SERVICE must be for the command; None where no wandb-core was found, or it cannot be started.
+    python
+        The folder with which PYTHONPATH must begin for the command; None where there is none.
     warning
         Why it has to, or another line for the user; else None.
+    missing
+        A line about rows that are missing on the disk, once it has finished; else None.
     """
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self._pid = pid
         self._channel = channel
-        answer = _receive(channel) or {"token": None, "warning": "the process that keeps wandb-core has died"}
+        died = {"token": None, "python": None, "warning": "the process that keeps wandb-core has died"}
+        answer = _receive(channel) or died
+        self.missing: str | None = None
         self.token: str | None = answer["token"]
+        self.python: str | None = answer["python"]
         self.warning: str | None = answer["warning"]
 
     @classmethod
@@ -72,7 +79,7 @@ class Keeper:
         *,
         limits: TimeLimits,
         launcher_died: Callable[[], None],
-        first_free_step: Callable[[], int] = lambda: 0,
+        runs: Callable[[], JobRuns] | None = None,
         workdir: Path | None = None,
     ) -> Keeper:
         """Fork the helper process and wait until its first wandb-core can be reached. There must be one thread only.
@@ -80,7 +87,7 @@ class Keeper:
         Parameters
         ----------
         installed
-            The training environment's wandb-core, or None when it has no wandb.
+            The training environment's wandb-core; None where none was found, which the command's wandb may still name.
         environment
             The variables for wandb-core.
         log
@@ -89,8 +96,9 @@ class Keeper:
             The seconds to wait when the launcher has died.
         launcher_died
             Called in the keeper, last, in that case.
-        first_free_step
-            Called in the keeper at each wandb.init: returns the step at which the run goes on.
+        runs
+            Called in the keeper: returns what follows the attempt's W&B runs. None where there are none, or none that
+            can be reached.
         workdir
             Where the command runs.
         """
@@ -109,7 +117,7 @@ class Keeper:
                     environment,
                     log,
                     limits=limits,
-                    first_free_step=first_free_step,
+                    runs=runs,
                     workdir=workdir,
                 )
                 launcher_died()
@@ -156,6 +164,7 @@ class Keeper:
             received = None
         self._channel.close()
         os.waitpid(self._pid, 0)
+        self.missing = received["missing"] if received else None
         return received is not None and received["finished"]
 
 
@@ -176,28 +185,32 @@ def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
     log: int,
     *,
     limits: TimeLimits,
-    first_free_step: Callable[[], int],
+    runs: Callable[[], JobRuns] | None,
     workdir: Path | None,
 ) -> None:
     """Do the keeper's work; return when the launcher has died, else end the process."""
     service: Service | None = None
+    followed: JobRuns | None = None
     # Before any thread or wandb-core is started, which all inherit it.
     shielded = shield()
     warning: str | None = None
-    if installed:
-        if not shielded:
+    if runs:
+        if installed and not shielded:
             warning = "wandb-core cannot be shielded on this machine from a signal to all processes of the job"
         try:
-            service = Service(installed, environment, log, limits.finish_seconds, first_free_step, workdir=workdir)
+            followed = runs()
+            service = Service(installed, environment, log, limits.finish_seconds, followed, workdir=workdir)
         except (LaunchError, OSError) as error:
             warning = f"{error}; if the command is killed, rows that wandb has not written by then are lost"
     threading.Thread(target=_report_signals, args=(channel,), daemon=True).start()
-    _send(channel, {"token": service.token if service else None, "warning": warning})
+    token, python = (service.token, str(service.python)) if service else (None, None)
+    _send(channel, {"token": token, "python": python, "warning": warning})
     command: int | None = None
     while (asked := _receive(channel)) is not None:
         if "finish" in asked:
             finished = service.finish(asked["finish"], asked["seconds"]) if service else True
-            _send(channel, {"finished": finished})
+            missing = followed.close(written=finished) if service and followed else None
+            _send(channel, {"finished": finished, "missing": missing})
             os._exit(0)
         command = asked["command"]
         if service:
@@ -205,7 +218,9 @@ def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
     if command is not None:
         end_session(command, 0.0, limits.grace_seconds)
     if service:
-        service.finish(128 + signal.SIGKILL, limits.finish_seconds)
+        written = service.finish(128 + signal.SIGKILL, limits.finish_seconds)
+        if followed:
+            followed.close(written=written)
 
 
 def _report_signals(channel: socket.socket) -> None:

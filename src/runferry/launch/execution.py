@@ -22,16 +22,18 @@ from runferry.launch.time_limit import JobClock, warning_of
 from runferry.runs import reasons
 from runferry.runs.attempt import ATTEMPT_VARIABLE, Attempt
 from runferry.runs.ending import Ending
+from runferry.runs.folder import RunFolder
 from runferry.runs.slurm import job_end
 from runferry.system.env_modules import variables_after_loading
 from runferry.system.processes import end_session
+from runferry.trackers.registry import logs_to_wandb
 from runferry.trackers.wandb.folders import bring_in
-from runferry.trackers.wandb.steps import first_free_step
+from runferry.trackers.wandb.hook_files import with_hook
+from runferry.trackers.wandb.job_runs import JobRuns, bring_in_earlier
 
 if TYPE_CHECKING:
     from runferry.launch.early_stop import EarlyStop
     from runferry.launch.signals import SignalWatch
-    from runferry.runs.folder import RunFolder
     from runferry.trackers.tracker import TrackerInJob
 
 
@@ -75,11 +77,13 @@ class Execution:
         if self.node is None and self.run_record.get("nodes", 1) > 1:
             # It starts this same on every node, there with the run's command.
             command = [sys.executable, "-m", "runferry", "launch-nodes", str(self.folder.path)]
-            environment, core = {**os.environ, ATTEMPT_VARIABLE: str(self.attempt.number)}, None
+            environment, core, followed = {**os.environ, ATTEMPT_VARIABLE: str(self.attempt.number)}, None, False
         else:
             prepared = self._prepare()
             command, environment = prepared.command, prepared.variables
-            # In a container wandb starts its own wandb-core: the one out here is not of its version.
+            # In a container wandb starts its own wandb-core: the one out here is not of its version. Nor are there ids
+            # from here: all that it begins is one W&B run, by WANDB_RUN_ID.
+            followed = not prepared.contained and logs_to_wandb(self.run_record)
             core = None if prepared.contained else self.tracker.core(command, environment.get("PATH", os.defpath))
             self.attempt.runs_in(prepared.environment, core.version if core else None)
         # From here on there is a command to pass a signal on to, or will be in a moment.
@@ -90,13 +94,12 @@ class Execution:
             self.log,
             limits=self.limits,
             launcher_died=self._launcher_died,
-            first_free_step=lambda: first_free_step(self.attempt),
+            runs=self._wandb_runs if followed else None,
             workdir=workdir,
         )
         if keeper.warning:
             note(self.log, keeper.warning)
-        if keeper.token:
-            environment["WANDB_SERVICE"] = keeper.token
+        environment = _with_keeper(environment, keeper)
         watches = self._watches()
         exit_code = 1
         try:
@@ -115,6 +118,8 @@ class Execution:
             exit_code = ending.status
         finally:
             written = self._finish(keeper, exit_code, watches)
+        if keeper.missing:
+            ending = _without_rows(ending, keeper.missing)
         # The rows first: before a time limit there may not be the time for all.
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
@@ -156,11 +161,21 @@ class Execution:
             workdir, run = Path(self.run_record["workdir"]), self.run_record["id"]
             bring_in(self.folder, workdir, run, lambda line: note(self.log, line))
 
+    def _wandb_runs(self) -> JobRuns:
+        run = self.run_record["id"]
+        if self.node:
+            # The first node's bear the run's own id, and each node's lie in a folder of their own.
+            place, run, own = RunFolder(node_folder(self.folder, self.node)), f"{run}-n{self.node}", False
+        else:
+            place, own = self.folder, True
+        return JobRuns(place, run, lambda line: note(self.log, line), own=own)
+
     def _prepare(self) -> Prepared:
         """Put the environment and the data onto the node."""
         if self.attempt.number > 1:
             # Of an attempt whose launcher was killed, before anybody asks at which step the run goes on.
             self._bring_in()
+            bring_in_earlier(self.folder, lambda line: note(self.log, line))
             self.attempt.counts_as_earlier()
         return prepare(
             self.run_record, self.folder.path, self._variables(), self.scratch.folder, lambda text: note(self.log, text)
@@ -202,6 +217,19 @@ class Execution:
         self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
         if self.scratch.temporary:
             shutil.rmtree(self.scratch.folder, ignore_errors=True)
+
+
+def _with_keeper(environment: dict[str, str], keeper: Keeper) -> dict[str, str]:
+    """Return the command's variables, with which its wandb finds the keeper."""
+    service = {"WANDB_SERVICE": keeper.token} if keeper.token else {}
+    return with_hook({**environment, **service}, keeper.python) if keeper.python else environment
+
+
+def _without_rows(ending: Ending, missing: str) -> Ending:
+    """Return an ending that says what is missing: a run that has lost rows is not done."""
+    if ending.outcome == "finished":
+        ending = replace(ending, exit_code=1)
+    return replace(ending, message=f"{ending.message}; {missing}" if ending.message else missing)
 
 
 def _reason(ending: Ending, watches: Watches) -> str | None:

@@ -42,6 +42,7 @@ from runferry.runs.ending import Ending
 from runferry.runs.log import end_of_log
 from runferry.trackers.registry import in_job_of
 from runferry.trackers.wandb.folders import remove_empty
+from runferry.trackers.wandb.run_ids import forget_single
 
 if TYPE_CHECKING:
     from runferry.launch.core_keeper import TimeLimits
@@ -104,6 +105,7 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         attempt.end(ending)
         if ending.outcome == "finished":
             remove_empty(folder)
+            forget_single(folder.wandb_folder, run["id"])
         text = f"run {run['id']} {ending}" + (f": {ending.message}" if ending.message else "")
         note(log, text)
         if ending.message or ending.outcome != "finished":

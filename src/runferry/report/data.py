@@ -11,7 +11,7 @@ from runferry.report.attempts import add_usage, moment, report_attempt
 from runferry.report.measurements import read_measurements
 from runferry.report.model import Curve, ExperimentReport, RunReport, State, ending
 from runferry.report.sampling import Curves, counts_up, metric_order
-from runferry.runs.folder import RunFolder, listed_runs
+from runferry.runs.folder import RunFolder, listed_runs, wandb_run_of
 from runferry.system.files import read_json
 from runferry.system.values import is_list, is_mapping, is_number
 from runferry.trackers.wandb.log.segment import Segment, read_segment
@@ -107,18 +107,23 @@ def _read_run(folder: RunFolder, built: datetime, most: int) -> RunReport:
     elif is_mapping(comet := record.get("comet")):
         run.project, run.entity = str(comet.get("project") or ""), str(comet.get("workspace") or "")
         run.notes.append("logs to Comet, whose archives are not read here: no curves and no final values")
-    segments = _read_segments(folder, run, most)
+    segments = _read_segments(folder, run, most, str(record.get("id") or ""))
     run.name = run.name or run.id
     _read_attempts(folder, run, built, segments)
     _read_receipt(folder, run, segments)
     return run
 
 
-def _read_segments(folder: RunFolder, run: RunReport, most: int) -> list[Segment]:
+def _read_segments(folder: RunFolder, run: RunReport, most: int, own_id: str) -> list[Segment]:
+    """Read the segments of the W&B run that bears the run's id, else of the first one; others are named."""
     segments: list[Segment] = []
     curves = Curves()
     summary: dict[str, Any] = {}
-    for path in folder.segments():
+    names = list(dict.fromkeys(wandb_run_of(path.name) for path in folder.segments()))
+    shown = own_id if own_id in names else next(iter(names), "")
+    if others := [name for name in names if name != shown]:
+        run.notes.append(f"{len(names)} W&B runs: curves and values are those of {shown}, not of {', '.join(others)}")
+    for path in folder.segments(shown):
         try:
             segment = read_segment(path)
             if segment.empty:

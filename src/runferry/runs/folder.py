@@ -99,10 +99,18 @@ class RunFolder:
         """Return the file that keeps what deleted segments said; see `runferry.trackers.wandb.deleted`."""
         return self.path / "cleaned.json"
 
-    def segments(self) -> list[Path]:
-        """List the `offline-run-*` and `run-*` (online) folders in the order in which they were begun."""
+    def segments(self, wandb_run: str | None = None) -> list[Path]:
+        """List the `offline-run-*` and `run-*` (online) folders in the order in which they were begun.
+
+        Parameters
+        ----------
+        wandb_run
+            The id of one W&B run, where only its segments are wanted.
+        """
         # The rest of the name is <YYYYmmdd_HHMMSS>-<id>, so that the names sort by time.
         names = [name for name in _names_in(self.wandb_folder) if name.startswith(("offline-run-", "run-"))]
+        if wandb_run is not None:
+            names = [name for name in names if wandb_run_of(name) == wandb_run]
         return [self.wandb_folder / name for name in sorted(names, key=lambda name: name.removeprefix("offline-"))]
 
     def segment_names(self) -> list[str]:
@@ -134,6 +142,15 @@ class RunFolder:
                 f"{self.path}: found no run.json in it, expected the folder of a run, as in results/<experiment>/<run>"
             )
             raise ConfigError(message) from error
+
+
+def wandb_run_of(segment: str) -> str:
+    """Return the id of the W&B run in a segment's name.
+
+    >>> wandb_run_of("offline-run-20261127_061826-k3j9x2ab-2")
+    'k3j9x2ab-2'
+    """
+    return segment.removeprefix("offline-").removeprefix("run-").partition("-")[2]
 
 
 def _names_in(folder: Path) -> list[str]:

@@ -104,13 +104,13 @@ def _clean_one(each: Cleaning, older_than: timedelta, results: Path, progress: P
     limits = Limits()
     server = find_server(base_url, deadline=limits.deadline, say=progress.say)
     WandbCarrier(server, limits, results, None, progress).verify(jobs)
-    each.kept = _why_not_verified(jobs[0], receipt)
+    each.kept = next((why for job in jobs if (why := _why_not_verified(job, receipt))), None)
     if each.kept:
         return
     segments = folder.segments()
     each.files, each.bytes = _size(segments)
     if not dry_run:
-        _delete(jobs[0], receipt, segments)
+        _delete(jobs, receipt, segments)
 
 
 def _why_kept(folder: RunFolder, run: dict[str, Any], base_url: str | None, older_than: timedelta) -> str | None:
@@ -137,8 +137,8 @@ def _why_to_be_continued(attempt: dict[str, Any] | None) -> str | None:
 
 
 def _why_not_verified(job: Job, receipt: dict[str, Any]) -> str | None:
-    if job.outcome.problem:
-        return job.outcome.problem
+    if problem := job.outcome.problem or job.problem:
+        return problem
     # What the user has said may be missing is so still.
     left = [line for line in job.differences if line not in receipt.get("missing", [])]
     return f"not verified any more: {'; '.join(left[:3])}" if left or job.there is None else None
@@ -149,16 +149,30 @@ def _size(segments: Sequence[Path]) -> tuple[int, int]:
     return len(files), sum(file.stat().st_size for file in files)
 
 
-def _delete(job: Job, receipt: dict[str, Any], segments: Sequence[Path]) -> None:
+def _delete(jobs: Sequence[Job], receipt: dict[str, Any], segments: Sequence[Path]) -> None:
     """Write down first what is deleted: after a kill in between, what is left is deleted the next time."""
-    folder, disk, there = job.outcome.folder, job.disk, job.there
-    assert there is not None
+    folder = jobs[0].outcome.folder
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for segment in receipt["segments"]:
         segment.setdefault("cleaned", now)
-    cleaned = Cleaned(
+    write_cleaned(folder, [_cleaned(job, receipt, now) for job in jobs])
+    times = folder.receipt_file.stat()
+    write_json(folder.receipt_file, receipt)
+    # As old as it was: Snakemake would make a new report of runs whose rows are not on disk any more.
+    os.utime(folder.receipt_file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    for segment in segments:
+        shutil.rmtree(segment)
+    shutil.rmtree(folder.resent_folder, ignore_errors=True)
+
+
+def _cleaned(job: Job, receipt: dict[str, Any], now: str) -> Cleaned:
+    disk, there = job.disk, job.there
+    assert there is not None
+    own = {segment.name for segment in disk.segments} | {path.name for path in disk.left_out}
+    own |= disk.before.names if disk.before else set()
+    return Cleaned(
         date=now,
-        segments=tuple(receipt["segments"]),
+        segments=tuple(segment for segment in receipt["segments"] if segment["name"] in own),
         run_id=disk.run_id,
         entity=job.entity,
         project=job.project,
@@ -172,11 +186,3 @@ def _delete(job: Job, receipt: dict[str, Any], segments: Sequence[Path]) -> None
         files=tuple(promised_files(disk)),
         artifacts=tuple(disk.artifacts),
     )
-    write_cleaned(folder, cleaned)
-    times = folder.receipt_file.stat()
-    write_json(folder.receipt_file, receipt)
-    # As old as it was: Snakemake would make a new report of runs whose rows are not on disk any more.
-    os.utime(folder.receipt_file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    for segment in segments:
-        shutil.rmtree(segment)
-    shutil.rmtree(folder.resent_folder, ignore_errors=True)

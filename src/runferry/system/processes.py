@@ -59,6 +59,14 @@ def parent_of(pid: int) -> int:
     return int(fields[1]) if fields else 0
 
 
+def with_ancestors(pid: int) -> list[int]:
+    """Return a process's id and those of its parent, its parent's parent and so on, below process 1."""
+    found = [pid]
+    while (above := parent_of(found[-1])) > 1:
+        found.append(above)
+    return found
+
+
 def stat_fields(text: str) -> list[str]:
     """Split /proc/<pid>/stat into its fields from the third (state) on: see proc(5), numbers less three."""
     # The second field, the name in brackets, may hold anything.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
+from runferry.trackers.wandb.job_runs import Conversation
 from runferry.trackers.wandb.wire import (
     framed,
     joins_a_run,
@@ -70,13 +72,54 @@ def test_what_is_not_a_message_is_not_read():
 def test_half_a_message_is_not_whole():
     two = framed(b"first") + framed(b"second")
     for length in range(len(two) + 1):
-        whole = length_of_whole_messages(bytearray(two[:length]))
+        whole = length_of_whole_messages(bytearray(two[:length]), [])
         assert whole == (len(two) if length == len(two) else len(framed(b"first")) if length >= 10 else 0)
+
+
+def test_of_what_clients_of_each_version_send_records_without_a_question_are_not_looked_at(python):
+    code = """
+import sys
+from wandb.proto import wandb_internal_pb2 as internal, wandb_server_pb2 as spb
+row = spb.ServerRequest()
+row.record_publish.history.step.num = 1
+end = spb.ServerRequest(request_id="b")
+end.record_publish.exit.exit_code = 1
+end.record_publish._info.stream_id = "k3j9"
+init = spb.ServerRequest()
+init.inform_init._info.stream_id = "k3j9"
+init.inform_init.settings.sync_dir.value = "/there/wandb/offline-run-1-k3j9"
+for message in (row, end, row, init):
+    print(message.SerializeToString().hex())
+"""
+    row, end, _, init = (framed(bytes.fromhex(line)) for line in ask(python, code).decode().split())
+    asking: list[bytes] = []
+    whole = bytearray(row + end + row + init)
+    assert length_of_whole_messages(whole, asking) == len(whole)
+    assert asking == [end, init]
+    runs = _Runs()
+    conversation = Conversation(runs)
+    for message in asking[::-1]:
+        conversation.heard(message)
+    assert runs.said == [("begins", "k3j9", Path("/there/wandb/offline-run-1-k3j9")), ("ends", "k3j9")]
+
+
+class _Runs:
+    def __init__(self):
+        self.said = []
+
+    def begins(self, run, folder):
+        self.said.append(("begins", run, folder))
+
+    def ends(self, run):
+        self.said.append(("ends", run))
+
+    def first_free_step(self, run):
+        return 0
 
 
 def test_bytes_that_are_no_message_are_an_error():
     with pytest.raises(OSError, match="found the byte 0x47"):
-        length_of_whole_messages(bytearray(b"GET / HTTP/1.1"))
+        length_of_whole_messages(bytearray(b"GET / HTTP/1.1"), [])
 
 
 def test_clients_of_each_version_understand_the_token(python):

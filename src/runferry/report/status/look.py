@@ -22,7 +22,7 @@ from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, last_a
 from runferry.system.files import read_json
 from runferry.system.values import is_mapping
 from runferry.trackers.registry import given_base_url, logs_to_wandb
-from runferry.trackers.wandb.deleted import read_cleaned
+from runferry.trackers.wandb.deleted import read_all_cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,8 +182,7 @@ class _LookingAtRun:
             if count.damage and not growing:
                 self.found.damaged[str(file.parent)] = count.damage
         # What was deleted here after the server had it counts on both sides.
-        before = read_cleaned(self.folder)
-        deleted = before.history_lines if before else 0
+        deleted = sum(cleaned.history_lines for cleaned in read_all_cleaned(self.folder).values())
         return max(rows + deleted - max(_rows_there(self.folder, base_url), deleted), 0), size
 
 
@@ -192,7 +191,9 @@ def _rows_there(folder: RunFolder, base_url: str | None) -> int:
     there = 0
     with suppress(OSError, ValueError, KeyError, TypeError):
         receipt = read_json(folder.receipt_file)
-        there = int(receipt["server"]["history_lines"]) if is_for(receipt, base_url) else 0
+        # A receipt of an earlier version has one W&B run, at its top.
+        runs = receipt.get("wandb_runs", [receipt])
+        there = sum(int(run["server"]["history_lines"]) for run in runs) if is_for(receipt, base_url) else 0
     with suppress(OSError, ValueError, KeyError, TypeError):
         there = max(there, int(read_json(folder.path / STATE_FILE)["rows"]))
     return there

@@ -11,9 +11,17 @@ from runferry.errors import ServerError
 from runferry.sync.wandb import upload
 from runferry.sync.wandb.comparison import differences, missing_rows, row_differences
 from runferry.sync.wandb.file_stream import complete_summary, fill, send_console
-from runferry.sync.wandb.job import by_place, has_beginning, jobs_of, only_summary, promises, segments_to_send
+from runferry.sync.wandb.job import (
+    by_place,
+    has_beginning,
+    jobs_of,
+    only_summary,
+    promises,
+    segments_to_send,
+    without_shared_ids,
+)
 from runferry.sync.wandb.partial_log import folders_to_send
-from runferry.sync.wandb.receipt import write_receipt
+from runferry.sync.wandb.receipt import VerifiedRun, write_receipt
 from runferry.sync.wandb.uploaded_files import NOR_ON_DISK
 from runferry.system.progress import Amount
 from runferry.trackers.wandb.folders import remove_debug_logs, share_equal_files
@@ -47,7 +55,7 @@ class WandbCarrier:
 
     def carry(self, outcomes: Sequence[Outcome]) -> str | None:
         """Upload and verify runs; see `runferry.sync.carriers.Carrier.carry`."""
-        jobs = jobs_of(outcomes)
+        jobs = without_shared_ids(jobs_of(outcomes))
         self._look(jobs)
         for job in jobs:
             job.had_rows = job.lines_there > 0
@@ -59,7 +67,7 @@ class WandbCarrier:
             sent = [job for job in jobs if job.to_send]
             trouble = self._send(sent)
             for job in sent if trouble is None else ():
-                if job.console_apart and not job.outcome.problem:
+                if job.console_apart and not job.problem:
                     send_console(job.disk, self.server, job.place)
             self._wait_for_counts(sent, self.limits.patience if trouble is None else 0.0)
             self._complete_summaries(jobs)
@@ -70,9 +78,12 @@ class WandbCarrier:
             for job in jobs:
                 if job.differences or job.had_rows or job.to_send:
                     job.there = None
-                    job.outcome.problem = job.outcome.problem or trouble
+                    job.problem = job.problem or trouble
+        by_run: dict[int, list[Job]] = {}
         for job in jobs:
-            self._conclude(job)
+            by_run.setdefault(id(job.outcome), []).append(job)
+        for members in by_run.values():
+            self._conclude(members)
         return trouble
 
     def verify(self, jobs: Sequence[Job]) -> None:
@@ -134,7 +145,7 @@ class WandbCarrier:
                 self.progress.say(f"{job.outcome.folder.path.name}: rows are missing from row {first} on; sending them")
                 fill(job.disk, self.server, job.place, first)
                 send_console(job.disk, self.server, job.place)
-                job.outcome.sent = [segment.name for segment in job.disk.segments]
+                job.outcome.sent += [segment.name for segment in job.disk.segments]
                 self._ask([job])
 
     def _send(self, jobs: Sequence[Job]) -> str | None:
@@ -143,11 +154,11 @@ class WandbCarrier:
             return None
         paths: dict[Path, Job] = {}
         for job in jobs:
-            job.outcome.sent = [segment.name for segment in job.to_send]
+            job.outcome.sent += [segment.name for segment in job.to_send]
             try:
                 paths |= dict.fromkeys(folders_to_send(job), job)
             except OSError as error:
-                job.outcome.problem = f"{error.filename}: {error.strerror}"
+                job.problem = f"{error.filename}: {error.strerror}"
         total = sum((job.amount for job in jobs), Amount())
         watch = _Watch(self.progress, paths, total)
         segments = f"{len(jobs)} run{_s(jobs)} ({len(paths)} segment{_s(paths)}, {total.records:,} records)"
@@ -169,13 +180,13 @@ class WandbCarrier:
             )
         except ServerError as error:
             for job in jobs:
-                job.outcome.problem = str(error)
+                job.problem = str(error)
             return str(error)
         finally:
             self.progress.end()
         for path, status in refused.items():
-            paths[path].outcome.problem = self.server.refusal(status)
-        if refused and all(job.outcome.problem for job in jobs):
+            paths[path].problem = self.server.refusal(status)
+        if refused and all(job.problem for job in jobs):
             # The key may write none of them: what else waits need not be tried.
             return jobs[0].outcome.problem
         return None
@@ -204,22 +215,18 @@ class WandbCarrier:
         for job in jobs:
             job.differences = row_differences(job.disk, self.server, job.place)
 
-    def _conclude(self, job: Job) -> None:
-        outcome = job.outcome
-        if job.there is None or job.differences:
-            for segment in job.disk.segments:
-                upload.unmark(segment.folder)
-            because = f" ({outcome.problem})" if outcome.problem else ""
-            what = "; ".join(job.differences[:5]) or "the server could not be asked"
-            more = f"; and {len(job.differences) - 5} more" if len(job.differences) > 5 else ""
-            gone = f"; segments of it were deleted here on {before.date[:10]}" if (before := job.disk.before) else ""
-            outcome.problem = f"not verified: {what}{more}{gone}{because}"
+    def _conclude(self, jobs: Sequence[Job]) -> None:
+        """Write the receipt of a run where each of its W&B runs is verified, else say what is not."""
+        outcome = jobs[0].outcome
+        problems = [problem for job in jobs if (problem := self._not_verified(job, name=len(jobs) > 1))]
+        if problems:
+            more = f"; and {len(problems) - 1} more of its {len(jobs)} W&B runs" if len(problems) > 1 else ""
+            outcome.problem = f"{problems[0]}{more}"
             return
         outcome.problem = None
+        verified = [VerifiedRun(job.disk, job.there, job.place, tuple(job.gone)) for job in jobs if job.there]
         try:
-            write_receipt(
-                outcome.folder, job.disk, job.there, self.server, job.place, missing=job.gone, asked=outcome.asked
-            )
+            write_receipt(outcome.folder, verified, self.server, asked=outcome.asked)
         except OSError as error:
             outcome.problem = f"verified, but the receipt could not be written ({error.strerror}); run the same again"
             return
@@ -227,6 +234,19 @@ class WandbCarrier:
         if outcome.folder.trained_file.exists():
             remove_debug_logs(outcome.folder)
             share_equal_files(outcome.folder)
+
+    def _not_verified(self, job: Job, *, name: bool) -> str | None:
+        """Say in one line what keeps a W&B run from being verified; None where it is."""
+        if job.there is not None and not job.differences:
+            return None
+        for segment in job.disk.segments:
+            upload.unmark(segment.folder)
+        because = f" ({job.problem})" if job.problem else ""
+        what = "; ".join(job.differences[:5]) or "the server could not be asked"
+        more = f"; and {len(job.differences) - 5} more" if len(job.differences) > 5 else ""
+        gone = f"; segments of it were deleted here on {before.date[:10]}" if (before := job.disk.before) else ""
+        which = f"W&B run {job.disk.run_id}: " if name else ""
+        return f"not verified: {which}{what}{more}{gone}{because}"
 
 
 class _Watch:

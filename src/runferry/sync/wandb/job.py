@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runferry.errors import RunferryError
 from runferry.sync.wandb.comparison import count_differences, differences, end_differences, file_differences
-from runferry.sync.wandb.local import OnDisk, read_disk
+from runferry.sync.wandb.local import OnDisk, read_disks
 from runferry.sync.wandb.uploaded_files import segments_with, total_bytes
 from runferry.system.progress import Amount
 from runferry.trackers.wandb.log.records import count_events
@@ -26,6 +26,7 @@ class Job:
     """One run to sync: its data on disk, its place, and its state on the server."""
 
     outcome: Outcome
+    """Of the run that it is one of the W&B runs of."""
     disk: OnDisk
     project: str
     entity: str
@@ -38,6 +39,8 @@ class Job:
     gone: list[str] = field(default_factory=list[str])
     """Files and artifacts that are neither on the server nor on the disk."""
     differences: list[str] = field(default_factory=list[str])
+    problem: str | None = None
+    """What went wrong with it, in one line."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -62,15 +65,35 @@ def jobs_of(outcomes: Iterable[Outcome]) -> list[Job]:
     for outcome in outcomes:
         try:
             wandb = outcome.folder.read_run()["wandb"]
-            disk = read_disk(outcome.folder)
+            disks = read_disks(outcome.folder)
             if outcome.asked:
                 outcome.folder.receipt_file.unlink(missing_ok=True)
         except (RunferryError, OSError, ValueError) as error:
             outcome.problem = str(error)
             continue
         # What the script says to wandb.init wins over the config, as everywhere in W&B; the segments have it.
-        jobs.append(Job(outcome, disk, disk.project or wandb["project"], disk.entity or wandb.get("entity") or ""))
+        jobs += [
+            Job(outcome, disk, disk.project or wandb["project"], disk.entity or wandb.get("entity") or "")
+            for disk in disks
+        ]
     return jobs
+
+
+def without_shared_ids(jobs: Sequence[Job]) -> list[Job]:
+    """Leave out W&B runs that have an id which another run of these uses too: one would overwrite the other."""
+    users: dict[tuple[str, str, str], list[Job]] = defaultdict(list)
+    for job in jobs:
+        users[(*job.place, job.disk.run_id)].append(job)
+    refused: set[int] = set()
+    for members in users.values():
+        folders = sorted({job.outcome.folder.path for job in members})
+        if len(folders) > 1:
+            refused |= {id(job.outcome) for job in members}
+            names = " and ".join(str(folder) for folder in folders[:2])
+            for job in members:
+                found = f"found the W&B run id {job.disk.run_id} in {names}, expected each id in one run only"
+                job.outcome.problem = f"{found}: one would overwrite the other; give `id=` what tells the runs apart"
+    return [job for job in jobs if id(job.outcome) not in refused]
 
 
 def by_place(jobs: Iterable[Job]) -> dict[tuple[str, str], list[Job]]:

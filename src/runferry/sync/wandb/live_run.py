@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from runferry.errors import SegmentError
-from runferry.runs.folder import STATE_FILE
+from runferry.runs.folder import STATE_FILE, wandb_run_of
 from runferry.system.files import read_json, write_json
 from runferry.system.values import is_mapping
 from runferry.trackers.wandb.deleted import read_cleaned
@@ -136,7 +136,9 @@ class LiveRun:
             When a log cannot be read.
         """
         while self.problem is None:
-            segments = self.folder.segments()
+            # Of several W&B runs of a job only the first is live: the sync at the end carries the others.
+            first = self.read.segment or next((segment.name for segment in self.folder.segments()), "")
+            segments = self.folder.segments(wandb_run_of(first))
             names = [segment.name for segment in segments]
             self.read.segment = self.read.segment or next(iter(names), "")
             if not self.read.segment or not self._is_sent_here(names):

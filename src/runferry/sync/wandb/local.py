@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import NotVerifiedError, SegmentError
 from runferry.sync.outcome import refuse_running
-from runferry.trackers.wandb.deleted import read_cleaned
+from runferry.trackers.wandb.deleted import read_all_cleaned
 from runferry.trackers.wandb.log.segment import history, read_segment
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """The joint contents of the segments of one run."""
+    """The joint contents of the segments of one W&B run."""
 
     segments: tuple[Segment, ...]
     """In the order of their start."""
@@ -125,21 +125,28 @@ class OnDisk:
         return {**{path.name: why for path, why in self.left_out.items()}, **damaged}
 
 
-def read_disk(folder: RunFolder) -> OnDisk:
-    """Read the segments of a run that can be synced.
+def read_disks(folder: RunFolder) -> list[OnDisk]:
+    """Read the segments of a run that can be synced, those of each of its W&B runs together.
+
+    Returns
+    -------
+    list of OnDisk
+        One for each W&B run, in the order of their start. What cannot be sent is left out of the W&B run that its
+        folder names, else of the first.
 
     Raises
     ------
     NotVerifiedError
-        When there is none and none was deleted, the run is still training, or the segments are of several W&B runs.
+        When there is none and none was deleted, or the run is still training.
     """
     refuse_running(folder)
-    before = read_cleaned(folder)
-    segments: list[Segment] = []
+    before = read_all_cleaned(folder)
+    deleted = {name for cleaned in before.values() for name in cleaned.names}
+    segments: dict[str, list[Segment]] = {run: [] for run in before}
     left_out: dict[Path, str] = {}
     unreadable: list[str] = []
     for path in folder.segments():
-        if before and path.name in before.names:
+        if path.name in deleted:
             # Whoever deleted it was killed at that.
             continue
         try:
@@ -150,18 +157,24 @@ def read_disk(folder: RunFolder) -> OnDisk:
             continue
         if segment.empty:
             left_out[path] = f"no record in {segment.size_bytes} bytes"
+        elif not segment.has_run and segment.history_count:
+            message = f"{path.name}: found {segment.history_count} rows and no record of their run, expected one"
+            raise NotVerifiedError(f"{message}: wandb cannot send them; move the folder away to sync the rest")
+        elif not segment.has_run:
+            # Of a `wandb.init` that failed: sent, it would keep every other segment of the batch from the server.
+            left_out[path] = "no record of a run: wandb.init did not come to its end"
         else:
-            segments.append(segment)
-    if unreadable and not segments:
-        raise NotVerifiedError(unreadable[0])
-    if not segments and not before:
+            segments.setdefault(segment.run_id, []).append(segment)
+    if not segments:
+        if unreadable:
+            raise NotVerifiedError(unreadable[0])
         message = f"found no record on disk, expected one at least: {_why_no_segment(folder)}"
         raise NotVerifiedError(message)
-    ids = {segment.run_id for segment in segments} | ({before.run_id} if before else set[str]())
-    if len(ids) > 1:
-        message = f"found segments of {len(ids)} W&B runs ({', '.join(sorted(ids))}), expected one"
-        raise NotVerifiedError(f"{message}: does the command set its own run id?")
-    return OnDisk(tuple(segments), left_out, before)
+    of_run: dict[str, dict[Path, str]] = {run: {} for run in segments}
+    first = next(iter(segments))
+    for path, why in left_out.items():
+        of_run[next((run for run in segments if path.name.endswith(f"-{run}")), first)][path] = why
+    return [OnDisk(tuple(found), of_run[run], before.get(run)) for run, found in segments.items()]
 
 
 def _why_no_segment(folder: RunFolder) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,24 +23,36 @@ if TYPE_CHECKING:
     from runferry.trackers.wandb.server import Server
 
 
-def write_receipt(  # noqa: PLR0913 - what it is written of
-    folder: RunFolder,
-    disk: OnDisk,
-    there: RunOnServer,
-    server: Server,
-    place: tuple[str, str],
-    *,
-    missing: Sequence[str] = (),
-    asked: bool = True,
-) -> None:
-    """Write the run's receipt: the values compared on both sides, and the versions.
+@dataclass(frozen=True)
+class VerifiedRun:
+    """One W&B run whose contents on the server and on the disk agree.
+
+    Attributes
+    ----------
+    disk, there
+        The two contents.
+    place
+        Its entity and project on the server.
+    missing
+        Files and artifacts that are gone and that the user has said may be missing.
+    """
+
+    disk: OnDisk
+    there: RunOnServer
+    place: tuple[str, str]
+    missing: tuple[str, ...] = ()
+
+
+def write_receipt(folder: RunFolder, runs: Sequence[VerifiedRun], server: Server, *, asked: bool = True) -> None:
+    """Write the run's receipt: the values compared on both sides, for each of its W&B runs, and the versions.
+
+    What stands at the top is of the first W&B run, which bears the run's id unless the script has ids of its own;
+    `wandb_runs` has every one.
 
     Parameters
     ----------
-    place
-        The run's entity and project on the server.
-    missing
-        Files and artifacts that are gone and that the user has said may be missing.
+    runs
+        All W&B runs of the run, in the order of their start.
     asked
         False where the run was synced along with others: then it is the interim receipt, which `promote` makes the
         receipt when the run's own rule asks. (Snakemake removes a rule's output before it runs the rule.)
@@ -49,35 +62,48 @@ def write_receipt(  # noqa: PLR0913 - what it is written of
     OSError
         When it cannot be written, as on a full disk; there is none then.
     """
-    entity, project = place
-    run = disk.run_id
+    first = _entry(runs[0], server)
     file = folder.receipt_file if asked else folder.interim_receipt_file
+    segments = [segment for run in runs for segment in fingerprints(run.disk)]
     write_json(
         file,
         {
-            "run": run,
-            "url": server.run_url(entity, project, run),
-            "entity": entity,
-            "project": project,
+            **{key: first[key] for key in ("run", "url", "entity", "project")},
             "base_url": server.base_url,
             "verified": datetime.now(UTC).isoformat(timespec="seconds"),
-            "segments": fingerprints(disk),
-            "disk": {"history_lines": disk.history_lines, "last_step": disk.last_step, "state": disk.state},
-            "server": {
-                "history_lines": there.history_lines,
-                "last_step": there.last_step,
-                "state": there.state,
-            },
-            "files": len(promised_files(disk)),
-            "artifacts": len(disk.artifacts),
-            "missing": list(missing),
-            "unreadable": disk.unreadable,
+            "segments": sorted(segments, key=lambda segment: str(segment["name"]).removeprefix("offline-")),
+            "disk": first["disk"],
+            "server": first["server"],
+            "files": sum(len(promised_files(run.disk)) for run in runs),
+            "artifacts": sum(len(run.disk.artifacts) for run in runs),
+            "missing": [line for run in runs for line in run.missing],
+            "unreadable": {name: why for run in runs for name, why in run.disk.unreadable.items()},
+            "wandb_runs": [first, *(_entry(run, server) for run in runs[1:])],
             "wandb": importlib.metadata.version("wandb"),
             "runferry": __version__,
         },
     )
     if file != folder.interim_receipt_file:
         folder.interim_receipt_file.unlink(missing_ok=True)
+
+
+def _entry(run: VerifiedRun, server: Server) -> dict[str, Any]:
+    (entity, project), disk, there = run.place, run.disk, run.there
+    return {
+        "run": disk.run_id,
+        "url": server.run_url(entity, project, disk.run_id),
+        "entity": entity,
+        "project": project,
+        "disk": {"history_lines": disk.history_lines, "last_step": disk.last_step, "state": disk.state},
+        "server": {"history_lines": there.history_lines, "last_step": there.last_step, "state": there.state},
+        "segments": [segment["name"] for segment in fingerprints_of_before(disk)]
+        + [segment.name for segment in disk.segments],
+    }
+
+
+def fingerprints_of_before(disk: OnDisk) -> list[dict[str, Any]]:
+    """Return what a receipt said of the segments that were deleted here since."""
+    return list(disk.before.segments) if disk.before else []
 
 
 def fingerprints(disk: OnDisk) -> list[dict[str, Any]]:
@@ -101,5 +127,6 @@ def fingerprints(disk: OnDisk) -> list[dict[str, Any]]:
         {"name": path.name, **stamp_or_nothing(logs[path]), "sha256": sha256(Path(logs[path])), "unreadable": why}
         for path, why in disk.left_out.items()
     ]
-    before = disk.before.segments if disk.before else ()
-    return sorted([*before, *read, *rest], key=lambda segment: str(segment["name"]).removeprefix("offline-"))
+    return sorted(
+        [*fingerprints_of_before(disk), *read, *rest], key=lambda segment: str(segment["name"]).removeprefix("offline-")
+    )

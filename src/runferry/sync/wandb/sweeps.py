@@ -100,8 +100,9 @@ def _synced(experiment: Path) -> dict[tuple[str, str, str], list[str]]:
         for name in ("receipt.json", "interim-receipt.json"):
             receipt = _read(run.parent / name)
             if receipt:
-                place = receipt["base_url"], receipt["entity"], receipt["project"]
-                found.setdefault(place, []).append(receipt["run"])
+                for wandb_run in receipt.get("wandb_runs", [receipt]):
+                    place = receipt["base_url"], wandb_run["entity"], wandb_run["project"]
+                    found.setdefault(place, []).append(wandb_run["run"])
                 break
     return found
 

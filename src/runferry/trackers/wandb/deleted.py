@@ -14,6 +14,8 @@ from runferry.system.files import read_json, write_json
 from runferry.trackers.wandb.log.records import LoggedArtifact
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runferry.runs.folder import RunFolder
 
 
@@ -52,21 +54,25 @@ class Cleaned:
         return int(self.summary.get("_runtime") or 0)
 
 
-def write_cleaned(folder: RunFolder, cleaned: Cleaned) -> None:
-    """Write `cleaned.json`, before anything is deleted.
+def write_cleaned(folder: RunFolder, cleaned: Sequence[Cleaned]) -> None:
+    """Write `cleaned.json`, before anything is deleted: a record for each W&B run.
 
     Raises
     ------
     OSError
         When it cannot be written.
     """
-    # Staged files are of no use any more: they have been sent.
-    artifacts = tuple(replace(artifact, staged=()) for artifact in cleaned.artifacts)
-    write_json(folder.cleaned_file, asdict(replace(cleaned, artifacts=artifacts)))
+    records = [
+        # Staged files are of no use any more: they have been sent.
+        asdict(replace(each, artifacts=tuple(replace(artifact, staged=()) for artifact in each.artifacts)))
+        for each in cleaned
+    ]
+    # As earlier versions have it, where there is one: they read it, too.
+    write_json(folder.cleaned_file, records[0] if len(records) == 1 else {"wandb_runs": records})
 
 
-def read_cleaned(folder: RunFolder) -> Cleaned | None:
-    """Read the record of a run's deleted segments; None where none was deleted.
+def read_all_cleaned(folder: RunFolder) -> dict[str, Cleaned]:
+    """Read the records of a run's deleted segments by the W&B run's id; none where none was deleted.
 
     Raises
     ------
@@ -75,16 +81,29 @@ def read_cleaned(folder: RunFolder) -> Cleaned | None:
     """
     try:
         found = read_json(folder.cleaned_file)
-        found["segments"] = tuple(found["segments"])
-        found["files"] = tuple(found["files"])
-        found["artifacts"] = tuple(
-            LoggedArtifact(each["type"], each["name"], each["digest"]) for each in found["artifacts"]
-        )
-        return Cleaned(**found)
+        return {one.run_id: one for one in map(_cleaned, found.get("wandb_runs", [found]))}
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = (
             f"{folder.cleaned_file}: found what cannot be read ({error}), expected what runferry clean wrote there"
         )
         raise NotVerifiedError(message) from error
+
+
+def read_cleaned(folder: RunFolder, run_id: str | None = None) -> Cleaned | None:
+    """Read the record of the deleted segments of a W&B run, of the first without an id; None where none was deleted.
+
+    Raises
+    ------
+    NotVerifiedError
+        As `read_all_cleaned`.
+    """
+    found = read_all_cleaned(folder)
+    return found.get(run_id) if run_id else next(iter(found.values()), None)
+
+
+def _cleaned(record: dict[str, Any]) -> Cleaned:
+    artifacts = tuple(LoggedArtifact(each["type"], each["name"], each["digest"]) for each in record["artifacts"])
+    given: dict[str, Any] = {"segments": tuple(record["segments"]), "files": tuple(record["files"])}
+    return Cleaned(**{**record, **given, "artifacts": artifacts})

@@ -136,16 +136,20 @@ def bring_in(folder: RunFolder, workdir: Path, run: str, note: Callable[[str], o
         return
     # A name is <offline-run or run>-<time>-<id>; an id of ours has no character that glob takes for another.
     for segment in sorted([*beside.glob(f"offline-run-*-{run}"), *beside.glob(f"run-*-{run}")]):
-        target = folder.wandb_folder / segment.name
-        try:
-            if target.exists():
-                note(f"{segment} is left there: the run's folder has one of this name")
-                continue
-            _move(segment, target)
-        except OSError as error:
-            note(f"{segment} is left there, and will not be synced: {error}")
-        else:
-            note(f"brought {segment} into the run's folder; without a dir= (save_dir) of its own wandb writes it there")
+        move(segment, folder.wandb_folder / segment.name, note)
+
+
+def move(segment: Path, target: Path, note: Callable[[str], object]) -> None:
+    """Move one segment to its place in the run's folder; say it, and why where it cannot be done."""
+    try:
+        if target.exists():
+            note(f"{segment} is left there: the run's folder has one of this name")
+            return
+        _move(segment, target)
+    except OSError as error:
+        note(f"{segment} is left there, and will not be synced: {error}")
+    else:
+        note(f"brought {segment} into the run's folder")
 
 
 def _move(segment: Path, target: Path) -> None:

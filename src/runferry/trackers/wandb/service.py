@@ -1,13 +1,15 @@
 """Listen at the address in WANDB_SERVICE, where a training process looks for a wandb-core that is already running.
 
-The process that listens there is not wandb-core itself. One wandb-core refuses a run id that it has open already
-(0.27.2 and 0.31.0 raise an error in the second `wandb.init`, 0.22.3 hangs in it), and all ranks of a distributed
-training inherit one WANDB_RUN_ID. So each process that connects is given a wandb-core of its own, as it would have
-started one by itself, and a forked child that goes on with its parent's run is given its parent's.
+The process that listens there is not wandb-core itself. Each process that connects is given a wandb-core of its own, as
+it would have started one by itself, and a forked child that goes on with its parent's run is given its parent's: one
+wandb-core refuses a run id that it has open already (0.27.2 and 0.31.0 raise an error in the second `wandb.init`,
+0.22.3 hangs in it), and ranks may share an id that their script gives. The same socket gives out the ids of W&B runs
+(`runferry.trackers.wandb.hook` asks).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -20,58 +22,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import LaunchError
-from runferry.system.processes import parent_of, stat_fields
-from runferry.trackers.wandb.core import Core
-from runferry.trackers.wandb.steps import ContinuedRun
+from runferry.system.processes import with_ancestors
+from runferry.trackers.wandb.core import Core, InstalledCore
+from runferry.trackers.wandb.hook import ANSWER_SECONDS, MAGIC
+from runferry.trackers.wandb.hook_files import write_hook
+from runferry.trackers.wandb.job_runs import Conversation
+from runferry.trackers.wandb.owned_core import OwnedCore
 from runferry.trackers.wandb.wire import joins_a_run, length_of_whole_messages, read_message, service_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from runferry.trackers.wandb.core import InstalledCore
+    from runferry.trackers.wandb.job_runs import JobRuns
 
 #: Bytes. A Unix socket's path has at most 107, of which `/runferry-<8>/wandb-<pid>-<pid>-<10 digits>/socket` takes 58.
 _LONGEST_PARENT = 49
-
-#: A flag in /proc/<pid>/stat (PF_EXITING in linux/sched.h).
-_EXITING = 4
-
-
-class _Owned:
-    """A wandb-core and the process that it was started for."""
-
-    def __init__(self, core: Core, owner: int) -> None:
-        self.core = core
-        self.owner = owner
-        # Stays that process's: when another one gets its number this says that it has gone.
-        self._stat = os.open(f"/proc/{owner}/stat", os.O_RDONLY)
-        self.connections = 1
-        # The last connection that a client closed: what is sent on it comes after all that the client sent.
-        self.last: socket.socket | None = None
-        # Set while and after it is ended before the command is, because its process has gone.
-        self.ended_by: threading.Thread | None = None
-
-    def owner_is_alive(self) -> bool:
-        fields = self._read_stat()
-        return fields is not None and not int(fields[6]) & _EXITING
-
-    def owners_exit_code(self) -> int | None:
-        """Return the exit code of a process that is on its way out, as a shell gives it; None when it cannot be known.
-
-        Its connection is closed, and read here, before its parent learns that it has ended and clears it away. Asked
-        then, this knew the code of 46 of 48 processes that were started by a shell, the fastest of parents.
-        """
-        fields = self._read_stat()
-        if fields is None or not int(fields[6]) & _EXITING:
-            return None
-        status = int(fields[49])
-        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-
-    def _read_stat(self) -> list[str] | None:
-        try:
-            return stat_fields(os.pread(self._stat, 4096, 0).decode(errors="replace"))
-        except ProcessLookupError:
-            return None
 
 
 class Service:
@@ -80,18 +45,20 @@ class Service:
     Attributes
     ----------
     token
-        What WANDB_SERVICE must be.
+        What WANDB_SERVICE must be; None where the hook has to find the wandb-core.
+    python
+        The folder that must be the first in the command's PYTHONPATH.
     command
         Process id of the command, once it is known.
     """
 
     def __init__(  # noqa: PLR0913 - what `Keeper.start` was given
         self,
-        installed: InstalledCore,
+        installed: InstalledCore | None,
         environment: Mapping[str, str],
         log: int,
         finish_seconds: float,
-        first_free_step: Callable[[], int] = lambda: 0,
+        runs: JobRuns,
         *,
         workdir: Path | None = None,
     ) -> None:
@@ -100,15 +67,15 @@ class Service:
         Parameters
         ----------
         installed
-            The wandb-core of the training environment.
+            The wandb-core of the training environment; None where none was found by the command and its PATH.
         environment
             The variables for it.
         log
             The file descriptor of train.log.
         finish_seconds
             How long a wandb-core may take to write what it holds, when its process has gone before the command.
-        first_free_step
-            Gives the step at which a run that is opened now goes on; 0 for one that begins.
+        runs
+            Of the attempt.
         workdir
             Where the command runs.
 
@@ -123,23 +90,26 @@ class Service:
         self._log = log
         self._workdir = workdir
         self._finish_seconds = finish_seconds
-        self._first_free_step = first_free_step
+        self._runs = runs
         # Guards the four below it.
         self._changed = threading.Condition()
-        self._owned: list[_Owned] = []
+        self._owned: list[OwnedCore] = []
         self._carrying = 0
         self._ending = False
         self._spare: Core | None = None
         self._folder = _short_folder()
         try:
-            self._spare = self._start_core()
+            self._spare = self._start_core() if installed else None
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(str(self._folder / "service"))
             self._listener.listen(64)
+            self._address = self._listener.getsockname()
+            self.token = service_token(self._address) if installed else None
+            told = (self.token, installed.binary) if self.token and installed else None
+            self.python = write_hook(self._folder, environment, self._address, told)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
-        self.token = service_token(self._listener.getsockname())
         threading.Thread(target=self._accept, daemon=True).start()
 
     def finish(self, exit_code: int, seconds: float) -> bool:
@@ -168,6 +138,9 @@ class Service:
         return len(results) == len(cores) and all(results) and not any(thread.is_alive() for thread in threads)
 
     def _start_core(self) -> Core:
+        if not self._installed:
+            message = "found nobody who has asked for one, expected that first"
+            raise LaunchError(message)
         return Core.start(self._installed.binary, self._folder, self._environment, self._log, self._workdir)
 
     def _accept(self) -> None:
@@ -178,20 +151,25 @@ class Service:
             threading.Thread(target=self._carry_client, args=(client,), daemon=True).start()
 
     def _carry_client(self, client: socket.socket) -> None:
-        owned: _Owned | None = None
+        owned: OwnedCore | None = None
         upstream: socket.socket | None = None
         try:
             with client:
                 pid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+                if client.recv(1, socket.MSG_PEEK) == MAGIC:
+                    self._answer(client, pid)
+                    return
                 # It tells whether the client goes on with a run of its parent's.
                 first = read_message(client)
                 if first is not None:
                     owned = self._core_for(pid, joins=joins_a_run(first))
                     upstream = owned.core.connect()
-                    threading.Thread(target=self._carry_back, args=(upstream, client), daemon=True).start()
+                    heard = Conversation(self._runs)
+                    threading.Thread(target=self._carry_back, args=(upstream, client, heard), daemon=True).start()
+                    heard.heard(first)
                     upstream.sendall(first)
-                    _carry(client, upstream)
-        except (OSError, LaunchError) as error:
+                    _carry(client, upstream, heard)
+        except (OSError, ValueError, LaunchError) as error:
             # The client sees its connection closed, as when its own wandb-core dies.
             os.write(self._log, f"runferry: wandb-core: {error}\n".encode())
         finally:
@@ -212,21 +190,39 @@ class Service:
         if owned and exit_code is not None:
             self._end_before_the_command(owned, exit_code)
 
-    def _carry_back(self, upstream: socket.socket, client: socket.socket) -> None:
+    def _answer(self, client: socket.socket, pid: int) -> None:
+        """Answer the hook of a process, which asks for a wandb-core or for the id of a W&B run."""
+        client.settimeout(ANSWER_SECONDS)
+        with client.makefile("rwb") as lines:
+            asked = json.loads(lines.readline()[1:])
+            answer = self._core_asked(Path(asked["core"])) if "core" in asked else self._runs.ids.answer(asked, pid)
+            lines.write(json.dumps(answer).encode() + b"\n")
+
+    def _core_asked(self, binary: Path) -> dict[str, str | None]:
+        """Return the value of WANDB_SERVICE for a client of a wandb-core; None for another than the first one's."""
+        with self._changed:
+            if self._installed is None and binary.is_file():
+                self._installed = InstalledCore(binary, None)
+                with suppress(LaunchError, OSError):
+                    self._spare = self._start_core()
+                    self.token = service_token(self._address)
+            same = self._installed is not None and binary.is_file() and self._installed.binary.samefile(binary)
+            return {"token": self.token if same else None}
+
+    def _carry_back(self, upstream: socket.socket, client: socket.socket, heard: Conversation) -> None:
         """Carry what a wandb-core answers, until it closes; a client that has gone does not stop it from answering."""
-        run = ContinuedRun(self._first_free_step)
         with suppress(OSError), upstream:
             while (message := read_message(upstream)) is not None:
                 with suppress(OSError):
-                    client.sendall(run.amended(message))
+                    client.sendall(heard.amended(message))
         # The client must not go on writing.
         with suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
 
-    def _core_for(self, pid: int, *, joins: bool) -> _Owned:
+    def _core_for(self, pid: int, *, joins: bool) -> OwnedCore:
         """Give a process its wandb-core, or that of the nearest process above it when it joins a run."""
         with self._changed:
-            for candidate in _with_ancestors(pid) if joins else [pid]:
+            for candidate in with_ancestors(pid) if joins else [pid]:
                 for owned in self._owned:
                     if owned.owner == candidate and not owned.ended_by and owned.owner_is_alive():
                         owned.connections += 1
@@ -236,12 +232,12 @@ class Service:
                 raise LaunchError(message)
             if self._spare is None:
                 self._spare = self._start_core()
-            owned = _Owned(self._spare, pid)
+            owned = OwnedCore(self._spare, pid)
             self._spare = None
             self._owned.append(owned)
             return owned
 
-    def _end_before_the_command(self, owned: _Owned, exit_code: int) -> None:
+    def _end_before_the_command(self, owned: OwnedCore, exit_code: int) -> None:
         """End the wandb-core of a process that has ended with `exit_code`, unless it was the command itself.
 
         Where the exit code could not be known, the runs that the process left open are ended with the command's.
@@ -253,7 +249,7 @@ class Service:
         owned.core.finish(exit_code, self._finish_seconds, owned.last)
 
 
-def _carry(client: socket.socket, upstream: socket.socket) -> None:
+def _carry(client: socket.socket, upstream: socket.socket, heard: Conversation) -> None:
     """Carry the whole messages that a client sends, until it closes.
 
     A client that is killed may leave half a message, and what is sent after it, to end the run, would be taken for
@@ -263,16 +259,12 @@ def _carry(client: socket.socket, upstream: socket.socket) -> None:
     with suppress(ConnectionResetError):
         while part := client.recv(1 << 16):
             waiting += part
-            whole = length_of_whole_messages(waiting)
+            asking: list[bytes] = []
+            whole = length_of_whole_messages(waiting, asking)
+            for message in asking:
+                heard.heard(message)
             upstream.sendall(waiting[:whole])
             del waiting[:whole]
-
-
-def _with_ancestors(pid: int) -> list[int]:
-    found = [pid]
-    while (above := parent_of(found[-1])) > 1:
-        found.append(above)
-    return found
 
 
 def _short_folder() -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
 
 # A message on the socket: "W", its length as u32, and a ServerRequest (wandb/proto/wandb_server.proto).
 _HEADER = struct.Struct("<BI")
@@ -19,8 +20,12 @@ _MAGIC = ord("W")
 HEADER_BYTES = _HEADER.size
 
 
-# Fields of ServerRequest.
-_REQUEST_ID = 10
+# Fields of ServerRequest; the first is ServerResponse's too.
+REQUEST_ID = 10
+
+
+# record_publish, a message: the first field, which is written first.
+_RECORD_TAG = 1 << 3 | 2
 
 
 _INFORM_ATTACH = 5
@@ -64,8 +69,15 @@ def read_message(connection: socket.socket) -> bytes | None:
     return None if request is None else header + request
 
 
-def length_of_whole_messages(data: bytearray) -> int:
+def length_of_whole_messages(data: bytearray, asking: list[bytes]) -> int:
     """Return how many bytes of `data`, which begins with a message, belong to complete messages.
+
+    Parameters
+    ----------
+    data
+        What came from a client.
+    asking
+        Gets those of its messages that are more than a record: an answer is wanted, which a row needs none of.
 
     Raises
     ------
@@ -80,7 +92,14 @@ def length_of_whole_messages(data: bytearray) -> int:
             raise OSError(message)
         if position + _HEADER.size + length > len(data):
             break
-        position += _HEADER.size + length
+        begin, content = position, position + _HEADER.size
+        position = content + length
+        # This is done for every row, of which no more is looked at.
+        if length and data[content] == _RECORD_TAG:
+            size, record = decode_varint(data, content + 1)
+            if record + size == position:
+                continue
+        asking.append(bytes(data[begin:position]))
     return position
 
 
@@ -90,7 +109,7 @@ def joins_a_run(message: bytes) -> bool:
     position = 0
     while position < len(request):
         tag, position = decode_varint(request, position)
-        if tag >> 3 != _REQUEST_ID:
+        if tag >> 3 != REQUEST_ID:
             return tag >> 3 == _INFORM_ATTACH
         length, position = decode_varint(request, position)
         position += length
@@ -117,7 +136,7 @@ def encode_varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def decode_varint(data: bytes, position: int) -> tuple[int, int]:
+def decode_varint(data: bytes | bytearray, position: int) -> tuple[int, int]:
     """Return the number at `position`, and the position after it."""
     value = shift = 0
     while position < len(data):
@@ -128,3 +147,44 @@ def decode_varint(data: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             break
     return value, position
+
+
+def fields(message: bytes) -> Iterator[tuple[int, bytes, int | bytes | None]]:
+    """Yield the number of each field, the field whole, and its content: a number, or bytes; None for another kind."""
+    position = 0
+    while position < len(message):
+        begin = position
+        tag, position = decode_varint(message, position)
+        content: int | bytes | None = None
+        match tag & 7:
+            case 0:
+                content, position = decode_varint(message, position)
+            case 1:
+                position += 8
+            case 2:
+                length, position = decode_varint(message, position)
+                content = message[position : position + length]
+                position += length
+            case _:
+                position += 4
+        yield tag >> 3, message[begin:position], content
+
+
+def find(message: bytes, path: tuple[int, ...]) -> bytes | None:
+    """Find the message that lies at `path` within `message`."""
+    if not path:
+        return message
+    for each, _, content in fields(message):
+        if each == path[0] and isinstance(content, bytes):
+            return find(content, path[1:])
+    return None
+
+
+def number(message: bytes, wanted: int) -> int:
+    """Return the number in a field; 0, which is not sent, where there is none."""
+    return next((content for each, _, content in fields(message) if each == wanted and isinstance(content, int)), 0)
+
+
+def text(message: bytes, wanted: int) -> str:
+    """Return the text in a field; empty where there is none."""
+    return (find(message, (wanted,)) or b"").decode(errors="replace")

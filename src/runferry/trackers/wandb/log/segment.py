@@ -33,7 +33,9 @@ class Segment:
     size_bytes : int
         Size of the transaction log.
     run_id : str
-        From the run's record; from the file's name in an empty segment.
+        From the run's record; from the file's name in a segment without one.
+    has_run : bool
+        Whether the segment has the record of its run: without one nothing of it can be sent.
     entity, project, group, display_name : str
         Empty where the run was given none.
     tags : tuple of str
@@ -72,6 +74,7 @@ class Segment:
     file: Path
     size_bytes: int
     run_id: str
+    has_run: bool = True
     entity: str = ""
     project: str = ""
     group: str = ""
@@ -153,6 +156,7 @@ def read_segment(path: Path) -> Segment:
         file=file,
         size_bytes=size_bytes,
         run_id=run.get("run_id") or file.stem.removeprefix("run-"),
+        has_run=bool(run.get("run_id")),
         entity=run.get("entity", ""),
         project=run.get("project", ""),
         group=run.get("run_group", ""),

@@ -1,0 +1,226 @@
+"""Name the W&B runs of a job; loaded by the training's Python before it starts.
+
+It is copied as `sitecustomize.py` into a folder that the launcher puts first in PYTHONPATH, so it must do with the
+standard library of whatever Python the training has. Until `import wandb` it does nothing but wait for it.
+
+A job may call `wandb.init` as often as it likes: folds, seeds, ranks, threads. Where the script gives a W&B run no id,
+the id comes from the launcher, which knows those of the other processes and of earlier attempts (`run_ids`); it is put
+in where wandb (0.22 to 0.31) would make one up, in `_WandbInit.set_run_id`. Whatever goes wrong here, wandb does what
+it does by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+JOB_FILE = "job"
+"""Beside this file: what the launcher says, as NAME=value with a zero byte after each."""
+IDS, RUN_ID, RUN_NAME, CORE = "ids", "id", "name", "core"
+"""In it: the socket that gives out ids, the run's id, its name, and the wandb-core that WANDB_SERVICE stands for; its
+other names are variables of wandb's."""
+MAGIC = b"R"
+"""The first byte of a question on the socket, on which wandb's own messages begin with W."""
+ANSWER_SECONDS = 60.0
+
+_OF_THE_JOB = ("RUNFERRY_DATA", "SLURM_TMPDIR", "TMPDIR", "SLURM_JOB_ID")
+"""Variables whose values are others in each attempt, and may be part of arguments."""
+
+_job: dict[str, str] = {}
+
+
+class _Watcher:
+    """Sees wandb being imported (a finder of `sys.meta_path`)."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG002 - the protocol's
+        if name == "wandb":
+            _restore_variables()
+        if name == "wandb.sdk.artifacts.artifact":
+            return _then(name, path, _watch_artifacts)
+        return _then(name, path, _watch_init) if name == "wandb.sdk.wandb_init" else None
+
+
+def _then(name: str, path: Any, watch: Any) -> Any:
+    """Find a module as Python does, and have `watch` called with it when it is loaded."""
+    import importlib.machinery
+
+    spec = importlib.machinery.PathFinder.find_spec(name, path)
+    if spec is not None and spec.loader is not None:
+        load = spec.loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            load(module)
+            watch(module)
+
+        spec.loader.exec_module = exec_module
+    return spec
+
+
+def _read_job() -> None:
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), JOB_FILE), encoding="utf-8") as file:
+        for line in filter(None, file.read().split("\0")):
+            name, _, value = line.partition("=")
+            _job[name] = value
+    # They are for a Python that does not load this (-I, -E): there all that it begins is taken for one W&B run.
+    if os.environ.get("WANDB_RUN_ID") in (None, _job[RUN_ID]) and os.environ.get("WANDB_RESUME") == "allow":
+        os.environ.pop("WANDB_RUN_ID", None)
+        del os.environ["WANDB_RESUME"]
+    _restore_variables()
+
+
+def _restore_variables() -> None:
+    """Set what a script, or what started it, has taken out of the variables: without them rows lie elsewhere."""
+    for name, value in _job.items():
+        if name.startswith("WANDB_"):
+            os.environ.setdefault(name, value)
+
+
+def _watch_init(module: Any) -> None:
+    """Have each `wandb.init` ask for its id."""
+    try:
+        init = module._WandbInit
+        set_run_id = init.set_run_id
+    except AttributeError as error:
+        _say(f"this wandb has no {error.name}; each wandb.init gets an id of wandb's own")
+        return
+
+    def ask_first(self: Any, settings: Any) -> Any:
+        try:
+            if not settings._noop:
+                _name_run(settings)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on
+            _say(f"the W&B run gets an id of wandb's own ({type(error).__name__}: {error})")
+        return set_run_id(self, settings)
+
+    init.set_run_id = ask_first
+
+
+def _watch_artifacts(module: Any) -> None:
+    """Have artifacts note where files lie by absolute paths: the sync runs in another folder."""
+    try:
+        add = module.Artifact._add_local_file
+    except AttributeError as error:
+        _say(f"this wandb has no {error.name}; an artifact's file by a relative path may not be found at the sync")
+        return
+
+    def add_absolute(self: Any, name: Any, path: Any, *arguments: Any, **keywords: Any) -> Any:
+        entry = add(self, name, path, *arguments, **keywords)
+        if getattr(entry, "local_path", None):
+            entry.local_path = os.path.abspath(entry.local_path)
+        return entry
+
+    module.Artifact._add_local_file = add_absolute
+
+
+def _name_run(settings: Any) -> None:
+    """Set what the script has left open of a W&B run's settings: id, name, group, and whether it goes on."""
+    if not str(settings.root_dir).startswith("~"):
+        # wandb-core runs in another folder.
+        settings.root_dir = os.path.abspath(settings.root_dir)
+    _find_service()
+    if settings.run_group is None:
+        settings.run_group = _job.get("WANDB_RUN_GROUP")
+    # wandb finds the id by itself.
+    by_itself = settings.resume_from or settings.resume == "auto"
+    if settings.run_id is None and by_itself:
+        return
+    # The variable's; a name that the script gives, also by the variable, is another.
+    ours = settings.run_name in (None, _job[RUN_NAME])
+    asked = {"id": settings.run_id} if settings.run_id else _describe(settings, None if ours else settings.run_name)
+    answer = _ask(asked)
+    if settings.run_id is None:
+        settings.run_id = answer["id"]
+    if ours:
+        # Further W&B runs are named by W&B, as online.
+        settings.run_name = _job[RUN_NAME] if answer["first"] else None
+    if answer["continues"] and settings.resume is None and not settings.fork_from and not settings.resume_from:
+        settings.resume = "allow"
+
+
+def _find_service() -> None:
+    """Have the launcher own this wandb's core, also where it did not find this wandb by the job's PATH."""
+    binary = os.path.join(os.path.dirname(os.path.abspath(sys.modules["wandb"].__file__ or "")), "bin", "wandb-core")
+    service = os.environ.get("WANDB_SERVICE")
+    # One that wandb has started itself stays.
+    if (service and (service != _job.get("WANDB_SERVICE") or binary == _job.get(CORE))) or not os.path.isfile(binary):
+        return
+    token = _ask({"core": binary})["token"]
+    if token:
+        _job["WANDB_SERVICE"] = os.environ["WANDB_SERVICE"] = token
+        _job[CORE] = binary
+    elif service:
+        # It is another version's.
+        del _job["WANDB_SERVICE"], os.environ["WANDB_SERVICE"]
+
+
+def _describe(settings: Any, name: str | None) -> dict[str, Any]:
+    """Describe a W&B run by what is the same when the job is continued."""
+    import hashlib
+    import threading
+
+    rank = os.environ.get("RANK")
+    if rank is None and os.environ.get("SLURM_NTASKS", "1") != "1":
+        rank = os.environ.get("SLURM_PROCID")
+    if rank is None:
+        rank = os.environ.get("LOCAL_RANK")
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    identity = list(multiprocessing.current_process()._identity) if multiprocessing else []
+    thread = threading.current_thread()
+    # Threads with names of their own for their W&B runs may come in any order.
+    apart = name is None and thread is not threading.main_thread()
+    program, *rest = getattr(sys, "argv", None) or [""]
+    arguments = "\0".join(rest)
+    for variable in _OF_THE_JOB:
+        value = os.environ.get(variable, "")
+        arguments = arguments.replace(value, variable) if len(value) > 1 else arguments
+    return {
+        "rank": rank,
+        "program": os.path.basename(program),
+        "arguments": hashlib.sha256(arguments.encode(errors="surrogateescape")).hexdigest()[:12],
+        "process": identity,
+        "name": name,
+        "job_type": settings.run_job_type,
+        "thread": thread.name if apart else None,
+        "caller": threading.get_ident(),
+    }
+
+
+def _ask(asked: dict[str, Any]) -> dict[str, Any]:
+    import json
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_SECONDS)
+        connection.connect(_job[IDS])
+        connection.sendall(MAGIC + json.dumps(asked).encode() + b"\n")
+        with connection.makefile("rb") as answer:
+            return json.loads(answer.readline())
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"runferry: {text}\n")
+
+
+def _load_the_other_sitecustomize() -> None:
+    """Load the `sitecustomize` that this one stands before, if there is one: sites have their own."""
+    from importlib.machinery import PathFinder
+
+    here = os.path.dirname(os.path.abspath(__file__))
+    spec = PathFinder.find_spec("sitecustomize", [folder for folder in sys.path if os.path.abspath(folder) != here])
+    if spec is not None and spec.loader is not None:
+        from importlib.util import module_from_spec
+
+        module = module_from_spec(spec)
+        sys.modules["sitecustomize"] = module
+        spec.loader.exec_module(module)
+
+
+if __name__ == "sitecustomize":
+    try:
+        _read_job()
+        sys.meta_path.insert(0, _Watcher())  # pyright: ignore[reportArgumentType]
+    except (OSError, ValueError, KeyError) as error:
+        # The job has ended, and this is a process that it left behind.
+        _say(f"W&B runs get ids of wandb's own ({error})")
+    _load_the_other_sitecustomize()
