@@ -217,7 +217,7 @@ def _unsettled(outcomes: Iterable[Outcome]) -> dict[tuple[str, str | None], list
             tracker, base_url = tracker_name(run), given_base_url(run)
         except RunferryError as error:
             outcome.problem = str(error)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             outcome.problem = f"{outcome.folder.run_file}: cannot be used ({error})"
         else:
             if outcome.asked:

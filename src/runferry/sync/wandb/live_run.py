@@ -271,6 +271,9 @@ class Followed:
         except OSError as error:
             self.run.problem = f"{error.filename}: {error.strerror}"
             return False
+        except SegmentError as error:
+            self.run.problem = str(error)
+            return False
 
     def pass_over(self, rows: int) -> None:
         """Skip rows that the server has; note a problem where the server has more than the disk."""
