@@ -31,8 +31,10 @@ def _one_line(caught: pytest.ExceptionInfo[ConfigError]) -> str:
         ("wandb: {{project: p, tags: [{}]}}\nexperiments: {{e: {{command: ['true']}}}}", "config.wandb.tags.0: found"),
         ("wandb: {{project: p}}\nexperiments: {{e: {{command: ['true', {}]}}}}", "config.experiments.e.command.1"),
         (
-            "wandb: {{project: p}}\nexperiments: {{e: {{sweep: "
-            + "{{program: a.py, method: grid, parameters: {{x: {{values: [1, {}]}}}}}}}}}}",
+            (
+                "wandb: {{project: p}}\n"
+                "experiments: {{e: {{sweep: {{program: a.py, method: grid, parameters: {{x: {{values: [1, {}]}}}}}}}}}}"
+            ),
             "config.experiments.e.sweep.parameters.x.values.1",
         ),
     ],
