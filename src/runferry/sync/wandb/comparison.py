@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.sync.wandb.uploaded_files import NOR_ON_DISK, missing_files
 from runferry.system.values import batches, is_list, is_mapping
-from runferry.trackers.wandb.log.rows import history_lines
+from runferry.trackers.wandb.log.records import LARGEST_LINE
+from runferry.trackers.wandb.log.rows import as_json, history_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,10 +59,17 @@ def end_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
     found: list[str] = []
     if not (there.state == disk.state or (disk.state == "failed" and there.state in _ENDED_BADLY)):
         found.append(f"the server says {there.state}, the disk {disk.state}")
-    for name, value in disk.summary.items():
-        if name not in NOT_COMPARED and not same_summary(value, there.summary.get(name)):
-            theirs, ours = shortened(there.summary.get(name)), shortened(value)
-            found.append(f"the server's last value of {name} is {theirs}, the disk's {ours}")
+    wrong = [
+        name
+        for name, value in disk.summary.items()
+        if name not in NOT_COMPARED and not same_summary(value, there.summary.get(name))
+    ]
+    if wrong and (size := len(as_json(disk.summary).encode())) > LARGEST_LINE:
+        found.append(f"the summary has {size:,} bytes, and W&B's client sends none over {LARGEST_LINE:,}")
+        wrong = []
+    for name in wrong:
+        theirs, ours = shortened(there.summary.get(name)), shortened(disk.summary[name])
+        found.append(f"the server's last value of {name} is {theirs}, the disk's {ours}")
     for name, value in disk.config.items():
         if not same(value, there.config.get(name)):
             theirs, ours = shortened(there.config.get(name)), shortened(value)
