@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
+from runferry.errors import ServerError
 from runferry.sync.engine import sync
 from runferry.sync.outcome import Limits
+from runferry.sync.upload_process import sending
 from support.sync_processes import QUICK
 from support.written_runs import markers, receipt, wrong
 
@@ -51,6 +55,29 @@ def test_the_words_of_a_wandb_sync_that_fails(broken, with_log, written, server,
         assert markers(folder) == []
     assert sync(folders, QUICK)[0].problem is None
     assert wrong(server, folders[0]) == []
+
+
+def test_the_words_of_a_wandb_sync_without_any_folder_for_its_files(written, server, tmp_path, monkeypatch):
+    folders = written.copied_to(tmp_path / "results")
+
+    def none() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("runferry.sync.wandb.upload.tempfile.gettempdir", none)
+    for outcome in sync(folders, QUICK):
+        assert "wandb sync could not be started" in (outcome.problem or "")
+        assert "No usable temporary directory found" in (outcome.problem or "")
+
+
+def test_the_words_of_an_upload_whose_program_is_gone(tmp_path):
+    gone = str(tmp_path / "python")
+    expected = "could not be started .No such file or directory., expected an upload"
+    with (
+        pytest.raises(ServerError, match=expected),
+        (tmp_path / "log").open("w") as log,
+        sending([gone], {}, tmp_path, tmp_path, log),
+    ):
+        pass
 
 
 def test_a_tmpdir_that_is_gone_costs_nothing(written, server, tmp_path, monkeypatch):

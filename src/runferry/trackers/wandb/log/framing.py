@@ -127,12 +127,11 @@ def open_log(path: Path) -> BinaryIO:
     """
     # Opened before it is looked at, so that it is the same; a pipe that nobody writes to is no hindrance this way.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    file = os.fdopen(descriptor, "rb", buffering=0)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
-        message = f"{path}: not a W&B transaction log: found no regular file (a pipe, a device?), expected one"
+        os.close(descriptor)
+        message = f"{path}: not a W&B transaction log: found no regular file (a pipe, a folder?), expected one"
         raise SegmentError(message)
-    return cast("BinaryIO", file)
+    return cast("BinaryIO", os.fdopen(descriptor, "rb", buffering=0))
 
 
 def write_log(path: Path, records: Iterable[bytes]) -> int:
