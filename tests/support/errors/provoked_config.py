@@ -10,6 +10,7 @@ import yaml
 from runferry.config import loading, site_limits
 from runferry.config.account import resolve_account
 from runferry.config.job_request import make_request
+from runferry.config.texts import check_texts
 from runferry.environment.interpreter import describe, find_interpreter
 from runferry.environment.project import copy_project
 from runferry.environment.specification import check_source
@@ -92,6 +93,7 @@ def _two_defaults(world: World) -> None:
 
 
 ROWS = [
+    Row("config/texts.py", "a text with", lambda _: check_texts({"a": ["\0"]}, "config")),
     Row("config/account.py", "found none", lambda _: resolve_account(None, cluster("narval"), [], gpu=False)),
     Row(
         "config/account.py",

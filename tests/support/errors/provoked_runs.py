@@ -37,7 +37,7 @@ from runferry.sync.queue import RecentFailure
 from runferry.sync.wandb.live import Watcher
 from runferry.sync.wandb.live_client import LiveServer
 from runferry.sync.wandb.local import read_disk
-from runferry.trackers.wandb import address, login, server
+from runferry.trackers.wandb import address, connection, login
 from runferry.trackers.wandb.core import Core
 from runferry.trackers.wandb.login import find_server
 from runferry.trackers.wandb.server import Server
@@ -163,13 +163,18 @@ def _changed_sweep(world: World) -> None:
     bayes.choose(experiment, world.tmp, 1, print)
 
 
+CONNECTION = "trackers/wandb/connection.py"
+GONE = "tests/sync/wandb/test_upload_words.py::test_the_words_of_an_upload"
+WORDS = "tests/sync/wandb/test_upload_words.py::test_the_words_of_a_wandb_sync"
+
+
 def _opened(world: World, answer: bytes | Exception) -> None:
     def open_(*_: Any, **__: Any) -> io.BytesIO:
         if isinstance(answer, Exception):
             raise answer
         return io.BytesIO(answer)
 
-    world.patch.setattr(server, "_opener", lambda _: SimpleNamespace(open=open_))
+    world.patch.setattr(connection, "_opener", lambda _: SimpleNamespace(open=open_))
 
 
 def _http(code: int, **headers: str) -> urllib.error.HTTPError:
@@ -179,12 +184,18 @@ def _http(code: int, **headers: str) -> urllib.error.HTTPError:
     return urllib.error.HTTPError(URL, code, "", message, None)
 
 
-def _asked(words: str, answer: bytes | Exception, act: Any = lambda one: one.ask("query", {}), **more: Any) -> Row:
+def _asked(
+    words: str,
+    answer: bytes | Exception,
+    act: Any = lambda one: one.ask("query", {}),
+    module: str = "trackers/wandb/server.py",
+    **more: Any,
+) -> Row:
     def provoke(world: World) -> None:
         _opened(world, answer)
         act(Server(URL, "key", "WANDB_API_KEY", **more))
 
-    return Row("trackers/wandb/server.py", words, provoke)
+    return Row(module, words, provoke)
 
 
 def _found(words: str, url: str, module: str = "trackers/wandb/login.py", **variables: str) -> Row:
@@ -327,10 +338,15 @@ ROWS = [
     _asked("no default entity", b'{"data": {"viewer": null}}', lambda one: one.default_entity()),
     _asked("found an answer without", b'{"data": {}}', lambda one: one.runs("e", "p", ["r"])),
     _asked("expected data", b'{"errors": [{"message": "no such field"}]}'),
-    _asked("it asked to wait", _http(429, Retry_After="9999"), deadline=5),
-    _asked("{}", _http(401)),
-    _asked("nothing was sent", ConnectionRefusedError()),
-    _asked("not JSON", b"<html>"),
+    _asked("{}{}", _http(429, Retry_After="9999"), module=CONNECTION, deadline=5),
+    _asked("{}", _http(401), module=CONNECTION),
+    _asked("{}", _http(302, Location="http://w.example/login"), module=CONNECTION),
+    _asked("nothing was sent", ConnectionRefusedError(), module=CONNECTION),
+    _asked("not JSON", b"<html>", module=CONNECTION),
+    Row("runs/folder.py", "a JSON object", lambda world: RunFolder(world.file("run.json", "[]").parent).read_run()),
+    elsewhere("sync/upload_process.py", "could not be started", f"{GONE}_whose_program_is_gone"),
+    elsewhere("sync/wandb/upload.py", "could not be started", f"{WORDS}_without_any_folder_for_its_files"),
+    elsewhere("sync/wandb/upload.py", "and said", f"{WORDS}_that_fails"),
     Row("sync/engine.py", "{}", _known_trouble),
     _core("within", "sleep 5"),
     _core("found it ended", "exit 3"),
