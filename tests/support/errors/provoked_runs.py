@@ -36,7 +36,7 @@ from runferry.sync.outcome import Limits
 from runferry.sync.queue import RecentFailure
 from runferry.sync.wandb.live import Watcher
 from runferry.sync.wandb.live_client import LiveServer
-from runferry.sync.wandb.local import read_disk
+from runferry.sync.wandb.local import read_disks
 from runferry.trackers.wandb import address, connection, login
 from runferry.trackers.wandb.core import Core
 from runferry.trackers.wandb.login import find_server
@@ -87,21 +87,21 @@ def _disk(
         folder = world.run(attempts)
         for number, content in enumerate(segments):
             world.file(f"results/e/r/wandb/offline-run-{number}-r/run-{number}.wandb", content)
-        read_disk(RunFolder(folder))
+        read_disks(RunFolder(folder))
 
     return Row(module, words, provoke)
 
 
-def _of_two_runs(world: World) -> None:
+def _rows_without_a_run(world: World) -> None:
     from runferry.trackers.wandb.log.framing import write_log
     from runferry.trackers.wandb.log.messages import parser
 
     folder = world.run()
-    for name in ("a", "b"):
-        record = parser("Record").__self__(num=1)
-        record.run.run_id = name
-        write_log(folder / "wandb" / f"offline-run-1-{name}" / f"run-{name}.wandb", [record.SerializeToString()])
-    read_disk(RunFolder(folder))
+    record = parser("Record").__self__(num=1)
+    item = record.history.item.add()
+    item.key, item.value_json = "loss", "1"
+    write_log(folder / "wandb" / "offline-run-1-a" / "run-a.wandb", [record.SerializeToString()])
+    read_disks(RunFolder(folder))
 
 
 def _at_work(world: World) -> None:
@@ -286,6 +286,11 @@ def _run_again(world: World) -> None:
 
 
 ROWS = [
+    Row(
+        "trackers/wandb/service.py",
+        "found nobody who has asked for one",
+        lambda _: Service._start_core(SimpleNamespace(_installed=None)),  # type: ignore[arg-type]
+    ),
     Row("launch/retries.py", "is not run again: ", _run_again),
     _adopted("found no offline-run-*", ""),
     _adopted("found no such folder", "none"),
@@ -297,7 +302,7 @@ ROWS = [
     Row("sync/watch.py", "watches it already", _watched),
     _disk("{}", b"something else"),
     _disk("found no record on disk"),
-    Row("sync/wandb/local.py", "W&B runs", _of_two_runs),
+    Row("sync/wandb/local.py", "no record of their run", _rows_without_a_run),
     _disk(
         "still training",
         attempts=[{"outcome": "running", "host": "elsewhere", "pid": 1}],

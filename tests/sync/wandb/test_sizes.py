@@ -9,7 +9,7 @@ import pytest
 from runferry.runs.folder import RunFolder
 from runferry.sync.engine import sync
 from runferry.sync.wandb.file_stream import BYTES_PER_REQUEST, LINES_PER_REQUEST, fill, in_requests, send_console
-from runferry.sync.wandb.local import read_disk
+from runferry.sync.wandb.local import read_disks
 from runferry.trackers.wandb.login import find_server
 from support import written_runs
 from support.sync_processes import QUICK
@@ -50,7 +50,7 @@ def test_a_row_that_wandb_leaves_out_is_named_with_its_size(version, folder, wan
     assert said.startswith("the row of step 1 has 11,000,")
     assert "W&B's client sends none over 10,383,360" in said
     # What is sent to its place counts as wandb does.
-    disk = read_disk(folder)
+    (disk,) = read_disks(folder)
     fill(disk, find_server(None), ("demo", PROJECT), 0)
     assert [row["_step"] for row in rows_of(server, folder)] == [0, 2]
     folder.receipt_file.unlink()
@@ -74,7 +74,7 @@ def test_rows_and_console_of_many_megabytes_go_in_requests_that_the_server_takes
     script = "for i in range(40): run.log({'t': 'x' * 700_000, 'i': i}); print('é' * 4000 + str(i), flush=True)"
     _write(script, folder, wandb_python(VERSIONS[-1]), monkeypatch)
     assert sync([folder], QUICK)[0].problem is None
-    disk = read_disk(folder)
+    (disk,) = read_disks(folder)
     before = rows_of(server, folder)
     # The server refuses requests of more than 10 MiB, as W&B's does: 28 MB of rows.
     fill(disk, find_server(None), ("demo", PROJECT), 0)

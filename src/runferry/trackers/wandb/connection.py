@@ -9,7 +9,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runferry.errors import ServerError
 from runferry.system.values import is_mapping
@@ -17,9 +17,8 @@ from runferry.trackers.answers import REDIRECTS, NoRedirects, redirect_message, 
 from runferry.trackers.wandb.address import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from runferry.trackers.wandb.server import Server
 
 REQUEST_TIMEOUT = 30.0
 """Seconds that one request may take."""
@@ -34,7 +33,21 @@ class OverloadedError(ServerError):
     """Raised when a server is too slow for a request, or fails at it, that can be made in smaller parts."""
 
 
-def post(server: Server, path: str, content: dict[str, Any], *, dividable: bool = False) -> dict[str, Any]:
+class ServerAsked(Protocol):
+    """A server as a question needs it (see `runferry.trackers.wandb.server.Server`)."""
+
+    @property
+    def base_url(self) -> str: ...  # noqa: D102 - see there
+    @property
+    def key(self) -> str: ...  # noqa: D102 - see there
+    @property
+    def deadline(self) -> float | None: ...  # noqa: D102 - see there
+    @property
+    def say(self) -> Callable[[str], None]: ...  # noqa: D102 - see there
+    def refusal(self, status: int) -> str: ...  # noqa: D102 - see there
+
+
+def post(server: ServerAsked, path: str, content: dict[str, Any], *, dividable: bool = False) -> dict[str, Any]:
     """Send JSON to a path of the server and return its answer; no redirect is followed.
 
     Parameters
@@ -88,7 +101,7 @@ class _TroubleError(ServerError):
         self.perhaps_too_much = perhaps_too_much
 
 
-def _once(server: Server, request: urllib.request.Request) -> dict[str, Any]:
+def _once(server: ServerAsked, request: urllib.request.Request) -> dict[str, Any]:
     try:
         with _opener(server.base_url).open(request, timeout=REQUEST_TIMEOUT) as answer:
             return _parse(server, answer.read())
@@ -106,7 +119,7 @@ def _once(server: Server, request: urllib.request.Request) -> dict[str, Any]:
         raise _TroubleError(problem, perhaps_too_much=isinstance(reason, TimeoutError)) from error
 
 
-def _describe(server: Server, error: urllib.error.HTTPError) -> str:
+def _describe(server: ServerAsked, error: urllib.error.HTTPError) -> str:
     if error.code in {401, 403}:
         return server.refusal(error.code)
     if error.code in REDIRECTS:
@@ -114,7 +127,7 @@ def _describe(server: Server, error: urllib.error.HTTPError) -> str:
     return f"{server.base_url}: found HTTP {error.code}, expected 200"
 
 
-def _parse(server: Server, text: bytes) -> dict[str, Any]:
+def _parse(server: ServerAsked, text: bytes) -> dict[str, Any]:
     try:
         answer: Any = json.loads(text)
     except ValueError:
