@@ -109,7 +109,7 @@ def through_snakemake(
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile")]
     command += ["--profile", str(ROOT / "profiles" / "narval"), *target]
     # Only so that the benchmark itself does not wait: none of these is in what is measured.
-    command += ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"]
+    command += ["--runferry-init-seconds-before-status-checks", "3", "--latency-wait", "5"]
     if not (folder / "results" / "environments").exists():
         # The environment is built once and belongs to no run.
         subprocess.run([*command[:-5], "results/environments/default.json"], cwd=folder, env=environment, check=True)

@@ -11,12 +11,12 @@ import pytest
 
 from runferry_standin import running
 from support.slurm import cluster as slurm_cluster
-from support.slurm.cluster import Cluster
+from support.slurm.cgroups import usable
+from support.slurm.cluster import Cluster, exclusively, locked
 from support.slurm.start import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from runferry_standin import StandIn
 
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 # `make test` runs these tests in a shell's background, where SIGINT is ignored; what they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> str | None:
+    """Say what the tests of signals and of memory are worth on this machine."""
+    if missing():
+        return None
+    return f"Slurm cluster: processes are tracked by {'cgroup' if usable() else 'group, unlike at the sites'}"
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +47,7 @@ def _running_cluster() -> Iterator[Cluster]:
                 (cluster.folder / "started-by-tests").touch()
             elif list(map(str, cluster.shape)) != list(map(str, slurm_cluster.DEFAULT)):
                 pytest.fail(f"found a cluster of other nodes up ({', '.join(cluster.nodes)}); type: make cluster-down")
-            use.enter_context(_locked(cluster.folder / "users", fcntl.LOCK_SH))
+            use.enter_context(locked(cluster.folder / "users", fcntl.LOCK_SH))
         yield cluster
         with slurm_cluster.one_at_a_time():
             use.close()
@@ -51,14 +58,14 @@ def _running_cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def cluster(_running_cluster: Cluster) -> Iterator[Cluster]:
     """Give the running cluster; other tests may use it at the same time."""
-    with _locked(_running_cluster.folder / "turns", fcntl.LOCK_SH):
+    with locked(_running_cluster.folder / "turns", fcntl.LOCK_SH):
         yield _running_cluster
 
 
 @pytest.fixture
 def cluster_alone(_running_cluster: Cluster) -> Iterator[Cluster]:
     """Give the running cluster to one test alone, which may break it for a while."""
-    with _locked(_running_cluster.folder / "turns", fcntl.LOCK_EX):
+    with exclusively(_running_cluster.folder):
         yield _running_cluster
 
 
@@ -67,10 +74,3 @@ def server() -> Iterator[StandIn]:
     """Give a stand-in for W&B's server, on the login side's loopback."""
     with running(key="5ec2e7" * 7) as standin:
         yield standin
-
-
-@contextlib.contextmanager
-def _locked(file: Path, how: int) -> Iterator[None]:
-    with file.open() as handle:
-        fcntl.flock(handle, how)
-        yield

@@ -13,7 +13,6 @@ import urllib.request
 
 import pytest
 
-from support.slurm.configuration import cgroups_usable
 from support.slurm.namespaces import ClusterError, call, wait_for
 from support.slurm.network import Firewall
 
@@ -68,9 +67,28 @@ def test_a_nodes_disk_is_its_own(cluster, tmp_path):
     assert len(set(looks)) == len(cluster.nodes)
 
 
-def test_what_a_job_takes_beyond_its_memory_ends_it(cluster):
-    if not cgroups_usable():
+def _needs_cgroups(cluster):
+    if not cluster.tracks_by_cgroup:
         pytest.skip("no cgroups of version 1 that root may write here")
+
+
+def test_sigterm_of_scancel_comes_to_the_task_of_a_step_and_not_to_its_children(cluster, tmp_path):
+    _needs_cgroups(cluster)
+    write = "trap 'echo heard >>$0' TERM; echo begun >>$0; for i in $(seq 600); do sleep 0.1; done"
+    (tmp_path / "child.sh").write_text(write.replace("$0", f"{tmp_path}/child"))
+    task = f"sh {tmp_path}/child.sh & {write.replace('$0', f'{tmp_path}/task')}"
+    (tmp_path / "task.sh").write_text(task)
+    script = f"--wrap=srun sh {tmp_path}/task.sh"
+    job = cluster.submit("--account=def-test_cpu", "--mem=200M", "--output=/dev/null", script)
+    wait_for(lambda: all((tmp_path / name).exists() for name in ("task", "child")), "the task and its child")
+    cluster.run("scancel", job)
+    assert cluster.wait_for_job(job) == "CANCELLED"
+    assert (tmp_path / "task").read_text().split() == ["begun", "heard"]
+    assert (tmp_path / "child").read_text().split() == ["begun"]
+
+
+def test_what_a_job_takes_beyond_its_memory_ends_it(cluster):
+    _needs_cgroups(cluster)
     wrap = f"--wrap={sys.executable} -c 'bytearray(200_000_000)'"
     job = cluster.submit("--account=def-test_cpu", "--mem=50M", "--output=/dev/null", wrap)
     assert cluster.wait_for_job(job) == "OUT_OF_MEMORY"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.paths import ROOT
+from support.slurm.cgroups import usable
 from support.slurm.namespaces import call, clean_environment, wait_for
 
 if TYPE_CHECKING:
@@ -116,6 +117,22 @@ def test_up_and_down_may_both_be_said_twice_and_leave_nothing_behind(machine):
     assert machine.state() == before
     again = machine.bring_up("down")
     assert (again.returncode, again.stdout) == (0, "was not up\n")
+
+
+def test_where_no_control_groups_are_mounted_the_cluster_mounts_its_own(machine):
+    if not usable():
+        pytest.skip("no cgroups of version 1 that root may mount here")
+    machine.run("umount --recursive /sys/fs/cgroup")
+    before = machine.state()
+    up = machine.bring_up(*machine.up)
+    assert up.returncode == 0, up.stdout
+    assert "tracked by cgroup" in up.stdout
+    tracked = "srun --account=def-test_cpu --mem=50M cat /proc/self/cgroup"
+    groups = machine.run(tracked)
+    assert f"freezer:/slurm_{machine.nodes[0]}/" in groups
+    assert f"memory:/slurm_{machine.nodes[0]}/" in groups
+    assert machine.bring_up("down").returncode == 0
+    assert machine.state() == before
 
 
 # As far as the cluster has come: a file of its folder that says so.

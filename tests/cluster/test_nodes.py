@@ -111,6 +111,23 @@ def test_a_signal_to_the_launcher_comes_to_the_command_on_each_node_once(user, c
     assert not list(run.glob("nodes/*/pid"))
 
 
+def test_a_cancelled_run_hears_it_on_each_node_once_and_no_row_is_lost(user, cluster, server):
+    user.configure({"stopped": _experiment(user.python, "train.py", "wait")})
+    controller = user.start("narval")
+    try:
+        run = _wait_for(lambda: user.runs("stopped"), "run.json")[0]
+        _wait_for(lambda: (run / "ready-0").exists() and (run / "ready-1").exists(), "both nodes")
+        (attempt,) = attempts(run)
+        cluster.run("scancel", attempt["job"])
+        controller.wait(120)
+    finally:
+        controller.kill()
+    assert [one["got"] for one in _nodes(run)] == [[signal.SIGTERM], [signal.SIGTERM]]
+    assert [attempt["reason"] for attempt in attempts(run)] == ["cancelled"]
+    assert [row["loss"] for row in server.run("demo", "tests", run.name)["history"]] == list(range(10))
+    assert rows_on_disk(run / "nodes" / "1", "loss") == list(range(10, 20))
+
+
 def test_a_signal_to_every_process_of_the_run_comes_to_each_command_once_and_no_row_is_lost(user, cluster):
     user.configure({"stopped": _experiment(user.python, "train.py", "wait")})
     controller = user.start("narval", "train_all")
@@ -122,7 +139,9 @@ def test_a_signal_to_every_process_of_the_run_comes_to_each_command_once_and_no_
         # first process of a step only.
         for node in {json.loads((run / f"host-{number}").read_text()) for number in (0, 1)}:
             processes = cluster.on_node(node, "ps", "-eo", "pid=,args=").splitlines()
-            ours = [line.split()[0] for line in processes if "runferry launch" in line or "train.py" in line]
+            # Not the batch script's srun, which is in another step.
+            named = [line for line in processes if "runferry launch" in line or "train.py" in line]
+            ours = [line.split()[0] for line in named if "--cpu-bind=q" not in line]
             cluster.on_node(node, "kill", "-TERM", *ours)
         cluster.wait_for_job(attempt["job"])
     finally:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from support.slurm.ending_early import wait_until
 from support.slurm.user import User, attempts, rows_on_disk
 
 pytestmark = pytest.mark.slow
@@ -96,4 +97,56 @@ def test_a_whole_node_is_filled_and_short_runs_follow_one_another(user, cluster,
     assert {run.name: len(attempts(run)) for run in user.runs("wide")} == {
         run.name: 2 if run == loser else 1 for run in user.runs("wide")
     }
+    assert user.jobs() == []
+
+
+# Each run counts for itself what it logs.
+COUNT = """
+import os, pathlib, sys, time, wandb
+
+n = int(sys.argv[1].partition("=")[2])
+run = wandb.init()
+logged = (pathlib.Path(os.environ["RUNFERRY_RUN_FOLDER"]) / "logged").open("a")
+(pathlib.Path(os.environ["RUNFERRY_RUN_FOLDER"]) / "job").write_text(os.environ["SLURM_JOB_ID"])
+for step in range(600):
+    run.log({"loss": step})
+    print(step, file=logged, flush=True)
+    time.sleep(0.5)
+"""
+
+
+@pytest.mark.parametrize("version", ["0.27.2", "0.31.0"])
+def test_a_cancelled_pack_stays_cancelled_and_every_row_of_its_runs_arrives(
+    tmp_path, cluster, server, wandb_python, version
+):
+    user = User(tmp_path / "scratch", cluster, COUNT, **server.environment)
+
+    def experiment(count: int, **resources) -> dict:
+        sweep = {
+            "method": "grid",
+            "parameters": {"n": {"values": list(range(count))}},
+            "command": [str(wandb_python(version)), "train.py", "${args}"],
+        }
+        return {"sweep": sweep, "attempts": 3, "resources": {"memory": "2G", "cores": 2, **resources}}
+
+    # Four side by side, and two one after the other, of which the second has not begun.
+    user.configure({"wide": experiment(4, gpus=1), "long": experiment(2, time="30m")})
+    controller = user.start("tamia")
+    try:
+        wait_until(lambda: len(list(user.folder.glob("results/*/*/logged"))) == 5, "five runs")
+        begun = [file.parent for file in user.folder.glob("results/*/*/logged")]
+        wait_until(lambda: all(len((run / "logged").read_text().split()) > 10 for run in begun), "ten rows of each")
+        for job in {(run / "job").read_text() for run in begun}:
+            cluster.run("scancel", job)
+        controller.wait(200)
+    finally:
+        controller.kill()
+    for run in begun:
+        (attempt,) = attempts(run)
+        assert attempt["reason"] == "cancelled"
+        trained = [int(step) for step in (run / "logged").read_text().split()]
+        held = [row["loss"] for row in server.run("demo", "tests", run.name)["history"]]
+        # What was being logged when it was killed may be there or not.
+        assert held in (trained, [*trained, len(trained)])
+    assert {file.parent for file in user.folder.glob("results/*/*/logged")} == set(begun)
     assert user.jobs() == []

@@ -117,32 +117,39 @@ def _submitted(project, slurm, snakefile, profile: dict) -> tuple[list[list[str]
     project.write("profile/config.yaml", yaml.safe_dump(profile))
     project.environment |= slurm.variables | {"STUB_ACCOUNTS": "def-lab_cpu def-lab_gpu"}
     command = project.snakemake_command(snakefile, profile=False)
-    quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "1"]
+    quick = [f"--{profile['executor']}-init-seconds-before-status-checks", "1", "--latency-wait", "1"]
     done = project.run(*command, "--profile", str(project.folder / "profile"), *quick)
     return [arguments for _, arguments in slurm.submissions], done.stderr
 
 
+# Under the plugin Snakemake itself starts again what failed, as often as a run may have jobs: the default is 3.
+EXECUTORS = pytest.mark.parametrize(("executor", "jobs"), [("runferry", 1), ("slurm", 3)])
+# The words of our executor: it knows that the renamed rule trains.
+NEVER_BEGAN = "It never began to train."
+
+
+@EXECUTORS
 def test_a_foreign_profile_sets_resources_of_the_renamed_rules_and_the_rest_follows_the_cluster(
-    project, grid, tmp_path
+    project, grid, tmp_path, executor, jobs
 ):
     slurm = make_stub(tmp_path / "slurm")
     training = _training(grid, cluster="narval", account="def-lab")
     training["experiments"]["a"] = {"sweep": grid(2), "resources": {"gpus": 1, "time": "5h"}}
     snakefile = _foreign(project, repr(str(ROOT / "workflow" / "Snakefile")), training)
-    profile = {"executor": "slurm", "jobs": 10, "set-resources": {"training_train": {"runtime": "99m"}}}
+    profile = {"executor": executor, "jobs": 10, "set-resources": {"training_train": {"runtime": "99m"}}}
     calls, said = _submitted(project, slurm, snakefile, profile)
-    assert len(calls) == 2, said
+    assert len(calls) == 2 * jobs, said
     for call in calls:
         line = " ".join(call)
         assert "rule_training_train_wildcards_a_" in line
         assert "--gpus=a100:1" in line
         assert "-A def-lab_gpu" in line
         assert "-t 99" in line
-    # The words of the guard: it knows that the renamed rule trains.
-    assert "It never began to train." in said
+    assert said.count(NEVER_BEGAN) == (2 if executor == "runferry" else 0)
 
 
-def test_the_trainings_of_two_modules_are_all_submitted_and_all_guarded(project, grid, tmp_path):
+@EXECUTORS
+def test_the_trainings_of_two_modules_are_all_submitted(project, grid, tmp_path, executor, jobs):
     slurm = make_stub(tmp_path / "slurm")
     training = _training(grid, cluster="narval", account="def-lab")
     project.write("host.yaml", yaml.safe_dump({"training": training, "other": training}))
@@ -152,11 +159,11 @@ def test_the_trainings_of_two_modules_are_all_submitted_and_all_guarded(project,
     second = first[begin:].replace("training", "other").replace('"out/', '"other/')
     whole = first + second + "rule all:" + rest.replace("rules.training_all.input", "rules.other_all.input")
     snakefile = project.write("Snakefile", whole)
-    calls, said = _submitted(project, slurm, snakefile, {"executor": "slurm", "jobs": 10, "keep-going": True})
+    calls, said = _submitted(project, slurm, snakefile, {"executor": executor, "jobs": 10, "keep-going": True})
     rules = sorted({word.split("_train_")[0] for call in calls for word in call if "_train_" in word})
-    assert len(calls) == 4, said
+    assert len(calls) == 4 * jobs, said
     assert len(rules) == 2
-    assert said.count("It never began to train.") == 4
+    assert said.count(NEVER_BEGAN) == (4 if executor == "runferry" else 0)
 
 
 @pytest.fixture

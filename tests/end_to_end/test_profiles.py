@@ -84,7 +84,7 @@ def _submissions(project, slurm, cluster: str, count: int, *arguments: str) -> l
 def _submit(project, slurm, cluster: str, *arguments: str):
     """Start what should be refused; if it is not, the stub's jobs fail and it ends soon."""
     _with_accounts(project, slurm, cluster)
-    soon = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "1", "--no-hooks"]
+    soon = ["--runferry-init-seconds-before-status-checks", "1", "--latency-wait", "1", "--no-hooks"]
     return _snakemake(project, cluster, "train_all", *soon, *arguments)
 
 
@@ -101,7 +101,7 @@ def _normalised(arguments: list[str], folder: Path) -> str:
     line = shlex.join(["sbatch", *(item for item in arguments if not item.startswith("--wrap="))])
     line = line.replace(str(folder), "FOLDER")
     line = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "START", line)
-    return re.sub(r"_[0-9a-v]{12}\b", "_RUN", line)
+    return re.sub(r"([_-])[0-9a-v]{12}\b", r"\1RUN", line)
 
 
 @pytest.mark.slow
@@ -170,11 +170,11 @@ def test_every_cluster_has_a_profile_and_every_profile_a_cluster():
 def test_a_profile_says_what_the_facts_say(name):
     profile = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
     jobs = find_cluster(name).jobs
-    assert profile["executor"] == "slurm"
+    assert profile["executor"] == "runferry"
     assert profile["jobs"] == (jobs.cap or 100)
     # It would hold back what runs on the login node too; submissions are kept apart by themselves.
     assert "max-jobs-per-timespan" not in profile
-    assert profile["slurm-init-seconds-before-status-checks"] >= 30
+    assert profile["runferry-init-seconds-before-status-checks"] >= 30
     assert profile["local-cores"] <= 2
     assert profile["keep-going"] is True
     assert profile["configfile"] == "cluster.yaml"

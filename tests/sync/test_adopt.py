@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -11,6 +12,8 @@ from runferry.cli.main import main
 from runferry.runs.folder import RunFolder
 from runferry.sync.adopt import adopt_segments
 from runferry.system.files import read_json
+from runferry.trackers.wandb.log.framing import write_log
+from runferry.trackers.wandb.log.messages import message_class
 from support.written_runs import PROJECT, receipt, rows_of, wrong
 
 pytestmark = pytest.mark.usefixtures("connected")
@@ -58,3 +61,20 @@ def test_segments_of_one_run_id_are_one_run_and_those_of_another_project_are_lef
     [left] = adopt_segments([again], tmp_path / "other", "adopted")
     assert "is a run of another, this one of tests" in (left.left or "")
     assert again.exists()
+
+
+@pytest.mark.parametrize("run_id", ["../../x", "{tmp}/x", "..", "a/b", "x\n", "x" * 200])
+def test_a_run_id_that_leads_out_of_the_results_is_refused(run_id, tmp_path):
+    run_id = run_id.format(tmp=tmp_path)
+    segment = tmp_path / "loop" / "offline-run-20250101_000000-x"
+    log = segment / "run-x.wandb"
+    run = {"run": {"run_id": run_id, "project": "p"}}
+    write_log(log, [message_class("Record")(**run).SerializeToString()])
+    os.utime(log, (1, 1))
+    before = sorted(tmp_path.rglob("*"))
+    (adopted,) = adopt_segments([tmp_path / "loop"], tmp_path / "results", "adopted")
+    assert adopted.folder is None
+    assert adopted.left
+    assert "expected one that can be a folder's name" in adopted.left
+    assert "\n" not in adopted.left
+    assert sorted(tmp_path.rglob("*")) == before

@@ -21,7 +21,7 @@ rule train:
         "<results>/{experiment}/{run}/train.log",
     wildcard_constraints:
         run=packs.alone,
-    # Which runs are started again, and how often, is decided for each: see runferry.workflow.executor_guard.
+    # Which runs are started again, and how often, is decided for each: see snakemake_executor_plugin_runferry.executor.
     retries: plan.retries
     conda:
         "../envs/runferry.yaml"

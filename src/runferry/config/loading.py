@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import yaml
 
+from runferry.config.texts import check_texts
 from runferry.errors import ConfigError
 from runferry.system.text import suggest
 from runferry.system.values import is_list, is_mapping
@@ -83,6 +84,7 @@ def validate(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
     errors: list[Any] = sorted(validator.iter_errors(checked), key=_first_things_first)
     if errors:
         raise ConfigError(_one_line(errors[0]))
+    check_texts(checked, "config")
     return checked
 
 

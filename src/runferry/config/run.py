@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.config.sweep import macros as sweep_macros
 from runferry.config.sweep import parameter
+from runferry.config.texts import check_texts
 from runferry.system.files import write_json
 
 if TYPE_CHECKING:
@@ -70,8 +71,16 @@ def make_run(  # noqa: PLR0913, PLR0917 - what a run is, in the order in which i
     identity: Mapping[str, Any] | None = None,
     macros: Sequence[int] = (),
 ) -> RunDefinition:
-    """Make a run, whose id is a hash of the experiment, the command, the parameters and `identity`."""
+    """Make a run, whose id is a hash of the experiment, the command, the parameters and `identity`.
+
+    Raises
+    ------
+    ConfigError
+        When a parameter or an argument has a NUL or a lone surrogate in it.
+    """
     whole = {"experiment": experiment, "command": command, "parameters": parameters, **(identity or {})}
+    check_texts(parameters, f"{experiment}: parameters")
+    check_texts(command, f"{experiment}: command")
     # W&B refuses control characters nowhere but shows them badly; 128 characters is its limit for a run's name.
     shown = "".join(character if character.isprintable() else "?" for character in name)[:128]
     return RunDefinition(short_hash(whole, 12), shown or experiment, parameters, tuple(command), tuple(macros))

@@ -11,6 +11,7 @@ from runferry.config.experiment import Experiment
 from runferry.config.names import OFFLINE
 from runferry.config.run import make_run, write_changed
 from runferry.config.sweep import macros
+from runferry.config.texts import check_texts
 from runferry.errors import ConfigError
 from runferry.runs.folder import RunFolder
 from runferry.system.files import read_json
@@ -47,6 +48,8 @@ def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
         raise ConfigError(message)
     if isinstance(command, str):
         raise ConfigError(f"{folder}: found the command {command!r}, expected a list with one argument an item")
+    for what, value in (("name", name), ("project", project), ("entity", entity), ("tags", list(tags))):
+        check_texts(value, f"{folder}: {what}")
     template, given = {"command": list(command)}, dict(parameters or {})
     macros.check_command(template, "command")
     run = make_run(

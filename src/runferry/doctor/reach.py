@@ -9,6 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runferry.trackers.answers import NoRedirects
 from runferry.trackers.wandb.address import is_loopback
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def reach(url: str, variables: Mapping[str, str] | None = None, seconds: float =
         To wait. Looking up the name is not counted: where no name server answers, that takes its own time.
     """
     proxies = {} if is_loopback(url) else proxies_in(variables or {})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies), NoRedirects)
     try:
         with opener.open(urllib.request.Request(url, method="HEAD"), timeout=seconds) as answer:
             return Reached(reached=True, how=f"answers (HTTP {answer.status})")

@@ -58,7 +58,7 @@ def _min_job_age(site: Site, settings: Mapping[str, str]) -> Finding:
     number = re.match(r"\d+", said)
     if number is None:
         return Finding(ABOUT, "MinJobAge", "unknown", said or "not said", "a number of seconds")
-    least = LOOKS * int(site.settings.get("slurm-init-seconds-before-status-checks", FIRST_LOOK))
+    least = LOOKS * int(site.settings.get("runferry-init-seconds-before-status-checks", FIRST_LOOK))
     if int(number[0]) >= least:
         return Finding(ABOUT, "MinJobAge", "ok", said)
     return Finding(
@@ -67,7 +67,7 @@ def _min_job_age(site: Site, settings: Mapping[str, str]) -> Finding:
         "problem",
         said,
         f"{least} sec at least, {LOOKS} looks of the profile's",
-        "the plugin asks sacct in place of squeue; set slurm-init-seconds-before-status-checks to "
+        "the plugin asks sacct in place of squeue; set runferry-init-seconds-before-status-checks to "
         f"{int(number[0]) // LOOKS} in the profile",
     )
 

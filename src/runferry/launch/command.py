@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runferry.launch.signals import PassingOn, SignalWatch
+from runferry.launch.takeover import ENDING_SECONDS
+from runferry.launch.warning import EndOfJob
 from runferry.system.processes import end_session
 from runferry.system.signals import JOB_SIGNALS
 
@@ -35,11 +37,14 @@ class Finished:
         The signals that it was sent before, by the launcher or with all processes of the job.
     session
         Number of its session, in which processes of its may be left.
+    forced
+        Seconds that it had from its warning until it was ended by force; None where it ended by itself.
     """
 
     return_code: int
     passed_on: tuple[int, ...]
     session: int
+    forced: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,15 @@ class Command:
         Where, and with which variables.
     log
         File descriptor that its stdout and stderr become, so that what it prints survives the launcher.
+    twice_seconds
+        See `PassingOn`.
     """
 
     arguments: list[str]
     workdir: Path
     environment: Mapping[str, str]
     log: int
+    twice_seconds: float = 0.0
 
     def run(self, signals: SignalWatch, keeper: Keeper, watches: Watches) -> Finished:
         """Run the command in a session of its own and wait for its end.
@@ -115,31 +123,34 @@ class Command:
         """
         signals.preparing = False
         process = self._start(keeper)
-        passing = PassingOn(process)
+        passing = PassingOn(process, self.twice_seconds)
+        end_of_job = EndOfJob(process, watches.clock, watches.job_end, watches.note)
         sources: list[SignalWatch | Keeper] = [signals, keeper]
         # WNOWAIT: the process id stays taken, and may be signalled, until it is waited for below.
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            pauses = [passing.seconds_to_next(), watches.clock.seconds_to_next(), watches.fence.seconds_to_next()]
+            pauses = [passing.seconds_to_next(), end_of_job.seconds_to_next(), watches.fence.seconds_to_next()]
             pauses += [watches.early.seconds_to_next()] if watches.early else []
             ready = select.select(sources, [], [], min(pause for pause in pauses if pause is not None))[0]
             if signals in ready:
                 for number in signals.read():
                     if number != signal.SIGCHLD:
                         passing.received(number)
+                        end_of_job.received(number)
             if keeper in ready:
                 sent_to_all = keeper.read_signal()
                 if sent_to_all is None:
                     sources = [signals]
                 else:
                     passing.was_sent_to_all(sent_to_all)
+                    end_of_job.received(sent_to_all)
             passing.pass_on_what_is_due()
-            if watches.clock.due():
-                _keep_time(process, watches)
+            end_of_job.act_on_what_is_due()
             if watches.early and watches.early.due():
                 _stop_early(process, watches.early, watches.note)
             if watches.fence.look():
-                end_session(process.pid, 0.0, 0.0)
-        return Finished(process.wait(), tuple(passing.done), process.pid)
+                end_session(process.pid, 0.0, ENDING_SECONDS)
+        end_of_job.settle()
+        return Finished(process.wait(), tuple(passing.done), process.pid, end_of_job.forced)
 
     def _start(self, keeper: Keeper) -> subprocess.Popen[bytes]:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS)
@@ -168,19 +179,6 @@ class Command:
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _keep_time(process: subprocess.Popen[bytes], watches: Watches) -> None:
-    """Warn the command of the time limit, or end it when it was warned."""
-    clock = watches.clock
-    if clock.warned:
-        watches.note("the command goes on after its warning, and is ended so that its rows can be written in time")
-        end_session(process.pid, 0.0, clock.last_seconds / 3)
-    elif not clock.extend(watches.job_end()):
-        clock.warned = True
-        name = signal.Signals(clock.settings.signal).name
-        watches.note(f"the job's time limit is {clock.seconds_left:.0f} s away: {name} to the command")
-        os.kill(process.pid, clock.settings.signal)
 
 
 def _stop_early(process: subprocess.Popen[bytes], early: EarlyStop, note: Callable[[str], None]) -> None:

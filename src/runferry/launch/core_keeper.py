@@ -167,12 +167,6 @@ class Keeper:
         self.missing = received["missing"] if received else None
         return received is not None and received["finished"]
 
-    def abandon(self) -> None:
-        """Kill the keeper; its wandb-cores end with it."""
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-        self._channel.close()
-
 
 def _leave_the_launcher(log: int) -> None:
     """Undo what a fork inherits and the keeper must not have: the terminal, the pipes, the session, the handlers."""

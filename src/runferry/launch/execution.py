@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import LaunchError
 from runferry.launch.collect import collect_files
-from runferry.launch.command import Command, Watches
+from runferry.launch.command import Command, Finished, Watches
 from runferry.launch.core_keeper import Keeper, TimeLimits
 from runferry.launch.multi_node import node_folder
 from runferry.launch.node_files import Scratch, note, shown_while_written
 from runferry.launch.preparation import Prepared, prepare
-from runferry.launch.takeover import FenceWatch
+from runferry.launch.takeover import WRITING_SECONDS, FenceWatch
 from runferry.launch.time_limit import JobClock, warning_of
 from runferry.runs import reasons
 from runferry.runs.attempt import ATTEMPT_VARIABLE, Attempt
@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 
 #: Seconds in which what the command leaves behind may end by itself.
 _LEFTOVER_SECONDS = 1.0
+
+
+#: Seconds in which a signal that came to this process and to its listener's step is one.
+_SAME_SIGNAL_SECONDS = 1.0
+#: Seconds in which a signal that Slurm sent to every node may be passed on by the first node's launcher once more.
+_SAME_SIGNAL_ON_NODES_SECONDS = 20.0
 
 
 def time_limits(run: dict[str, Any], tracker: TrackerInJob) -> TimeLimits:
@@ -99,13 +105,13 @@ class Execution:
         try:
             with shown_while_written(self.folder.log_file, follow_from):
                 try:
-                    finished = Command(command, workdir, environment, self.log).run(signals, keeper, watches)
+                    finished = self._command(command, workdir, environment).run(signals, keeper, watches)
                 except (OSError, ValueError) as error:
                     ending = _not_started(command, environment.get("PATH", os.defpath), error)
                 else:
                     end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
                     ending = Ending.from_return_code(finished.return_code, finished.passed_on)
-                    ending = replace(ending, reason=_reason(ending, watches))
+                    ending = replace(ending, reason=_reason(ending, watches), message=_ignored(finished, watches))
                     if watches.early and watches.early.stopped and not watches.fence.superseded:
                         # It has done what the sweep wants of it; its checkpoint and its rows are there.
                         ending = Ending(0, message=watches.early.stopped)
@@ -118,6 +124,13 @@ class Execution:
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
         return ending, written
+
+    def _command(self, command: list[str], workdir: Path, environment: dict[str, str]) -> Command:
+        twice = _SAME_SIGNAL_SECONDS if self.node is None else _SAME_SIGNAL_ON_NODES_SECONDS
+        if not os.environ.get("SLURM_JOB_ID"):
+            # Nobody but the user sends it then, and twice is meant twice.
+            twice = 0.0
+        return Command(command, workdir, environment, self.log, twice)
 
     def _watches(self) -> Watches:
         clock = JobClock(warning_of(self.run_record), job_end())
@@ -133,9 +146,8 @@ class Execution:
 
     def _finish(self, keeper: Keeper, exit_code: int, watches: Watches) -> bool:
         if watches.fence.superseded:
-            # The run is another attempt's: what this one has not written stays unwritten.
-            keeper.abandon()
-            return True
+            # The other attempt, which waits, goes on after these rows; what it finds no more time for stays unwritten.
+            return keeper.finish(exit_code, WRITING_SECONDS)
         seconds = self.limits.finish_seconds
         if watches.clock.warned:
             seconds = max(1.0, min(seconds, watches.clock.seconds_left - 1))
@@ -226,9 +238,23 @@ def _reason(ending: Ending, watches: Watches) -> str | None:
         return reasons.SUPERSEDED
     if watches.clock.warned:
         # Also with exit code 0: who was told to save and end has more to do.
-        return reasons.TIME_LIMIT
+        return watches.clock.reason
     asked = {signal.SIGTERM, signal.SIGINT}.intersection(ending.passed_on)
     return reasons.STOPPED if asked or ending.signal in {signal.SIGTERM, signal.SIGINT} else None
+
+
+def _ignored(finished: Finished, watches: Watches) -> str | None:
+    """Say that a command was ended by force, where it was: nothing else would explain its SIGKILL."""
+    if finished.forced is None:
+        return None
+    warning = signal.Signals(watches.clock.settings.signal).name
+    seconds, reason = f"{finished.forced:.0f} s", watches.clock.reason
+    if reason != reasons.TIME_LIMIT:
+        warning = "SIGTERM"
+    return (
+        f"did not end in the {seconds} after its warning ({warning}, {reason}), and was ended by runferry so that its "
+        "rows could be written; have the script end at the signal"
+    )
 
 
 def _not_started(command: list[str], search_path: str, error: OSError | ValueError) -> Ending:

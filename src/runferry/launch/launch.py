@@ -30,8 +30,10 @@ from typing import TYPE_CHECKING, Any
 from runferry.errors import AnotherAttemptError, RunferryError
 from runferry.launch.execution import Execution, time_limits
 from runferry.launch.hints import find_hint
+from runferry.launch.listener import heard
 from runferry.launch.multi_node import registered
-from runferry.launch.node_files import make_folders, note, open_log, scratch_folder
+from runferry.launch.node_files import make_folders, note, open_log, scratch_folder, wait_for_file
+from runferry.launch.retries import check_retry
 from runferry.launch.signals import SignalWatch, StoppedBeforeStartError
 from runferry.launch.takeover import take_turn
 from runferry.runs import reasons
@@ -72,6 +74,7 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         When there is nothing to start: the folder is not a run's or cannot be written, the environment cannot be
         unpacked, the working directory is missing.
     """
+    wait_for_file(folder.run_file)
     run = folder.read_run()
     tracker = in_job_of(run)
     make_folders(*tracker.folders(folder), folder.checkpoints_folder)
@@ -79,8 +82,9 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         # Snakemake has removed the file before it started this.
         write_trained(folder, record)
         return 0
+    check_retry([folder])
     follow = sys.stdout.isatty() if follow is None else follow
-    with SignalWatch() as signals, open_log(folder) as log:
+    with SignalWatch() as signals, heard(), open_log(folder) as log:
         attempt = Attempt.begin(folder, run["command"], tracker.segments)
         begin = os.fstat(log).st_size
         note(log, _header(run, attempt))

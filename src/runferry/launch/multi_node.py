@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runferry.errors import LaunchError
+from runferry.launch.listener import variables_of_step
 from runferry.system.files import write_atomically
 from runferry.system.signals import JOB_SIGNALS, shield
 
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry.runs.folder import RunFolder
-
-#: Slurm's variables that a new step needs. The others are options of the step that this process runs in, and srun would
-#: take them for its own.
-_KEPT = ("SLURM_CLUSTER_NAME", "SLURM_CONF", "SLURM_JOB_ID", "SLURM_SUBMIT_DIR", "SLURM_SUBMIT_HOST")
 
 #: What srun blocks and waits for; it ends its own thread with a SIGINT (Slurm 22.05).
 _SRUN_WAITS_FOR = (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGALRM)
@@ -89,7 +86,7 @@ def launch_on_nodes(folder: RunFolder) -> int:
         # Of an attempt that was killed: its process is another's by now.
         (node_folder(folder, node) / "pid").unlink(missing_ok=True)
     # The sites name their nodes so that each reaches the others by that name.
-    variables = _variables_of_step() | {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(_free_port())}
+    variables = variables_of_step() | {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(_free_port())}
     launcher = os.getppid()
     watched = {*JOB_SIGNALS, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
@@ -134,11 +131,6 @@ def _srun(nodes: int, cores: str | None, command: list[str]) -> list[str]:
 def _shield_srun() -> None:
     # At a SIGTERM srun has every process of its step killed with SIGKILL, on all nodes (seen with Slurm 22.05).
     shield(waits_for=_SRUN_WAITS_FOR)
-
-
-def _variables_of_step() -> dict[str, str]:
-    slurms = ("SLURM_", "SLURMD_", "SRUN_")
-    return {name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(slurms)}
 
 
 def _free_port() -> int:

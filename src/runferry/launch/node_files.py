@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,21 @@ def _make_or_try(folder: Path) -> None:
             pass
 
 
+LATENCY_VARIABLE = "RUNFERRY_LATENCY_WAIT"
+"""How many seconds a file may be on its way from the login node to this one: Snakemake's `--latency-wait`."""
+
+
+def wait_for_file(file: Path) -> None:
+    """Return when this node's filesystem shows a file that was written elsewhere, or when that takes too long."""
+    given = os.environ.get(LATENCY_VARIABLE, "")
+    end = time.monotonic() + (float(given) if given.replace(".", "", 1).isdigit() else 0.0)
+    while not file.exists() and time.monotonic() < end:
+        # Looking at the folder makes some filesystems look again.
+        with suppress(OSError):
+            os.listdir(file.parent)  # noqa: PTH208
+        time.sleep(0.5)
+
+
 @contextmanager
 def open_log(folder: RunFolder) -> Generator[int]:
     """Open the run's log for appending and yield its file descriptor.
@@ -70,7 +86,9 @@ def open_log(folder: RunFolder) -> Generator[int]:
         When it cannot be written.
     """
     try:
+        _bring_back_log(folder)
         log = os.open(folder.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        _keep_log(folder)
     except OSError as error:
         message = f"{folder.log_file}: found that it cannot be written ({error.strerror}), expected a file to add to"
         raise LaunchError(message) from error
@@ -78,6 +96,29 @@ def open_log(folder: RunFolder) -> Generator[int]:
         yield log
     finally:
         os.close(log)
+
+
+def _bring_back_log(folder: RunFolder) -> None:
+    """Give the log of earlier attempts its name again, which Snakemake deletes before each job of a rule."""
+    if not folder.log_file.exists():
+        with suppress(FileNotFoundError):
+            folder.log_file.hardlink_to(folder.kept_log_file)
+
+
+def _keep_log(folder: RunFolder) -> None:
+    """Give the log a second name, of which Snakemake does not know; on a filesystem without hard links a link to it."""
+    kept, log = folder.kept_log_file, folder.log_file
+    with suppress(FileNotFoundError):
+        if kept.samefile(log):
+            return
+        # Two files of one content, where the run's folder was copied.
+        kept.unlink()
+    kept.parent.mkdir(exist_ok=True)
+    try:
+        kept.hardlink_to(log)
+    except OSError:
+        log.rename(kept)
+        log.symlink_to(os.path.relpath(kept, log.parent))
 
 
 @contextmanager

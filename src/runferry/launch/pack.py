@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
 from runferry.errors import LaunchError
+from runferry.launch.node_files import wait_for_file
+from runferry.launch.retries import check_retry
 from runferry.launch.signals import PassingOn, SignalWatch, Witness
 from runferry.runs.ending import UNDER_WAY, signal_name
 from runferry.runs.pack import done_file, read_pack, runs_left
@@ -80,8 +82,10 @@ def launch_pack(folder: Path, *, overtime_seconds: float = OVERTIME_SECONDS) -> 
     RunferryError
         When the folder is not a pack's, or the job has too few GPUs for the runs at a time.
     """
+    wait_for_file(folder / "runs.json")
     pack = read_pack(folder)
     left = runs_left(folder, pack)
+    check_retry(left)
     signals = SignalWatch()
     # There is nothing to clean up before the first launcher: signals are read from the start.
     signals.preparing = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.config.data import MACRO, Item
 from runferry.launch.macros import replace_late_macros, sweep_variables
+from runferry.launch.node_files import wait_for_file
 from runferry.system.files import beside
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def prepare(
     command = replace_late_macros(run, folder, variables, shared)
     variables = {**variables, **sweep_variables(run, shared)}
     record_file = beside(folder, run["environment"]) if run.get("environment") else None
+    if record_file:
+        wait_for_file(record_file)
     if not items and not run.get("collect"):
         return _in_environment(run, folder, Prepared(command, variables), scratch, record_file)
     from runferry.launch.staging import Staging

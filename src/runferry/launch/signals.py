@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -84,10 +85,21 @@ class SignalWatch:
 
 
 class PassingOn:
-    """Passes signals on to the command after `_WINDOW_SECONDS`, unless it was sent to all processes of the job."""
+    """Passes signals on to the command after `_WINDOW_SECONDS`, unless it was sent to all processes of the job.
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    Parameters
+    ----------
+    process
+        The command's.
+    twice_seconds
+        Within so many seconds the same signal is the same event: Slurm sends it to the launcher of every node, and the
+        first node's launcher has it passed on to the others.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], twice_seconds: float = 0.0) -> None:
         self.done: list[int] = []
+        self._twice_seconds = twice_seconds
+        self._last: dict[int, float] = {}
         self._process = process
         # The time of arrival, and the signal.
         self._waiting: list[tuple[float, int]] = []
@@ -95,7 +107,11 @@ class PassingOn:
 
     def received(self, number: int) -> None:
         """Record a signal that this process received."""
-        self._waiting.append((time.monotonic(), number))
+        now = time.monotonic()
+        if now - self._last.get(number, -math.inf) < self._twice_seconds:
+            return
+        self._last[number] = now
+        self._waiting.append((now, number))
 
     def was_sent_to_all(self, number: int) -> None:
         """Record a signal that was sent to every process of the job."""

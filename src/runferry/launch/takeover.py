@@ -3,11 +3,11 @@
 An attempt takes its number, which no other can have, and looks at those before it that have not ended. Where one of
 these is at work, the new attempt gives up. One whose job Slurm calls over is over; but a node that Slurm has lost may
 go on computing, and where nobody can say whether an attempt still runs it is told to stop: each running attempt looks
-every `LOOK_SECONDS` whether a newer one has taken over, and ends its command then. The newer one waits for longer than
-that before it starts its own.
+every `LOOK_SECONDS` whether a newer one has taken over, and ends its command then, and writes the rows that it has
+logged. The newer one waits for longer than that before it starts its own, and goes on after these rows.
 
 What it rests on: the shared filesystem shows a file that was made on one node to another within `WAIT_SECONDS` less
-`LOOK_SECONDS`. A node that cannot reach the shared filesystem cannot write to the run either.
+what the older attempt needs. A node that cannot reach the shared filesystem cannot write to the run either.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import AnotherAttemptError
 from runferry.runs import reasons, slurm
-from runferry.runs.continuation import end_record
+from runferry.runs.continuation import end_record, settle_earlier
 from runferry.runs.ending import UNDER_WAY
 from runferry.system.processes import is_alive
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 10.0
 WAIT_SECONDS = 30.0
+ENDING_SECONDS, WRITING_SECONDS = 4.0, 6.0
+"""For the command of an attempt that has seen a newer one to end at SIGTERM, and then for its rows to be written: with
+`LOOK_SECONDS` before, both are over while the newer one still waits."""
 
 _PATIENCE_SECONDS = 600.0
 """For Slurm to answer, and for a job that is ending to end."""
@@ -51,6 +54,8 @@ def take_turn(attempt: Attempt, note: Callable[[str], None]) -> None:
     """
     if attempt.record["outcome"] == "running":
         return
+    if attempt.record["job"]:
+        settle_earlier(attempt.folder, attempt.number, attempt.record["job"])
     others = [record for record in attempt.folder.attempts() if record["attempt"] < attempt.number]
     unsure = False
     for record in others:

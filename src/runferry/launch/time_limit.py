@@ -1,8 +1,8 @@
-"""Warn the command before its job's time limit, and end it in time: the job hears nothing from Slurm before SIGKILL.
+"""Warn the command before its job's time limit, and end it in time: the launcher's own clock.
 
-The signal that Slurm sends at the limit, and those that `sbatch --signal` can send before it, reach the processes that
-the executor plugin starts and never the command (measured, plugin 2.8.0). So the launcher finds out when the job has
-to end, warns the command in time, and ends it in time to have its rows written.
+At its time limit Slurm sends a job SIGTERM, and SIGKILL soon after. That is heard (see `job_ending`), but a training
+that saves for minutes needs to hear it earlier. So the launcher finds out when the job has to end, warns the command in
+time, and ends it in time to have its rows written.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from runferry.runs import reasons
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,11 +45,14 @@ class JobClock:
     ----------
     warned
         Whether the time for the warning has come.
+    reason
+        Why the job ends, one of `runferry.runs.reasons`.
     """
 
     def __init__(self, settings: WarningSettings, end: float | None) -> None:
         """Take the time at which the job has to end (seconds since 1970), or None where nothing limits it."""
         self.warned = False
+        self.reason = reasons.TIME_LIMIT
         self.settings = settings
         self._end = end
         left = 0.0 if end is None else max(0.0, end - time.time())
@@ -74,6 +79,19 @@ class JobClock:
         """Return whether the warning is due or, once `warned`, the end by force."""
         seconds = self.seconds_to_next()
         return seconds is not None and seconds <= 0
+
+    def end_sooner(self, end: float, reason: str) -> None:
+        """Take over that the job ends sooner, for another reason; its signal was the command's warning.
+
+        Parameters
+        ----------
+        end
+            When everything is killed, in seconds since 1970.
+        reason
+            One of `runferry.runs.reasons`.
+        """
+        self._end, self.warned, self.reason = end, True, reason
+        self._last = min(MOST_SECONDS, max(LEAST_SECONDS, self.seconds_left / 3), self.seconds_left / 2)
 
     def extend(self, end: float | None) -> bool:
         """Set a later end of the job, which an administrator may have moved; return whether it is later."""

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
     from runferry.runs.folder import RunFolder
 
-# Slurm's word counts more than what the processes of the job saw of their end: a signal, and that something failed.
-_UNSURE = frozenset({reasons.STOPPED, reasons.KILLED, reasons.FAILED, reasons.LOST, reasons.REQUEUED})
+# Slurm's word counts more than what the processes of the job saw of their end: a signal, that something failed, that
+# the job was being ended, which a preempted one is too.
+_UNSURE = frozenset(
+    {reasons.STOPPED, reasons.KILLED, reasons.FAILED, reasons.LOST, reasons.REQUEUED, reasons.CANCELLED}
+)
 
 
 def should_continue(folder: RunFolder) -> bool:
@@ -53,9 +56,12 @@ def settle(folder: RunFolder, states: dict[str, str]) -> None:
     states
         Job id -> last state, as sacct names it, of jobs that have ended.
     """
-    for record in folder.attempts():
+    records = folder.attempts()
+    # Of a job that Slurm has run several times, the last: how the earlier ones ended is in their records.
+    last = {record.get("job"): record["attempt"] for record in records}
+    for record in records:
         state = states.get(record.get("job") or "")
-        if state is None:
+        if state is None or (last[record.get("job")] != record["attempt"] and record.get("outcome") not in UNDER_WAY):
             continue
         reason = reasons.of_state(state)
         if record.get("outcome") in UNDER_WAY:
@@ -63,6 +69,25 @@ def settle(folder: RunFolder, states: dict[str, str]) -> None:
             end_record(folder, record, reason or (reasons.KILLED if state in {"FAILED", "COMPLETED"} else reasons.LOST))
         elif reason and record.get("reason") in _UNSURE:
             _write(folder, record | {"reason": reason})
+
+
+def settle_earlier(folder: RunFolder, attempt: int, job: str) -> None:
+    """Write into the records of a run's earlier attempts in a job how that ended before Slurm ran it again.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    attempt
+        Number of the attempt that has begun in the job.
+    job
+        Its id.
+    """
+    earlier = [record for record in folder.attempts() if record["attempt"] < attempt and record.get("job") == job]
+    for record in earlier[-1:]:
+        if record.get("outcome") not in UNDER_WAY and record.get("reason") in _UNSURE:
+            state = reasons.of_state(slurm.earlier_state(job))
+            _write(folder, record | {"reason": state or reasons.REQUEUED})
 
 
 def settle_lost(folders: Iterable[RunFolder]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError
 from runferry.system.files import read_json
+from runferry.system.values import is_mapping
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +55,11 @@ class RunFolder:
     def log_file(self) -> Path:
         """Return the file with all that the command printed, attempt after attempt."""
         return self.path / "train.log"
+
+    @property
+    def kept_log_file(self) -> Path:
+        """Return a second name of the log: Snakemake deletes what a rule calls its log before each of its jobs."""
+        return self.attempts_folder / "train.log"
 
     @property
     def trained_file(self) -> Path:
@@ -128,15 +135,19 @@ class RunFolder:
         Raises
         ------
         ConfigError
-            When the folder is not a run's.
+            When the folder is not a run's, or its record is none.
         """
         try:
-            return read_json(self.run_file)
+            run: Any = read_json(self.run_file)
         except FileNotFoundError as error:
             message = (
                 f"{self.path}: found no run.json in it, expected the folder of a run, as in results/<experiment>/<run>"
             )
             raise ConfigError(message) from error
+        if not is_mapping(run):
+            message = f"{self.run_file}: found {json.dumps(run)[:80]}, expected the record of a run, a JSON object"
+            raise ConfigError(message)
+        return run
 
 
 def wandb_run_of(segment: str) -> str:

@@ -112,27 +112,35 @@ def earlier_state(job: str) -> str | None:
 
 
 def end_time(job: str) -> float | None:
-    """Return the time by which a job has to end, in seconds since 1970; None where Slurm does not say."""
+    """Return the time by which a job has to end, in seconds since 1970; None where Slurm does not say.
+
+    A job that is ending has none: its end is no time limit's.
+    """
     lines = ask("scontrol", "--oneliner", "show", "job", job)
-    for field in (lines or [""])[0].split():
-        name, _, value = field.partition("=")
-        if name == "EndTime":
-            try:
-                return time.mktime(time.strptime(value, "%Y-%m-%dT%H:%M:%S"))
-            except ValueError:
-                # "Unknown"
-                return None
-    return None
+    fields = {name: value for name, _, value in (field.partition("=") for field in (lines or [""])[0].split())}
+    return None if fields.get("JobState") == "COMPLETING" else read_time(fields.get("EndTime", ""))
+
+
+def read_time(text: str) -> float | None:
+    """Read a time as Slurm writes it with `STANDARD_TIMES`, in seconds since 1970; None for "Unknown" and the like."""
+    try:
+        return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None
+
+
+STANDARD_TIMES = {"SLURM_TIME_FORMAT": "standard"}
+"""A variable for Slurm's programs: a user may have another format of times than what is read here."""
 
 
 def ask(*command: str) -> list[str] | None:
     """Run one of Slurm's programs and return the lines that it printed; None where it is missing or failed."""
     if shutil.which(command[0]) is None:
         return None
-    # A user may have another format of times; what is read here is Slurm's own.
-    variables = os.environ | {"SLURM_TIME_FORMAT": "standard"}
     try:
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=_SECONDS)
+        done = subprocess.run(
+            command, env=os.environ | STANDARD_TIMES, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else None

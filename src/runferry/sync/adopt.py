@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from runferry.trackers.wandb.log.segment import Segment
 
+LONGEST_ID = 128
+"""Characters of a run id, as W&B has it."""
 WRITTEN_SECONDS = 120.0
 """A segment that was written to less than this ago may be a running job's."""
 
@@ -72,6 +75,8 @@ def _adopt(path: Path, experiment: Path, *, dry_run: bool) -> AdoptedSegment:
         segment = read_segment(path)
     except SegmentError as error:
         return AdoptedSegment(path, left=str(error))
+    if refused := _why_no_folder(segment.run_id):
+        return AdoptedSegment(path, left=refused)
     folder = RunFolder(experiment / segment.run_id)
     destination = folder.wandb_folder / path.name
     if refused := _why_not_now(segment) or _why_not_this_run(folder, segment):
@@ -90,6 +95,14 @@ def _adopt(path: Path, experiment: Path, *, dry_run: bool) -> AdoptedSegment:
                 path, left=f"{experiment.parent} is on another file system; give --results on that of it"
             )
     return AdoptedSegment(path, folder)
+
+
+def _why_no_folder(run_id: str) -> str | None:
+    """Return why a run id cannot be the name of a folder: it comes from the log, which anybody may have written."""
+    if run_id.strip(".") and not set("/\\\0") & set(run_id) and run_id.isprintable() and len(run_id) <= LONGEST_ID:
+        return None
+    shown = json.dumps(run_id[:80])
+    return f"found the run id {shown}, expected one that can be a folder's name (no / or \\, {LONGEST_ID} characters)"
 
 
 def _why_not_now(segment: Segment) -> str | None:

@@ -21,6 +21,7 @@ from runferry.sync.lock import results_lock
 from runferry.sync.outcome import Limits, Outcome
 from runferry.sync.queue import RecentFailure, SyncQueue
 from runferry.sync.upload_process import end_orphans
+from runferry.sync.wandb.uploaded_files import HOW_TO_ACCEPT, NOR_ON_DISK
 from runferry.system.progress import Progress
 from runferry.system.values import batches
 from runferry.trackers.registry import given_base_url, logs_to_wandb, tracker_name
@@ -144,6 +145,8 @@ class _Group:
             error = caught
             for outcome in wanted.values():
                 outcome.problem = outcome.problem or str(caught)
+        if not self.limits.accept_missing:
+            _advise(wanted.values())
         queue.answer(requests, {key: outcome.problem for key, outcome in wanted.items()})
         for outcome in own:
             self.progress.verified(outcome.folder.path.name, outcome.problem, sent=outcome.sent)
@@ -200,6 +203,13 @@ class _Group:
         return line
 
 
+def _advise(outcomes: Iterable[Outcome]) -> None:
+    """Name the setting by which a run gets a receipt though files of it are gone for good: syncing again cannot."""
+    for outcome in outcomes:
+        if outcome.problem and NOR_ON_DISK in outcome.problem:
+            outcome.problem += f"; {HOW_TO_ACCEPT}"
+
+
 def _may_have_sweep(outcome: Outcome) -> bool:
     try:
         return logs_to_wandb(outcome.folder.read_run())
@@ -217,7 +227,7 @@ def _unsettled(outcomes: Iterable[Outcome]) -> dict[tuple[str, str | None], list
             tracker, base_url = tracker_name(run), given_base_url(run)
         except RunferryError as error:
             outcome.problem = str(error)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             outcome.problem = f"{outcome.folder.run_file}: cannot be used ({error})"
         else:
             if outcome.asked:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _MARK = "RUNFERRY_SYNC_OF"
 """In the environment of such a process and of those that it starts: the results folder that it is for."""
 _LOOK_SECONDS = 0.2
+_WORDS_BYTES = 20_000
+_WORDS_SHOWN = 300
 
 
 @contextlib.contextmanager
@@ -40,17 +42,25 @@ def sending(
         Where it runs.
     output
         Where its stdout and stderr go.
+
+    Raises
+    ------
+    ServerError
+        When it cannot be started.
     """
-    process = subprocess.Popen(
-        command,
-        env={**environment, _MARK: str(results.resolve())},
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        # A group of its own: Ctrl-C is for runferry, which then ends it.
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            command,
+            env={**environment, _MARK: str(results.resolve())},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # A group of its own: Ctrl-C is for runferry, which then ends it.
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ServerError(f"{command[0]}: could not be started ({error.strerror}), expected an upload") from error
     try:
         yield process
     finally:
@@ -88,6 +98,38 @@ def wait_for(
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_LOOK_SECONDS)
         look()
+
+
+def how_ended(code: int) -> str:
+    """Return in words how a process ended that failed.
+
+    >>> how_ended(-9)
+    'was killed (SIGKILL; out of memory?)'
+    """
+    if code > 0:
+        return f"failed (exit code {code})"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"was killed ({name}{'; out of memory?' if -code == signal.SIGKILL else ''})"
+
+
+def last_words(output: IO[str], begin: int = 0) -> str:
+    """Return in one line what a process has written last to a file: its last error, else its last line.
+
+    Parameters
+    ----------
+    output
+        The file, by its name; nothing where it has none.
+    begin
+        Bytes of it that were there before.
+    """
+    try:
+        with Path(output.name).open("rb") as file:
+            file.seek(max(begin, file.seek(0, os.SEEK_END) - _WORDS_BYTES))
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    except (OSError, TypeError):
+        return ""
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines or [""])[-1].removeprefix("wandb: ")[:_WORDS_SHOWN]
 
 
 def end_orphans(results: Path) -> bool:

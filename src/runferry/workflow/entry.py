@@ -9,6 +9,7 @@ import gc
 import os
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,24 +19,20 @@ from runferry.config.cluster import LOCAL, Cluster, find_cluster
 from runferry.config.experiments import experiments
 from runferry.config.job_request import Request, make_request
 from runferry.errors import RunferryError
+from runferry.launch.retries import RETRY_VARIABLE
 from runferry.runs.slurm import NO_PARTITION
 from runferry.sync.options import set_options
 from runferry.system import text
 from runferry.system.messages import debug_wanted, note_command, say, show_traceback, with_next_step
 from runferry.trackers.registry import settings_of
-from runferry.workflow import scheduler_patch, slurm_plugin
 from runferry.workflow.stale_lock import remove_stale_lock
-from runferry.workflow.training_job import training_job
+from runferry.workflow.training_job import register_experiments
 from runferry.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runferry.config.experiment import Experiment
-
-
-# What each use of the workflow in this process has said: a foreign workflow may use it as a module several times.
-_attempts: dict[Path, int] = {}
 
 
 def check_config_file(file: str) -> None:
@@ -71,6 +68,8 @@ def load(
     _put_on_path()
     if controller:
         note_command()
+    else:
+        _note_retry()
     try:
         checked = loading.validate(config, Path(schema_file))
         if "--lint" in sys.argv and loading.cluster_name(checked) is None:
@@ -98,7 +97,7 @@ def load(
         retries = 0
         if controller:
             remove_stale_lock(say)
-            retries = _guard(results, made, cluster)
+            retries = _retries(results, made, cluster)
             for experiment in made.values():
                 refusals.check(lambda one=experiment: site_limits.check_times([one], cluster))
             refusals.check(lambda: site_limits.check_cap(jobs, cluster))
@@ -151,13 +150,21 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
     return experiments({**config, tracker.name: tracker.settings(config, cluster)})
 
 
-def _guard(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
-    """Have runferry decide what becomes of training jobs; return how often one may be started again at most."""
-    _attempts.update({(results / name).resolve(): experiment.attempts for name, experiment in made.items()})
-    if not cluster.slurm or not slurm_plugin.install_guard(lambda job: training_job(job.output, _attempts), say):
-        return 0
-    scheduler_patch.install_scheduler()
-    return max(experiment.attempts for experiment in made.values()) - 1
+def _retries(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
+    """Note which jobs train; return how often one may be started again at most, which its executor decides."""
+    register_experiments({results / name: experiment.attempts for name, experiment in made.items()})
+    return max(experiment.attempts for experiment in made.values()) - 1 if cluster.slurm else 0
+
+
+def _note_retry() -> None:
+    """Tell the launcher which job this is of those that Snakemake starts, where a Snakemake inside of it starts that.
+
+    Where the executor is ours there is none inside.
+    """
+    # What the controller's executor gives to this process (Snakemake 9.17 to 9.27).
+    given = dict(pairwise(sys.argv)).get("--attempt", "")
+    if given.isdigit():
+        os.environ[RETRY_VARIABLE] = given
 
 
 def _paid(requests: Mapping[str, Request], config: Mapping[str, Any], cluster: Cluster) -> dict[str, Request]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runferry.config import rounds
 from runferry.errors import ConfigError, LaunchError
@@ -28,6 +28,8 @@ class TrainingJob:
         The runs that it brings further.
     attempts
         Jobs that may be submitted for it, one after the other.
+    launcher
+        What follows `runferry` in the command that trains.
     in_round
         Whether it has a place in a round of a bayes sweep, where a run that failed is done with, too.
     """
@@ -35,7 +37,19 @@ class TrainingJob:
     done_file: Path
     folders: tuple[RunFolder, ...]
     attempts: int
+    launcher: tuple[str, ...]
     in_round: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return a name for its Slurm job: the experiment, and the run, the pack or the place in a round."""
+        parts = self.done_file.with_suffix("").parts
+        if self.in_round:
+            experiment, _, number, place = parts[-4:]
+            return f"{experiment}-round-{number}-{place}"
+        if self.launcher[0] == "launch-pack":
+            return f"{parts[-4]}-pack-{parts[-2]}"
+        return f"{parts[-3]}-{parts[-2]}"
 
     @property
     def done(self) -> bool:
@@ -46,6 +60,23 @@ class TrainingJob:
         """Record in its round that a run has failed, where its job was killed before it could do so."""
         if self.in_round and not self.done:
             bayes_run.note_end(self.done_file)
+
+
+# What each use of the workflow in this process has said: a foreign workflow may use it as a module several times.
+_attempts: dict[Path, int] = {}
+
+
+def register_experiments(attempts: Mapping[Path, int]) -> None:
+    """Note how many jobs a run of each experiment may have, by the experiment's folder.
+
+    Of other experiments no job trains: another workflow's rule may have outputs of the same names.
+    """
+    _attempts.update({folder.resolve(): jobs for folder, jobs in attempts.items()})
+
+
+def training_of(job: Any) -> TrainingJob | None:
+    """Return what a job of Snakemake's trains; None for one that does not train, and for a group of jobs."""
+    return None if job.is_group() else training_job(job.output, _attempts)
 
 
 def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> TrainingJob | None:
@@ -60,21 +91,30 @@ def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> Traini
         experiments of one name.
     """
     for output in map(Path, outputs):
-        run = RunFolder(output.parent)
-        if output == run.path / "trained.json" and run.run_file.exists():
-            return TrainingJob(output, (run,), attempts.get(run.path.parent.resolve(), 1))
-        if output.parent.parent.name == rounds.FOLDER and output.stem.isdigit():
-            try:
-                run = rounds.run_of_place(output)
-            except LaunchError:
-                continue
-            return TrainingJob(output, (run,), attempts.get(output.parents[2].resolve(), 1), in_round=True)
-        if output == done_file(output.parent):
-            try:
-                pack = read_pack(output.parent)
-            except ConfigError:
-                continue
-            return TrainingJob(
-                output, tuple(folders_of_pack(output.parent, pack)), attempts.get(output.parents[2].resolve(), 1)
-            )
+        if output.name == "trained.json":
+            experiment, launcher = output.parents[1], ("launch", str(output.parent.resolve()))
+        elif output.parent.parent.name == rounds.FOLDER and output.stem.isdigit():
+            experiment, launcher = output.parents[2], ("launch-place", str(output.resolve()))
+        elif output == done_file(output.parent):
+            experiment, launcher = output.parents[2], ("launch-pack", str(output.parent.resolve()))
+        else:
+            continue
+        allowed = attempts.get(experiment.resolve())
+        if allowed is None:
+            continue
+        try:
+            folders = _folders(output, launcher[0])
+        except (ConfigError, LaunchError):
+            continue
+        if folders:
+            return TrainingJob(output, folders, allowed, launcher, in_round=launcher[0] == "launch-place")
     return None
+
+
+def _folders(output: Path, command: str) -> tuple[RunFolder, ...]:
+    if command == "launch":
+        run = RunFolder(output.parent)
+        return (run,) if run.run_file.exists() else ()
+    if command == "launch-place":
+        return (rounds.run_of_place(output),)
+    return tuple(folders_of_pack(output.parent, read_pack(output.parent)))

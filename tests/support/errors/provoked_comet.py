@@ -29,7 +29,7 @@ def _asked(words: str, status: int = 200, content: Any = None, error: Exception 
     def get(*_: Any, **__: Any) -> Any:
         if error:
             raise error
-        return SimpleNamespace(status_code=status, json=answer)
+        return SimpleNamespace(status_code=status, json=answer, headers={})
 
     def provoke(world: World) -> None:
         world.patch.setattr(server, "PAUSES", ())
@@ -91,6 +91,7 @@ ROWS = [
     _asked("could not be reached", error=requests.ConnectionError()),
     _asked("refused the key", 401),
     _asked("found HTTP", 410),
+    _asked("{}", 302),
     _asked("not JSON"),
     Row("trackers/comet/settings.py", "sync.", lambda _: CometSettings().check({"sync": {"watch": True}}, None)),  # type: ignore[arg-type]
     Row("trackers/comet/settings.py", "the metrics that decide", _needs),

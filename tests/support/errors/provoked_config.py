@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +10,12 @@ import yaml
 from runferry.config import loading, site_limits
 from runferry.config.account import resolve_account
 from runferry.config.job_request import make_request
+from runferry.config.texts import check_texts
 from runferry.environment.interpreter import describe, find_interpreter
 from runferry.environment.project import copy_project
 from runferry.environment.specification import check_source
 from runferry.system import text
 from runferry.system.env_modules import variables_after_loading
-from runferry.workflow import slurm_plugin
 from support.errors.provoking import SCHEMA, Row, World, cluster, made, one
 
 COMMAND: dict[str, Any] = {"command": ["true"]}
@@ -76,11 +75,6 @@ def _invalid_yaml(world: World) -> None:
     loading.load_yaml(world.file("c.yaml", b"a: \x01"))
 
 
-def _unknown_plugin(world: World) -> None:
-    world.patch.setitem(sys.modules, slurm_plugin.PLUGIN, SimpleNamespace(Executor=type("Executor", (), {})))
-    slurm_plugin.install_guard(lambda _: None, print)
-
-
 def _no_commit(world: World) -> None:
     copy_project(world.tmp, world.tmp / "copy", committed=True)
 
@@ -99,6 +93,7 @@ def _two_defaults(world: World) -> None:
 
 
 ROWS = [
+    Row("config/texts.py", "a text with", lambda _: check_texts({"a": ["\0"]}, "config")),
     Row("config/account.py", "found none", lambda _: resolve_account(None, cluster("narval"), [], gpu=False)),
     Row(
         "config/account.py",
@@ -167,7 +162,6 @@ ROWS = [
     _made("config/environments.py", "one of `environments`", {"environment": "jx"}),
     _made("config/environments.py", "exactly one of", environment={"lock": "l", "requirements": "r"}),
     _made("config/environments.py", "found it beside", environment={"extras": ["x"]}),
-    Row("workflow/slurm_plugin.py", "in its Executor", _unknown_plugin),
     Row("config/experiments.py", "found a name that is", lambda _: made({"e": COMMAND, "E": COMMAND})),
     _made("config/experiments.py", "found no folder", {"workdir": "nowhere"}),
     Row("config/experiments.py", "found two runs", lambda world: _twice("", world)),

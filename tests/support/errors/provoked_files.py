@@ -255,4 +255,5 @@ ROWS = [
         "at its beginning",
         lambda world: list(TransactionLog(world.file("a.wandb", "something"))),
     ),
+    Row("trackers/wandb/log/framing.py", "no regular file", lambda world: list(TransactionLog(world.pipe))),
 ]

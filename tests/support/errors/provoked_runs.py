@@ -22,6 +22,7 @@ from runferry.launch import macros, multi_node
 from runferry.launch import pack as launch_pack
 from runferry.launch.execution import Execution
 from runferry.launch.node_files import make_folders, open_log
+from runferry.launch.retries import check_retry
 from runferry.launch.takeover import take_turn
 from runferry.report.data import read_experiment
 from runferry.runs import pack
@@ -35,8 +36,8 @@ from runferry.sync.outcome import Limits
 from runferry.sync.queue import RecentFailure
 from runferry.sync.wandb.live import Watcher
 from runferry.sync.wandb.live_client import LiveServer
-from runferry.sync.wandb.local import read_disk
-from runferry.trackers.wandb import address, login, server
+from runferry.sync.wandb.local import read_disks
+from runferry.trackers.wandb import address, connection, login
 from runferry.trackers.wandb.core import Core
 from runferry.trackers.wandb.login import find_server
 from runferry.trackers.wandb.server import Server
@@ -86,21 +87,21 @@ def _disk(
         folder = world.run(attempts)
         for number, content in enumerate(segments):
             world.file(f"results/e/r/wandb/offline-run-{number}-r/run-{number}.wandb", content)
-        read_disk(RunFolder(folder))
+        read_disks(RunFolder(folder))
 
     return Row(module, words, provoke)
 
 
-def _of_two_runs(world: World) -> None:
+def _rows_without_a_run(world: World) -> None:
     from runferry.trackers.wandb.log.framing import write_log
     from runferry.trackers.wandb.log.messages import parser
 
     folder = world.run()
-    for name in ("a", "b"):
-        record = parser("Record").__self__(num=1)
-        record.run.run_id = name
-        write_log(folder / "wandb" / f"offline-run-1-{name}" / f"run-{name}.wandb", [record.SerializeToString()])
-    read_disk(RunFolder(folder))
+    record = parser("Record").__self__(num=1)
+    item = record.history.item.add()
+    item.key, item.value_json = "loss", "1"
+    write_log(folder / "wandb" / "offline-run-1-a" / "run-a.wandb", [record.SerializeToString()])
+    read_disks(RunFolder(folder))
 
 
 def _at_work(world: World) -> None:
@@ -162,13 +163,18 @@ def _changed_sweep(world: World) -> None:
     bayes.choose(experiment, world.tmp, 1, print)
 
 
+CONNECTION = "trackers/wandb/connection.py"
+GONE = "tests/sync/wandb/test_upload_words.py::test_the_words_of_an_upload"
+WORDS = "tests/sync/wandb/test_upload_words.py::test_the_words_of_a_wandb_sync"
+
+
 def _opened(world: World, answer: bytes | Exception) -> None:
     def open_(*_: Any, **__: Any) -> io.BytesIO:
         if isinstance(answer, Exception):
             raise answer
         return io.BytesIO(answer)
 
-    world.patch.setattr(server, "_opener", lambda _: SimpleNamespace(open=open_))
+    world.patch.setattr(connection, "_opener", lambda _: SimpleNamespace(open=open_))
 
 
 def _http(code: int, **headers: str) -> urllib.error.HTTPError:
@@ -178,12 +184,18 @@ def _http(code: int, **headers: str) -> urllib.error.HTTPError:
     return urllib.error.HTTPError(URL, code, "", message, None)
 
 
-def _asked(words: str, answer: bytes | Exception, act: Any = lambda one: one.ask("query", {}), **more: Any) -> Row:
+def _asked(
+    words: str,
+    answer: bytes | Exception,
+    act: Any = lambda one: one.ask("query", {}),
+    module: str = "trackers/wandb/server.py",
+    **more: Any,
+) -> Row:
     def provoke(world: World) -> None:
         _opened(world, answer)
         act(Server(URL, "key", "WANDB_API_KEY", **more))
 
-    return Row("trackers/wandb/server.py", words, provoke)
+    return Row(module, words, provoke)
 
 
 def _found(words: str, url: str, module: str = "trackers/wandb/login.py", **variables: str) -> Row:
@@ -268,7 +280,18 @@ def _look_fails(_: World) -> None:
     Watcher._begin(watcher)
 
 
+def _run_again(world: World) -> None:
+    world.patch.setenv("RUNFERRY_RETRY", "2")
+    check_retry([RunFolder(world.run([{"attempt": 1, "outcome": "failed", "reason": "failed", "message": None}]))])
+
+
 ROWS = [
+    Row(
+        "trackers/wandb/service.py",
+        "found nobody who has asked for one",
+        lambda _: Service._start_core(SimpleNamespace(_installed=None)),  # type: ignore[arg-type]
+    ),
+    Row("launch/retries.py", "is not run again: ", _run_again),
     _adopted("found no offline-run-*", ""),
     _adopted("found no such folder", "none"),
     Row("launch/node_files.py", "would be lost", _not_writable),
@@ -279,7 +302,7 @@ ROWS = [
     Row("sync/watch.py", "watches it already", _watched),
     _disk("{}", b"something else"),
     _disk("found no record on disk"),
-    Row("sync/wandb/local.py", "W&B runs", _of_two_runs),
+    Row("sync/wandb/local.py", "no record of their run", _rows_without_a_run),
     _disk(
         "still training",
         attempts=[{"outcome": "running", "host": "elsewhere", "pid": 1}],
@@ -320,10 +343,15 @@ ROWS = [
     _asked("no default entity", b'{"data": {"viewer": null}}', lambda one: one.default_entity()),
     _asked("found an answer without", b'{"data": {}}', lambda one: one.runs("e", "p", ["r"])),
     _asked("expected data", b'{"errors": [{"message": "no such field"}]}'),
-    _asked("it asked to wait", _http(429, Retry_After="9999"), deadline=5),
-    _asked("{}", _http(401)),
-    _asked("nothing was sent", ConnectionRefusedError()),
-    _asked("not JSON", b"<html>"),
+    _asked("{}{}", _http(429, Retry_After="9999"), module=CONNECTION, deadline=5),
+    _asked("{}", _http(401), module=CONNECTION),
+    _asked("{}", _http(302, Location="http://w.example/login"), module=CONNECTION),
+    _asked("nothing was sent", ConnectionRefusedError(), module=CONNECTION),
+    _asked("not JSON", b"<html>", module=CONNECTION),
+    Row("runs/folder.py", "a JSON object", lambda world: RunFolder(world.file("run.json", "[]").parent).read_run()),
+    elsewhere("sync/upload_process.py", "could not be started", f"{GONE}_whose_program_is_gone"),
+    elsewhere("sync/wandb/upload.py", "could not be started", f"{WORDS}_without_any_folder_for_its_files"),
+    elsewhere("sync/wandb/upload.py", "and said", f"{WORDS}_that_fails"),
     Row("sync/engine.py", "{}", _known_trouble),
     _core("within", "sleep 5"),
     _core("found it ended", "exit 3"),

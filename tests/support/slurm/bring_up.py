@@ -67,10 +67,17 @@ def _up(options: argparse.Namespace) -> int:
         begin = time.monotonic()
         asked.start()
     print(f"""up in {time.monotonic() - begin:.1f} s: {", ".join(asked.nodes)}; logs in {asked.folder}/log
+{_tracking(asked)}
   sinfo -N -o '%N %c %m %G'
   sbatch --account=def-test_gpu --gpus=a100:1 --mem=1G --wrap='hostname; echo $SLURM_TMPDIR $CUDA_VISIBLE_DEVICES'
   make cluster-down""")
     return 0
+
+
+def _tracking(cluster: slurm_cluster.Cluster) -> str:
+    if cluster.tracks_by_cgroup:
+        return "processes are tracked by cgroup, as at the sites: signals come to a step's task, memory is limited"
+    return "processes are tracked by group (no cgroup v1 here): signals come to all of a step, memory is not limited"
 
 
 def _down(options: argparse.Namespace) -> int:

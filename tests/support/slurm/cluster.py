@@ -60,6 +60,11 @@ class Cluster:
         prefixes = ("SLURM", "SBATCH", "SALLOC", "SRUN", "SQUEUE", "SINFO", "SACCT", "SCANCEL", "SCONTROL")
         return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
+    @property
+    def tracks_by_cgroup(self) -> bool:
+        """Whether its Slurm follows processes by control group, as the sites' does: see `cgroups`."""
+        return "proctrack/cgroup" in (self.folder / "etc" / "slurm.conf").read_text()
+
     def run(self, *command: str | Path, check: bool = True, cwd: Path | None = None) -> str:
         """Run a command on the login side and return what it printed; `ClusterError` if it fails and `check`."""
         return call(*command, check=check, environment=self.environment, cwd=cwd)
@@ -101,11 +106,11 @@ class Cluster:
         return complete and (self.folder / "ready").exists() and "is UP" in self.run("scontrol", "ping", check=False)
 
     def start(self) -> None:
-        """Start it: `cluster_start.start`."""
+        """Start it: `start.start`."""
         cluster_start.start(self)
 
     def stop(self) -> None:
-        """Stop it: `cluster_start.stop`."""
+        """Stop it: `start.stop`."""
         cluster_start.stop(self)
 
     # What a node reaches.
@@ -198,3 +203,18 @@ def one_at_a_time() -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def exclusively(folder: Path) -> Iterator[None]:
+    """Have the running cluster alone, which tests may break for a while."""
+    with locked(folder / "turns", fcntl.LOCK_EX):
+        yield
+
+
+@contextlib.contextmanager
+def locked(file: Path, how: int) -> Iterator[None]:
+    """Hold a lock (`fcntl.LOCK_SH`, `fcntl.LOCK_EX`) on a file of the cluster's."""
+    with file.open() as handle:
+        fcntl.flock(handle, how)
+        yield

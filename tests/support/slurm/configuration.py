@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MARIADB = 26820
 DATABASE_USER = "slurm"
-_CGROUPS = ("freezer", "memory")
 LOCALSCRATCH = Path("/localscratch")
 
 # As on the Alliance: tiers by time limit. A user names none of them; Slurm's default takes what names none.
@@ -52,19 +51,23 @@ rm -rf "{LOCALSCRATCH}/$SLURM_JOB_USER.$SLURM_JOB_ID.0"
 """
 
 
-def write(folder: Path, nodes: Sequence[Node]) -> None:
-    """Write every file under `folder`, and make the device files of the fake GPUs."""
+def write(folder: Path, nodes: Sequence[Node], cgroups: Path | None) -> None:
+    """Write every file under `folder`, and make the device files of the fake GPUs.
+
+    `cgroups` is where control groups are mounted (see `cgroups`), None where there are none.
+    """
     for name, mode in {"etc": 0o755, "log": 0o755, "run": 0o755, "spool": 0o755, "dev": 0o755, "munge": 0o755}.items():
         (folder / name).mkdir(mode=mode, parents=True)
     # What the daemons on the login side write often; a tmpfs, in their own mount namespace only.
     (folder / "volatile").mkdir(mode=0o700)
     password = secrets.token_hex(16)
     etc = folder / "etc"
-    cgroups = cgroups_usable()
-    _write(etc / "slurm.conf", slurm_conf(folder, nodes, cgroups=cgroups))
+    _write(etc / "slurm.conf", slurm_conf(folder, nodes, cgroups=cgroups is not None))
     _write(etc / "slurmdbd.conf", _slurmdbd_conf(folder, password), 0o600)
     _write(etc / "gres.conf", _gres_conf(folder, nodes))
-    _write(etc / "cgroup.conf", "CgroupMountpoint=/sys/fs/cgroup\nConstrainRAMSpace=yes\nConstrainSwapSpace=no\n")
+    # Slurm would find out the version by what is mounted on /sys/fs/cgroup.
+    mounted = f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={cgroups}\n" if cgroups else ""
+    _write(etc / "cgroup.conf", f"{mounted}ConstrainRAMSpace=yes\nConstrainSwapSpace=no\n")
     _write(etc / "prolog", PROLOG, 0o755)
     _write(etc / "task_prolog", TASK_PROLOG, 0o755)
     _write(etc / "epilog", EPILOG, 0o755)
@@ -75,22 +78,10 @@ def write(folder: Path, nodes: Sequence[Node]) -> None:
     _write(folder / "munge" / "key", secrets.token_hex(64), 0o600)
 
 
-def cgroups_usable() -> bool:
-    """Say whether Slurm 22.05 can follow a job's processes with cgroups here: version 1, writable."""
-    mounted = Path("/sys/fs/cgroup")
-    return all((mounted / name / "tasks").exists() and os.access(mounted / name, os.W_OK) for name in _CGROUPS)
-
-
-def cgroups(nodes: Sequence[str]) -> list[Path]:
-    """Find the control groups that nodes' slurmd made, innermost first: they outlive the processes."""
-    groups = [path for node in nodes for path in Path("/sys/fs/cgroup").glob(f"*/slurm_{node}")]
-    return [inner for group in groups for inner in [*reversed([g for g in group.rglob("*") if g.is_dir()]), group]]
-
-
 def slurm_conf(folder: Path, nodes: Sequence[Node], *, cgroups: bool) -> str:
     """Write slurm.conf."""
     # Without cgroups, processes are followed by their group: linuxproc loses those whose parent has ended.
-    track, gather, task = ("cgroup", "cgroup", "task/cgroup") if cgroups else ("pgid", "linux", "task/none")
+    track, task = ("cgroup", "task/cgroup") if cgroups else ("pgid", "task/none")
     lines = f"""
         ClusterName=runferry
         SlurmctldHost={login_name()}({network.LOGIN})
@@ -109,7 +100,8 @@ def slurm_conf(folder: Path, nodes: Sequence[Node], *, cgroups: bool) -> str:
         SlurmctldLogFile={folder}/log/slurmctld.log
         SlurmdLogFile={folder}/log/slurmd-%n.log
         ProctrackType=proctrack/{track}
-        JobAcctGatherType=jobacct_gather/{gather}
+        # The other kind needs one more hierarchy of control groups.
+        JobAcctGatherType=jobacct_gather/linux
         TaskPlugin={task}
         SelectType=select/cons_tres
         SelectTypeParameters=CR_Core_Memory
@@ -126,7 +118,8 @@ def slurm_conf(folder: Path, nodes: Sequence[Node], *, cgroups: bool) -> str:
         MailProg=/bin/true
         EnforcePartLimits=ALL
         MinJobAge=300
-        KillWait=10
+        # From SIGTERM to SIGKILL, as at the sites: Slurm's default.
+        KillWait=30
         PreemptType=preempt/partition_prio
         PreemptMode=REQUEUE
         MpiDefault=none

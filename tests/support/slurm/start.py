@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.slurm import configuration, network
+from support.slurm import cgroups, configuration, network
 from support.slurm.namespaces import (
     LOGIN_SIDE,
     ClusterError,
@@ -81,20 +81,12 @@ def stop(cluster: Cluster) -> None:
     network.remove(range(len(cluster.shape)))
     if _ours(cluster.folder):
         SLURM_CONF.unlink()
-    wait_for(lambda: _remove_groups(cluster.nodes), "the end of the nodes' control groups")
+    wait_for(lambda: cgroups.remove_groups(cluster.folder, cluster.nodes), "the end of the nodes' control groups")
+    cgroups.unmount(cluster.folder)
     if (cluster.folder / "made-localscratch").exists():
         with contextlib.suppress(OSError):
             configuration.LOCALSCRATCH.rmdir()
     shutil.rmtree(cluster.folder, ignore_errors=True)
-
-
-def _remove_groups(nodes: list[str]) -> bool:
-    groups = configuration.cgroups(nodes)
-    for group in groups:
-        # A group stays busy for a moment when its last process has ended.
-        with contextlib.suppress(OSError):
-            group.rmdir()
-    return not groups
 
 
 def _refuse_foreign(cluster: Cluster) -> None:
@@ -126,7 +118,7 @@ def _start(cluster: Cluster) -> None:
     # Locks: who uses the cluster at all, and who needs it as it was started (see conftest.py).
     (folder / "users").touch()
     (folder / "turns").touch()
-    configuration.write(folder, cluster.shape)
+    configuration.write(folder, cluster.shape, cgroups.mount(folder))
     if not configuration.LOCALSCRATCH.exists():
         (folder / "made-localscratch").touch()
         configuration.LOCALSCRATCH.mkdir()

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from support.slurm.cluster import Cluster
 
 # The profile is the site's own; only its patience is not for tests.
-QUICK = ["--slurm-init-seconds-before-status-checks", "3", "--max-jobs-per-timespan", "20/1s", "--latency-wait", "5"]
+QUICK = ["--max-jobs-per-timespan", "20/1s", "--latency-wait", "5", "--runferry-init-seconds-before-status-checks", "3"]
+# The same for somebody whose own profile says `executor: slurm`.
+PLUGIN = ["--executor", "slurm", "--slurm-init-seconds-before-status-checks", "3", "--slurm-status-command", "squeue"]
 
 
 class User:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runferry.api_run import Run
+from runferry.errors import ServerError
 from runferry.runs.folder import RunFolder
 from runferry.sync.engine import sync
 from runferry.sync.outcome import Limits
@@ -218,3 +219,10 @@ def test_comet_s_segments_are_not_cleaned_nor_watched(server, run):
     done = runferry("clean", "--older-than", "0d", str(run.path))
     assert "kept: runs that log to Comet are not cleaned" in done.stderr
     assert list(run.path.glob("comet/attempt-1/*.zip"))
+
+
+def test_a_redirect_of_comets_server_is_not_followed(server, run):
+    server.faults["experiment/metadata"] = 302
+    with pytest.raises(ServerError, match=r"found a redirect to .* \(HTTP 302\)"):
+        sync([run], QUICK)
+    assert server.uploads() == 0

@@ -11,7 +11,7 @@ import pytest
 
 from runferry.sync.engine import sync
 from runferry.sync.outcome import Limits
-from runferry.trackers.wandb import server as servers
+from runferry.trackers.wandb import connection
 from support.written_runs import markers, receipt, wrong
 
 pytestmark = pytest.mark.usefixtures("connected")
@@ -98,8 +98,8 @@ def test_a_question_that_cannot_be_answered_after_sending_is_not_verified(
     fault, said, written, server, tmp_path, monkeypatch
 ):
     folders = written.copied_to(tmp_path / "results")
-    monkeypatch.setattr(servers, "PAUSES", (0.05,))
-    monkeypatch.setattr(servers, "REQUEST_TIMEOUT", 0.5)
+    monkeypatch.setattr(connection, "PAUSES", (0.05,))
+    monkeypatch.setattr(connection, "REQUEST_TIMEOUT", 0.5)
     # The first answer says that nothing is there yet.
     server.faults({"match": "graphql:RunferryRuns", "after": 1, **fault})
     for outcome, folder in zip(sync(folders, Limits(patience=0.3, deadline=20)), folders, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,3 +91,46 @@ def test_several_segments_count_together_and_the_last_one_says_how_it_ended():
     assert disk.state == "finished"
     assert disk.summary["loss"] == 0.1
     assert disk.last_step == 24
+
+
+FIVE_DEEP = {"a": {"b": {"c": {"d": {"e": 1}, "f": 2}}}}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "equal"),
+    [
+        (2**53 + 1, 2**53, True),
+        (2**53 + 1, 2**53 + 2, False),
+        (2**127, 1.7014118346046923e38, True),
+        (2**63 + 5, 9.223372036854776e18, True),
+        (7, 7.5, False),
+        ([2**53 + 1], [2**53], True),
+        (math.nan, None, True),
+        ([math.inf], [None], True),
+        (0.0, None, False),
+        ("NaN", None, False),
+        (FIVE_DEEP, {"a": {"b": {"c": {"d": {}, "f": 2}}}}, True),
+        (FIVE_DEEP, {"a": {"b": {"c": {"f": 2}}}}, True),
+        (FIVE_DEEP, {"a": {"b": {"c": {"d": {"e": 2}, "f": 2}}}}, False),
+        (FIVE_DEEP, {"a": {"b": {"c": {"d": {"e": 1}}}}}, False),
+        (FIVE_DEEP, None, False),
+        ({"a": {"b": {"c": {"d": {"e": 1}}}}}, None, True),
+        ({"a": 1}, None, False),
+    ],
+)
+def test_a_summary_is_compared_as_far_as_the_server_can_keep_it(ours, theirs, equal):
+    disk = OnDisk((replace(SEGMENT, summary={"x": ours}),))
+    assert (differences(disk, replace(SERVER, summary={"x": theirs} if theirs is not None else {})) == []) is equal
+
+
+def test_a_config_may_not_lose_a_nan_or_what_is_deep():
+    for ours, theirs in ((math.nan, None), (FIVE_DEEP, {"a": {"b": {"c": {"d": {}, "f": 2}}}})):
+        disk = OnDisk((replace(SEGMENT, config={"x": ours}),))
+        assert differences(disk, replace(SERVER, config={"x": theirs}))
+
+
+def test_what_is_long_is_shown_in_short():
+    disk = OnDisk((replace(SEGMENT, summary={"x": "y" * 8_000_000}),))
+    (line,) = differences(disk, SERVER)
+    assert len(line) < 500
+    assert "(8,000,002 characters)" in line

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from runferry.errors import ServerError
-from runferry.trackers.wandb import server as servers
+from runferry.trackers.wandb import connection
 from runferry.trackers.wandb.server import Server
 from runferry_standin import running
 from support.logins import nothing_set  # noqa: F401 - a fixture
@@ -73,7 +73,7 @@ def test_a_server_in_trouble_is_asked_again(status):
 
 def test_a_server_that_says_how_long_to_wait_is_waited_for_as_long(monkeypatch):
     pauses: list[float] = []
-    monkeypatch.setattr(servers.time, "sleep", pauses.append)
+    monkeypatch.setattr(connection.time, "sleep", pauses.append)
     said: list[str] = []
     with running() as standin:
         standin.faults({"match": "graphql", "status": 429, "headers": {"Retry-After": "7"}, "count": 2})
@@ -92,9 +92,9 @@ def test_a_server_that_asks_for_more_than_the_deadline_is_left_at_once():
 
 
 def test_a_black_holed_server_is_left_when_the_deadline_has_passed(monkeypatch):
-    monkeypatch.setattr(servers, "REQUEST_TIMEOUT", 0.3)
-    monkeypatch.setattr(servers, "PAUSES", (0.1,))
-    monkeypatch.setattr(servers, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(connection, "REQUEST_TIMEOUT", 0.3)
+    monkeypatch.setattr(connection, "PAUSES", (0.1,))
+    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as hole:
         # Nobody accepts, and the queue is full: what comes now is not answered at all, as behind some firewalls.
         fillers = [socket.socket() for _ in range(3)]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.sync.wandb.uploaded_files import NOR_ON_DISK, missing_files
 from runferry.system.values import batches, is_list, is_mapping
-from runferry.trackers.wandb.log.rows import history_lines
+from runferry.trackers.wandb.log.records import LARGEST_LINE
+from runferry.trackers.wandb.log.rows import as_json, history_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 ROWS_PER_REQUEST = 1000
 """As many as wandb's own scan of a history asks for."""
+LARGEST_EXACT = 2**53
+"""The largest integer up to which a double holds every one."""
+SUMMARY_DOTS = 4
+"""Levels of nesting that W&B keeps of a summary, by its documentation."""
+LONGEST_SHOWN = 160
+"""Characters of a value in a message."""
 _ENDED_BADLY = ("failed", "crashed", "killed")
 # wandb's own: written by the client at other times than the run's records, or by the server.
 NOT_COMPARED = ("_wandb", "_runtime", "_timestamp", "_step")
@@ -52,13 +59,34 @@ def end_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
     found: list[str] = []
     if not (there.state == disk.state or (disk.state == "failed" and there.state in _ENDED_BADLY)):
         found.append(f"the server says {there.state}, the disk {disk.state}")
-    for name, value in disk.summary.items():
-        if name not in NOT_COMPARED and not same(value, there.summary.get(name)):
-            found.append(f"the server's last value of {name} is {there.summary.get(name)!r}, the disk's {value!r}")
+    wrong = [
+        name
+        for name, value in disk.summary.items()
+        if name not in NOT_COMPARED and not same_summary(value, there.summary.get(name))
+    ]
+    if wrong and (size := len(as_json(disk.summary).encode())) > LARGEST_LINE:
+        found.append(f"the summary has {size:,} bytes, and W&B's client sends none over {LARGEST_LINE:,}")
+        wrong = []
+    for name in wrong:
+        theirs, ours = shortened(there.summary.get(name)), shortened(disk.summary[name])
+        found.append(f"the server's last value of {name} is {theirs}, the disk's {ours}")
     for name, value in disk.config.items():
         if not same(value, there.config.get(name)):
-            found.append(f"the server's config has {name}: {there.config.get(name)!r}, the disk's {value!r}")
+            theirs, ours = shortened(there.config.get(name)), shortened(value)
+            found.append(f"the server's config has {name}: {theirs}, the disk's {ours}")
     return found
+
+
+def shortened(value: Any) -> str:
+    """Return a value as the text of a message, its middle left out where it is long."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "something nested very deep"
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    half = LONGEST_SHOWN // 2
+    return f"{text[:half]} ... {text[-half:]} ({len(text):,} characters)"
 
 
 def file_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
@@ -126,17 +154,59 @@ def missing_rows(disk: OnDisk, server: Server, place: tuple[str, str]) -> int | 
 
 
 def same(ours: Any, theirs: Any) -> bool:
-    """Return whether the server's value equals the disk's, which may hold floats that JSON does not have."""
+    """Return whether the server's value equals the disk's, which may hold floats that JSON does not have.
+
+    Integers above 2^53 are equal where they are the same double: wandb-core sends one above 2^63 as a double, and
+    whether the server keeps more of the others than a double holds is not known.
+    """
+    # Without recursion, which a config that is nested some hundred deep would exhaust.
+    pairs = [(ours, theirs)]
+    while pairs:
+        one, other = pairs.pop()
+        if is_mapping(one) and is_mapping(other):
+            pairs += [(value, other.get(key)) for key, value in one.items()]
+        elif is_list(one) and is_list(other):
+            if len(one) != len(other):
+                return False
+            pairs += zip(one, other, strict=True)
+        elif not _same_leaf(one, other):
+            return False
+    return True
+
+
+def same_summary(ours: Any, theirs: Any, dots: int = 0) -> bool:
+    """Return whether a summary's value is the disk's as far as the server can keep it.
+
+    What is nested deeper than `SUMMARY_DOTS` may be left out, and a NaN or an infinity may be null.
+    """
+    if is_mapping(ours) and theirs is None:
+        if dots >= SUMMARY_DOTS:
+            return True
+        deeper = [is_mapping(value) and same_summary(value, None, dots + 1) for value in ours.values()]
+        return bool(deeper) and all(deeper)
     if is_mapping(ours) and is_mapping(theirs):
-        return all(same(value, theirs.get(key)) for key, value in ours.items())
+        kept = [(value, theirs.get(key)) for key, value in ours.items() if dots < SUMMARY_DOTS or key in theirs]
+        return all(same_summary(value, other, dots + 1) for value, other in kept)
     if is_list(ours) and is_list(theirs):
-        return len(ours) == len(theirs) and all(map(same, ours, theirs))
+        return len(ours) == len(theirs) and all(map(same_summary, ours, theirs))
+    return (theirs is None and isinstance(ours, float) and not math.isfinite(ours)) or same(ours, theirs)
+
+
+def _same_leaf(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, float) and math.isnan(ours):
         # JSON has no NaN: W&B sends it as a text.
         return theirs == "NaN" or (isinstance(theirs, float) and math.isnan(theirs))
     if isinstance(ours, float) and math.isinf(ours):
         return theirs in (ours, "Infinity" if ours > 0 else "-Infinity")
-    return ours == theirs
+    if ours == theirs:
+        return True
+    if isinstance(ours, int) and isinstance(theirs, int | float) and abs(ours) > LARGEST_EXACT:
+        try:
+            return float(ours) == float(theirs)
+        except OverflowError:
+            # A double has no such number: it may be an infinity or nothing.
+            return False
+    return False
 
 
 def _steps_and_rows(disk: OnDisk) -> Iterator[tuple[int, dict[str, Any]]]:

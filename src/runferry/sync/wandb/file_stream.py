@@ -13,12 +13,12 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from runferry.sync.wandb.comparison import NOT_COMPARED
-from runferry.system.values import batches
 from runferry.trackers.wandb.log.console import CONSOLE_FILE, console_lines
+from runferry.trackers.wandb.log.records import LARGEST_LINE
 from runferry.trackers.wandb.log.rows import as_json, history_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from runferry.sync.wandb.local import OnDisk
     from runferry.trackers.wandb.queries import RunOnServer
@@ -27,6 +27,23 @@ if TYPE_CHECKING:
 HISTORY_FILE = "wandb-history.jsonl"
 SUMMARY_FILE = "wandb-summary.json"
 LINES_PER_REQUEST = 1000
+BYTES_PER_REQUEST = 4_000_000
+"""Of lines; W&B's server takes requests of some 10 MB (issues 208 and 3701 of its client), in which quotes count twice.
+A line that has more goes alone."""
+
+
+def in_requests(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Yield lines in lists that one request each can take, by their number and bytes."""
+    batch: list[str] = []
+    size = 0
+    for line in lines:
+        if batch and (len(batch) == LINES_PER_REQUEST or size + len(line) > BYTES_PER_REQUEST):
+            yield batch
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line) if line.isascii() else len(line.encode())
+    if batch:
+        yield batch
 
 
 def fill(disk: OnDisk, server: Server, place: tuple[str, str], first: int) -> None:
@@ -38,7 +55,7 @@ def fill(disk: OnDisk, server: Server, place: tuple[str, str], first: int) -> No
         When the server cannot be reached or refuses it.
     """
     offset = first
-    for lines in batches(islice(_lines(disk), first - disk.lines_before, None), LINES_PER_REQUEST):
+    for lines in in_requests(islice(_lines(disk), first - disk.lines_before, None)):
         chunk = {"offset": offset, "content": lines}
         server.stream(*place, disk.run_id, {"files": {HISTORY_FILE: chunk}})
         offset += len(lines)
@@ -55,8 +72,8 @@ def send_console(disk: OnDisk, server: Server, place: tuple[str, str]) -> None:
     """
     lines = chain.from_iterable(console_lines(segment.file) for segment in disk.segments)
     offset = disk.before.output_lines if disk.before else 0
-    for batch in batches(lines, LINES_PER_REQUEST):
-        chunk = {"offset": offset, "content": [line.as_sent() for line in batch]}
+    for batch in in_requests(line.as_sent() for line in lines):
+        chunk = {"offset": offset, "content": batch}
         server.stream(*place, disk.run_id, {"files": {CONSOLE_FILE: chunk}})
         offset += len(batch)
     server.stream(*place, disk.run_id, _end(disk))
@@ -72,6 +89,9 @@ def complete_summary(disk: OnDisk, server: Server, place: tuple[str, str], there
     """
     ours = {name: value for name, value in disk.summary.items() if name not in NOT_COMPARED}
     summary = as_json(there.summary | ours)
+    if len(summary) > LARGEST_LINE:
+        # As wandb's own client: the comparison says why it is not there.
+        return
     chunk = {"offset": 0, "content": [summary]}
     server.stream(*place, disk.run_id, {"files": {SUMMARY_FILE: chunk}, **_end(disk)})
 

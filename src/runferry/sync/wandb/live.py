@@ -25,7 +25,7 @@ from runferry.errors import RunferryError, ServerError
 from runferry.runs.continuation import is_to_continue
 from runferry.runs.state import SlurmQueue, is_under_way, last_attempt
 from runferry.sync.lock import LockBusyError, results_lock
-from runferry.sync.wandb.file_stream import HISTORY_FILE, SUMMARY_FILE
+from runferry.sync.wandb.file_stream import BYTES_PER_REQUEST, HISTORY_FILE, SUMMARY_FILE, in_requests
 from runferry.sync.wandb.live_client import BusyError, LiveServer, RequestRefusedError
 from runferry.sync.wandb.live_run import Followed, LiveOptions, LiveRun
 from runferry.system.files import read_json
@@ -226,10 +226,16 @@ class Watcher:
                 server.upsert(*place, **followed.fields())
                 run.config_changed = False
             files: dict[str, Any] = {}
-            if run.lines:
-                files[HISTORY_FILE] = {"offset": run.read.rows - len(run.lines), "content": run.lines}
-            if run.summary_changed:
-                files[SUMMARY_FILE] = {"offset": 0, "content": [as_json(run.read.summary)]}
+            requests = list(in_requests(run.lines))
+            for number, lines in enumerate(requests):
+                offset = run.read.rows - sum(map(len, requests[number:]))
+                files = {HISTORY_FILE: {"offset": offset, "content": lines}}
+                if number < len(requests) - 1:
+                    server.stream(*place, files)
+            summary = as_json(run.read.summary) if run.summary_changed else ""
+            if summary and len(summary) <= BYTES_PER_REQUEST:
+                # A larger one would have to go alone, and at each look: it is left to the sync.
+                files[SUMMARY_FILE] = {"offset": 0, "content": [summary]}
             now = time.monotonic()
             if not files:
                 if now - followed.spoken < followed.pause or run.problem:

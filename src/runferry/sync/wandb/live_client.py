@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 
 from runferry.errors import ServerError
 from runferry.system.values import is_mapping
+from runferry.trackers.answers import REDIRECTS, redirect_message, seconds_to_wait
 from runferry.trackers.wandb.address import is_loopback
 
 if TYPE_CHECKING:
@@ -101,10 +102,11 @@ class LiveServer:
             raise BusyError(f"{url}: could not be reached: expected an answer, found {type(error).__name__}") from error
         status = answer.status_code
         if status == 429 or status >= 500:
-            asked = answer.headers.get("Retry-After", "")
-            raise BusyError(f"{url}: found HTTP {status}, expected 200", float(asked) if asked.isdigit() else None)
+            raise BusyError(f"{url}: found HTTP {status}, expected 200", seconds_to_wait(status, answer.headers.get))
         if status in {401, 403}:
             raise RequestRefusedError(self.server.refusal(status), status)
+        if status in REDIRECTS:
+            raise BusyError(redirect_message(url, status, answer.headers.get("Location")))
         if status >= 400:
             raise RequestRefusedError(f"{url}: found HTTP {status}, expected 200", status)
         try:

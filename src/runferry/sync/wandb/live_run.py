@@ -15,10 +15,12 @@ from google.protobuf.message import DecodeError
 
 from runferry.errors import SegmentError
 from runferry.runs.folder import STATE_FILE, wandb_run_of
+from runferry.sync.wandb.file_stream import BYTES_PER_REQUEST
 from runferry.system.files import read_json, write_json
 from runferry.system.values import is_mapping
 from runferry.trackers.wandb.deleted import read_cleaned
 from runferry.trackers.wandb.log.messages import parser, path_of
+from runferry.trackers.wandb.log.records import left_out_row
 from runferry.trackers.wandb.log.rows import as_json, nested_row, set_item
 from runferry.trackers.wandb.log.segment import find_log
 from runferry.trackers.wandb.log.tail import LogTail
@@ -175,7 +177,7 @@ class LiveRun:
         for payload in tail:
             self.read.position = tail.position
             self._take(payload)
-            if len(self.lines) >= ROWS_AT_ONCE:
+            if len(self.lines) >= ROWS_AT_ONCE or sum(map(len, self.lines[-1:])) > BYTES_PER_REQUEST:
                 full = True
                 break
         self.read.position = tail.position
@@ -189,6 +191,8 @@ class LiveRun:
         except DecodeError:
             return
         read = self.read
+        if left_out_row(payload):
+            return
         if record.HasField("history"):
             row = nested_row(record.history)
             read.last_step = max(int(row["_step"]), read.last_step + 1)
@@ -272,6 +276,9 @@ class Followed:
             return self.run.look()
         except OSError as error:
             self.run.problem = f"{error.filename}: {error.strerror}"
+            return False
+        except SegmentError as error:
+            self.run.problem = str(error)
             return False
 
     def pass_over(self, rows: int) -> None:

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from runferry.trackers.wandb.log.console import CONSOLE_FILE, console_lines
 from runferry.trackers.wandb.log.framing import TransactionLog, write_log
 from runferry.trackers.wandb.log.messages import message_class, parser
+from runferry.trackers.wandb.log.records import left_out_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -109,6 +110,9 @@ def _without(there: ServerPosition, records: Iterable[bytes]) -> Iterator[bytes]
         try:
             record = parse(payload)
         except DecodeError:
+            continue
+        if left_out_row(payload):
+            # wandb does not send it, and the server has not counted it.
             continue
         if there.history and record.HasField("history"):
             there.history -= 1

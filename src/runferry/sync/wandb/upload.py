@@ -6,9 +6,9 @@ server refused every row); what it did is found out by asking the server.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from typing import IO, TYPE_CHECKING
 
 from runferry.errors import ServerError
 from runferry.sync.outcome import PARALLEL_RUNS
-from runferry.sync.upload_process import sending, wait_for
+from runferry.sync.upload_process import how_ended, last_words, sending, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from runferry.trackers.wandb.server import Server
 
@@ -70,11 +70,17 @@ def send(segments: Sequence[Path], server: Server, call: SyncCall) -> dict[Path,
     Raises
     ------
     ServerError
-        When the deadline passed, or the server does not know the key. How much was sent is not known then.
+        When the deadline passed, the server does not know the key, or `wandb sync` could not be started, was killed
+        or failed, with its own words. How much was sent is not known then.
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_") or key in _KEPT}
     environment = _COLLECT_SELDOM | environment
     environment |= {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.key}
+    try:
+        # One that exists: wandb-core takes TMPDIR as it is.
+        environment["TMPDIR"] = tempfile.gettempdir()
+    except OSError as error:
+        raise ServerError(f"wandb sync could not be started: {error.strerror}; set TMPDIR to a folder") from error
     if call.resume:
         environment["WANDB_RESUME"] = "allow"
     for segment in segments:
@@ -95,10 +101,14 @@ def send(segments: Sequence[Path], server: Server, call: SyncCall) -> dict[Path,
                 raise ServerError(server.refusal(KEY_UNKNOWN))
 
         try:
-            output = call.log or subprocess.DEVNULL
-            with sending(command, environment, call.results, Path(folder), output) as process:
-                wait_for(process, "wandb sync", server.base_url, call.deadline, look)
-                refusals.look()
+            with _output(call.log, Path(folder)) as output:
+                begin = os.fstat(output.fileno()).st_size
+                with sending(command, environment, call.results, Path(folder), output) as process:
+                    wait_for(process, "wandb sync", server.base_url, call.deadline, look)
+                    refusals.look()
+                if process.returncode and not refusals.status_of:
+                    said = last_words(output, begin).replace(server.key, "(the key)")
+                    raise ServerError(f"wandb sync {how_ended(process.returncode)} and said: {said or 'nothing'}")
         finally:
             if call.log:
                 for file in sorted(Path(folder).glob("**/debug-*.log")):
@@ -107,6 +117,16 @@ def send(segments: Sequence[Path], server: Server, call: SyncCall) -> dict[Path,
     # Symbolic links are resolved in what wandb was told.
     found = {segment.resolve(): segment for segment in segments}
     return {found[path]: status for path, status in refusals.status_of.items() if path in found}
+
+
+@contextlib.contextmanager
+def _output(log: IO[str] | None, folder: Path) -> Generator[IO[str]]:
+    if log:
+        log.flush()
+        yield log
+    else:
+        with (folder / "output.txt").open("w") as file:
+            yield file
 
 
 def is_marked(segment: Path) -> bool:

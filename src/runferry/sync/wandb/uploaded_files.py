@@ -18,6 +18,10 @@ HASHED_BYTES = 2**20
 """Files up to this size are compared by content too; larger ones by size: to hash checkpoints is work for a node."""
 NOR_ON_DISK = "nor on the disk any more"
 """Said of what can never be sent."""
+HOW_TO_ACCEPT = (
+    "what is gone for good no sync can bring: sync.accept_missing: true in the config, or runferry sync "
+    "--accept-missing, gives a receipt that lists it"
+)
 _GLOB = set("*?[")
 
 

@@ -19,10 +19,11 @@ import requests
 
 from runferry.errors import ServerError
 from runferry.system.values import is_list, is_mapping
+from runferry.trackers.answers import REDIRECTS, redirect_message, seconds_to_wait
 from runferry.trackers.api_keys import COMET_KEY_VARIABLE, held_key
 from runferry.trackers.comet.segments import Point, as_step, comparable_text
 from runferry.trackers.wandb.address import is_loopback
-from runferry.trackers.wandb.server import PAUSES, REQUEST_TIMEOUT
+from runferry.trackers.wandb.connection import LONGEST_ASKED, PAUSES, REQUEST_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -136,8 +137,10 @@ class CometServer:
                 time.sleep(pause)
                 continue
             if pause is not None and (answer.status_code == 429 or answer.status_code >= 500):
-                self.say(f"{self.base_url}: answered HTTP {answer.status_code}; trying again in {pause:.0f} s")
-                time.sleep(pause)
+                asked = seconds_to_wait(answer.status_code, answer.headers.get)
+                wait = pause if asked is None else min(asked, LONGEST_ASKED)
+                self.say(f"{self.base_url}: answered HTTP {answer.status_code}; trying again in {wait:.0f} s")
+                time.sleep(wait)
                 continue
             if absent_is_none and answer.status_code in NOT_THERE:
                 return None
@@ -155,6 +158,8 @@ class CometServer:
         if answer.status_code in {401, 403}:
             message = f"{self.base_url}: refused the key found in {self.key_source} (HTTP {answer.status_code})"
             raise ServerError(f"{message}, expected a valid one; type: comet login")
+        if answer.status_code in REDIRECTS:
+            raise ServerError(redirect_message(self.base_url, answer.status_code, answer.headers.get("Location")))
         if answer.status_code != 200:
             raise ServerError(f"{self.base_url}: found HTTP {answer.status_code}, expected 200")
         try:

@@ -104,6 +104,10 @@ def read_cleaned(folder: RunFolder, run_id: str | None = None) -> Cleaned | None
 
 
 def _cleaned(record: dict[str, Any]) -> Cleaned:
-    artifacts = tuple(LoggedArtifact(each["type"], each["name"], each["digest"]) for each in record["artifacts"])
-    given: dict[str, Any] = {"segments": tuple(record["segments"]), "files": tuple(record["files"])}
-    return Cleaned(**{**record, **given, "artifacts": artifacts})
+    found = dict(record)
+    found["segments"] = tuple(found["segments"])
+    found["files"] = tuple(found["files"])
+    found["artifacts"] = tuple(
+        LoggedArtifact(each["type"], each["name"], each["digest"]) for each in found["artifacts"]
+    )
+    return Cleaned(**found)

@@ -49,8 +49,13 @@ class RunOnServer:
     """Name and digest of each artifact that this run has logged and that is complete."""
 
 
-def runs_query(*, with_files: bool = False, with_viewer: bool = False) -> str:
-    """Return the query for runs, the first `$first` that `$filters` select; for the key's default entity too."""
+def names_query(*, with_viewer: bool = False) -> str:
+    """Return the query for the names of runs that `$filters` select; for the key's default entity too."""
+    return _query("name", with_viewer=with_viewer)
+
+
+def runs_query(*, with_files: bool = False) -> str:
+    """Return the query for runs, the first `$first` that `$filters` select."""
     fields = "name state config historyLineCount eventsLineCount logLineCount historyKeys summaryMetrics"
     if with_files:
         fields += f"""
@@ -58,6 +63,10 @@ def runs_query(*, with_files: bool = False, with_viewer: bool = False) -> str:
         outputArtifacts(first: {FILES_PER_RUN}) {{
           edges {{ node {{ state digest artifactSequence {{ name }} }} }}
         }}"""
+    return _query(fields)
+
+
+def _query(fields: str, *, with_viewer: bool = False) -> str:
     return f"""
 query RunferryRuns($entity: String, $project: String!, $filters: JSONString!, $first: Int!) {{
   {"viewer { entity }" if with_viewer else ""}
@@ -113,6 +122,11 @@ def parse_runs(data: dict[str, Any]) -> dict[str, RunOnServer]:
         # No run was ever sent to this project.
         return {}
     return {str(node["name"]): _run(node) for node in _nodes(data["project"]["runs"])}
+
+
+def parse_names(data: dict[str, Any]) -> list[str]:
+    """Return the names in an answer to `names_query`."""
+    return [] if data["project"] is None else [str(node["name"]) for node in _nodes(data["project"]["runs"])]
 
 
 def parse_files(data: dict[str, Any]) -> tuple[dict[str, FileOnServer], str | None]:

@@ -1,4 +1,4 @@
-"""Give each W&B run of a job an id that stays the same when the job is continued.
+"""Assign each W&B run of a job an id that stays the same when the job is continued.
 
 The first W&B run that a script gives no id gets the run's own, `<run>`; where there are ranks, that of rank 0. Others
 get `<run>-2`, `<run>-3` and so on, in the order in which they begin.

@@ -6,21 +6,17 @@ wandb 0.31 (`wandb.Api().runs`) asks for, many runs in one request.
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
-import socket
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from runferry.errors import ServerError
-from runferry.system.values import batches, is_mapping
-from runferry.trackers.wandb.address import app_url, is_loopback
+from runferry.trackers.wandb.address import app_url
+from runferry.trackers.wandb.connection import PAUSES, OverloadedError, post
 from runferry.trackers.wandb.queries import (
     ARTIFACTS,
     FILES,
@@ -28,8 +24,10 @@ from runferry.trackers.wandb.queries import (
     ROWS,
     FileOnServer,
     RunOnServer,
+    names_query,
     parse_artifacts,
     parse_files,
+    parse_names,
     parse_rows,
     parse_runs,
     runs_query,
@@ -43,24 +41,21 @@ if TYPE_CHECKING:
 
 _Parsed = TypeVar("_Parsed")
 
-REQUEST_TIMEOUT = 30.0
-"""Seconds that one request may take."""
-
-
 RUNS_PER_LOOK = 250
-"""Without their files."""
+"""Names and nothing more: which of them are there."""
 
 
 RUNS_PER_REQUEST = 100
-"""With their files. W&B's own page has 50; that a larger one is answered is what users of its API rely on (assumed for
-files in it)."""
+"""With config and summary, and perhaps their files. W&B's own page has 50; that a larger one is answered is what users
+of its API rely on (assumed for files in it)."""
 
 
-LONGEST_PAUSE = 8.0
+FEWEST_RUNS = 10
+"""Where a server fails at so few, it is not because they are many."""
 
 
-PAUSES = (1.0, 2.0, 4.0)
-"""Seconds before a request is made again when the server answers 429 or 5xx or the connection breaks."""
+SLOW_SECONDS = 5.0
+"""After an answer that took longer, fewer runs are asked for at once."""
 
 
 @dataclass(frozen=True)
@@ -115,25 +110,49 @@ class Server:
             When the server cannot be asked or its answer is not what was asked for.
         """
         found: dict[str, RunOnServer] = {}
-        for page in batches(names, RUNS_PER_REQUEST):
-            data = self.ask(runs_query(with_files=with_files), _variables(entity, project, page))
+        query = runs_query(with_files=with_files)
+        for data in self._pages(query, names, RUNS_PER_REQUEST, partial(_variables, entity, project)):
             found.update(self._parsed(parse_runs, data))
         return found
 
     def look(self, entity: str, project: str, names: Sequence[str]) -> tuple[str, dict[str, RunOnServer]]:
         """Ask for runs without their files, and for the key's default entity where `entity` is "".
 
+        Config, summary and history keys make an answer heavy (W&B's own client leaves them out of lists: 180 runs took
+        9 s), so they are asked for only of runs that are there.
+
         Raises
         ------
         ServerError
             As `runs` does, and when there is no default entity.
         """
-        found: dict[str, RunOnServer] = {}
-        for page in batches(names, RUNS_PER_LOOK):
-            data = self.ask(runs_query(with_viewer=not entity), _variables(entity, project, page))
+        there: list[str] = []
+        query = names_query(with_viewer=not entity)
+        for data in self._pages(query, names, RUNS_PER_LOOK, partial(_variables, entity, project)):
             entity = entity or self._default_entity(data)
-            found.update(self._parsed(parse_runs, data))
-        return entity, found
+            there += self._parsed(parse_names, data)
+        return entity, self.runs(entity, project, there)
+
+    def _pages(
+        self, query: str, names: Sequence[str], most: int, variables: Callable[[Sequence[str]], dict[str, Any]]
+    ) -> Iterator[dict[str, Any]]:
+        """Ask for runs by their names, `most` at once, and fewer where the server is slow or fails at so many."""
+        # It does not grow again: a question that comes to nothing costs half a minute.
+        size, left = most, list(names)
+        while left:
+            page = left[:size]
+            begun = time.monotonic()
+            try:
+                data = self.ask(query, variables(page), dividable=len(page) > FEWEST_RUNS)
+            except OverloadedError as error:
+                size = max(len(page) // 2, FEWEST_RUNS)
+                self.say(f"{error}; asking for {size} runs at once")
+                time.sleep(PAUSES[0])
+                continue
+            if time.monotonic() - begun > SLOW_SECONDS:
+                size = max(len(page) // 2, FEWEST_RUNS)
+            left = left[len(page) :]
+            yield data
 
     def files(self, entity: str, project: str, run: str) -> dict[str, FileOnServer]:
         """Ask for every file of one run: the answer of `runs` holds `FILES_PER_RUN` at most.
@@ -185,7 +204,7 @@ class Server:
             When the server cannot be reached or refuses it.
         """
         path = "/".join(quote(part, safe="") for part in (entity, project, run))
-        self._request(f"/files/{path}/file_stream", content)
+        post(self, f"/files/{path}/file_stream", content)
 
     def _parsed(self, parse: Callable[[dict[str, Any]], _Parsed], data: dict[str, Any]) -> _Parsed:
         try:
@@ -194,15 +213,23 @@ class Server:
             message = f"{self.base_url}: found an answer without {error}, expected W&B's description of runs"
             raise ServerError(message) from error
 
-    def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, query: str, variables: dict[str, Any], *, dividable: bool = False) -> dict[str, Any]:
         """Send a GraphQL query and return its data.
+
+        Parameters
+        ----------
+        query, variables
+            As GraphQL has them.
+        dividable
+            Whether the same can be asked in smaller parts: then a server that is too slow for it, or fails, is not
+            asked the same again, and `OverloadedError` is raised.
 
         Raises
         ------
         ServerError
             When the server cannot be asked, refuses, or answers something else.
         """
-        answer = self._request("/graphql", {"query": query, "variables": variables})
+        answer = post(self, "/graphql", {"query": query, "variables": variables}, dividable=dividable)
         data: dict[str, Any] | None = answer.get("data")
         errors = answer.get("errors")
         if errors or data is None:
@@ -210,74 +237,14 @@ class Server:
             raise ServerError(f"{self.base_url}: expected data, found an error in the answer: {what}")
         return data
 
-    def _request(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
-        credentials = base64.b64encode(f"api:{self.key}".encode()).decode()
-        request = urllib.request.Request(
-            f"{self.base_url}{path}",
-            json.dumps(content).encode(),
-            {
-                "Content-Type": "application/json",
-                "Authorization": f"Basic {credentials}",
-                "User-Agent": "runferry",
-            },
-        )
-        until = None if self.deadline is None else time.monotonic() + self.deadline
-        for pause in _pauses(until):
-            try:
-                with _opener(self.base_url).open(request, timeout=REQUEST_TIMEOUT) as answer:
-                    return self._parse(answer.read())
-            except urllib.error.HTTPError as error:
-                problem, asked_pause = self._describe(error), error.headers.get("Retry-After", "")
-                if pause is None or (error.code != 429 and error.code < 500):
-                    raise ServerError(problem) from error
-            except (OSError, http.client.HTTPException) as error:
-                reason = getattr(error, "reason", None) or error
-                problem, asked_pause = f"{self.base_url}: could not be reached: expected an answer, found {reason}", ""
-                if pause is None or isinstance(reason, ConnectionRefusedError | socket.gaierror):
-                    raise ServerError(f"{problem}; nothing was sent") from error
-            wait = float(asked_pause) if asked_pause.isdigit() else pause
-            if until is not None and time.monotonic() + wait > until:
-                raise ServerError(f"{problem}; it asked to wait for {wait:.0f} s, which is beyond sync.deadline")
-            self.say(f"{problem}; trying again in {wait:.0f} s")
-            time.sleep(wait)
-        raise AssertionError  # the last turn of the loop returns or raises
-
     def refusal(self, status: int) -> str:
         """Return the message that the server refused the key, with HTTP status 401 or 403, and the key's source."""
         valid = "one that may write there" if status == HTTPStatus.FORBIDDEN else "a valid one"
         refused = f"{self.base_url}: refused the key found in {self.key_source} (HTTP {status})"
         return f"{refused}, expected {valid}; type: wandb login"
 
-    def _describe(self, error: urllib.error.HTTPError) -> str:
-        if error.code in {401, 403}:
-            return self.refusal(error.code)
-        return f"{self.base_url}: found HTTP {error.code}, expected 200"
-
-    def _parse(self, text: bytes) -> dict[str, Any]:
-        try:
-            answer: Any = json.loads(text)
-        except ValueError:
-            answer = None
-        if not is_mapping(answer):
-            message = f"{self.base_url}: found an answer that is not JSON (a login page, a proxy?)"
-            raise ServerError(f"{message}, expected W&B's")
-        return answer
-
 
 def _variables(entity: str, project: str, names: Sequence[str]) -> dict[str, Any]:
     # No entity is the default one, as wandb's own client asks for a run that it resumes.
     filters = json.dumps({"name": {"$in": names}})
     return {"entity": entity or None, "project": project, "filters": filters, "first": len(names)}
-
-
-def _pauses(until: float | None) -> Iterator[float | None]:
-    """Yield how long to wait before each further try, in seconds; None where there is none any more."""
-    yield from PAUSES
-    while until is not None and time.monotonic() + LONGEST_PAUSE < until:
-        yield LONGEST_PAUSE
-    yield None
-
-
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    # A proxy that a site sets for the world is not for this machine; wandb-core makes the same exception.
-    return urllib.request.build_opener(urllib.request.ProxyHandler({} if is_loopback(url) else None))

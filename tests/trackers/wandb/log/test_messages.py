@@ -69,6 +69,6 @@ def test_wandb_is_not_imported() -> None:
 
 
 def test_the_messages_live_beside_those_of_an_imported_wandb() -> None:
-    modules = "wandb.proto.wandb_internal_pb2, runferry.trackers.wandb.log.segment as s"
+    modules = "wandb.proto.wandb_internal_pb2, runferry.trackers.wandb.log.messages as s"
     script = f"import {modules}; print(s.parser('Record')(b''))"
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import struct
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 from zlib import crc32
 
 from runferry.errors import SegmentError
@@ -106,12 +107,31 @@ class TransactionLog:
             When the file cannot be read.
         """
         self.damage = damage = LogDamage()
-        with self.path.open("rb", buffering=0) as file:
+        with open_log(self.path) as file:
             beginning = _read(file, _READ_BYTES)
             if not beginning.startswith(HEADER):
                 _refuse_foreign(self.path, beginning)
                 return
             yield from _records(_chunks(file, beginning, damage), damage)
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open a transaction log for reading, unbuffered.
+
+    Raises
+    ------
+    SegmentError
+        When it is no file, such as a named pipe, whose reader would wait for ever.
+    OSError
+        When it cannot be opened.
+    """
+    # Opened before it is looked at, so that it is the same; a pipe that nobody writes to is no hindrance this way.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        message = f"{path}: not a W&B transaction log: found no regular file (a pipe, a folder?), expected one"
+        raise SegmentError(message)
+    return cast("BinaryIO", os.fdopen(descriptor, "rb", buffering=0))
 
 
 def write_log(path: Path, records: Iterable[bytes]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.errors import SegmentError
 from runferry.trackers.wandb.log.framing import TransactionLog
 from runferry.trackers.wandb.log.last_values import tree
-from runferry.trackers.wandb.log.records import Collected, LoggedArtifact, history_records, parsed_records, row_of
+from runferry.trackers.wandb.log.records import LARGEST_LINE, Collected, LoggedArtifact, history_records, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,6 +150,10 @@ def read_segment(path: Path) -> Segment:
         damage.append(f"{undecodable} record{_plural(undecodable)} not W&B's")
     if damage and collected.lost_records:
         damage.append(f"{collected.lost_records} record{_plural(collected.lost_records)} lost")
+    for step, size in collected.left_out[:3]:
+        damage.append(f"the row of step {step} has {size:,} bytes; W&B's client sends none over {LARGEST_LINE:,}")
+    if len(collected.left_out) > 3:
+        damage.append(f"{len(collected.left_out) - 3} more such rows")
     return Segment(
         name=file.parent.name,
         folder=file.parent,
@@ -210,7 +214,7 @@ def count_history(path: Path) -> int:
     """
     file = find_log(path)
     try:
-        return sum(record.HasField("history") for record in parsed_records(file, "HistoryUnread"))
+        return sum(1 for _ in history_records(file, "HistoryUnread"))
     except OSError as error:
         raise _unreadable(file, error) from error
 

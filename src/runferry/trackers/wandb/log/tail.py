@@ -7,10 +7,11 @@ get the wrong place on the server.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+from typing import TYPE_CHECKING, Any, cast
 from zlib import crc32
 
-from runferry.trackers.wandb.log.framing import BLOCK_BYTES, CHUNK_HEADER, FIRST, FULL, HEADER, LAST
+from runferry.trackers.wandb.log.framing import BLOCK_BYTES, CHUNK_HEADER, FIRST, FULL, HEADER, LAST, open_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ class LogTail:
             When the file cannot be read.
         """
         self.unreadable = False
-        with self.path.open("rb") as file:
+        with io.BufferedReader(cast("Any", open_log(self.path))) as file:
             if not self.position:
                 header = file.read(len(HEADER))
                 if header != HEADER:
@@ -116,7 +117,7 @@ class LogTail:
         OSError
             When the file cannot be read.
         """
-        with self.path.open("rb") as file:
+        with io.BufferedReader(cast("Any", open_log(self.path))) as file:
             size = file.seek(0, 2)
             start = max(-(-size // BLOCK_BYTES) - blocks, 0) * BLOCK_BYTES
             file.seek(start)

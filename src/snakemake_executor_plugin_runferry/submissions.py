@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECONDS_APART = 1.0
-"""From the end of one `sbatch` to the next: the sites ask for a second at least (Alliance wiki, read 2026-05 to
-2026-08)."""
+"""From the end of one `sbatch` to the next, where nobody says otherwise: the sites ask for a second at least (Alliance
+wiki, read 2026-05 to 2026-08)."""
 LAST_SECONDS = 60.0
 """For which a submission that has begun is waited for at the end, so that no Ctrl-C hangs on a Slurm that is away."""
 
@@ -23,7 +23,8 @@ LAST_SECONDS = 60.0
 class Submissions:
     """Submits one job at a time, from whichever thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds_apart: float = SECONDS_APART) -> None:
+        self._seconds_apart = seconds_apart
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._next = 0.0
@@ -38,7 +39,7 @@ class Submissions:
             try:
                 submission()
             finally:
-                self._next = time.monotonic() + SECONDS_APART
+                self._next = time.monotonic() + self._seconds_apart
 
     def end(self) -> None:
         """Stop further submissions, and wait for the one under way, `LAST_SECONDS` at most."""

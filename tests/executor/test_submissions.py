@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from runferry.workflow import submissions
-from runferry.workflow.submissions import SECONDS_APART, Submissions
+from snakemake_executor_plugin_runferry import submissions
+from snakemake_executor_plugin_runferry.submissions import SECONDS_APART, Submissions
 
 
 class Clock:
@@ -77,10 +77,9 @@ def test_where_somebody_else_keeps_them_apart_nothing_waits(clock: Clock, monkey
     assert clock.waits == []
 
 
-def test_after_the_end_nothing_is_submitted_and_what_waits_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submissions, "SECONDS_APART", 600)
+def test_after_the_end_nothing_is_submitted_and_what_waits_is_let_go() -> None:
     done: list[str] = []
-    one_by_one = Submissions()
+    one_by_one = Submissions(600)
     one_by_one.submit(lambda: done.append("first"), apart=True)
     waiting = [
         threading.Thread(target=one_by_one.submit, args=(lambda: done.append("late"),), kwargs={"apart": True})
