@@ -106,7 +106,7 @@ def _watch_artifacts(module: Any) -> None:
 
     def add_absolute(self: Any, name: Any, path: Any, *arguments: Any, **keywords: Any) -> Any:
         made = getattr(self, "_tmp_dir", None)
-        if made is not None and os.fspath(path).startswith(made.name) and "policy" in keywords:
+        if made is not None and os.fspath(path).startswith(made.name) and "policy" in keywords:  # pyright: ignore[reportUnknownMemberType] - whatever a newer wandb has
             # What `new_file` has written: up to 0.27 it stays in a temporary folder of the process.
             keywords["policy"] = "mutable"
         entry = add(self, name, path, *arguments, **keywords)
