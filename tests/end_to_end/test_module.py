@@ -103,6 +103,41 @@ def test_a_config_file_of_the_foreign_workflow_is_its_own_affair(project, grid):
     assert project.planned(snakefile=snakefile) == PLANNED
 
 
+TWO_IN_ONE_FOLDER = """
+configfile: "host.yaml"
+
+module one:
+    snakefile: {snakefile}
+    config: config["one"]
+
+use rule * from one as one_*
+
+module two:
+    snakefile: {snakefile}
+    config: config["two"]
+
+use rule * from two as two_*
+
+rule all:
+    default_target: True
+    localrule: True
+    input: rules.one_all.input, rules.two_all.input
+"""
+
+
+def test_two_uses_with_experiments_of_their_own_share_a_results_folder(project, grid):
+    given = _training(grid)
+    other = {**given, "experiments": {"b": given["experiments"]["a"]}}
+    project.write("host.yaml", yaml.safe_dump({"one": given, "two": other}))
+    snakefile = project.write(
+        "Snakefile", TWO_IN_ONE_FOLDER.format(snakefile=repr(str(ROOT / "workflow" / "Snakefile")))
+    )
+    planned = project.planned(snakefile=snakefile)
+    assert {name: planned[name] for name in ("one_train", "one_sync", "two_train", "two_sync")} == dict.fromkeys(
+        ("one_train", "one_sync", "two_train", "two_sync"), 2
+    )
+
+
 def test_what_is_wrong_with_its_config_is_one_line(project, grid):
     snakefile = _foreign(project, repr(str(ROOT / "workflow" / "Snakefile")), _training(grid, wandbb={}))
     failed = project.snakemake("-n", snakefile=snakefile)

@@ -19,9 +19,9 @@ def python(request, wandb_python) -> str:
     return str(wandb_python(request.param))
 
 
-def _runs(folder):
+def _runs(folder, segments=None):
     """Return id, name, group and values of each segment."""
-    found = [read_segment(path) for path in folder.segments()]
+    found = [read_segment(path) for path in segments or folder.segments()]
     return [
         (each.run_id, each.display_name, each.group, [row["value"] for row in history(each.folder)]) for each in found
     ]
@@ -58,6 +58,31 @@ def test_each_init_is_a_run_and_goes_on_in_the_next_attempt(tmp_path, python):
     for path in folder.segments():
         steps.setdefault(read_segment(path).run_id, []).extend(row["_step"] for row in history(path))
     assert steps == {run: [0, 1, 2, 3] for run in ("k3j9", "k3j9-2", "k3j9-3")}
+
+
+def test_an_init_that_raises_or_returns_what_is_open_uses_no_id_twice(tmp_path, python):
+    code = """
+import wandb
+for config in ({5: 1}, {}):
+    try:
+        run = wandb.init(config=config)
+    except Exception as error:
+        print("raised", error)
+assert wandb.init().id == run.id
+run.log({"value": 1})
+run.finish()
+with wandb.init() as run:
+    run.log({"value": 2})
+"""
+    folder = make_run(tmp_path / "run", [python, "-c", code])
+    assert run_to_end(folder) == (0, "")
+    written = [(run, values) for run, _, _, values in _runs_with_logs(folder)]
+    # 0.27 and later take the id before they raise the error.
+    assert written in ([("k3j9", []), ("k3j9-2", [1]), ("k3j9-3", [2])], [("k3j9", [1]), ("k3j9-2", [2])])
+
+
+def _runs_with_logs(folder):
+    return sorted(_runs(folder, [path for path in folder.segments() if list(path.glob("run-*.wandb"))]))
 
 
 def test_a_job_with_one_leaves_no_further_file(tmp_path, python):
@@ -216,7 +241,7 @@ def test_another_wandb_and_a_launcher_that_is_gone_stop_no_training(tmp_path):
     assert done.stdout == "goes on\n"
     assert "this wandb has no set_run_id" in done.stderr
     (sdk / "wandb_init.py").write_text(
-        "class _WandbInit:\n    def set_run_id(self, settings): print('chosen by wandb')\n"
+        "class _WandbInit:\n    def set_run_id(self, settings): print('chosen by wandb')\n    init = None\n"
         "class S: _noop = False; root_dir = '.'; run_group = run_id = resume = resume_from = fork_from = None\n"
     )
     done = _python(

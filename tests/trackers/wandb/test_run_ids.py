@@ -14,7 +14,6 @@ def _asked(**more):
         "name": None,
         "job_type": None,
         "thread": None,
-        "caller": 1,
         **more,
     }
 
@@ -82,9 +81,11 @@ def test_other_arguments_go_on_with_what_has_not_ended_well_and_with_nothing_els
     assert _Attempt(tmp_path, ["k3"], ended=["k3"]).begin(arguments="--evaluate") == "k3-2"
 
 
-def test_an_id_that_was_not_used_is_given_again_to_who_asked_for_it(tmp_path):
+def test_an_id_that_was_not_used_is_given_again_to_the_process_that_asked_for_it(tmp_path):
     ids = _Attempt(tmp_path).ids
-    assert [ids.answer(_asked(caller=caller), 1)["id"] for caller in (1, 1, 2, 1)] == ["k3", "k3", "k3-2", "k3"]
+    asked = [(1, None), (1, "k3"), (2, "k3"), (1, None), (1, "k3-3")]
+    given = [ids.answer(_asked(unused=unused), process)["id"] for process, unused in asked]
+    assert given == ["k3", "k3", "k3-2", "k3-3", "k3-3"]
 
 
 def test_the_first_bears_the_runs_name_also_where_the_script_gives_ids(tmp_path):

@@ -28,6 +28,8 @@ _OF_THE_JOB = ("RUNFERRY_DATA", "SLURM_TMPDIR", "TMPDIR", "SLURM_JOB_ID")
 """Variables whose values are others in each attempt, and may be part of arguments."""
 
 _job: dict[str, str] = {}
+_unused: dict[int, str] = {}
+"""By thread: the id that it was given last, until a W&B run begins with it."""
 
 
 class _Watcher:
@@ -80,7 +82,7 @@ def _watch_init(module: Any) -> None:
     """Have each `wandb.init` ask for its id."""
     try:
         init = module._WandbInit
-        set_run_id = init.set_run_id
+        set_run_id, begin = init.set_run_id, init.init
     except AttributeError as error:
         _say(f"this wandb has no {error.name}; each wandb.init gets an id of wandb's own")
         return
@@ -93,7 +95,16 @@ def _watch_init(module: Any) -> None:
             _say(f"the W&B run gets an id of wandb's own ({type(error).__name__}: {error})")
         return set_run_id(self, settings)
 
-    init.set_run_id = ask_first
+    def keep_unused(self: Any, settings: Any, *arguments: Any, **keywords: Any) -> Any:
+        # From here on wandb-core may know the id, which it takes once only.
+        unused = _unused.pop(_thread(), None)
+        run = begin(self, settings, *arguments, **keywords)
+        if unused and run.id != unused:
+            # wandb has returned the W&B run that was open already.
+            _unused[_thread()] = unused
+        return run
+
+    init.set_run_id, init.init = ask_first, keep_unused
 
 
 def _watch_artifacts(module: Any) -> None:
@@ -106,7 +117,7 @@ def _watch_artifacts(module: Any) -> None:
 
     def add_absolute(self: Any, name: Any, path: Any, *arguments: Any, **keywords: Any) -> Any:
         made = getattr(self, "_tmp_dir", None)
-        if made is not None and os.fspath(path).startswith(made.name) and "policy" in keywords:  # pyright: ignore[reportUnknownMemberType] - whatever a newer wandb has
+        if made is not None and str(path).startswith(made.name) and "policy" in keywords:
             # What `new_file` has written: up to 0.27 it stays in a temporary folder of the process.
             keywords["policy"] = "mutable"
         entry = add(self, name, path, *arguments, **keywords)
@@ -134,7 +145,7 @@ def _name_run(settings: Any) -> None:
     asked = {"id": settings.run_id} if settings.run_id else _describe(settings, None if ours else settings.run_name)
     answer = _ask(asked)
     if settings.run_id is None:
-        settings.run_id = answer["id"]
+        settings.run_id = _unused[_thread()] = answer["id"]
     if ours:
         # Further W&B runs are named by W&B, as online.
         settings.run_name = _job[RUN_NAME] if answer["first"] else None
@@ -188,8 +199,14 @@ def _describe(settings: Any, name: str | None) -> dict[str, Any]:
         "name": name,
         "job_type": settings.run_job_type,
         "thread": thread.name if apart else None,
-        "caller": threading.get_ident(),
+        "unused": _unused.pop(_thread(), None),
     }
+
+
+def _thread() -> int:
+    import threading
+
+    return threading.get_ident()
 
 
 def _ask(asked: dict[str, Any]) -> dict[str, Any]:

@@ -75,7 +75,8 @@ class RunIds:
         self._opened: set[str] = set()
         # By what is equal: the processes that have asked, in order, and how often each has.
         self._asked: dict[str, dict[int, int]] = defaultdict(dict)
-        self._last: dict[tuple[int, Any], tuple[str, str]] = {}
+        # By id: the process that asked for it last, and as what.
+        self._last: dict[str, tuple[int, str]] = {}
 
     def answer(self, asked: dict[str, Any], process: int) -> dict[str, Any]:
         """Return the id of a W&B run that is about to begin.
@@ -123,9 +124,8 @@ class RunIds:
     def _id_for(self, asked: dict[str, Any], process: int) -> str:
         equal = [asked.get(each) for each in _PROCESS]
         key = json.dumps(equal)
-        caller = (process, asked.get("caller"))
-        last, unused = self._last.get(caller, ("", ""))
-        if last == key and unused not in self._opened:
+        unused = asked.get("unused")
+        if unused and self._last.get(unused) == (process, key):
             # That wandb.init raised an error, or returned the W&B run that was open already.
             return unused
         counts = self._asked[key]
@@ -133,7 +133,7 @@ class RunIds:
         wanted = [*equal, list(counts).index(process) + 1, counts[process]]
         run = self._found(wanted) or self._new(asked)
         self._given[run] = wanted
-        self._last[caller] = (key, run)
+        self._last[run] = (process, key)
         return run
 
     def _found(self, wanted: list[Any]) -> str | None:
