@@ -70,7 +70,7 @@ class Executor(SubmittingExecutor):
             job, training = info.external_jobid, self.training(info.job)
             assert training is not None
             state = states[job] if states else None
-            if not training.done and (state is None or not self._states.has_ended(job, state)):
+            if not training.explained and (state is None or not self._states.has_ended(job, state)):
                 yield info
                 continue
             changed = True
@@ -119,8 +119,8 @@ class Executor(SubmittingExecutor):
             training = self.training(info.job)
             if training is None:
                 continue
-            done = done or training.done
-            if not training.done and self._files.says_over(info.external_jobid, training):
+            done = done or training.explained
+            if not training.explained and self._files.says_over(info.external_jobid, training):
                 self._next_look = min(self._next_look, time.monotonic() + REASON_SECONDS)
         return done
 

@@ -71,7 +71,8 @@ def test_jobs_that_ended_have_what_they_asked_for_and_used(cluster, submit, tmp_
     assert 300_000_000 < job.peak_memory < 400_000_000
     assert 1 <= job.cpu_seconds < 30
     assert (usage[failed].time_limit, usage[failed].gpus, usage[failed].memory) == (300, 0, 200 * MEGABYTE)
-    assert usage[failed].peak_memory is None
+    # Where processes are followed by cgroup, Slurm has a figure of the shortest job too.
+    assert (usage[failed].peak_memory or 0) < 10 * MEGABYTE
     assert usage[cancelled].time_limit == 86400
     assert usage[cancelled].end >= usage[cancelled].start > begun - 2
     # What is kept is the same when Slurm is not asked any more.

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from runferry.config import rounds
 from runferry.errors import ConfigError, LaunchError
 from runferry.launch import bayes_run
+from runferry.runs import reasons
 from runferry.runs.folder import RunFolder
 from runferry.runs.pack import done_file, folders_of_pack, read_pack
+from runferry.runs.state import last_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,6 +57,14 @@ class TrainingJob:
     def done(self) -> bool:
         """Return whether nothing is left to do."""
         return self.done_file.exists()
+
+    @property
+    def explained(self) -> bool:
+        """Return whether nothing is left to do, nor to ask Slurm for: it knows whether memory ran out for a SIGKILL."""
+        killed = self.in_round and any(
+            (last_attempt(folder) or {}).get("reason") == reasons.KILLED for folder in self.folders
+        )
+        return self.done and not killed
 
     def note_end(self) -> None:
         """Record in its round that a run has failed, where its job was killed before it could do so."""
