@@ -188,7 +188,7 @@ class WandbCarrier:
             paths[path].problem = self.server.refusal(status)
         if refused and all(job.problem for job in jobs):
             # The key may write none of them: what else waits need not be tried.
-            return jobs[0].outcome.problem
+            return jobs[0].problem
         return None
 
     def _wait_for_counts(self, jobs: Sequence[Job], patience: float) -> None:
