@@ -54,9 +54,6 @@ NOT_YET: dict[str, str] = {
 }
 """What differs today and is to be mended, by script (or script and version)."""
 
-BY_CHANCE: set[str] = set()
-"""What is right where the signal comes at a good moment."""
-
 CASES = {case.name: case for case in cases()}
 
 
@@ -103,7 +100,7 @@ def runs(wandb_python: Callable[[str], Path], tmp_path_factory: pytest.TempPathF
 
 def _marks(name: str, version: str) -> list[pytest.MarkDecorator]:
     reason = NOT_YET.get(f"{name} {version}") or NOT_YET.get(name)
-    return [pytest.mark.xfail(reason=reason, strict=name not in BY_CHANCE)] if reason else []
+    return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
 
 
 @pytest.mark.slow
