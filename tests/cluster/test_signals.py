@@ -25,19 +25,26 @@ NEVER_ENDS = "gone"
 WHOLE_NODE = {"cores": 48}
 
 
-@pytest.fixture(scope="module")
-def server():
-    with running(key="5ec2e7" * 7) as standin:
-        yield standin
-
-
 WAYS = [*((version, "runferry") for version in WANDB_VERSIONS), ("0.27.2", "slurm")]
 
 
 @pytest.fixture(scope="module", params=WAYS, ids="-".join)
-def ended(request, tmp_path_factory, _running_cluster: Cluster, server, wandb_python) -> User:
+def way(request) -> tuple[str, str]:
+    """A version of wandb, and the executor."""
+    return request.param
+
+
+# One for each way: the runs of two ways with the same wandb have the same ids.
+@pytest.fixture(scope="module")
+def server(way):
+    with running(key="5ec2e7" * 7) as standin:
+        yield standin
+
+
+@pytest.fixture(scope="module")
+def ended(way, tmp_path_factory, _running_cluster: Cluster, server, wandb_python) -> User:
     """A workflow whose jobs are cancelled, requeued and preempted once they have trained for a while."""
-    version, executor = request.param
+    version, executor = way
     folder = tmp_path_factory.mktemp("signals") / "scratch"
     with exclusively(_running_cluster.folder):
         return _end(folder, _running_cluster, server, wandb_python(version), PLUGIN if executor == "slurm" else [])

@@ -198,9 +198,7 @@ def test_a_piece_of_a_config_is_one(fence):
 
 
 def _texts_of_the_source() -> list[str]:
-    nodes = [
-        node for file in (ROOT / "src" / "runferry").rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))
-    ]
+    nodes = [node for file in (ROOT / "src").rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
     return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 

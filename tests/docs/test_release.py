@@ -70,7 +70,7 @@ def test_one_command_builds_tries_what_was_built_and_tags(clone):
     assert message.startswith(f"runferry {__version__}\n\n### Added\n\n- Something new.")
     with zipfile.ZipFile(clone / "dist" / f"runferry-{__version__}-py3-none-any.whl") as wheel:
         names = wheel.namelist()
-    assert "runferry/config.schema.yaml" in names
+    assert "runferry/config/config.schema.yaml" in names
     assert "runferry/py.typed" in names
     with tarfile.open(clone / "dist" / f"runferry-{__version__}.tar.gz") as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
@@ -104,7 +104,7 @@ def test_a_version_is_three_numbers(clone, given):
 
 def test_a_wheel_that_does_not_work_is_not_tagged(clone):
     _write_section(clone, __version__)
-    started = clone / "src" / "runferry" / "start.py"
+    started = clone / "src" / "runferry" / "cli" / "fast_start.py"
     started.write_text(
         started.read_text().replace("def main() -> int:", "def main() -> int:\n    return 1\n\n\ndef _m():")
     )

@@ -37,7 +37,7 @@ def _packed(grid, count: int, command: list[str] | None = None, **packing) -> di
 
 def _attempts(project, experiment: str = "a") -> list[int]:
     return sorted(
-        len(list((run.parent / "attempts").iterdir()))
+        len(list((run.parent / "attempts").glob("*.json")))
         for run in (project.folder / "results" / experiment).glob("*/run.json")
     )
 

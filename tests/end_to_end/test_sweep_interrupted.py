@@ -109,7 +109,7 @@ def test_ctrl_c_in_a_round_and_the_next_start_goes_on_with_its_runs(searching: P
     assert done.returncode == 0, done.stderr
     _assert_the_same_sweep_ended(searching, server, before)
     assert [
-        len(list((searching.folder / "results/search" / run["id"] / "attempts").iterdir())) for run in before[1]
+        len(list((searching.folder / "results/search" / run["id"] / "attempts").glob("*.json"))) for run in before[1]
     ] == [2, 2]
 
 

@@ -127,10 +127,10 @@ def test_what_is_broken_is_noted_and_the_rest_is_shown(tmp_path: Path) -> None:
     content = bytearray(log.read_bytes())
     content[len(content) // 2] ^= 1
     log.write_bytes(content)
-    for name, text in {"20990101_000000-a": "foreign", "20990101_000001-a": ""}.items():
+    for name, text in {"20990101_000000-aaaa": "foreign", "20990101_000001-aaaa": ""}.items():
         (run / "wandb" / f"offline-run-{name}").mkdir()
         (run / "wandb" / f"offline-run-{name}" / "run-aaaa.wandb").write_text(text)
-    (run / "wandb" / "offline-run-20990101_000002-a").mkdir()
+    (run / "wandb" / "offline-run-20990101_000002-aaaa").mkdir()
     (run / "run.json").write_text('{"name": ')
     write(run / "interim-receipt.json", ["not", "a", "mapping"])
     write(run / "attempts" / "1.json", {"outcome": "finished", "seconds": "long"})
