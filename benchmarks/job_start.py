@@ -7,9 +7,9 @@ Prints JSON lines, times in seconds, the first each the median of the repetition
 Ours is a run of a sweep, submitted by Snakemake's Slurm plugin with a site's own profile (narval); the other is the
 script of the page that the project starts from (`virtualenv --no-download`, `pip install --no-index`) with the same
 packages, given to a bare sbatch on the same cluster. The clock starts when Slurm's Prolog makes the job's
-$SLURM_TMPDIR. The second line has ours beside the limit of 1.5 s. The third is the CPU time of Snakemake and all that it
-starts on the login side, sync and verification included, for each run of a sweep of 16, in seconds; there is nothing to
-put beside it.
+$SLURM_TMPDIR. The second line has ours beside the limit of 1.5 s. The third is the CPU time of Snakemake and all that
+it starts on the login side, sync and verification included, for each run of a sweep of 16, in seconds; there is
+nothing to put beside it.
 
 Needs the test cluster (make cluster-up) and the wheels that make test downloads.
 """

@@ -23,7 +23,7 @@ LEAST_CORES = 2
 OTHER_MEMORY = 4 * 1024
 """MiB, where neither the user nor the site says anything: what the page's example asks for."""
 LEAST_MEMORY = 64
-"""MiB. A run that logs one row and does nothing else came to its end with 76 (wandb 0.31.0; 84 with 0.22.3), and not with
+"""MiB. A run that logs one row and does nothing else came to its end with 76 (wandb 0.31.0; 84 with 0.22.3), not with
 less: `benchmarks/job_memory.py --least`, Slurm 22.05 with control groups, 2026-11."""
 
 
