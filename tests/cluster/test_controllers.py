@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
@@ -71,7 +72,15 @@ def test_two_controllers_at_once_train_each_run_once(user, server):
     _wait_until_training(user)
     refused = user.snakemake("narval")
     assert refused.returncode != 0
-    assert "unlock" in refused.stderr
+    assert "unlock" not in refused.stderr
+    assert re.search(
+        rf"^runferry: {user.folder}: found a Snakemake \(process {first.pid}, since [-0-9: ]{{16}}\) at work here, "
+        "expected one at a time for the same runs; wait until it has ended; type: runferry status$",
+        refused.stderr,
+        re.MULTILINE,
+    ), refused.stderr
+    planned = user.snakemake("narval", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
     # And one that is told not to look at the lock.
     second = user.snakemake("narval", "--nolock")
     assert second.returncode == 0, second.stdout + second.stderr
