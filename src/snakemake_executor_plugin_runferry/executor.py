@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.runs import reasons
 from runferry.runs.continuation import give_up, settle, should_continue
 from runferry.system.messages import say
+from runferry.system.text import count_of
 from snakemake_executor_plugin_runferry import outputs
 from snakemake_executor_plugin_runferry.early_receipts import EarlyReceipts, wanted_receipts
 from snakemake_executor_plugin_runferry.messages import has_begun, last_words
@@ -204,7 +205,7 @@ class Executor(SubmittingExecutor):
             for folder in left:
                 # Who shows the run while it trains need not wait for the end of the workflow.
                 give_up(folder)
-            say(f"{names}: not finished after {job.attempt} jobs, as many as `attempts` allows")
+            say(f"{names}: not finished after {count_of(job.attempt, 'job')}, as many as `attempts` allows")
             return False
         say(f"{names}: goes on in another job ({job.attempt + 1} of {training.attempts} at most)")
         return True
