@@ -237,7 +237,8 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
     parallel
         Runs that are sent at once.
     accept_missing
-        Whether a run gets a receipt though files or artifacts are missing both on disk and on the server.
+        Whether a run gets a receipt though files or artifacts are missing both on disk and on the server, or rows
+        that were logged never reached the disk.
     say
         Takes lines for the user.
 

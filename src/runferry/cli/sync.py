@@ -70,7 +70,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-missing",
         action="store_true",
-        help="write a receipt also where files or artifacts are gone from disk and server both; it lists them",
+        help="write a receipt also where files or artifacts are gone from disk and server both, or rows that were "
+        "logged never reached the disk; it lists them",
     )
     parser.add_argument(
         "--with-trained",

@@ -27,14 +27,15 @@ from runferry.runs.slurm import job_end
 from runferry.system.env_modules import variables_after_loading
 from runferry.system.processes import end_session
 from runferry.trackers.registry import logs_to_wandb
-from runferry.trackers.wandb.folders import bring_in
+from runferry.trackers.wandb.folders import bring_in, bring_in_earlier
 from runferry.trackers.wandb.hook_files import with_hook
-from runferry.trackers.wandb.job_runs import JobRuns, bring_in_earlier
+from runferry.trackers.wandb.job_runs import JobRuns
 
 if TYPE_CHECKING:
     from runferry.launch.early_stop import EarlyStop
     from runferry.launch.signals import SignalWatch
     from runferry.trackers.tracker import TrackerInJob
+    from runferry.trackers.wandb.job_runs import Logged
 
 
 #: Seconds in which what the command leaves behind may end by itself.
@@ -45,6 +46,9 @@ _LEFTOVER_SECONDS = 1.0
 _SAME_SIGNAL_SECONDS = 1.0
 #: Seconds in which a signal that Slurm sent to every node may be passed on by the first node's launcher once more.
 _SAME_SIGNAL_ON_NODES_SECONDS = 20.0
+
+#: Lines of what is missing that one message has.
+_MOST_SAID = 3
 
 
 def time_limits(run: dict[str, Any], tracker: TrackerInJob) -> TimeLimits:
@@ -118,8 +122,9 @@ class Execution:
             exit_code = ending.status
         finally:
             written = self._finish(keeper, exit_code, watches)
-        if keeper.missing:
-            ending = _without_rows(ending, keeper.missing)
+        self.attempt.logged(keeper.logged.rows, keeper.logged.missing)
+        if keeper.logged.missing:
+            ending = _without_rows(ending, keeper.logged.missing)
         # The rows first: before a time limit there may not be the time for all.
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
@@ -213,7 +218,8 @@ class Execution:
             ending = replace(ending, exit_code=1)
         return replace(ending, message=f"{ending.message}; {message}" if ending.message else message)
 
-    def _launcher_died(self) -> None:
+    def _launcher_died(self, logged: Logged) -> None:
+        self.attempt.logged(logged.rows, logged.missing)
         self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
         if self.scratch.temporary:
             shutil.rmtree(self.scratch.folder, ignore_errors=True)
@@ -225,11 +231,13 @@ def _with_keeper(environment: dict[str, str], keeper: Keeper) -> dict[str, str]:
     return with_hook({**environment, **service}, keeper.python) if keeper.python else environment
 
 
-def _without_rows(ending: Ending, missing: str) -> Ending:
+def _without_rows(ending: Ending, missing: list[str]) -> Ending:
     """Return an ending that says what is missing: a run that has lost rows is not done."""
     if ending.outcome == "finished":
         ending = replace(ending, exit_code=1)
-    return replace(ending, message=f"{ending.message}; {missing}" if ending.message else missing)
+    more = f"; and {len(missing) - _MOST_SAID} more" if len(missing) > _MOST_SAID else ""
+    said = f"rows are missing: {'; '.join(missing[:_MOST_SAID])}{more}"
+    return replace(ending, message=f"{ending.message}; {said}" if ending.message else said)
 
 
 def _reason(ending: Ending, watches: Watches) -> str | None:

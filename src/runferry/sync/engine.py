@@ -21,6 +21,7 @@ from runferry.sync.lock import results_lock
 from runferry.sync.outcome import Limits, Outcome
 from runferry.sync.queue import RecentFailure, SyncQueue
 from runferry.sync.upload_process import end_orphans
+from runferry.sync.wandb.lost_rows import NEVER_WRITTEN, OF_LAUNCHER
 from runferry.sync.wandb.uploaded_files import HOW_TO_ACCEPT, NOR_ON_DISK
 from runferry.system.progress import Progress
 from runferry.system.values import batches
@@ -204,9 +205,9 @@ class _Group:
 
 
 def _advise(outcomes: Iterable[Outcome]) -> None:
-    """Name the setting by which a run gets a receipt though files of it are gone for good: syncing again cannot."""
+    """Name the setting by which a run gets a receipt though some of it is gone for good: syncing again cannot."""
     for outcome in outcomes:
-        if outcome.problem and NOR_ON_DISK in outcome.problem:
+        if outcome.problem and any(gone in outcome.problem for gone in (NOR_ON_DISK, NEVER_WRITTEN, OF_LAUNCHER)):
             outcome.problem += f"; {HOW_TO_ACCEPT}"
 
 

@@ -219,12 +219,16 @@ class WandbCarrier:
         """Write the receipt of a run where each of its W&B runs is verified, else say what is not."""
         outcome = jobs[0].outcome
         problems = [problem for job in jobs if (problem := self._not_verified(job, name=len(jobs) > 1))]
+        if not self.limits.accept_missing:
+            problems += [f"not verified: {line}" for job in jobs for line in job.disk.lost]
         if problems:
             more = f"; and {len(problems) - 1} more of its {len(jobs)} W&B runs" if len(problems) > 1 else ""
             outcome.problem = f"{problems[0]}{more}"
             return
         outcome.problem = None
-        verified = [VerifiedRun(job.disk, job.there, job.place, tuple(job.gone)) for job in jobs if job.there]
+        verified = [
+            VerifiedRun(job.disk, job.there, job.place, (*job.gone, *job.disk.lost)) for job in jobs if job.there
+        ]
         try:
             write_receipt(outcome.folder, verified, self.server, asked=outcome.asked)
         except OSError as error:

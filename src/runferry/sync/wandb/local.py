@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import NotVerifiedError, SegmentError
 from runferry.sync.outcome import refuse_running
+from runferry.sync.wandb.lost_rows import lost_rows
 from runferry.trackers.wandb.deleted import read_all_cleaned
 from runferry.trackers.wandb.log.segment import history, read_segment
 
@@ -30,6 +31,9 @@ class OnDisk:
     """Folders of segments that hold nothing that could be sent, and why: empty, or no transaction log at all."""
     before: Cleaned | None = None
     """What was deleted here after the server had it; the segments come behind that."""
+    lost: tuple[str, ...] = ()
+    """A line for each segment that lacks rows that its job logged; of the run's first W&B run those too of which there
+    is nothing on disk."""
 
     @property
     def run_id(self) -> str:
@@ -174,7 +178,8 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
     first = next(iter(segments))
     for path, why in left_out.items():
         of_run[next((run for run in segments if path.name.endswith(f"-{run}")), first)][path] = why
-    return [OnDisk(tuple(found), of_run[run], before.get(run)) for run, found in segments.items()]
+    lost = {run: tuple(lines) for run, lines in lost_rows(folder, segments, deleted).items()}
+    return [OnDisk(tuple(found), of_run[run], before.get(run), lost.get(run, ())) for run, found in segments.items()]
 
 
 def _why_no_segment(folder: RunFolder) -> str:

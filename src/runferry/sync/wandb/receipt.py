@@ -34,7 +34,7 @@ class VerifiedRun:
     place
         Its entity and project on the server.
     missing
-        Files and artifacts that are gone and that the user has said may be missing.
+        Files, artifacts and rows that are gone and that the user has said may be missing.
     """
 
     disk: OnDisk

@@ -65,6 +65,8 @@ class Segment:
         Number of records of all kinds that can be read.
     lost_records : int
         Records that are missing before the last one that can be read, by their numbers.
+    left_out_count : int
+        Rows that W&B's client sends to no server for their size; they are not among `history_count`.
     damage : str or None
         What could not be read, in a few words.
     """
@@ -93,6 +95,7 @@ class Segment:
     artifacts: tuple[LoggedArtifact, ...] = ()
     record_count: int = 0
     lost_records: int = 0
+    left_out_count: int = 0
     damage: str | None = None
 
     @property
@@ -179,6 +182,7 @@ def read_segment(path: Path) -> Segment:
         artifacts=tuple(collected.artifacts),
         record_count=collected.record_count,
         lost_records=collected.lost_records,
+        left_out_count=len(collected.left_out),
         damage="; ".join(damage) or None,
     )
 
