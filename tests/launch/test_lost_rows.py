@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from runferry.trackers.wandb.log.segment import history, read_segment
-from support.launching import WANDB_VERSIONS, lines, make_run, run_to_end
+from support.launching import WANDB_VERSIONS, lines, make_run, run_to_end, running_descendants, start, wait_for_line
 
 # wandb-core's file may not grow for a while: its writes fail as on a full disk, and as there others go on.
 FULL_FOR_A_WHILE = """
@@ -157,3 +159,46 @@ def test_as_many_rows_are_counted_as_wandb_core_writes(tmp_path, wandb_python):
             "nothing": [0],
             "shared": [8],
         }
+
+
+# It logs no more after the kill, and so notices nothing.
+GOES_ON = """
+import time
+from pathlib import Path
+import wandb
+run = wandb.init()
+for value in range(100):
+    run.log({"value": value})
+print("logged", flush=True)
+while not Path("go").exists():
+    time.sleep(0.01)
+import os
+import signal
+os._exit(0)
+"""
+
+
+def test_when_the_process_that_keeps_wandb_core_is_killed_it_is_said_and_the_run_is_not_done(
+    tmp_path, wandb_python, server
+):
+    folder = make_run(tmp_path / "results" / "digits" / "k3j9", [sys.executable, "-c", GOES_ON], workdir=str(tmp_path))
+    launcher = start(folder)
+    wait_for_line(folder, "logged")
+    # A fork of the launcher's, with the same words.
+    words = Path(f"/proc/{launcher.pid}/cmdline").read_bytes()
+    below = running_descendants(launcher.pid)
+    (keeper,) = [pid for pid in below if Path(f"/proc/{pid}/cmdline").read_bytes() == words]
+    os.kill(keeper, signal.SIGKILL)
+    at_once = "runferry: the process that keeps wandb-core has been killed: what is logged from now on is lost"
+    wait_for_line(folder, at_once)
+    (tmp_path / "go").touch()
+    _, errors = launcher.communicate(timeout=60)
+    assert launcher.returncode == 1
+    said = "the process that keeps wandb-core was killed, and wandb-core with it"
+    assert f"failed with exit code 1: rows are missing: {said}" in errors.splitlines()[0]
+    assert [line.startswith(said) for line in folder.attempts()[0]["missing"]] == [True]
+    code, printed = _sync(folder, server)
+    assert code != 0
+    assert not folder.receipt_file.exists()
+    # With wandb-core's flush every two seconds there may be something to send, or nothing yet.
+    assert said in printed

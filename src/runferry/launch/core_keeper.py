@@ -63,6 +63,8 @@ class Keeper:
         Why it has to, or another line for the user; else None.
     logged
         What the W&B runs of the attempt logged, and what of it is not on the disk, once it has finished.
+    died
+        Whether it was killed, its wandb-cores with it, before it had finished.
     """
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
@@ -71,6 +73,7 @@ class Keeper:
         died = {"token": None, "python": None, "warning": "the process that keeps wandb-core has died"}
         answer = _receive(channel) or died
         self.logged = Logged()
+        self.died = False
         self.token: str | None = answer["token"]
         self.python: str | None = answer["python"]
         self.warning: str | None = answer["warning"]
@@ -171,6 +174,8 @@ class Keeper:
             received = None
         self._channel.close()
         os.waitpid(self._pid, 0)
+        # One that died at the start has left wandb to start its own.
+        self.died = received is None and self.python is not None
         return received is not None and received["finished"]
 
 
