@@ -125,7 +125,9 @@ class WandbCarrier:
         for artifact in job.disk.artifacts:
             # A version with a content that the project has already is not made again.
             key = (artifact.name, artifact.digest)
-            if key not in there.artifacts and artifact.digest in self.server.artifact_digests(*job.place, artifact):
+            if artifact.incremental or key in there.artifacts:
+                continue
+            if artifact.digest in self.server.artifact_digests(*job.place, artifact):
                 there = replace(there, artifacts=there.artifacts | {key})
         return there
 

@@ -9,6 +9,7 @@ is compared (`row_differences`).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from runferry.sync.wandb.uploaded_files import NOR_ON_DISK, missing_files
 from runferry.system.values import batches, is_list, is_mapping
 from runferry.trackers.wandb.log.records import LARGEST_LINE
 from runferry.trackers.wandb.log.rows import as_json, history_lines
+from runferry.trackers.wandb.queries import FILES_PER_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,11 +97,17 @@ def file_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
         return []
     found = missing_files(disk, there.files)
     for artifact in sorted(disk.artifacts, key=lambda artifact: artifact.name):
-        if (artifact.name, artifact.digest) not in there.artifacts:
+        if not artifact.incremental and (artifact.name, artifact.digest) not in there.artifacts:
             gone = [file for file in artifact.staged if not Path(file).exists()]
             # Staged files are removed once they are sent.
             rest = f", {NOR_ON_DISK} ({gone[0]})" if gone else ""
             found.append(f"the artifact {artifact.name} ({artifact.digest[:8]}) is not complete on the server{rest}")
+    added = Counter(artifact.name for artifact in disk.artifacts if artifact.incremental)
+    held = Counter(name for name, _ in there.artifacts)
+    for name, logged in sorted(added.items()):
+        # The digest of each version there is over the ones before it too, and is the server's own.
+        if held[name] < min(logged, FILES_PER_RUN):
+            found.append(f"the artifact {name} has {held[name]} complete versions on the server, the disk {logged}")
     return found
 
 

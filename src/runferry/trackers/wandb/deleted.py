@@ -108,6 +108,7 @@ def _cleaned(record: dict[str, Any]) -> Cleaned:
     found["segments"] = tuple(found["segments"])
     found["files"] = tuple(found["files"])
     found["artifacts"] = tuple(
-        LoggedArtifact(each["type"], each["name"], each["digest"]) for each in found["artifacts"]
+        LoggedArtifact(each["type"], each["name"], each["digest"], incremental=each.get("incremental", False))
+        for each in found["artifacts"]
     )
     return Cleaned(**found)

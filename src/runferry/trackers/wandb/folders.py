@@ -14,7 +14,7 @@ from runferry.system.files import fsync_folder, link_atomically
 from runferry.trackers.wandb.run_ids import elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from runferry.runs.folder import RunFolder
 
@@ -55,6 +55,17 @@ def remove_empty(folder: RunFolder) -> None:
             _remove_folder(segment / name)
     for made in (folder.checkpoints_folder, folder.data_folder):
         _remove_folder(made)
+
+
+def remove_never_begun(segments: Iterable[Path]) -> None:
+    """Remove what a `wandb.init` has left that began no W&B run: a folder with a debug log in it, at most.
+
+    A second `wandb.init` in a process makes one (0.22 to 0.31) and returns the W&B run that is open already.
+    """
+    for segment in segments:
+        files = [path for path in segment.rglob("*") if not path.is_dir()]
+        if segment.is_dir() and all(file.match("logs/debug*.log") for file in files):
+            shutil.rmtree(segment, ignore_errors=True)
 
 
 def remove_debug_logs(folder: RunFolder) -> None:

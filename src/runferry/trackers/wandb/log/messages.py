@@ -62,6 +62,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
         "digest": (6, "string"),
         "manifest": (12, "ArtifactManifest"),
         "finalize": (14, "bool"),
+        "incremental_beta1": (100, "bool"),
     },
     "ArtifactManifest": {"contents": (4, "ArtifactManifestEntry*")},
     "ArtifactManifestEntry": {"local_path": (6, "string")},

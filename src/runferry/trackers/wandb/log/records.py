@@ -27,6 +27,8 @@ class LoggedArtifact:
     digest: str
     staged: tuple[str, ...] = field(default=(), compare=False)
     """Where its files lay when it was logged, until they are sent."""
+    incremental: bool = False
+    """Whether it is what is added to the version before: the server's digest is over both."""
 
 
 LARGEST_LINE = 10_383_360
@@ -146,7 +148,9 @@ class Collected:
         # One that is not final is a part that other processes of the run go on with.
         if artifact.finalize:
             staged = tuple(entry.local_path for entry in artifact.manifest.contents if entry.local_path)
-            self.artifacts[LoggedArtifact(artifact.type, artifact.name, artifact.digest, staged)] = None
+            incremental = bool(artifact.incremental_beta1)
+            logged = LoggedArtifact(artifact.type, artifact.name, artifact.digest, staged, incremental)
+            self.artifacts[logged] = None
 
     def _add_run(self, run: Any) -> None:
         # Written again when a setting of the run changes later, as with `run.name = "..."`.
