@@ -38,7 +38,7 @@ def exit_code_of(log: Path) -> int | None:
         records: list[bytes] = []
         with suppress(OSError):
             records = LogTail(log).records_near_end(blocks)
-        for record in reversed(records):
+        for record in records:
             found = next((value for number, _, value in fields(record) if number == _EXIT), None)
             if isinstance(found, bytes):
                 return next(

@@ -65,6 +65,7 @@ class Collected:
         self.config = LastValues()
         self.files: dict[str, None] = {}
         self.exit_code: int | None = None
+        self.exits = 0
         self.wandb_version: str | None = None
         self.history_count = 0
         self.artifacts: dict[LoggedArtifact, None] = {}
@@ -142,7 +143,13 @@ class Collected:
             # As in 0.27.2+<commit>.
             self.wandb_version = record.header.version_info.producer.partition("+")[0] or None
         elif record.HasField("exit"):
-            self.exit_code = None if record.exit.not_complete else record.exit.exit_code
+            self._add_exit(record.exit)
+
+    def _add_exit(self, record: Any) -> None:
+        self.exits += 1
+        if self.exits == 1:
+            # A second one is written where the process was killed just after it had finished its run.
+            self.exit_code = None if record.not_complete else record.exit_code
 
     def _add_artifact(self, artifact: Any) -> None:
         # One that is not final is a part that other processes of the run go on with.

@@ -57,6 +57,8 @@ class Segment:
         Without `_wandb`, where wandb keeps its own.
     exit_code : int or None
         None when there is no exit record: the run goes on, or was killed together with wandb-core.
+    ended_twice : bool
+        Whether there is another exit record behind the first, which counts.
     files : tuple of str
         Paths (or globs) below the segment's `files` folder that the run wants uploaded.
     artifacts : tuple of LoggedArtifact
@@ -91,6 +93,7 @@ class Segment:
     summary: dict[str, Any] = field(default_factory=dict[str, Any])
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     exit_code: int | None = None
+    ended_twice: bool = False
     files: tuple[str, ...] = ()
     artifacts: tuple[LoggedArtifact, ...] = ()
     record_count: int = 0
@@ -178,6 +181,7 @@ def read_segment(path: Path) -> Segment:
         summary=summary,
         config=tree({path: text for path, text in collected.config.texts.items() if path[0] != "_wandb"}),
         exit_code=collected.exit_code,
+        ended_twice=collected.exits > 1,
         files=tuple(collected.files),
         artifacts=tuple(collected.artifacts),
         record_count=collected.record_count,
