@@ -21,7 +21,7 @@ OF_LAUNCHER = "(so says the attempt's record)"
 def lost_rows(
     folder: RunFolder, segments: Mapping[str, Sequence[Segment]], deleted: Collection[str]
 ) -> dict[str, list[str]]:
-    """Say which segments lack rows, by the W&B run; what has none on disk is the first one's.
+    """Return the segments that lack rows, a line for each, by the W&B run; what has none on disk is the first one's.
 
     Parameters
     ----------
