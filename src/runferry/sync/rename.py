@@ -1,4 +1,4 @@
-"""Give the W&B runs of a run new ids: the ones they have belong to rows of another training, or rows arrived twice.
+"""Rename the W&B runs of a run: the ones they have belong to rows of another training, or rows arrived twice.
 
 W&B lets nobody use the id of a deleted run again, and takes no single row away. So what is on the disk is sent whole to
 a run of its own; the old one is left as it is.

@@ -166,7 +166,7 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
             segment = read_segment(path)
         except SegmentError as error:
             left_out[path] = str(error)
-            unread |= {path} if any(log.stat().st_size for log in path.glob("run-*.wandb")) else set()
+            unread |= {path} if any(map(_may_have_rows, path.glob("run-*.wandb"))) else set()
             continue
         if segment.empty:
             left_out[path] = f"no record in {segment.size_bytes} bytes"
@@ -200,6 +200,10 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
         )
         for run, found in segments.items()
     ]
+
+
+def _may_have_rows(log: Path) -> bool:
+    return not log.is_file() or log.stat().st_size > 0
 
 
 def _take_copies(segments: list[Segment]) -> dict[Path, str]:

@@ -35,7 +35,7 @@ def read_renamed(folder: RunFolder) -> dict[str, str]:
 
 
 def write_renamed(folder: RunFolder, ids: Iterable[str]) -> dict[str, str]:
-    """Give W&B runs new ids, the old ones with four letters behind them; return them by the old ones.
+    """Write new ids of W&B runs, the old ones with four letters behind them; return them by the old ones.
 
     Raises
     ------
