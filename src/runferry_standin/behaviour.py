@@ -55,6 +55,23 @@ class Behaviour:
     summary_dots
         Levels of a summary's nesting, counted as dots in its keys, beyond which nothing is kept (read: the
         documentation's limit is 4; what happens beyond it is assumed); None for no limit.
+    resent
+        What becomes of a line of history or events that is sent again at its offset: it is "replaced" (read: issues
+        12269 and 12379, PR 12421), "ignored", or the new one is "appended" to the last.
+    history_end
+        Whether the row of `maxStep` is in the answer to `history`: "exclusive" (read: PR 12010, it is not) or
+        "inclusive".
+    longest_history
+        Rows in one answer to `history`, of more it is sampled; None for as many as are asked for (read: livedata.go of
+        wandb-core, exact while there are no more rows than samples).
+    most_names
+        Names in one `$in` beyond which a question is refused; None for no limit. Not known.
+    states
+        "followed": a run's state is that of the last request, also after its end. "kept": once it has ended nothing
+        changes its state. Not known.
+    files_lag
+        Seconds after which a file that was put is listed (read: wandb/server 56 and 1200, files show when a queue has
+        been worked off).
     """
 
     lag: float = 0.0
@@ -66,6 +83,12 @@ class Behaviour:
     summary_nan: str = "kept"
     integers: str = "exact"
     summary_dots: int | None = None
+    resent: str = "replaced"
+    history_end: str = "exclusive"
+    longest_history: int | None = None
+    most_names: int | None = None
+    states: str = "followed"
+    files_lag: float = 0.0
 
     @property
     def counts_lag(self) -> float:
@@ -87,8 +110,11 @@ _CHOICES = {
     "gaps": ("rebased", "kept"),
     "summary_nan": ("kept", "text", "null"),
     "integers": ("exact", "double"),
+    "resent": ("replaced", "ignored", "appended"),
+    "history_end": ("exclusive", "inclusive"),
+    "states": ("followed", "kept"),
 }
-_MAY_BE_NONE = ("largest_request", "summary_dots")
+_MAY_BE_NONE = ("largest_request", "summary_dots", "longest_history", "most_names")
 
 
 def behaviour_of(wanted: dict[str, Any]) -> Behaviour:

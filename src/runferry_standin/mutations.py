@@ -28,6 +28,8 @@ def _upsert_bucket(_: Any, context: Context, wanted: Record) -> Record:
     )
     if existing and context.behaviour.lag > 0:
         context.lagging.note(existing)
+    if existing and context.behaviour.states == "kept" and existing["state"] != "running":
+        wanted["state"] = None
     run, inserted = upsert_run(context.store, number, wanted)
     return {"bucket": run, "inserted": inserted, "server_settings": {"server_messages": []}}
 

@@ -22,7 +22,7 @@ from runferry_standin.runs import (
     runs_of,
     state_of,
 )
-from runferry_standin.sampling import sample, sampled_history
+from runferry_standin.sampling import DEFAULT_SAMPLES, sample, sampled_history
 from runferry_standin.store import identifier
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _run(project: Record, context: Context, name: str, **_: Any) -> Record | Non
 
 
 def _selected(project: Record, context: Context, filters: str | None) -> list[Record]:
-    accepts = matching(filters)
+    accepts = matching(filters, context.behaviour.most_names)
     # With the state that a client would see, so that it can ask for the crashed ones.
     runs = [run | {"state": state_of(context.store, run)} for run in runs_of(context.store, project)]
     return [run for run in runs if accepts(run)]
@@ -106,6 +106,10 @@ def _history(
     samples: int | None = None,
 ) -> list[str]:
     # maxStep is exclusive here (the client's source says so), unlike in sampledHistory.
+    if max_step is not None and context.behaviour.history_end == "inclusive":
+        max_step += 1
+    if context.behaviour.longest_history is not None:
+        samples = min(context.behaviour.longest_history, DEFAULT_SAMPLES if samples is None else samples)
     lines = sample(history_between(context.store, run, min_step, max_step), samples)
     return [as_served.row(context.behaviour, line) for line in lines]
 
@@ -133,7 +137,7 @@ def _log_lines(run: Record, context: Context, last: int | None = None, **page: A
 def _files(
     run: Record, context: Context, names: list[str | None] | None = None, pattern: str | None = None, **page: Any
 ) -> Record:
-    files: list[Record] = [file | {"run_record": run} for file in storage.run_files(context.store, run)]
+    files: list[Record] = [file | {"run_record": run} for file in _listed(run, context)]
     if names:
         files = [file for file in files if file["name"] in names]
     if pattern:
@@ -141,6 +145,12 @@ def _files(
         like = "".join({"%": ".*", "_": "."}.get(character, re.escape(character)) for character in pattern)
         files = [file for file in files if re.fullmatch(like, file["name"])]
     return connection(files, **page)
+
+
+def _listed(run: Record, context: Context) -> list[Record]:
+    """Return the files that the server lists by now."""
+    seen = context.store.now() - context.behaviour.files_lag
+    return [file for file in storage.run_files(context.store, run) if file["updated_at"] <= seen]
 
 
 def _file_url(file: Record, context: Context, **_: Any) -> str | None:
@@ -211,7 +221,7 @@ _PLAIN: dict[str, Callable[[Record, Context], Any]] = {
     "Run.historyTail": _tail(HISTORY_FILE),
     "Run.eventsTail": _tail(EVENTS_FILE),
     "Run.historyKeys": _history_keys,
-    "Run.fileCount": lambda run, context: len(storage.run_files(context.store, run)),
+    "Run.fileCount": lambda run, context: len(_listed(run, context)),
     "File.id": lambda file, _: identifier("File", file.get("number") or 0),
     "File.displayName": lambda file, _: file["name"],
     "File.directUrl": _direct_url,
