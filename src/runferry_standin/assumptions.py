@@ -38,8 +38,8 @@ _HISTORY = {"match": "file_stream", "containing": "wandb-history.jsonl"}
 TURNED: dict[str, Turned] = {
     "lag": _behaviour(lag=120.0),
     "rows": _rule(**_HISTORY, alter_rows=0.3),
-    # The count is right and the tail, whose step a second segment goes on after, is not.
-    "segments": _behaviour(lag=120.0, lag_of="summary"),
+    # From the second request with rows on, somebody else writes the run too.
+    "segments": _rule(**_HISTORY, after=1, count=1, second_writer={"rows": 2}),
     "resent": _behaviour(resent="appended"),
     "gaps": _behaviour(gaps="kept"),
     "history_end": _behaviour(history_end="inclusive"),
@@ -50,11 +50,11 @@ TURNED: dict[str, Turned] = {
     "largest_request": _behaviour(largest_request=5_000_000),
     "summary_nan": _behaviour(summary_nan="null"),
     "integers": _behaviour(integers="double"),
-    "summary_dots": _behaviour(summary_dots=4),
+    "summary_dots": _behaviour(summary_dots=3),
     "states": _behaviour(states="kept"),
     "files_lag": _behaviour(files_lag=120.0),
     "redirects": _rule(match="file_stream", status=302, location="/login"),
     # A 429 that does not say how long to wait.
-    "limit": _rule(match="graphql", after=4, count=1, status=429),
+    "limit": _rule(match="graphql", containing="viewer", count=1, status=429),
 }
 """By the assumption's id. For another degree of one, `behave` and `faults` say what there is."""

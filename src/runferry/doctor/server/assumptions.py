@@ -41,8 +41,8 @@ DOTS = 4
 ASSUMPTIONS = (
     Assumption(
         "lag",
-        f"counts, last step, summary and state show what was sent within {LONGEST_LAG:g} s",
-        "a sync that looks too early may send rows over others, or again; please attach this to an issue",
+        f"counts, last step and summary show what was sent within {LONGEST_LAG:g} s",
+        "a sync that looks too early may send rows over others, or again",
         relied_on=True,
     ),
     Assumption("rows", "the rows read back are those that were sent, each once", "no receipt is written", True),
@@ -61,7 +61,7 @@ ASSUMPTIONS = (
     Assumption(
         "gaps",
         "a line sent beyond the end of the history is put at its end",
-        "nothing: sync reads back and compares rows where it sends some in place",
+        "rows of another writer may leave a hole; sync reads back and compares what it sends in place",
     ),
     Assumption(
         "history_end",
@@ -115,7 +115,7 @@ ASSUMPTIONS = (
     Assumption(
         "redirects",
         "questions and rows are answered at this address, not by a redirect",
-        "none is followed, so that the key goes nowhere else; set WANDB_BASE_URL to the right address",
+        "nothing arrives: none is followed, since the key would go elsewhere; set WANDB_BASE_URL to the right address",
         relied_on=True,
     ),
     Assumption(

@@ -29,9 +29,9 @@ def finding(name: str, found: str, *, holds: bool | None) -> Finding:
     if holds:
         return Finding(ABOUT, name, "ok", found)
     if holds is None:
-        return Finding(ABOUT, name, "unknown", found, assumption.says)
+        return Finding(ABOUT, name, "unknown", found, f"that {assumption.says}")
     mark: Mark = "problem" if assumption.relied_on else "differs"
-    return Finding(ABOUT, name, mark, found, assumption.says, f"otherwise {assumption.otherwise}")
+    return Finding(ABOUT, name, mark, found, f"that {assumption.says}", f"so {assumption.otherwise}")
 
 
 def not_seen(name: str, found: str) -> Finding:
@@ -39,12 +39,12 @@ def not_seen(name: str, found: str) -> Finding:
     return Finding(ABOUT, name, "info", found)
 
 
-def seconds(value: float | None, most: float) -> str:
-    """Return how long something took, in words.
+def when(value: float | None, most: float) -> str:
+    """Return in words after how many seconds something was seen.
 
-    >>> seconds(2.131, 30.0)
-    '2.1 s'
-    >>> seconds(None, 30.0)
+    >>> when(2.131, 30.0)
+    'after 2.1 s'
+    >>> when(None, 30.0)
     'not within 30 s'
     """
-    return f"not within {most:g} s" if value is None else f"{value:.1f} s"
+    return f"not within {most:g} s" if value is None else f"after {value:.1f} s"

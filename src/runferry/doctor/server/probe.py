@@ -69,7 +69,7 @@ class ServerProbe:
 
         What could not be found out is a finding "unknown", with what the server said.
         """
-        synced, streamed = self.runs
+        streamed = self.runs[1]
         place = self.place
         try:
             with tempfile.TemporaryDirectory(prefix="runferry-doctor-") as folder:
@@ -78,7 +78,8 @@ class ServerProbe:
             if self._try(["history_end", "longest_history"], lambda: self._begin(streamed)):
                 self._try(["resent", "gaps"], lambda: streamed_run.offsets(place, streamed))
                 self._try(["largest_request"], lambda: [streamed_run.largest_request(place, streamed)])
-                self._try(["summary_nan"], lambda: [streamed_run.summary_nan(place, streamed)])
+                shows = self.lags.get("summary of wandb sync") is not None
+                self._try(["summary_nan"], lambda: [streamed_run.summary_nan(place, streamed, others_show=shows)])
                 self._try(["states"], lambda: [streamed_run.states(place, streamed)])
             self._add(synced_run.lag_in_words(place, self.lags))
             self.say("doctor: asking as sync asks for many runs")
@@ -88,8 +89,8 @@ class ServerProbe:
             for name in BY_ID.keys() - {each.what for each in self.findings}:
                 self._add(finding(name, "not tried, because of what comes before", holds=None))
         finally:
-            # Also what was sent a moment before Ctrl-C.
-            self._clean_up(synced, streamed)
+            # Also at Ctrl-C.
+            self._clean_up()
 
     def _begin(self, run: str) -> Iterable[Finding]:
         streamed_run.begin(self.place, run, self.lags)
@@ -128,17 +129,19 @@ class ServerProbe:
         self.findings.append(found)
         self.show([found])
 
-    def _clean_up(self, *names: str) -> None:
+    def _left(self) -> list[str]:
+        return [name for name in self.runs if self.place.ids([name])]
+
+    def _clean_up(self) -> None:
         self.say("doctor: deleting the two runs")
         try:
-            for run_id in self.place.ids(list(names)).values():
-                self.place.delete(run_id)
-            left = self.place.until(
-                lambda: self.place.ids(list(names)), lambda ids: not ids, self.place.patience.steady
-            )
-            still, why = list(left.answer), ""
+            for name in self.runs:
+                for run_id in self.place.ids([name]).values():
+                    self.place.delete(run_id)
+            left = self.place.until(self._left, lambda left: not left, self.place.patience.steady)
+            still, why = left.answer, ""
         except (ServerError, KeyboardInterrupt) as error:
-            still, why = list(names), f" ({str(error) or 'interrupted'})"
+            still, why = list(self.runs), f" ({str(error) or 'interrupted'})"
         if not still:
             self._add(
                 Finding(ABOUT, CLEAN_UP, "info", f"both runs are deleted; the project {self.place.project} stays")

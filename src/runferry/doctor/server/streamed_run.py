@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from runferry.doctor.server.assumptions import ROWS_PER_REQUEST
-from runferry.doctor.server.findings import finding, seconds
+from runferry.doctor.server.findings import finding, when
 from runferry.doctor.server.place import EVENTS, HISTORY, OUTPUT, SUMMARY
 from runferry.errors import ServerError
 from runferry.trackers.wandb.log.records import LARGEST_LINE
@@ -62,16 +62,16 @@ def offsets(place: Place, run: str) -> Iterator[Finding]:
     """Yield findings about lines sent again, and beyond the end."""
     place.stream(run, {HISTORY: (RESENT, [_row(RESENT, NEW)])})
     replaced = place.until(lambda: _values(place, run, RESENT), lambda values: values == [NEW])
-    rows = _steady_count(place, run)
+    # The count may be late, and the rows sampled.
+    rows = max(_steady_count(place, run), len(place.rows(run, 0, 2 * ROWS_PER_REQUEST)))
     found = _resent_in_words(place, replaced.answer, replaced.after, rows)
     is_replaced = replaced.after is not None and rows == ROWS_PER_REQUEST
     yield finding("resent", found, holds=is_replaced)
     if not is_replaced:
         yield finding("gaps", "not tried, since what a line sent again does is not as expected", holds=None)
         return
-    # A write at a low offset sets back the place that lines beyond the end are put at.
-    last = ROWS_PER_REQUEST - 1
-    place.stream(run, {HISTORY: (last, [_row(last, last)])})
+    # A write sets the place that lines beyond it are put at (issue 12269): after a low one all must come again.
+    place.stream(run, {HISTORY: (RESENT + 1, [_row(step, step) for step in range(RESENT + 1, ROWS_PER_REQUEST)])})
     beyond, at_end = ROWS_PER_REQUEST + GAP, ROWS_PER_REQUEST + GAP + 1
     sent = f"a line sent {GAP} lines beyond the end"
     try:
@@ -80,7 +80,7 @@ def offsets(place: Place, run: str) -> Iterator[Finding]:
         yield finding("gaps", f"{sent} is refused ({error})", holds=False)
         return
     if place.until(lambda: _values(place, run, beyond), bool).after is None:
-        yield finding("gaps", f"{sent} is answered as usual, and nowhere", holds=False)
+        yield finding("gaps", f"{sent} is answered as usual, and shown nowhere", holds=False)
         return
     # Where it was put at the end, this one takes its place.
     place.stream(run, {HISTORY: (ROWS_PER_REQUEST, [_row(at_end, at_end)])})
@@ -102,16 +102,24 @@ def largest_request(place: Place, run: str) -> Finding:
         return finding("largest_request", f"{sent} is refused ({error})", holds=False)
     counted = place.until(lambda: _count(place, run), lambda rows: rows == count + 1)
     place.stream(run, {HISTORY: (count, [_row(step, NEW)])})
-    found = f"{sent} is taken, and counted: {seconds(counted.after, place.patience.showing)}"
-    return finding("largest_request", found, holds=counted.after is not None)
+    found = f"{sent} is taken, and counted {when(counted.after, place.patience.showing)}"
+    # It was not refused; whether it was lost later is for the count to say.
+    return finding("largest_request", found, holds=True if counted.after is not None else None)
 
 
-def summary_nan(place: Place, run: str) -> Finding:
-    """Send a summary with NaN and an infinity, and return how they come back."""
+def summary_nan(place: Place, run: str, *, others_show: bool) -> Finding:
+    """Send a summary with NaN and an infinity, and return how they come back.
+
+    Parameters
+    ----------
+    others_show
+        Whether an ordinary summary came back in time.
+    """
     place.stream(run, {SUMMARY: (0, ['{"nan": NaN, "infinity": Infinity, "number": 1.5}'])})
     there = place.until(lambda: place.run(run), lambda run: run is not None and run.summary.get("number") == 1.5)
     if there.after is None:
-        return finding("summary_nan", "the summary that they are in does not come back at all", holds=False)
+        lost = "the summary that they are in does not come back"
+        return finding("summary_nan", lost, holds=False if others_show else None)
     summary: dict[str, Any] = there.answer.summary if there.answer else {}
     values = {name: _kind(summary, name) for name in ("nan", "infinity")}
     words = ", ".join(f"{name}: {kind}" for name, kind in values.items())

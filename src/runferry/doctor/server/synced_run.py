@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runferry.doctor.server.assumptions import DOTS, LONGEST_LAG
-from runferry.doctor.server.findings import finding, seconds
+from runferry.doctor.server.findings import finding, when
 from runferry.doctor.server.made_up import BIG, DEEPEST, ROWS, Segment
 from runferry.system.values import is_mapping
 
@@ -40,12 +40,15 @@ def first_segment(
     wrong = _wrong(rows, ROWS)
     yield finding("rows", wrong or f"{ROWS} of {ROWS} rows are as sent", holds=not wrong)
     values = {
-        "rows": [row["big"] for row in rows if "big" in row][:1],
-        "summary": [there.summary.get("big")] if there else [],
-        "config": [there.config.get("big")] if there else [],
+        "rows": _values(rows[:1]),
+        "summary": _values([there.summary] if there else []),
+        "config": _values([there.config] if there else []),
     }
-    yield finding("integers", _integers_in_words(values), holds=all(found == [BIG] for found in values.values()))
-    deepest = _deepest(there.summary.get("nested")) if there else 0
+    yield finding("integers", _integers_in_words(values), holds=_all_exact(values))
+    if there is None or "number" not in there.summary:
+        yield finding("summary_dots", "the summary does not show", holds=None)
+        return
+    deepest = _deepest(there.summary.get("nested"))
     beyond = "as deep as was tried" if deepest == DEEPEST else "what is deeper is not there"
     yield finding("summary_dots", f"kept to {deepest} dots, {beyond}", holds=deepest >= DOTS)
 
@@ -66,13 +69,14 @@ def second_segment(place: Place, run: str, send: Callable[[], object], lags: dic
 
 
 def lag_in_words(place: Place, lags: Mapping[str, float | None]) -> Finding:
-    """Return the finding about all the lags that were measured."""
+    """Return the finding about all the lags that were measured but the states', about which there is one of its own."""
     most = place.patience.showing
+    lags = {part: after for part, after in lags.items() if not part.startswith("state")}
     late = [part for part, after in lags.items() if after is None]
     slowest = max(lags, key=lambda part: most + 1 if lags[part] is None else lags[part] or 0.0, default=None)
     if slowest is None:
         return finding("lag", "nothing could be sent", holds=None)
-    found = f"the slowest: {seconds(lags[slowest], most)} ({slowest})"
+    found = f"the slowest {when(lags[slowest], most)} ({slowest})"
     found += f"; {len(late)} of {len(lags)} not within {most:g} s: {', '.join(late)}" if late else ""
     return finding("lag", found, holds=not late and (lags[slowest] or 0.0) <= LONGEST_LAG)
 
@@ -94,7 +98,7 @@ def _has_files(run: RunOnServer) -> bool:
 
 def _files_in_words(place: Place, there: RunOnServer | None, after: float | None) -> str:
     listed = sorted(there.files or {}) if there else []
-    return f"{', '.join(listed) or 'none'} listed; as expected: {seconds(after, place.patience.showing)}"
+    return f"{', '.join(listed) or 'none'} listed; all {when(after, place.patience.showing)}"
 
 
 def _wrong(rows: list[dict[str, Any]], count: int) -> str:
@@ -113,6 +117,16 @@ def _wrong(rows: list[dict[str, Any]], count: int) -> str:
     if numbers == wanted:
         found.append(f"the steps are {steps[0]} to {steps[-1]}, with {len(set(steps))} different ones")
     return f"{len(rows)} rows, of {count}: {', '.join(found) or 'in another order'}"
+
+
+def _values(where: list[dict[str, Any]]) -> list[Any]:
+    return [each["big"] for each in where if "big" in each]
+
+
+def _all_exact(values: Mapping[str, list[Any]]) -> bool | None:
+    """Return whether the big integer is exact wherever it shows; None where it is, but does not show everywhere."""
+    exact = all(found == [BIG] for found in values.values() if found)
+    return None if exact and not all(values.values()) else exact
 
 
 def _integers_in_words(values: Mapping[str, list[Any]]) -> str:

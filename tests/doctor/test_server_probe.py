@@ -1,0 +1,288 @@
+"""`runferry doctor --server`: it says of a server what is true of it, whichever assumption of sync is turned."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runferry.cli.doctor_server import _send
+from runferry.cli.main import main
+from runferry.doctor.server import assumptions, probe, questions
+from runferry.doctor.server.assumptions import ASSUMPTIONS, BY_ID
+from runferry.doctor.server.made_up import ROWS, write_segment
+from runferry.doctor.server.place import Patience
+from runferry.doctor.server.probe import CLEAN_UP, ServerProbe, find_place
+from runferry.sync.wandb import comparison, file_stream
+from runferry.trackers.wandb import server as trackers_server
+from runferry.trackers.wandb.server import Server
+from runferry_standin import running
+from runferry_standin.assumptions import TURNED
+from support.doctored import KEY, one
+from support.paths import ROOT
+
+SYNCED, STREAMED = RUNS = ("doctor-tried-synced", "doctor-tried-streamed")
+PROJECT = "runferry-doctor"
+# A stand-in shows at once what it will show at all.
+QUICK = Patience(showing=0.5, steady=0.2, pause=0.05)
+
+
+@pytest.fixture
+def standin():
+    with running(key=KEY, lag=0) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Folders of segments that wandb has written, by the number of their first row: always the same, so once."""
+    return {first: tmp_path_factory.mktemp(f"first-{first}") / "as-written" for first in (0, ROWS)}
+
+
+@pytest.fixture
+def try_it(standin, written, monkeypatch):
+    """Give a function that tries the stand-in as it is then, and returns the probe."""
+
+    def copied(segment, folder):
+        if not written[segment.first].exists():
+            write_segment(segment, written[segment.first])
+        shutil.copytree(written[segment.first], folder)
+        return next(folder.glob("wandb/offline-run-*"))
+
+    monkeypatch.setattr(probe, "write_segment", copied)
+
+    def run(patience=QUICK):
+        server = Server(standin.url, KEY, "the test")
+        shown, said = [], []
+        tried = ServerProbe(find_place(server, None, PROJECT, patience), _send, shown.extend, said.append, RUNS)
+        tried.try_all()
+        assert shown == tried.findings
+        return tried
+
+    return run
+
+
+def by_mark(tried):
+    found = {}
+    for finding in tried.findings:
+        found.setdefault(finding.mark, set()).add(finding.what)
+    return {mark: names - {CLEAN_UP} for mark, names in found.items() if names - {CLEAN_UP}}
+
+
+def test_the_assumptions_are_the_same_in_the_doctor_the_stand_in_and_the_docs():
+    page = (ROOT / "docs" / "how-it-works.md").read_text()
+    (table,) = re.findall(r"\n\| assumption \|.*\n\| ---.*\n((?:\|.*\n)+)", page)
+    documented = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    ids = [assumption.id for assumption in ASSUMPTIONS]
+    assert documented == ids == list(TURNED)
+    # Each is at an arrow of the diagram's table, too.
+    (arrows,) = re.findall(r"\n\| arrow \|.*\n\| ---.*\n((?:\|.*\n)+)", page)
+    assert set(re.findall(r"`(\w+)`", arrows)) == set(ids)
+
+
+def test_what_is_tried_is_what_sync_does():
+    assert assumptions.ROWS_PER_REQUEST == comparison.ROWS_PER_REQUEST == file_stream.LINES_PER_REQUEST
+    assert assumptions.NAMES == trackers_server.RUNS_PER_LOOK
+    assert assumptions.SLOW_SECONDS == trackers_server.SLOW_SECONDS
+    assert assumptions.DOTS == comparison.SUMMARY_DOTS
+
+
+@pytest.mark.slow
+def test_of_a_server_with_wandbs_lag_all_hold_and_nothing_of_this_machine_is_sent(standin, try_it):
+    standin.behave(lag=0.5)
+    standin.faults({"match": "graphql:DeleteRun", "status": 403})
+    tried = try_it(Patience(showing=6.0, steady=0.8, pause=0.05))
+
+    assert by_mark(tried) == {"ok": BY_ID.keys() - {"limit"}, "info": {"limit"}}
+    assert 0.4 < tried.lags["rows of the file stream"] < 3
+    assert 0.4 < tried.lags["last step of the file stream"] < 3
+
+    # Both are left, and it says where.
+    left = one(tried.findings, CLEAN_UP).found
+    assert standin.runs("demo", PROJECT) == [SYNCED, STREAMED]
+    assert all(f"{standin.url}/demo/{PROJECT}/runs/{run}" in left for run in RUNS)
+    fields = "name host jobType group commit config summaryMetrics wandbConfig history displayName notes tags"
+    query = f'{{ project(name: "{PROJECT}") {{ runs {{ edges {{ node {{ {fields} }} }} }} }} }}'
+    everything = json.dumps([standin.graphql(query), [standin.run("demo", PROJECT, run) for run in RUNS]])
+    assert "a made-up line" in everything
+    for private in (socket.gethostname(), str(Path.cwd()), str(Path.home()), sys.executable):
+        assert private not in everything
+    assert re.search(rf"\b{getpass.getuser()}\b", everything) is None
+
+
+@pytest.mark.slow
+def test_many_that_are_turned_at_once_are_all_said_and_no_others(standin, try_it):
+    turned = {
+        "gaps",
+        "history_end",
+        "longest_history",
+        "most_names",
+        "longest_page",
+        "largest_request",
+        "summary_nan",
+        "integers",
+        "summary_dots",
+        "states",
+        "files_lag",
+        "limit",
+    }
+    standin.turn(*turned)
+    tried = try_it()
+
+    marks = by_mark(tried)
+    assert marks.pop("ok") == BY_ID.keys() - turned
+    assert marks["problem"] == {name for name in turned if BY_ID[name].relied_on}
+    assert marks["differs"] == turned - marks["problem"]
+    found = {finding.what: finding.found for finding in tried.findings}
+    assert "kept at its offset" in found["gaps"]
+    assert "steps 0 to 10" in found["history_end"]
+    assert "500 of 1000 rows" in found["longest_history"]
+    assert "HTTP 413" in found["largest_request"]
+    assert found["summary_nan"] == "nan: null, infinity: null"
+    assert found["integers"] == "rows: as a double, summary: as a double, config: as a double"
+    assert found["summary_dots"].startswith("kept to 3 dots")
+    assert "running: shown as finished" in found["states"]
+    assert standin.runs("demo", PROJECT) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("said", "others"),
+    [
+        (
+            {
+                "segments": "42 rows, of 40: 2 of nobody here",
+                "resent": "there beside the old one; 1001 rows, of 1000",
+            },
+            {"gaps"},
+        ),
+        ({"rows": "of 20: "}, {"segments", "longest_history", "resent", "gaps", "largest_request", "history_end"}),
+        (
+            {"lag": "not within 0.5 s: rows of wandb sync, "},
+            {"segments", "integers", "largest_request", "summary_nan", "summary_dots"},
+        ),
+        (
+            {"redirects": "found a redirect to"},
+            BY_ID.keys() - {"most_names", "longest_page", "heavy_run_seconds", "limit"},
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_is_turned_is_said(standin, try_it, said, others):
+    standin.turn(*said)
+    tried = try_it()
+
+    for name, words in said.items():
+        about = one(tried.findings, name)
+        assert about.mark == "problem"
+        assert words in about.found
+    wrong = {finding.what for finding in tried.findings if not finding.as_expected}
+    assert wrong - said.keys() <= others
+    assert standin.runs("demo", PROJECT) == []
+    # Whatever happens, each is said once.
+    assert sorted({*BY_ID, CLEAN_UP}) == sorted(finding.what for finding in tried.findings)
+
+
+@pytest.mark.slow
+def test_a_tail_that_is_stale_is_said_and_does_no_harm_where_the_count_is_right(standin, try_it):
+    standin.behave(lag=120, lag_of="summary")
+    tried = try_it()
+
+    marks = by_mark(tried)
+    assert marks.pop("problem") == {"lag"}
+    assert marks.pop("unknown") == {"integers", "summary_dots", "summary_nan"}
+    assert "segments" in marks["ok"]
+    assert tried.lags["rows of wandb sync"] is not None
+    assert tried.lags["last step of wandb sync"] is None
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "mark", "said"),
+    [
+        ({"heavy_run_seconds": 0.0}, "ok", "2 runs"),
+        ({"heavy_run_seconds": 0.2}, "differs", "2 runs"),
+    ],
+)
+def test_heavy_lists_are_timed(standin, behaviour, mark, said):
+    standin.behave(**behaviour)
+    place = find_place(Server(standin.url, KEY, "the test"), None, PROJECT, replace(QUICK, slow=0.3))
+    for run in RUNS:
+        place.upsert(run)
+    found = questions.heavy(place, RUNS)
+    assert found.mark == mark
+    assert said in found.found
+
+
+@pytest.mark.slow
+def test_the_command_says_it_line_by_line_and_writes_a_file_without_the_key(standin, monkeypatch, capsys):
+    monkeypatch.setattr(probe, "Patience", lambda: QUICK)
+    for name, value in standin.environment.items():
+        monkeypatch.setenv(name, value)
+    code = main(["doctor", "--server", "--project", "elsewhere"])
+
+    said, file = capsys.readouterr(), Path("runferry-doctor-server.json")
+    assert code == 0, said
+    record = json.loads(file.read_text())
+    assert {finding["what"] for finding in record["findings"] if finding["mark"] == "ok"} == BY_ID.keys() - {"limit"}
+    assert all(f"server: {finding['what']}: " in said.out for finding in record["findings"])
+    assert "of 18 assumptions 17 hold, 1 did not come up (limit); runferry-doctor-server.json" in said.err
+    assert "sending the second segment" in said.err
+    assert standin.runs("demo", "elsewhere") == []
+    assert KEY not in file.read_text() + said.out + said.err
+
+
+@pytest.mark.slow
+def test_ctrl_c_deletes_what_it_made(standin):
+    command = [sys.executable, "-m", "runferry", "doctor", "--server"]
+    standin.turn("lag")
+    with subprocess.Popen(command, env=os.environ | standin.environment, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 60
+        while not standin.runs("demo", PROJECT) and time.monotonic() < until:
+            time.sleep(0.05)
+        made = standin.runs("demo", PROJECT)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert len(made) == 1
+    assert process.returncode == 130
+    assert "deleting the two runs" in said
+    assert "Traceback" not in said
+    assert standin.runs("demo", PROJECT) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"WANDB_API_KEY": "0" * 40}, "refused the key found in WANDB_API_KEY"),
+        ({"WANDB_BASE_URL": "http://127.0.0.1:1"}, "found no answer"),
+        ({"WANDB_API_KEY": ""}, "found no key"),
+    ],
+)
+def test_a_wrong_key_or_no_network_is_one_line(standin, monkeypatch, capsys, variables, said):
+    for name, value in {**standin.environment, **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor", "--server"]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("runferry: doctor: ")]
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert list(Path.cwd().glob("runferry-doctor*")) == []
+
+
+def test_a_question_that_is_redirected_is_one_line_and_the_key_goes_nowhere_else(standin, monkeypatch, capsys):
+    with running(key=KEY, lag=0) as other:
+        standin.faults({"match": "*", "status": 307, "location": f"{other.url}{{path}}"})
+        for name, value in standin.environment.items():
+            monkeypatch.setenv(name, value)
+        assert main(["doctor", "--server"]) == 1
+        assert other.requests()["total"] == 0
+    assert f"found a redirect to {other.url}/graphql" in capsys.readouterr().err
