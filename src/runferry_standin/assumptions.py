@@ -33,13 +33,10 @@ def _behaviour(**behaviour: Any) -> Turned:
     return Turned(behaviour)
 
 
-_HISTORY = {"match": "file_stream", "containing": "wandb-history.jsonl"}
-
 TURNED: dict[str, Turned] = {
     "lag": _behaviour(lag=120.0),
-    "rows": _rule(**_HISTORY, alter_rows=0.3),
-    # From the second request with rows on, somebody else writes the run too.
-    "segments": _rule(**_HISTORY, after=1, count=1, second_writer={"rows": 2}),
+    "rows": _rule(match="file_stream", alter_rows=0.3),
+    "segments": _behaviour(lag=120.0, lag_of="resume"),
     "resent": _behaviour(resent="appended"),
     "gaps": _behaviour(gaps="kept"),
     "history_end": _behaviour(history_end="inclusive"),

@@ -10,7 +10,7 @@ what differs from day to day (the lag) or is not known at all is off until a tes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from runferry_standin.problems import RefusedError
@@ -34,7 +34,9 @@ class Behaviour:
         a quiet day).
     lag_of
         "counts" (historyLineCount, eventsLineCount, logLineCount), "summary" (the summary, the last step, the tails of
-        history and events; read: PR 12668, these come from a cache) or "all", which is both.
+        history and events; read: PR 12668, these come from a cache), "all", which is both, or "resume": both, but only
+        in the answer to a client that goes on with a run (`bucket`; read: PR 12668, of two segments sent close
+        together the second can begin where the first did).
     gaps
         "rebased": history and events that would leave a gap are put where the last ones ended instead, and a write at a
         low offset sets that place back (read: issue 12269). "kept": they are put at their offset.
@@ -100,13 +102,17 @@ class Behaviour:
         """Seconds after which the summary, the tails and the last step show."""
         return self.lag if self.lag_of in ("all", "summary") else 0.0
 
+    def to_resuming(self) -> Behaviour:
+        """Return how the server behaves to a client that asks where a run stopped."""
+        return replace(self, lag_of="all") if self.lag_of == "resume" else self
+
     def shown(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 _CHOICES = {
-    "lag_of": ("all", "counts", "summary"),
+    "lag_of": ("all", "counts", "summary", "resume"),
     "gaps": ("rebased", "kept"),
     "summary_nan": ("kept", "text", "null"),
     "integers": ("exact", "double"),

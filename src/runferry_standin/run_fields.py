@@ -28,6 +28,7 @@ from runferry_standin.store import identifier
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runferry_standin.behaviour import Behaviour
     from runferry_standin.context import Context
     from runferry_standin.store import Record
 
@@ -55,6 +56,19 @@ def _run(project: Record, context: Context, name: str, **_: Any) -> Record | Non
     return find_run(context.store, project["entity"], project["name"], name)
 
 
+_RESUMING = "asked for by a client that goes on with it"
+"""In a run's record."""
+
+
+def _bucket(project: Record, context: Context, name: str, **_: Any) -> Record | None:
+    run = _run(project, context, name)
+    return run and run | {_RESUMING: True}
+
+
+def _behaviour(run: Record, context: Context) -> Behaviour:
+    return context.behaviour.to_resuming() if _RESUMING in run else context.behaviour
+
+
 def _selected(project: Record, context: Context, filters: str | None) -> list[Record]:
     accepts = matching(filters, context.behaviour.most_names)
     # With the state that a client would see, so that it can ask for the crashed ones.
@@ -79,19 +93,19 @@ def _wandb_config(run: Record, _: Context, keys: list[str] | None = None) -> str
 
 def _tail(file: str) -> Callable[[Record, Context], str]:
     def resolve(run: Record, context: Context) -> str:
-        line = context.lagging.tail(run, context.behaviour, file)
+        line = context.lagging.tail(run, _behaviour(run, context), file)
         return json.dumps([] if line is None else [line])
 
     return resolve
 
 
 def _count(file: str) -> Callable[[Record, Context], int]:
-    return lambda run, context: context.lagging.count(run, context.behaviour, file)
+    return lambda run, context: context.lagging.count(run, _behaviour(run, context), file)
 
 
 def _history_keys(run: Record, context: Context) -> Record | None:
     # `lastStep` is what the client reads of it. That it is the highest step, not the last row's, is assumed.
-    last_step = context.lagging.last_step(run, context.behaviour)
+    last_step = context.lagging.last_step(run, _behaviour(run, context))
     if last_step is None:
         return None
     keys = {key: {"typeCounts": [{"type": kind}]} for key, kind in json.loads(run["history_keys"]).items()}
@@ -212,7 +226,7 @@ _PLAIN: dict[str, Callable[[Record, Context], Any]] = {
     "Run.tags": lambda run, _: json.loads(run["tags"]),
     "Run.config": lambda run, context: as_served.config(context.behaviour, run["config"]),
     "Run.summaryMetrics": lambda run, context: as_served.summary(
-        context.behaviour, context.lagging.summary(run, context.behaviour)
+        context.behaviour, context.lagging.summary(run, _behaviour(run, context))
     ),
     "Run.systemMetrics": _system_metrics,
     "Run.historyLineCount": _count(HISTORY_FILE),
@@ -236,7 +250,7 @@ _WITH_ARGUMENTS: dict[str, Callable[..., Any]] = {
     "Query.model": _project,
     "Query.models": _projects,
     "Project.run": _run,
-    "Project.bucket": _run,
+    "Project.bucket": _bucket,
     "Project.runs": _runs,
     "Project.runCount": _run_count,
     "Run.wandbConfig": _wandb_config,

@@ -272,6 +272,17 @@ def test_a_page_has_a_thousand_runs_at_most(server: StandIn) -> None:
     assert page["pageInfo"]["hasNextPage"]
 
 
+def test_the_lag_can_be_only_in_what_a_resuming_client_is_told(server: StandIn) -> None:
+    server.behave(lag=60, lag_of="resume")
+    send_all(server)
+
+    def counted(field: str) -> int:
+        query = f'{{ model(name: "p", entityName: "demo") {{ {field}(name: "a") {{ historyLineCount }} }} }}'
+        return server.graphql(query)["data"]["model"][field]["historyLineCount"]
+
+    assert (counted("run"), counted("bucket")) == (3, 0)
+
+
 @pytest.mark.parametrize(("resent", "kept"), [("ignored", [3, 2, 1, 5]), ("appended", [3, 2, 1, 4, 5])])
 def test_a_line_sent_again_may_be_ignored_or_appended(server: StandIn, resent: str, kept: list[int]) -> None:
     server.behave(resent=resent)
