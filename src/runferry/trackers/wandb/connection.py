@@ -93,7 +93,8 @@ def request_to(server: ServerAsked, path: str, content: dict[str, Any]) -> urlli
     """Return the request that sends JSON to a path of the server, with the key."""
     credentials = base64.b64encode(f"api:{server.key}".encode()).decode()
     headers = {"Content-Type": "application/json", "Authorization": f"Basic {credentials}", "User-Agent": "runferry"}
-    return urllib.request.Request(f"{server.base_url}{path}", json.dumps(content).encode(), headers)
+    text = json.dumps(content, separators=(",", ":"))
+    return urllib.request.Request(f"{server.base_url}{path}", text.encode(), headers)
 
 
 class _TroubleError(ServerError):
