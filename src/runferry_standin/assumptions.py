@@ -36,6 +36,7 @@ def _behaviour(**behaviour: Any) -> Turned:
 TURNED: dict[str, Turned] = {
     "lag": _behaviour(lag=120.0),
     "rows": _rule(match="file_stream", alter_rows=0.3),
+    "rows_lag": _behaviour(rows_lag=120.0),
     "segments": _behaviour(lag=120.0, lag_of="resume"),
     "resent": _behaviour(resent="appended"),
     "gaps": _behaviour(gaps="kept"),

@@ -71,6 +71,9 @@ class Behaviour:
     states
         "followed": a run's state is that of the last request, also after its end. "kept": once it has ended nothing
         changes its state. Not known.
+    rows_lag
+        Seconds after which rows can be read (assumed: at once, since only counts and what comes from a cache are said
+        to be late).
     files_lag
         Seconds after which a file that was put is listed (read: wandb/server 56 and 1200, files show when a queue has
         been worked off).
@@ -90,7 +93,13 @@ class Behaviour:
     longest_history: int | None = None
     most_names: int | None = None
     states: str = "followed"
+    rows_lag: float = 0.0
     files_lag: float = 0.0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it must be remembered how far runs were."""
+        return self.lag > 0 or self.rows_lag > 0
 
     @property
     def counts_lag(self) -> float:

@@ -124,7 +124,9 @@ def _history(
         max_step += 1
     if context.behaviour.longest_history is not None:
         samples = min(context.behaviour.longest_history, DEFAULT_SAMPLES if samples is None else samples)
-    lines = sample(history_between(context.store, run, min_step, max_step), samples)
+    late = context.behaviour.rows_lag
+    count = context.lagging.position(run, late).counts[HISTORY_FILE] if late > 0 else None
+    lines = sample(history_between(context.store, run, min_step, max_step, count), samples)
     return [as_served.row(context.behaviour, line) for line in lines]
 
 

@@ -19,12 +19,13 @@ import pytest
 
 from runferry.cli.doctor_server import _send
 from runferry.cli.main import main
-from runferry.doctor.server import assumptions, probe, questions
+from runferry.doctor.server import assumptions, place, probe, questions, streamed_run
 from runferry.doctor.server.assumptions import ASSUMPTIONS, BY_ID
 from runferry.doctor.server.made_up import ROWS, write_segment
 from runferry.doctor.server.place import Patience
 from runferry.doctor.server.probe import CLEAN_UP, ServerProbe, find_place
-from runferry.sync.wandb import comparison, file_stream
+from runferry.sync.outcome import SETTLE_SECONDS, Limits
+from runferry.sync.wandb import comparison, file_stream, row_comparison
 from runferry.trackers.wandb import server as trackers_server
 from runferry.trackers.wandb.server import Server
 from runferry_standin import running
@@ -92,7 +93,10 @@ def test_the_assumptions_are_the_same_in_the_doctor_the_stand_in_and_the_docs():
 
 
 def test_what_is_tried_is_what_sync_does():
-    assert assumptions.ROWS_PER_REQUEST == comparison.ROWS_PER_REQUEST == file_stream.LINES_PER_REQUEST
+    assert assumptions.ROWS_PER_REQUEST == row_comparison.ROWS_PER_REQUEST == file_stream.LINES_PER_REQUEST
+    assert place.FARTHEST_STEP == row_comparison.FARTHEST_STEP
+    assert assumptions.LONGEST_LAG == SETTLE_SECONDS
+    assert Limits().patience == assumptions.PATIENCE
     assert assumptions.NAMES == trackers_server.RUNS_PER_LOOK
     assert assumptions.SLOW_SECONDS == trackers_server.SLOW_SECONDS
     assert assumptions.DOTS == comparison.SUMMARY_DOTS
@@ -166,12 +170,12 @@ def test_many_that_are_turned_at_once_are_all_said_and_no_others(standin, try_it
                 "segments": "40 rows, of 40: the steps are 0 to 19",
                 "resent": "there beside the old one; 1001 rows, of 1000",
             },
-            {"gaps"},
+            {"gaps", "lag"},
         ),
         ({"rows": "of 20: "}, {"segments", "longest_history", "resent", "gaps", "largest_request", "history_end"}),
         (
             {"lag": "not within 0.5 s: rows of wandb sync, "},
-            {"segments", "integers", "largest_request", "summary_nan", "summary_dots"},
+            {"rows_lag", "segments", "integers", "largest_request", "summary_nan", "summary_dots"},
         ),
         (
             {"redirects": "found a redirect to"},
@@ -217,10 +221,26 @@ def test_a_tail_that_is_stale_is_said_and_does_no_harm_where_the_count_is_right(
 )
 def test_heavy_lists_are_timed(standin, behaviour, mark, said):
     standin.behave(**behaviour)
-    place = find_place(Server(standin.url, KEY, "the test"), None, PROJECT, replace(QUICK, slow=0.3))
+    where = find_place(Server(standin.url, KEY, "the test"), None, PROJECT, replace(QUICK, slow=0.3))
     for run in RUNS:
-        place.upsert(run)
-    found = questions.heavy(place, RUNS)
+        where.upsert(run)
+    found = questions.heavy(where, RUNS)
+    assert found.mark == mark
+    assert said in found.found
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "mark", "said"),
+    [
+        ({}, "ok", "can be read when they are counted"),
+        ({"rows_lag": 0.3}, "differs", "0 of the last 10 rows when they are counted, all after 0."),
+        ({"lag": 120, "lag_of": "counts"}, "unknown", "10 of the last 10 rows, when they are not counted yet"),
+    ],
+)
+def test_rows_that_show_later_than_the_counts_are_said(standin, behaviour, mark, said):
+    standin.behave(**behaviour)
+    where = find_place(Server(standin.url, KEY, "the test"), None, PROJECT, QUICK)
+    found = streamed_run.begin(where, STREAMED, {})
     assert found.mark == mark
     assert said in found.found
 
@@ -237,7 +257,7 @@ def test_the_command_says_it_line_by_line_and_writes_a_file_without_the_key(stan
     record = json.loads(file.read_text())
     assert {finding["what"] for finding in record["findings"] if finding["mark"] == "ok"} == BY_ID.keys() - {"limit"}
     assert all(f"server: {finding['what']}: " in said.out for finding in record["findings"])
-    assert "of 18 assumptions 17 hold, 1 did not come up (limit); runferry-doctor-server.json" in said.err
+    assert "of 19 assumptions 18 hold, 1 did not come up (limit); runferry-doctor-server.json" in said.err
     assert "sending the second segment" in said.err
     assert standin.runs("demo", "elsewhere") == []
     assert KEY not in file.read_text() + said.out + said.err

@@ -331,6 +331,24 @@ def test_a_state_may_be_kept_after_the_end(server: StandIn) -> None:
     assert ask(server, "state") == {"state": "running"}
 
 
+def test_rows_may_be_read_late(server: StandIn) -> None:
+    server.behave(rows_lag=5)
+    send(server, 0, rows(3, 2))
+    server.set_ahead(3)
+    send(server, 2, rows(1))
+    fields = "historyLineCount history(minStep: 0, maxStep: 9, samples: 9)"
+
+    def given() -> tuple[int, int]:
+        found = ask(server, fields)
+        return found["historyLineCount"], len(found["history"])
+
+    assert given() == (3, 0)
+    server.set_ahead(6)
+    assert given() == (3, 2)
+    server.set_ahead(9)
+    assert given() == (3, 3)
+
+
 def test_files_may_be_listed_late(server: StandIn) -> None:
     wanted = '{entityName: "demo", projectName: "p", runName: "a", files: ["f.txt"]}'
     made = server.graphql(f"mutation {{ createRunFiles(input: {wanted}) {{ files {{ uploadUrl }} }} }}")

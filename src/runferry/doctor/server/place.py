@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+FARTHEST_STEP = 2**53
+"""Beyond every step, as sync asks for what lies behind the last row."""
 HISTORY, EVENTS, OUTPUT, SUMMARY = "wandb-history.jsonl", "wandb-events.jsonl", "output.log", "wandb-summary.json"
 
 _UPSERT = """

@@ -75,7 +75,7 @@ class ServerProbe:
             with tempfile.TemporaryDirectory(prefix="runferry-doctor-") as folder:
                 self._sync(Path(folder))
             self.say("doctor: sending lines of the second run to offsets")
-            if self._try(["history_end", "longest_history"], lambda: self._begin(streamed)):
+            if self._try(["rows_lag", "history_end", "longest_history"], lambda: self._begin(streamed)):
                 self._try(["resent", "gaps"], lambda: streamed_run.offsets(place, streamed))
                 self._try(["largest_request"], lambda: [streamed_run.largest_request(place, streamed)])
                 shows = self.lags.get("summary of wandb sync") is not None
@@ -93,7 +93,7 @@ class ServerProbe:
             self._clean_up()
 
     def _begin(self, run: str) -> Iterable[Finding]:
-        streamed_run.begin(self.place, run, self.lags)
+        yield streamed_run.begin(self.place, run, self.lags)
         yield from streamed_run.history(self.place, run)
 
     def _sync(self, folder: Path) -> None:

@@ -26,7 +26,7 @@ NEW = -1
 """The value of rows that replace others."""
 
 
-def begin(place: Place, run: str, lags: dict[str, float | None]) -> None:
+def begin(place: Place, run: str, lags: dict[str, float | None]) -> Finding:
     """Make a run by hand and send it rows, events and console lines; add to the lags."""
     place.upsert(run, displayName="runferry-doctor")
     rows = [_row(step, step) for step in range(ROWS_PER_REQUEST)]
@@ -43,6 +43,19 @@ def begin(place: Place, run: str, lags: dict[str, float | None]) -> None:
         },
     )
     lags |= {f"{part} of the file stream": after for part, after in shown.items()}
+    last = range(ROWS_PER_REQUEST - 10, ROWS_PER_REQUEST)
+
+    def read() -> int:
+        return len(place.rows(run, last[0], last[-1]))
+
+    if shown["rows"] is None:
+        return finding("rows_lag", f"{read()} of the last {len(last)} rows, when they are not counted yet", holds=None)
+    at_once = read()
+    if at_once == len(last):
+        return finding("rows_lag", "the last rows can be read when they are counted", holds=True)
+    later = place.until(read, lambda count: count == len(last))
+    late = f"{at_once} of the last {len(last)} rows when they are counted, all"
+    return finding("rows_lag", f"{late} {when(later.after, place.patience.showing)}", holds=False)
 
 
 def history(place: Place, run: str) -> Iterator[Finding]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runferry.doctor.server.assumptions import DOTS, LONGEST_LAG
+from runferry.doctor.server.assumptions import DOTS, LONGEST_LAG, PATIENCE
 from runferry.doctor.server.findings import finding, when
 from runferry.doctor.server.made_up import BIG, DEEPEST, ROWS, Segment
+from runferry.doctor.server.place import FARTHEST_STEP
 from runferry.system.values import is_mapping
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def first_segment(
     files = shown.pop("files")
     lags |= {f"{part} of wandb sync": after for part, after in shown.items()}
     there = place.run(run)
-    yield finding("files_lag", _files_in_words(place, there, files), holds=files is not None and files <= LONGEST_LAG)
-    rows = place.until(lambda: place.rows(run, 0, 2 * ROWS), lambda rows: not _wrong(rows, ROWS)).answer
+    yield finding("files_lag", _files_in_words(place, there, files), holds=files is not None and files <= PATIENCE)
+    rows = place.until(
+        lambda: place.rows(run, 0, FARTHEST_STEP, 2 * ROWS + 1), lambda rows: not _wrong(rows, ROWS)
+    ).answer
     wrong = _wrong(rows, ROWS)
     yield finding("rows", wrong or f"{ROWS} of {ROWS} rows are as sent", holds=not wrong)
     values = {
@@ -63,7 +66,9 @@ def second_segment(place: Place, run: str, send: Callable[[], object], lags: dic
     send()
     shown = place.times(run, _parts(2 * ROWS, 2 * ROWS - 1, "finished"))
     lags |= {f"{part} of the second segment": after for part, after in shown.items()}
-    rows = place.until(lambda: place.rows(run, 0, 4 * ROWS), lambda rows: not _wrong(rows, 2 * ROWS)).answer
+    rows = place.until(
+        lambda: place.rows(run, 0, FARTHEST_STEP, 4 * ROWS + 1), lambda rows: not _wrong(rows, 2 * ROWS)
+    ).answer
     wrong = _wrong(rows, 2 * ROWS)
     return finding("segments", wrong or f"{2 * ROWS} rows in order, each once, steps going up", holds=not wrong)
 
