@@ -21,6 +21,7 @@ from runferry.cli.doctor_server import _send
 from runferry.cli.main import main
 from runferry.doctor.server import assumptions, place, probe, questions, streamed_run
 from runferry.doctor.server.assumptions import ASSUMPTIONS, BY_ID
+from runferry.doctor.server.findings import finding
 from runferry.doctor.server.made_up import ROWS, write_segment
 from runferry.doctor.server.place import Patience
 from runferry.doctor.server.probe import CLEAN_UP, ServerProbe, find_place
@@ -52,21 +53,28 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture
-def try_it(standin, written, monkeypatch):
-    """Give a function that tries the stand-in as it is then, and returns the probe."""
+def copied(written, monkeypatch):
+    """Take copies of what wandb has written before."""
 
-    def copied(segment, folder):
+    def write(segment, folder):
         if not written[segment.first].exists():
             write_segment(segment, written[segment.first])
         shutil.copytree(written[segment.first], folder)
         return next(folder.glob("wandb/offline-run-*"))
 
-    monkeypatch.setattr(probe, "write_segment", copied)
+    monkeypatch.setattr(probe, "write_segment", write)
+    monkeypatch.setattr(probe.secrets, "token_hex", lambda _bytes: "tried")
+
+
+@pytest.fixture
+def try_it(standin, copied):
+    """Give a function that tries the stand-in as it is then, and returns the probe."""
 
     def run(patience=QUICK):
         server = Server(standin.url, KEY, "the test")
         shown, said = [], []
-        tried = ServerProbe(find_place(server, None, PROJECT, patience), _send, shown.extend, said.append, RUNS)
+        tried = ServerProbe(find_place(server, None, PROJECT, patience), _send, shown.extend, said.append)
+        assert tried.runs == RUNS
         tried.try_all()
         assert shown == tried.findings
         return tried
@@ -76,8 +84,8 @@ def try_it(standin, written, monkeypatch):
 
 def by_mark(tried):
     found = {}
-    for finding in tried.findings:
-        found.setdefault(finding.mark, set()).add(finding.what)
+    for each in tried.findings:
+        found.setdefault(each.mark, set()).add(each.what)
     return {mark: names - {CLEAN_UP} for mark, names in found.items() if names - {CLEAN_UP}}
 
 
@@ -114,7 +122,7 @@ def test_of_a_server_with_wandbs_lag_all_hold_and_nothing_of_this_machine_is_sen
 
     # Both are left, and it says where.
     left = one(tried.findings, CLEAN_UP).found
-    assert standin.runs("demo", PROJECT) == [SYNCED, STREAMED]
+    assert standin.runs("demo", PROJECT) == [STREAMED, SYNCED]
     assert all(f"{standin.url}/demo/{PROJECT}/runs/{run}" in left for run in RUNS)
     fields = "name host jobType group commit config summaryMetrics wandbConfig history displayName notes tags"
     query = f'{{ project(name: "{PROJECT}") {{ runs {{ edges {{ node {{ {fields} }} }} }} }} }}'
@@ -148,7 +156,7 @@ def test_many_that_are_turned_at_once_are_all_said_and_no_others(standin, try_it
     assert marks.pop("ok") == BY_ID.keys() - turned
     assert marks["problem"] == {name for name in turned if BY_ID[name].relied_on}
     assert marks["differs"] == turned - marks["problem"]
-    found = {finding.what: finding.found for finding in tried.findings}
+    found = {each.what: each.found for each in tried.findings}
     assert "kept at its offset" in found["gaps"]
     assert "steps 0 to 10" in found["history_end"]
     assert "500 of 1000 rows" in found["longest_history"]
@@ -192,11 +200,11 @@ def test_what_is_turned_is_said(standin, try_it, said, others):
         about = one(tried.findings, name)
         assert about.mark == "problem"
         assert words in about.found
-    wrong = {finding.what for finding in tried.findings if not finding.as_expected}
+    wrong = {each.what for each in tried.findings if not each.as_expected}
     assert wrong - said.keys() <= others
     assert standin.runs("demo", PROJECT) == []
     # Whatever happens, each is said once.
-    assert sorted({*BY_ID, CLEAN_UP}) == sorted(finding.what for finding in tried.findings)
+    assert sorted({*BY_ID, CLEAN_UP}) == sorted(each.what for each in tried.findings)
 
 
 @pytest.mark.slow
@@ -240,27 +248,63 @@ def test_heavy_lists_are_timed(standin, behaviour, mark, said):
 def test_rows_that_show_later_than_the_counts_are_said(standin, behaviour, mark, said):
     standin.behave(**behaviour)
     where = find_place(Server(standin.url, KEY, "the test"), None, PROJECT, QUICK)
+    where.upsert(STREAMED)
     found = streamed_run.begin(where, STREAMED, {})
     assert found.mark == mark
     assert said in found.found
 
 
 @pytest.mark.slow
-def test_the_command_says_it_line_by_line_and_writes_a_file_without_the_key(standin, monkeypatch, capsys):
+def test_the_command_says_it_line_by_line_and_writes_a_file_without_the_key(standin, copied, monkeypatch, capsys):
     monkeypatch.setattr(probe, "Patience", lambda: QUICK)
     for name, value in standin.environment.items():
         monkeypatch.setenv(name, value)
-    code = main(["doctor", "--server", "--project", "elsewhere"])
+    code = main(["doctor", "--server"])
 
     said, file = capsys.readouterr(), Path("runferry-doctor-server.json")
     assert code == 0, said
     record = json.loads(file.read_text())
-    assert {finding["what"] for finding in record["findings"] if finding["mark"] == "ok"} == BY_ID.keys() - {"limit"}
-    assert all(f"server: {finding['what']}: " in said.out for finding in record["findings"])
+    assert {each["what"] for each in record["findings"] if each["mark"] == "ok"} == BY_ID.keys() - {"limit"}
+    assert all(f"server: {each['what']}: " in said.out for each in record["findings"])
     assert "of 19 assumptions 18 hold, 1 did not come up (limit); runferry-doctor-server.json" in said.err
     assert "sending the second segment" in said.err
-    assert standin.runs("demo", "elsewhere") == []
+    assert standin.runs("demo", PROJECT) == []
     assert KEY not in file.read_text() + said.out + said.err
+
+
+def test_one_that_does_not_hold_is_exit_code_1_and_the_file_is_fit_to_be_shown(standin, monkeypatch, capsys):
+    def try_all(self):
+        self.lags["rows"] = None
+        said = f"refused {KEY} at {standin.url} by {getpass.getuser()}"
+        self.findings.extend([finding("rows", said, holds=False), finding("lag", "after 2.0 s", holds=True)])
+
+    monkeypatch.setattr(ServerProbe, "try_all", try_all)
+    for name, value in standin.environment.items():
+        monkeypatch.setenv(name, value)
+    Path("runferry-doctor-server.json").write_text("an earlier one")
+    assert main(["doctor", "--server", "--json"]) == 1
+
+    said = capsys.readouterr()
+    record = json.loads(Path("runferry-doctor-server-2.json").read_text())
+    assert json.loads(said.out) == record
+    assert (record["server"], record["wandbs_own"], record["lags"]) == (standin.url, False, {"rows": None})
+    rows, lag = record["findings"]
+    assert rows["found"] == f"refused <removed> at {standin.url} by <user>"
+    assert rows["assumed"] == BY_ID["rows"].says
+    assert (rows["mark"], lag["mark"]) == ("problem", "ok")
+    assert "of 2 assumptions 1 hold, 1 do not (rows); runferry-doctor-server-2.json" in said.err
+    assert Path("runferry-doctor-server.json").read_text() == "an earlier one"
+
+
+def test_a_project_that_the_key_may_not_write_to_is_one_line(standin, monkeypatch, capsys):
+    standin.faults({"match": "graphql:RunferryDoctorUpsert", "status": 403})
+    for name, value in standin.environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor", "--server"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "refused the key found in WANDB_API_KEY (HTTP 403), expected one that may write there" in said.err
+    assert "deleting" not in said.err
 
 
 @pytest.mark.slow
@@ -269,12 +313,12 @@ def test_ctrl_c_deletes_what_it_made(standin):
     standin.turn("lag")
     with subprocess.Popen(command, env=os.environ | standin.environment, stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 60
-        while not standin.runs("demo", PROJECT) and time.monotonic() < until:
+        while len(standin.runs("demo", PROJECT)) < 2 and time.monotonic() < until:
             time.sleep(0.05)
         made = standin.runs("demo", PROJECT)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
-    assert len(made) == 1
+    assert len(made) == 2
     assert process.returncode == 130
     assert "deleting the two runs" in said
     assert "Traceback" not in said

@@ -9,6 +9,7 @@ import urllib.error
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from runferry.doctor.server.assumptions import SLOW_SECONDS
 from runferry.errors import ServerError
 from runferry.trackers.wandb.connection import REQUEST_TIMEOUT, opener_for, request_to
 
@@ -53,7 +54,7 @@ class Patience:
     """For everything; afterwards nothing is waited for longer than `SHORTEST`."""
     pause: float = 0.5
     """Between two questions."""
-    slow: float = 5.0
+    slow: float = SLOW_SECONDS
     """For one question."""
 
 

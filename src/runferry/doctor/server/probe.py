@@ -12,7 +12,7 @@ from runferry.doctor.finding import Finding
 from runferry.doctor.server import questions, streamed_run, synced_run
 from runferry.doctor.server.assumptions import BY_ID
 from runferry.doctor.server.findings import ABOUT, finding
-from runferry.doctor.server.made_up import write_segment
+from runferry.doctor.server.made_up import NAME, write_segment
 from runferry.doctor.server.place import Patience, Place
 from runferry.errors import ServerError
 
@@ -68,10 +68,21 @@ class ServerProbe:
         """Make the runs, find out which assumptions hold, and delete the runs, also where Ctrl-C ends it.
 
         What could not be found out is a finding "unknown", with what the server said.
+
+        Raises
+        ------
+        ServerError
+            When the server lets no run be made there; then there is nothing to delete.
         """
         streamed = self.runs[1]
         place = self.place
+        made = True
         try:
+            try:
+                place.upsert(streamed, displayName=NAME)
+            except ServerError:
+                made = False
+                raise
             with tempfile.TemporaryDirectory(prefix="runferry-doctor-") as folder:
                 self._sync(Path(folder))
             self.say("doctor: sending lines of the second run to offsets")
@@ -90,7 +101,8 @@ class ServerProbe:
                 self._add(finding(name, "not tried, because of what comes before", holds=None))
         finally:
             # Also at Ctrl-C.
-            self._clean_up()
+            if made:
+                self._clean_up()
 
     def _begin(self, run: str) -> Iterable[Finding]:
         yield streamed_run.begin(self.place, run, self.lags)
