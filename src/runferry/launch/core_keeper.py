@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.errors import LaunchError
 from runferry.system.processes import end_session
 from runferry.system.signals import JOB_SIGNALS, shield
+from runferry.system.temporary_folders import remove_abandoned
 from runferry.system.values import batches
 from runferry.trackers.wandb.job_runs import Logged
 from runferry.trackers.wandb.service import Service
@@ -216,6 +217,8 @@ def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
     threading.Thread(target=_report_signals, args=(channel,), daemon=True).start()
     token, python = (service.token, str(service.python)) if service else (None, None)
     _send(channel, {"token": token, "python": python, "warning": warning})
+    # What a job left here that was killed; the command does not wait for it.
+    threading.Thread(target=remove_abandoned, daemon=True).start()
     command: int | None = None
     while (asked := _receive(channel)) is not None:
         if "finish" in asked:

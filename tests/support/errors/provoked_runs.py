@@ -62,6 +62,10 @@ def _clean(words: str, **given: Any) -> Row:
     return Row("cli/housekeeping.py", words, lambda _: housekeeping._clean(options))
 
 
+def _renamed(world: World) -> None:
+    housekeeping._rename(SimpleNamespace(paths=[world.tmp]))  # type: ignore[arg-type]
+
+
 def _watched(world: World) -> None:
     with watch.only_watcher([world.tmp]), watch.only_watcher([world.tmp]):
         pass
@@ -174,7 +178,7 @@ def _opened(world: World, answer: bytes | Exception) -> None:
             raise answer
         return io.BytesIO(answer)
 
-    world.patch.setattr(connection, "_opener", lambda _: SimpleNamespace(open=open_))
+    world.patch.setattr(connection, "opener_for", lambda _: SimpleNamespace(open=open_))
 
 
 def _http(code: int, **headers: str) -> urllib.error.HTTPError:
@@ -275,6 +279,7 @@ def _look_fails(_: World) -> None:
 
     run = SimpleNamespace(problem=None, read=SimpleNamespace(run={"run_id": "r"}))
     followed = SimpleNamespace(begun=False, run=run, project="p", entity="e", base_url=None, read=lambda: None)
+    followed.place = ("e", "p", "r")
     asked = SimpleNamespace(server=SimpleNamespace(look=look))
     watcher: Any = SimpleNamespace(_followed={"r": followed}, _server=lambda _: asked)
     Watcher._begin(watcher)
@@ -286,6 +291,7 @@ def _run_again(world: World) -> None:
 
 
 ROWS = [
+    Row("cli/housekeeping.py", "the folder of one run", _renamed),
     Row(
         "trackers/wandb/service.py",
         "found nobody who has asked for one",

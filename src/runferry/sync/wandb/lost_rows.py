@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from runferry.sync.wandb.uploaded_files import NEVER_WRITTEN, OF_LAUNCHER
 from runferry.system.values import is_list, is_mapping
 
 if TYPE_CHECKING:
@@ -13,13 +14,9 @@ if TYPE_CHECKING:
     from runferry.runs.folder import RunFolder
     from runferry.trackers.wandb.log.segment import Segment
 
-NEVER_WRITTEN = "were logged and are not on the disk"
-OF_LAUNCHER = "(so says the attempt's record)"
-"""Said of what can never be sent."""
-
 
 def lost_rows(
-    folder: RunFolder, segments: Mapping[str, Sequence[Segment]], deleted: Collection[str]
+    folder: RunFolder, segments: Mapping[str, Sequence[Segment]], known: Collection[str]
 ) -> dict[str, list[str]]:
     """Return the segments that lack rows, a line for each, by the W&B run; what has none on disk is the first one's.
 
@@ -29,8 +26,8 @@ def lost_rows(
         Of the run; the records of its attempts have how many rows passed on their way to the disk, by segment.
     segments
         What is on disk of each W&B run, the first one first.
-    deleted
-        Names of segments that were deleted after the server had them.
+    known
+        Names of segments that hold nothing here, which is said, or was deleted after the server had it.
 
     Returns
     -------
@@ -42,7 +39,7 @@ def lost_rows(
     found: dict[str, list[str]] = defaultdict(list)
     for attempt in folder.attempts():
         # Of each segment here what is said is taken from the disk as it is now.
-        settled = set(deleted)
+        settled = set(known)
         for name, logged in _rows(attempt):
             run, segment = there.get(name, (first, None))
             held = segment.history_count + segment.left_out_count if segment else 0

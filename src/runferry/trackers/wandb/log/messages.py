@@ -57,9 +57,12 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "FilesRecord": {"files": (1, "FilesItem*")},
     "FilesItem": {"path": (1, "string")},
     "ArtifactRecord": {
+        "run_id": (1, "string"),
         "type": (4, "string"),
         "name": (5, "string"),
         "digest": (6, "string"),
+        "aliases": (11, "string*"),
+        "tags": (19, "string*"),
         "manifest": (12, "ArtifactManifest"),
         "finalize": (14, "bool"),
         "incremental_beta1": (100, "bool"),

@@ -71,6 +71,8 @@ class Segment:
         Rows that W&B's client sends to no server for their size; they are not among `history_count`.
     damage : str or None
         What could not be read, in a few words.
+    whole : bool
+        Whether no bytes in it are unreadable but for a record that was not written to its end, as a kill leaves it.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Segment:
     lost_records: int = 0
     left_out_count: int = 0
     damage: str | None = None
+    whole: bool = True
 
     @property
     def online(self) -> bool:
@@ -188,6 +191,7 @@ def read_segment(path: Path) -> Segment:
         lost_records=collected.lost_records,
         left_out_count=len(collected.left_out),
         damage="; ".join(damage) or None,
+        whole=not (log.damage.skipped_places or collected.undecodable),
     )
 
 
