@@ -124,7 +124,7 @@ def _wrong(rows: list[dict[str, Any]], count: int) -> str:
         "of nobody here": [step for step, number in zip(steps, numbers, strict=True) if number not in wanted],
     }
     found = [f"{len(some)} {name}" for name, some in parts.items() if some]
-    if numbers == wanted:
+    if steps != wanted and numbers == wanted:
         found.append(f"the steps are {steps[0]} to {steps[-1]}, with {len(set(steps))} different ones")
     return f"{len(rows)} rows, of {count}: {', '.join(found) or 'in another order'}"
 
