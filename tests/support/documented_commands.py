@@ -127,7 +127,7 @@ NOT_AS_WRITTEN = {
         f".venv/bin/python benchmarks/{name}.py": NotAsWritten(
             _MEASURES, f".venv/bin/python benchmarks/{name}.py --help"
         )
-        for name in ("environment_start", "killed_training", "report")
+        for name in ("environment_start", "killed_training", "report", "rows")
     },
     **{
         f"snakemake --profile profiles/local --directory examples/{name}": NotAsWritten(

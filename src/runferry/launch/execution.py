@@ -27,14 +27,15 @@ from runferry.runs.slurm import job_end
 from runferry.system.env_modules import variables_after_loading
 from runferry.system.processes import end_session
 from runferry.trackers.registry import logs_to_wandb
-from runferry.trackers.wandb.folders import bring_in
+from runferry.trackers.wandb.folders import bring_in, bring_in_earlier
 from runferry.trackers.wandb.hook_files import with_hook
-from runferry.trackers.wandb.job_runs import JobRuns, bring_in_earlier
+from runferry.trackers.wandb.job_runs import JobRuns
 
 if TYPE_CHECKING:
     from runferry.launch.early_stop import EarlyStop
     from runferry.launch.signals import SignalWatch
     from runferry.trackers.tracker import TrackerInJob
+    from runferry.trackers.wandb.job_runs import Logged
 
 
 #: Seconds in which what the command leaves behind may end by itself.
@@ -45,6 +46,13 @@ _LEFTOVER_SECONDS = 1.0
 _SAME_SIGNAL_SECONDS = 1.0
 #: Seconds in which a signal that Slurm sent to every node may be passed on by the first node's launcher once more.
 _SAME_SIGNAL_ON_NODES_SECONDS = 20.0
+
+_KEEPER_DIED = (
+    "the process that keeps wandb-core was killed, and wandb-core with it: what that had not written, and what was "
+    "logged later (had the job enough memory?)"
+)
+#: Lines of what is missing that one message has.
+_MOST_SAID = 3
 
 
 def time_limits(run: dict[str, Any], tracker: TrackerInJob) -> TimeLimits:
@@ -68,7 +76,7 @@ class Execution:
     """Number of the node, from 0, where this is the part of one of several."""
 
     def run(self, signals: SignalWatch, follow_from: int | None) -> tuple[Ending, bool]:
-        """Run the attempt; return the command's ending, and whether everything that it logged was written."""
+        """Run the attempt; return its ending, and whether all that it logged was written or is said to be missing."""
         workdir = Path(self.run_record["workdir"])
         if not workdir.is_dir():
             message = f"{workdir}: found no such folder, expected the experiment's workdir, where the command is to run"
@@ -109,21 +117,38 @@ class Execution:
                 except (OSError, ValueError) as error:
                     ending = _not_started(command, environment.get("PATH", os.defpath), error)
                 else:
-                    end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
+                    left = end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
                     ending = Ending.from_return_code(finished.return_code, finished.passed_on)
                     ending = replace(ending, reason=_reason(ending, watches), message=_ignored(finished, watches))
+                    ending = self._say_left_behind(ending, left)
                     if watches.early and watches.early.stopped and not watches.fence.superseded:
                         # It has done what the sweep wants of it; its checkpoint and its rows are there.
                         ending = Ending(0, message=watches.early.stopped)
             exit_code = ending.status
         finally:
             written = self._finish(keeper, exit_code, watches)
-        if keeper.missing:
-            ending = _without_rows(ending, keeper.missing)
+        missing = keeper.logged.missing
+        if keeper.died and followed and self.attempt.segments():
+            missing.append(_KEEPER_DIED)
+        self.attempt.logged(keeper.logged.rows, missing)
+        if missing:
+            ending = _without_rows(ending, missing)
         # The rows first: before a time limit there may not be the time for all.
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
-        return ending, written
+        return ending, written or bool(missing)
+
+    def _say_left_behind(self, ending: Ending, left: list[str]) -> Ending:
+        """Say which processes the command has left behind, where they had to be ended: they had more to do."""
+        if not left:
+            return ending
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        said = f"ended what the command left running: {left[0]}{more}"
+        note(self.log, said)
+        if ending.outcome != "finished":
+            # Of one that failed or was stopped the reason matters more.
+            return ending
+        return replace(ending, message=f"{said}; have the script wait for what it starts")
 
     def _command(self, command: list[str], workdir: Path, environment: dict[str, str]) -> Command:
         twice = _SAME_SIGNAL_SECONDS if self.node is None else _SAME_SIGNAL_ON_NODES_SECONDS
@@ -213,7 +238,8 @@ class Execution:
             ending = replace(ending, exit_code=1)
         return replace(ending, message=f"{ending.message}; {message}" if ending.message else message)
 
-    def _launcher_died(self) -> None:
+    def _launcher_died(self, logged: Logged) -> None:
+        self.attempt.logged(logged.rows, logged.missing)
         self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
         if self.scratch.temporary:
             shutil.rmtree(self.scratch.folder, ignore_errors=True)
@@ -225,11 +251,13 @@ def _with_keeper(environment: dict[str, str], keeper: Keeper) -> dict[str, str]:
     return with_hook({**environment, **service}, keeper.python) if keeper.python else environment
 
 
-def _without_rows(ending: Ending, missing: str) -> Ending:
+def _without_rows(ending: Ending, missing: list[str]) -> Ending:
     """Return an ending that says what is missing: a run that has lost rows is not done."""
     if ending.outcome == "finished":
         ending = replace(ending, exit_code=1)
-    return replace(ending, message=f"{ending.message}; {missing}" if ending.message else missing)
+    more = f"; and {len(missing) - _MOST_SAID} more" if len(missing) > _MOST_SAID else ""
+    said = f"rows are missing: {'; '.join(missing[:_MOST_SAID])}{more}"
+    return replace(ending, message=f"{ending.message}; {said}" if ending.message else said)
 
 
 def _reason(ending: Ending, watches: Watches) -> str | None:

@@ -181,6 +181,7 @@ ROWS = [
     _request("config/job_sharing.py", "which hands out none", "local", gpus=1, side_by_side=2),
     _request("config/job_sharing.py", "has at most", "narval", gpus=4, side_by_side=2),
     _request("config/job_sharing.py", "has time for", "tamia", time=600, one_after_another=3),
+    _request("config/job_request.py", "at least, ", "narval", memory=20),
     _request("config/job_request.py", "which is one node", "local", nodes=2),
     _request("config/job_request.py", "with gpus: 0", "narval", gpu="a100"),
     _request("config/job_request.py", "found {}, {} on {}", "narval", gpus=1, gpu="a10"),
