@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,8 @@ class Experiment:
     """Of a bayes sweep."""
     needs: tuple[str, ...] = ()
     """Names of the experiments whose results the runs use."""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Environment variables of the command, with their macros (`runferry.config.variables`)."""
     tracker: str = WANDB
     """What the runs log to, "wandb" or "comet"."""
 
@@ -140,6 +142,7 @@ class Experiment:
             **({"gpus": self.gpus} if self.gpus else {}),
             **({"stage": [item.as_record() for item in self.stage]} if self.stage else {}),
             **({"collect": list(self.collect)} if self.collect else {}),
+            **({"variables": dict(self.variables)} if self.variables else {}),
             **({"macros": list(run.macros)} if run.macros else {}),
             **({"needs": {name: f"../../{name}/{BEST_FILE}" for name in self.needs}} if self.needs else {}),
             **({"early_terminate": self._early_terminate} if self._early_terminate else {}),

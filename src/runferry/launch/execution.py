@@ -14,6 +14,7 @@ from runferry.errors import LaunchError
 from runferry.launch.collect import collect_files
 from runferry.launch.command import Command, Finished, Watches
 from runferry.launch.core_keeper import Keeper, TimeLimits
+from runferry.launch.macros import Places, own_variables
 from runferry.launch.multi_node import node_folder
 from runferry.launch.node_files import Scratch, note, shown_while_written
 from runferry.launch.preparation import Prepared, prepare
@@ -187,6 +188,8 @@ class Execution:
         modules = [*run.get("modules", ()), *self.tracker.modules(run)]
         inherited = variables_after_loading(list(dict.fromkeys(modules)), "modules")
         inherited.pop("PYTHONHOME", None)
+        # Before the tracker's: what it needs of PYTHONPATH and the like it adds to the user's.
+        inherited |= own_variables(run, path, inherited, Places.of_run(run, self.scratch.folder))
         # What the first node's tracker writes is the run; what another's does is kept beside it.
         place = node_folder(self.folder, self.node).resolve() if self.node else path
         return {

@@ -16,6 +16,7 @@ from runferry.environment.project import copy_project
 from runferry.environment.specification import check_source
 from runferry.system import text
 from runferry.system.env_modules import variables_after_loading
+from runferry.trackers.registry import settings_of
 from support.errors.provoking import SCHEMA, Row, World, cluster, made, one
 
 COMMAND: dict[str, Any] = {"command": ["true"]}
@@ -69,6 +70,11 @@ def _twice(words: str, world: World) -> None:
 def _needed(world: World) -> None:
     sweep = str(world.file("sweep.yaml", yaml.safe_dump(GRID)))
     made({"first": {"sweep": sweep}, "second": {**COMMAND, "needs": ["first"]}})
+
+
+def _key_in_config(_: World) -> None:
+    experiment = made({"e": {**COMMAND, "variables": {"WANDB_API_KEY": "x"}}})["e"]
+    settings_of({"tracker": "wandb"}).check_experiment(experiment, {})
 
 
 def _invalid_yaml(world: World) -> None:
@@ -169,6 +175,10 @@ ROWS = [
     Row("config/experiments.py", "by which the best is chosen", _needed),
     _made("config/experiments.py", "{}: found {}, expected {}", {"sweep": "sweep.yaml"}),
     Row("config/experiments.py", "found ${needs:{}}", lambda _: made({"e": {"command": ["${needs:b}"]}})),
+    _made("config/variables.py", "runferry sets itself", {"variables": {"RUNFERRY_RUN": "x"}}),
+    _made("config/variables.py", "expected `stage` or `collect`", {"variables": {"A": "${data}"}}),
+    _made("config/variables.py", "; a variable of the node is", {"variables": {"A": "${HOME}"}}),
+    Row("trackers/settings.py", "sets or keeps away", _key_in_config),
     Row(
         "system/env_modules.py",
         "expected none where {}",
