@@ -36,6 +36,14 @@ from support.packed_runs import an_experiment
         ("mila", {"time": 5}, 1, 1),
         ("local", {"time": 5}, 1, 1),
         ("local", {"time": 5, "side_by_side": 2, "one_after_another": 3}, 2, 3),
+        # Five runs on one GPU, or on each of a whole node.
+        ("narval", {"gpus": 1, "share_gpu": 5}, 5, 1),
+        ("narval", {"gpus": 1, "share_gpu": 5, "side_by_side": 7}, 7, 1),
+        ("narval", {"gpus": 1, "gpu": "a100_1g.5gb", "share_gpu": 3}, 3, 1),
+        ("tamia", {"gpus": 1, "share_gpu": 5}, 20, 1),
+        ("tamia", {"gpus": 1, "share_gpu": 5, "side_by_side": 5}, 5, 1),
+        ("trillium", {"gpus": 1, "share_gpu": 2, "side_by_side": 8}, 8, 1),
+        ("local", {"gpus": 1, "share_gpu": 5}, 5, 1),
         # A run of two nodes has them to itself.
         ("narval", {"nodes": 2, "time": 5}, 1, 1),
     ],
@@ -58,6 +66,11 @@ def test_runs_share_a_job_as_the_user_says_else_as_the_site_wants(cluster, given
         ("narval", {"gpus": 1, "side_by_side": 4}, 4, 48, 496 * 1024, 60, 4),
         ("narval", {"gpus": 1, "side_by_side": 4}, 2, 24, 248 * 1024, 60, 2),
         ("narval", {"side_by_side": 3}, 3, 6, 12 * 1024, 60, 0),
+        # One GPU for those that share it, with what the site gives with it, or what each of them asks for.
+        ("narval", {"gpus": 1, "share_gpu": 5}, 5, 12, 124 * 1024, 60, 1),
+        ("narval", {"gpus": 1, "share_gpu": 5, "cores": 3, "memory": 1024}, 4, 12, 4 * 1024, 60, 1),
+        ("narval", {"gpus": 1, "share_gpu": 5, "side_by_side": 10}, 6, 24, 248 * 1024, 60, 2),
+        ("tamia", {"gpus": 1, "share_gpu": 5}, 10, 48, 512 * 1024, 60, 4),
         # A minute for each one to end before the next.
         ("narval", {"gpus": 1, "time": 20}, 3, 12, 124 * 1024, 62, 1),
         ("narval", {"gpus": 1, "time": 20}, 2, 12, 124 * 1024, 41, 1),
@@ -108,6 +121,21 @@ def test_gpus_are_asked_for_on_each_of_several_nodes(cluster, given, said):
         ),
         ("narval", {"nodes": 2, "side_by_side": 2}, "side_by_side: found 2 with resources.nodes: 2, expected 1"),
         ("local", {"gpus": 1, "side_by_side": 2}, "found 2 with GPUs, expected 1 on this machine"),
+        ("narval", {"share_gpu": 5}, "packing.share_gpu: found 5 with resources.gpus: 0, expected resources.gpus: 1"),
+        ("narval", {"gpus": 2, "share_gpu": 5}, "share_gpu: found 5 with resources.gpus: 2"),
+        (
+            "narval",
+            {"gpus": 1, "share_gpu": 5, "side_by_side": 4},
+            "share_gpu: found 5 with side_by_side: 4, expected 4",
+        ),
+        (
+            "narval",
+            {"gpus": 1, "share_gpu": 5, "side_by_side": 21},
+            "expected 5 or 10 or 15 or 20: a job on Narval has",
+        ),
+        ("narval", {"gpus": 1, "gpu": "a100_1g.5gb", "share_gpu": 3, "side_by_side": 4}, "expected 3: a job on"),
+        ("narval", {"gpus": 4, "nodes": 2, "share_gpu": 5}, "share_gpu: found 5 with resources.nodes: 2, expected 1"),
+        ("local", {"gpus": 1, "share_gpu": 5, "side_by_side": 6}, "found 6 with GPUs, expected 5 (share_gpu) on this"),
         ("local", {"nodes": 2}, "resources.nodes: found 2, expected 1 on this machine"),
     ],
 )

@@ -31,6 +31,7 @@ def _add_pack(commands: Commands) -> None:
     parser.add_argument(
         "--gpus", type=int, default=0, metavar="N", help="of the job's GPUs, for each run (default: all)"
     )
+    parser.add_argument("--share-gpu", type=int, default=1, metavar="N", help="runs that share a GPU (default: 1)")
     parser.add_argument("--seconds", type=int, metavar="N", help="the longest that one run may take (default: the job)")
     parser.add_argument(
         "--runs", nargs="+", required=True, type=_run, metavar="RUN:ATTEMPTS", help="an id, and the attempts so far"
@@ -49,7 +50,8 @@ def _run(text: str) -> tuple[str, int]:
 def _pack(given: argparse.Namespace) -> int:
     from runferry.runs.pack import Pack
 
-    Pack(given.side_by_side, given.gpus, given.seconds, dict(given.runs)).write(given.file)
+    pack = Pack(given.side_by_side, given.gpus, given.seconds, dict(given.runs), given.share_gpu)
+    pack.write(given.file)
     return 0
 
 

@@ -51,6 +51,8 @@ class Experiment:
     """How many runs a job has at a time; None leaves it to the cluster, as the next one."""
     one_after_another: int | None = None
     """How many runs a job has in turn."""
+    share_gpu: int = 1
+    """How many of the runs that a job has at a time share one GPU."""
     attempts: int = 1
     """Jobs that a run may have."""
     warning_signal: str = "SIGTERM"

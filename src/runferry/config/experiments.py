@@ -98,6 +98,7 @@ def _experiment(
         nodes=resources["nodes"],
         side_by_side=packing.get("side_by_side", switched_off),
         one_after_another=packing.get("one_after_another", switched_off),
+        share_gpu=packing.get("share_gpu") or 1,
         attempts=section["attempts"],
         warning_signal=warning["signal"],
         warning_seconds=seconds(warning["before"]) if warning["before"] else None,

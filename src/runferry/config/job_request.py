@@ -71,7 +71,7 @@ def make_request(experiment: Experiment, cluster: Cluster, runs: int = 1) -> Req
     if gpu:
         _check_count(experiment, cluster, gpu, packing)
     at_once = min(runs, packing.side_by_side)
-    gpus = gpu.counts[0] if gpu and gpu.whole_node and gpu.counts else experiment.gpus * at_once
+    gpus = gpu.counts[0] if gpu and gpu.whole_node and gpu.counts else packing.gpus(experiment.gpus, at_once)
     cores, memory = _cores(experiment, cluster, gpu, gpus, at_once), _memory(experiment, gpu, gpus, at_once)
     said = memory if cluster.jobs is None or cluster.jobs.memory_flag else None
     time = _time(experiment, cluster, packing.rounds(runs))

@@ -129,16 +129,19 @@ def _lanes(pack: Pack, given: Mapping[str, str]) -> list[_Lane]:
     count = pack.side_by_side
     devices = {name: given[name].split(",") for name in _DEVICES if given.get(name)} if pack.gpus else {}
     found = min(map(len, devices.values()), default=0)
-    if found < count * pack.gpus:
-        message = (
-            f"found {found} GPUs in {_DEVICES[0]}, expected {count * pack.gpus}: {pack.gpus} for each of {count} runs"
-        )
+    needed = pack.gpus * -(-count // pack.share_gpu)
+    # Outside of Slurm, all GPUs of the machine are there without a word of them; whose runs share one, need no word.
+    handed_out = devices or pack.share_gpu == 1 or "SLURM_JOB_ID" in given
+    if found < needed and handed_out:
+        each = f"each of {count} runs" if pack.share_gpu == 1 else f"{pack.share_gpu} runs at a time, of {count}"
+        message = f"found {found} GPUs in {_DEVICES[0]}, expected {needed}: {pack.gpus} for {each}"
         raise LaunchError(message)
     cores = sorted(os.sched_getaffinity(0))
     each = len(cores) // count
     lanes: list[_Lane] = []
     for number in range(count):
-        own = slice(number * pack.gpus, (number + 1) * pack.gpus)
+        first = number // pack.share_gpu * pack.gpus
+        own = slice(first, first + pack.gpus)
         variables = {name: ",".join(names[own]) for name, names in devices.items()}
         variables |= {
             name: str(max(1, int(given[name]) // count)) for name in _THREADS if given.get(name, "").isdigit()

@@ -189,6 +189,8 @@ ROWS = [
     _made("config/needs.py", "one of the experiments", {"needs": ["bb"]}),
     _request("config/job_sharing.py", "with resources.nodes", "narval", nodes=2, side_by_side=2),
     _request("config/job_sharing.py", "which hands out none", "local", gpus=1, side_by_side=2),
+    _request("config/job_sharing.py", "have together", "narval", share_gpu=2),
+    _request("config/job_sharing.py", "or side_by_side: null", "narval", gpus=1, share_gpu=5, side_by_side=4),
     _request("config/job_sharing.py", "has at most", "narval", gpus=4, side_by_side=2),
     _request("config/job_sharing.py", "has time for", "tamia", time=600, one_after_another=3),
     _request("config/job_request.py", "which is one node", "local", nodes=2),

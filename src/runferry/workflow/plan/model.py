@@ -49,6 +49,8 @@ class PlannedJob:
         The longest that it may take.
     rgu : float or None
         Reference GPU units of one of its GPUs; None where that is not known.
+    share_gpu : int
+        How many runs have one of its GPUs together.
     """
 
     runs: int
@@ -59,6 +61,7 @@ class PlannedJob:
     memory: int | None
     minutes: int
     rgu: float | None
+    share_gpu: int = 1
 
     @property
     def gpu_hours(self) -> float:
