@@ -47,6 +47,10 @@ class Experiment:
     """Environment modules that a job loads before the command, in this order."""
     nodes: int = 1
     """Of one run; the other resources are those of each."""
+    tasks: int = 1
+    """Of one run, on its node; the other resources are those of all together."""
+    gpus_per_task: int | None = None
+    """GPUs that each task sees; None is all of the run's."""
     side_by_side: int | None = None
     """How many runs a job has at a time; None leaves it to the cluster, as the next one."""
     one_after_another: int | None = None
@@ -141,6 +145,8 @@ class Experiment:
             **({} if self.tracker == WANDB else {"tracker": self.tracker}),
             self.tracker: {**self.tracker_settings, "group": self.name},
             **({"nodes": self.nodes} if self.nodes > 1 else {}),
+            **({"tasks": self.tasks} if self.tasks > 1 else {}),
+            **({"gpus_per_task": self.gpus_per_task} if self.gpus_per_task else {}),
             **({"gpus": self.gpus} if self.gpus else {}),
             **({"stage": [item.as_record() for item in self.stage]} if self.stage else {}),
             **({"collect": list(self.collect)} if self.collect else {}),

@@ -96,6 +96,8 @@ def _experiment(
         tracker=config.get("tracker", WANDB),
         tracker_settings=config[config.get("tracker", WANDB)],
         nodes=resources["nodes"],
+        tasks=resources["tasks"],
+        gpus_per_task=resources["gpus_per_task"],
         side_by_side=packing.get("side_by_side", switched_off),
         one_after_another=packing.get("one_after_another", switched_off),
         share_gpu=packing.get("share_gpu") or 1,

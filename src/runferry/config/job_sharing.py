@@ -60,11 +60,13 @@ def make_packing(experiment: Experiment, cluster: Cluster, gpu: Gpu | None) -> P
         When the user's word does not fit a node, or the longest job.
     """
     where = f"config: experiments.{experiment.name}.packing"
-    if experiment.nodes > 1:
+    for resource, count in (("nodes", experiment.nodes), ("tasks", experiment.tasks)):
+        if count == 1:
+            continue
         for key, given in _given(experiment).items():
             if given is not None and given > 1:
-                message = f"found {given} with resources.nodes: {experiment.nodes}, expected 1"
-                raise ConfigError(f"{where}.{key}: {message}: a run of several nodes has a job of its own")
+                message = f"found {given} with resources.{resource}: {count}, expected 1"
+                raise ConfigError(f"{where}.{key}: {message}: a run of several {resource} has a job of its own")
         return Packing()
     _check_sharing(experiment, f"{where}.share_gpu")
     return Packing(

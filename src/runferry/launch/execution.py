@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import LaunchError
 from runferry.launch.collect import collect_files
-from runferry.launch.command import Command, Finished, Watches
+from runferry.launch.command import Command, Finished, Watches, not_started
 from runferry.launch.core_keeper import Keeper, TimeLimits
 from runferry.launch.macros import Places, own_variables
 from runferry.launch.multi_node import node_folder
@@ -100,15 +100,21 @@ class Execution:
         )
         if keeper.warning:
             note(self.log, keeper.warning)
-        environment = _with_keeper(environment, keeper)
+        environment, kept = _with_keeper(environment, keeper), ()
+        if prepared and self.run_record.get("tasks", 1) > 1:
+            # Only here: other runs need it not.
+            from runferry.launch.tasks import tasks_call
+
+            command, told = tasks_call(self.folder, self.run_record, prepared, environment)
+            environment, kept = dict(os.environ), (told,)
         watches = self._watches()
         exit_code = 1
         try:
             with shown_while_written(self.folder.log_file, follow_from):
                 try:
-                    finished = self._command(command, workdir, environment).run(signals, keeper, watches)
+                    finished = self._command(command, workdir, environment, kept).run(signals, keeper, watches)
                 except (OSError, ValueError) as error:
-                    ending = _not_started(command, environment.get("PATH", os.defpath), error)
+                    ending = not_started(command, environment.get("PATH", os.defpath), error)
                 else:
                     end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
                     ending = Ending.from_return_code(finished.return_code, finished.passed_on)
@@ -126,12 +132,14 @@ class Execution:
             ending = self._collect(prepared.data, ending)
         return ending, written
 
-    def _command(self, command: list[str], workdir: Path, environment: dict[str, str]) -> Command:
+    def _command(
+        self, command: list[str], workdir: Path, environment: dict[str, str], keep: tuple[int, ...]
+    ) -> Command:
         twice = _SAME_SIGNAL_SECONDS if self.node is None else _SAME_SIGNAL_ON_NODES_SECONDS
         if not os.environ.get("SLURM_JOB_ID"):
             # Nobody but the user sends it then, and twice is meant twice.
             twice = 0.0
-        return Command(command, workdir, environment, self.log, twice)
+        return Command(command, workdir, environment, self.log, twice, keep)
 
     def _watches(self) -> Watches:
         clock = JobClock(warning_of(self.run_record), job_end())
@@ -258,16 +266,3 @@ def _ignored(finished: Finished, watches: Watches) -> str | None:
         f"did not end in the {seconds} after its warning ({warning}, {reason}), and was ended by runferry so that its "
         "rows could be written; have the script end at the signal"
     )
-
-
-def _not_started(command: list[str], search_path: str, error: OSError | ValueError) -> Ending:
-    """As a shell has it: 127 for a program that is not there, 126 for one that cannot be run."""
-    program = command[0]
-    if isinstance(error, FileNotFoundError):
-        if shutil.which(program, path=search_path):
-            return Ending(127, message=f"{program}: the interpreter that its first line names was not found")
-        where = "" if "/" in program else ", neither in the environment nor elsewhere in PATH"
-        return Ending(127, message=f"command not found: {program}{where}")
-    # A ValueError: an argument has a null byte in it.
-    reason = error.strerror if isinstance(error, OSError) else error
-    return Ending(126, message=f"{program}: cannot be run: {reason}")

@@ -127,5 +127,6 @@ def _job(request: Request, experiment: Experiment, runs: int) -> PlannedJob:
         # In a pack, several runs take their turns.
         int(request.resources["runtime"]),
         request.gpu.rgu if request.gpu else None,
+        request.tasks,
         request.packing.share_gpu,
     )

@@ -49,6 +49,8 @@ class PlannedJob:
         The longest that it may take.
     rgu : float or None
         Reference GPU units of one of its GPUs; None where that is not known.
+    tasks : int
+        On the node, which share its cores, memory and GPUs.
     share_gpu : int
         How many runs have one of its GPUs together.
     """
@@ -61,6 +63,7 @@ class PlannedJob:
     memory: int | None
     minutes: int
     rgu: float | None
+    tasks: int = 1
     share_gpu: int = 1
 
     @property

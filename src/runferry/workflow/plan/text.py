@@ -74,6 +74,8 @@ def job_in_words(job: PlannedJob) -> str:
     each = " each" if job.nodes > 1 else ""
     if job.nodes > 1:
         parts.append(f"{job.nodes} nodes")
+    if job.tasks > 1:
+        parts.append(f"{job.tasks} tasks")
     if job.gpus:
         shared = f" that {job.share_gpu} runs share" if job.share_gpu > 1 else ""
         parts.append(f"{job.gpus} {job.gpu or 'GPU'}{each}{shared}")
