@@ -100,6 +100,57 @@ def test_gpus_are_asked_for_on_each_of_several_nodes(cluster, given, said):
 
 
 @pytest.mark.parametrize(
+    ("cluster", "given", "cores", "said"),
+    [
+        # The plugin passes `tasks` where no `gpu` or `gres` is, and --ntasks-per-node in any case.
+        ("fir", {"tasks": 3}, 3, {"tasks": 3, "cpus_per_task": 1}),
+        ("fir", {"tasks": 4, "cores": 12}, 12, {"tasks": 4, "cpus_per_task": 3}),
+        (
+            "narval",
+            {"tasks": 4, "gpus": 4},
+            48,
+            {
+                "tasks": 4,
+                "cpus_per_task": 12,
+                "slurm_extra": "--ntasks-per-node=4",
+                "gpu": 4,
+                "gpu_model": "a100",
+                "tasks_per_gpu": 0,
+            },
+        ),
+        (
+            "killarney",
+            {"tasks": 2, "gpus": 1, "cores": 6},
+            6,
+            {
+                "tasks": 2,
+                "cpus_per_task": 3,
+                "slurm_extra": "--ntasks-per-node=2",
+                "gres": "gpu:l40s:1",
+                "tasks_per_gpu": 0,
+            },
+        ),
+        (
+            "trillium",
+            {"tasks": 4, "gpus": 4},
+            96,
+            {"tasks": 4, "cpus_per_task": 24, "slurm_extra": "--gpus-per-node=4"},
+        ),
+        # A whole node's cores, which five cannot share evenly.
+        ("tamia", {"tasks": 5, "gpus": 4}, 45, {"tasks": 5, "cpus_per_task": 9, "slurm_extra": "--ntasks-per-node=5"}),
+        ("local", {"tasks": 3}, 3, {}),
+    ],
+)
+def test_tasks_are_asked_for_with_equal_parts_of_one_node(cluster, given, cores, said):
+    request = make_request(an_experiment(**given), find_cluster(cluster))
+    assert (request.cores, request.tasks, request.packing.capacity) == (cores, given["tasks"], 1)
+    resources = {name: value for name, value in request.resources.items() if name not in ("mem_mb", "runtime", "nodes")}
+    if cluster == "tamia":
+        resources = {name: value for name, value in resources.items() if name in said}
+    assert resources == said
+
+
+@pytest.mark.parametrize(
     ("cluster", "given", "said"),
     [
         ("tamia", {"gpus": 3}, "resources.gpus: found 3 of h100, expected 4 (gpu: h100) or 8 (gpu: h200): TamIA gives"),
@@ -119,6 +170,11 @@ def test_gpus_are_asked_for_on_each_of_several_nodes(cluster, given, said):
             {"time": 600, "one_after_another": 3},
             "one_after_another: found 3 with resources.time of 600 minutes",
         ),
+        ("narval", {"tasks": 2, "nodes": 2}, "resources.tasks: found 2 with nodes: 2, expected 1: on several nodes"),
+        ("narval", {"tasks": 4, "cores": 6}, "resources.cores: found 6 with tasks: 4, expected a multiple of 4"),
+        ("narval", {"tasks": 4, "gpus": 2, "gpus_per_task": 1}, "gpus_per_task: found 1 with gpus: 2 and tasks: 4"),
+        ("narval", {"tasks": 2, "side_by_side": 2}, "side_by_side: found 2 with resources.tasks: 2, expected 1"),
+        ("tamia", {"tasks": 2, "gpus": 2}, "resources.gpus: found 2 of h100, expected 4 (gpu: h100) or 8"),
         ("narval", {"nodes": 2, "side_by_side": 2}, "side_by_side: found 2 with resources.nodes: 2, expected 1"),
         ("local", {"gpus": 1, "side_by_side": 2}, "found 2 with GPUs, expected 1 on this machine"),
         ("narval", {"share_gpu": 5}, "packing.share_gpu: found 5 with resources.gpus: 0, expected resources.gpus: 1"),
