@@ -27,6 +27,9 @@ ANSWER_SECONDS = 60.0
 _OF_THE_JOB = ("RUNFERRY_DATA", "SLURM_TMPDIR", "TMPDIR", "SLURM_JOB_ID")
 """Variables whose values are others in each attempt, and may be part of arguments."""
 
+_SWEEPS = {"wandb.sdk.wandb_sweep": "sweep", "wandb.wandb_agent": "agent"}
+"""Modules of wandb's, each with a function that asks the server for a sweep or what to run of it."""
+
 _job: dict[str, str] = {}
 _unused: dict[int, str] = {}
 """By thread: the id that it was given last, until a W&B run begins with it."""
@@ -40,6 +43,8 @@ class _Watcher:
             _restore_variables()
         if name == "wandb.sdk.artifacts.artifact":
             return _then(name, path, _watch_artifacts)
+        if name in _SWEEPS:
+            return _then(name, path, _watch_sweeps)
         return _then(name, path, _watch_init) if name == "wandb.sdk.wandb_init" else None
 
 
@@ -105,6 +110,24 @@ def _watch_init(module: Any) -> None:
         return run
 
     init.set_run_id, init.init = ask_first, keep_unused
+
+
+def _watch_sweeps(module: Any) -> None:
+    """Say before it fails, or waits for a server out of reach (0.27 for long), what a sweep of W&B's cannot do here."""
+    import functools
+
+    name = _SWEEPS[module.__name__]
+    call = getattr(module, name, None)
+    if call is None:
+        return
+
+    @functools.wraps(call)
+    def say_first(*arguments: Any, **keywords: Any) -> Any:
+        if os.environ.get("WANDB_MODE") == "offline":
+            _say(f"wandb.{name} asks W&B's server, which an offline job does not; give the sweep to runferry instead")
+        return call(*arguments, **keywords)
+
+    setattr(module, name, say_first)
 
 
 def _watch_artifacts(module: Any) -> None:
