@@ -14,7 +14,7 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from runferry.api_run import Receipt, Run, WandbRun
 from runferry.config.single_run import make_single_run
@@ -221,6 +221,7 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
     deadline: float = 600.0,
     parallel: int = 34,
     accept_missing: bool = False,
+    read_back: Literal["sample", "all"] = "sample",
     say: Callable[[str], None] = lambda _line: None,
 ) -> list[Synced]:
     """Upload runs to the W&B server and verify them, as `runferry sync` does; nothing is sent twice.
@@ -237,7 +238,10 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
     parallel
         Runs that are sent at once.
     accept_missing
-        Whether a run gets a receipt though files or artifacts are missing both on disk and on the server.
+        Whether a run gets a receipt though files or artifacts are missing both on disk and on the server, or segments
+        are gone or cannot be read; it lists them.
+    read_back
+        Rows that are compared after they were sent: all of every run, or of one with over 2,000 rows a sample.
     say
         Takes lines for the user.
 
@@ -260,7 +264,7 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
     for each in [runs] if isinstance(runs, Run | str | os.PathLike) else runs:
         found = [_folder_of(each)] if isinstance(each, Run) else find_run_folders(Path(each).resolve())
         folders.update({folder.path: folder for folder in found})
-    limits = Limits(patience, deadline, parallel, accept_missing)
+    limits = Limits(patience, deadline, parallel, accept_missing, read_back=read_back)
     outcomes = sync_folders(list(folders.values()), limits, say=say)
     return [Synced(Run(outcome.folder.path), outcome.problem) for outcome in outcomes]
 

@@ -8,7 +8,7 @@ from runferry.runs.folder import RunFolder
 from runferry.sync.engine import sync
 from runferry.sync.outcome import Limits
 
-QUICK = Limits(patience=2, deadline=60)
+QUICK = Limits(patience=2, deadline=60, settle=0.1)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from runferry.sync.engine import sync
 from runferry.sync.outcome import Limits
 from support.written_runs import receipt, wrong
 
-QUICK = Limits(patience=0.5, deadline=30)
+QUICK = Limits(patience=0.5, deadline=30, settle=0.1)
 
 
 def completes(server, folders) -> None:

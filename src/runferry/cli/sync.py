@@ -68,9 +68,24 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--parallel", type=int, default=34, metavar="RUNS", help="runs that are sent at once (default: %(default)d)"
     )
     parser.add_argument(
+        "--settle",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="between two questions whose answers must be the same before a server is believed that has a part of a "
+        "run; W&B's counts come some seconds late (default: %(default).0f)",
+    )
+    parser.add_argument(
+        "--read-back",
+        choices=["sample", "all"],
+        default="sample",
+        help="rows that are compared after they were sent: all of every run, or of one with over 2,000 rows a sample "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--accept-missing",
         action="store_true",
-        help="write a receipt also where files or artifacts are gone from disk and server both; it lists them",
+        help="write a receipt also where files, artifacts or segments are gone or cannot be read; it lists them",
     )
     parser.add_argument(
         "--with-trained",
@@ -96,7 +111,15 @@ def _sync(given: argparse.Namespace) -> int:
         return watch(given)
     folders = given_folders(given)
     progress = progress_for(as_json=given.json)
-    limits = Limits(given.patience, given.deadline, given.parallel, given.accept_missing, given.sweeps)
+    limits = Limits(
+        given.patience,
+        given.deadline,
+        given.parallel,
+        given.accept_missing,
+        given.sweeps,
+        given.settle,
+        given.read_back,
+    )
     with open_details(given.log) as log:
         outcomes = sync(folders, limits, log=log, progress=progress, with_trained=given.with_trained)
         problems = [outcome for outcome in outcomes if outcome.problem]

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 PARALLEL_RUNS = 34
 """Runs that one `wandb sync` sends at once: with 100 ms of latency 100 runs take 4 s; with its default of 5, 13 s."""
+SETTLE_SECONDS = 5.0
+"""W&B's counts come 2 to 4 s late on a quiet day (its engineers, in pull request 12421 of wandb/wandb)."""
+ALL, SAMPLED = "all", "sample"
+"""How many rows are read back."""
 
 
 def refuse_running(folder: RunFolder) -> None:
@@ -46,6 +50,10 @@ class Limits:
     """Whether a run gets a receipt though files or artifacts are gone from disk and server; it lists them then."""
     sweeps: bool = False
     """Whether the experiments' sweeps are made on the server and the runs counted to them."""
+    settle: float = SETTLE_SECONDS
+    """Between two questions whose answers must be the same before a server is believed that has a part of a run."""
+    read_back: str = SAMPLED
+    """Which rows of a run that was sent to an empty place are read back: `all`, or of a long one a `sample`."""
 
 
 @dataclass

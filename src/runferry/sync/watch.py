@@ -44,6 +44,8 @@ class Syncer:
             f"--patience={given.patience}",
             f"--deadline={given.deadline}",
             f"--parallel={given.parallel}",
+            f"--settle={given.settle}",
+            f"--read-back={given.read_back}",
         ]
         self._command += ["--accept-missing"] * given.accept_missing + ["--json"] * given.json
         self._command += ["--sweeps"] * given.sweeps

@@ -205,6 +205,7 @@ def _name_no_partition(*, asked: bool) -> None:
 def _sync_options(section: Mapping[str, Any]) -> list[str]:
     """Word what the config says of syncing as options of `runferry sync`."""
     options = [f"--deadline={60 * text.minutes(section['deadline'])}", f"--parallel={section['parallel']}"]
+    options.append(f"--read-back={section['read_back']}")
     if section["accept_missing"]:
         options.append("--accept-missing")
     if section["sweeps"]:

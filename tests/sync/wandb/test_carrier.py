@@ -37,7 +37,7 @@ run.log({"nan": 1.0, "flag": True, "list": [1, 2, 3]})
 run.summary["best"] = {"loss": 0.1, "step": 3}
 run.finish()
 """
-QUICK = Limits(patience=1, deadline=60)
+QUICK = Limits(patience=1, deadline=60, settle=0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -230,7 +230,7 @@ def test_a_server_that_never_answers_is_left_in_time_and_no_process_stays(newest
     folder = _make_run(tmp_path)
     _train(newest_wandb, folder)
     server.faults({"match": "file_stream", "hang": True})
-    problem = _problem(folder, Limits(patience=0, deadline=4))
+    problem = _problem(folder, Limits(patience=0, deadline=4, settle=0.1))
     assert "found it at work after 4 s" in (problem or "")
     marker = f"WANDB_BASE_URL={server.url}"
     left = [process for process in psutil.process_iter() if _is_core_of(process, marker)]

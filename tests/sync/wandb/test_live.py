@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-QUICK = Limits(patience=2, deadline=60)
+QUICK = Limits(patience=2, deadline=60, settle=0.1)
 pytestmark = pytest.mark.usefixtures("connected")
 
 

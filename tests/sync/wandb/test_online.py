@@ -21,7 +21,7 @@ from support.wandb_clients import NEWEST, VERSIONS
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-QUICK = Limits(patience=1, deadline=60)
+QUICK = Limits(patience=1, deadline=60, settle=0.1)
 
 
 API, STORAGE = "api.wandb.test", "storage.wandb.test"

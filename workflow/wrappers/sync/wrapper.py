@@ -11,6 +11,7 @@ if wrong := [str(file) for file in receipts if file.name != "receipt.json" or le
     sys.exit(f"runferry: wrapper sync: output: found {wrong[0]}, expected the receipt.json beside each trained.json")
 params = snakemake.params
 options = [f"--{name}={params[name]}" for name in ("deadline", "patience", "parallel") if name in params.keys()]
+options += [f"--read-back={params['read_back']}"] if params.get("read_back") else []
 options += ["--accept-missing"] if params.get("accept_missing") else []
 # Those that are trained and have a rule of their own go along: many such rules cost one `wandb sync`.
 options.append("--with-trained")

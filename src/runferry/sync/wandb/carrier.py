@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from runferry.errors import ServerError
+from runferry.sync.outcome import ALL
 from runferry.sync.wandb import upload
-from runferry.sync.wandb.comparison import differences, missing_rows, row_differences
 from runferry.sync.wandb.file_stream import complete_summary, fill, send_console
-from runferry.sync.wandb.job import (
-    by_place,
-    has_beginning,
-    jobs_of,
-    only_summary,
-    promises,
-    segments_to_send,
-    without_shared_ids,
-)
+from runferry.sync.wandb.job import jobs_of, only_summary, without_shared_ids
 from runferry.sync.wandb.partial_log import folders_to_send
+from runferry.sync.wandb.questions import Questions
 from runferry.sync.wandb.receipt import VerifiedRun, write_receipt
-from runferry.sync.wandb.uploaded_files import NOR_ON_DISK
+from runferry.sync.wandb.rounds import begin_rounds, goes_on, is_without_its_beginning, next_batch
+from runferry.sync.wandb.row_comparison import find_difference, find_sampled_difference, is_long
 from runferry.system.progress import Amount
 from runferry.trackers.wandb.folders import remove_debug_logs, share_equal_files
 
@@ -33,9 +26,12 @@ if TYPE_CHECKING:
     from runferry.sync.outcome import Limits, Outcome
     from runferry.sync.wandb.job import Job
     from runferry.system.progress import Progress
-    from runferry.trackers.wandb.queries import RunOnServer
     from runferry.trackers.wandb.server import Server
 
+ANOTHER_TRAINING = (
+    "the W&B run of this id has rows of another training: found none of its first rows logged when these were, "
+    "expected the same ones; give the run an id of its own: runferry rename"
+)
 BYTES_PER_SECOND = 1e6
 """What a slow network carries at least: for each megabyte a `wandb sync` gets a second more."""
 
@@ -54,29 +50,31 @@ class WandbCarrier:
     progress: Progress
 
     def carry(self, outcomes: Sequence[Outcome]) -> str | None:
-        """Upload and verify runs; see `runferry.sync.carriers.Carrier.carry`."""
+        """Upload and verify runs; see `runferry.sync.carriers.Carrier.carry`.
+
+        The way of a run is drawn in docs/how-it-works.md: look, send, settle, compare, receipt.
+        """
         jobs = without_shared_ids(jobs_of(outcomes))
-        self._look(jobs)
-        for job in jobs:
-            job.had_rows = job.lines_there > 0
+        questions = Questions(self.server, self.limits)
+        questions.look(jobs)
         trouble: str | None = None
         try:
-            self._fill([job for job in jobs if job.differences and 0 < job.lines_there < job.disk.history_lines])
-            for job in jobs:
-                job.to_send = segments_to_send(job)
-            sent = [job for job in jobs if job.to_send]
-            trouble = self._send(sent)
-            for job in sent if trouble is None else ():
-                if job.console_apart and not job.problem:
-                    send_console(job.disk, self.server, job.place)
-            self._wait_for_counts(sent, self.limits.patience if trouble is None else 0.0)
-            self._complete_summaries(jobs)
-            self._compare_rows(job for job in jobs if job.had_rows and not job.differences)
+            begun = [job for job in jobs if job.there and job.differences]
+            questions.settle(begun)
+            begin_rounds(jobs)
+            self._mend([job for job in begun if job.lines_there and job.differences])
+            sent = [job for job in jobs if job.differences]
+            trouble = self._send_all(jobs, questions)
+            questions.wait_for_counts(sent, self.limits.patience if trouble is None else 0.0)
+            self._complete_summaries(jobs, questions)
+            self._read_back(jobs)
+            if trouble is None:
+                self._mend_again([job for job in jobs if job.there and job.differences], questions)
         except ServerError as error:
             # Something was sent perhaps: what cannot be asked is not verified.
             trouble = trouble or str(error)
             for job in jobs:
-                if job.differences or job.had_rows or job.to_send:
+                if job.differences or not job.rows_read:
                     job.there = None
                     job.problem = job.problem or trouble
         by_run: dict[int, list[Job]] = {}
@@ -94,59 +92,66 @@ class WandbCarrier:
         ServerError
             When the server cannot be asked.
         """
-        self._look(jobs)
-        self._compare_rows(job for job in jobs if job.there and not job.differences)
-
-    def _look(self, jobs: Sequence[Job]) -> None:
-        """Ask what is there before anything is sent; for files only where nothing else is missing."""
-        for (entity, project), members in by_place(jobs).items():
-            found, answer = self.server.look(entity, project, [job.disk.run_id for job in members])
-            for job in members:
-                job.entity = found
-                job.there = answer.get(job.disk.run_id)
-                self._compare(job)
-        self._ask([job for job in jobs if not job.differences and promises(job)])
-
-    def _ask(self, jobs: Iterable[Job]) -> None:
-        """Ask what is there now, with files and artifacts where the runs promised any."""
-        for (entity, project), members in by_place(jobs).items():
-            names = [job.disk.run_id for job in members]
-            answer = self.server.runs(entity, project, names, with_files=any(map(promises, members)))
-            for job in members:
-                job.there = answer.get(job.disk.run_id)
-                if job.there:
-                    job.there = self._with_the_rest(job, job.there)
-                self._compare(job)
-
-    def _with_the_rest(self, job: Job, there: RunOnServer) -> RunOnServer:
-        """Ask for what one answer for many runs does not hold: many files, artifacts that another run logged first."""
-        if there.files is not None and not there.all_files:
-            there = replace(there, all_files=True, files=self.server.files(*job.place, job.disk.run_id))
-        for artifact in job.disk.artifacts:
-            # A version with a content that the project has already is not made again.
-            key = (artifact.name, artifact.digest)
-            if key not in there.artifacts and artifact.digest in self.server.artifact_digests(*job.place, artifact):
-                there = replace(there, artifacts=there.artifacts | {key})
-        return there
-
-    def _compare(self, job: Job) -> None:
-        job.differences = differences(job.disk, job.there)
-        if self.limits.accept_missing:
-            job.gone = [line for line in job.differences if NOR_ON_DISK in line]
-            job.differences = [line for line in job.differences if line not in job.gone]
-
-    def _fill(self, jobs: Sequence[Job]) -> None:
-        """Send rows that are missing before the last one that is there, which `wandb sync` cannot."""
+        Questions(self.server, self.limits).look(jobs)
         for job in jobs:
-            if has_beginning(job, job.lines_there):
-                continue
-            first = missing_rows(job.disk, self.server, job.place)
-            if first is not None:
-                self.progress.say(f"{job.outcome.folder.path.name}: rows are missing from row {first} on; sending them")
-                fill(job.disk, self.server, job.place, first)
+            if job.there and not job.differences and (found := find_difference(job.disk, self.server, job.place)):
+                job.differences = [found.line]
+
+    def _send_all(self, jobs: Sequence[Job], questions: Questions) -> str | None:
+        """Send what is missing, in as many rounds as it takes; returns what went wrong."""
+        while batch := next_batch(jobs):
+            trouble = self._send(batch)
+            if trouble:
+                return trouble
+            for job in batch:
+                job.rounds += job.in_rounds
+                job.parts_sent = not job.in_rounds
+            # Each round is built on what the server says of the one before.
+            late = questions.wait_for_round([job for job in batch if goes_on(job)])
+            for job in late:
+                job.in_rounds = False
+            self._mend(late)
+        for job in jobs:
+            if job.console_apart and not job.problem:
                 send_console(job.disk, self.server, job.place)
+        return None
+
+    def _mend(self, jobs: Iterable[Job]) -> None:
+        """Send rows that the server lacks or holds differently to their positions, which `wandb sync` cannot."""
+        for job in jobs:
+            found = find_difference(job.disk, self.server, job.place)
+            job.rows_read = found is None
+            if found and found.foreign:
+                job.refused, job.problem = True, ANOTHER_TRAINING
+            elif found and not found.more and not job.excess and not is_without_its_beginning(job):
+                if found.number < job.lines_there:
+                    name = job.outcome.folder.path.name
+                    self.progress.say(f"{name}: rows differ from row {found.number} on; sending them")
+                fill(job.disk, self.server, job.place, found.number)
+                job.first_missing = found.number
                 job.outcome.sent += [segment.name for segment in job.disk.segments]
-                self._ask([job])
+
+    def _mend_again(self, jobs: Sequence[Job], questions: Questions) -> None:
+        """Send once more what a server has lost or altered of the rows."""
+        wrong = [job for job in jobs if not job.problem and not job.rows_read]
+        self._mend(wrong)
+        filled = [job for job in wrong if job.first_missing is not None and not job.rows_read]
+        if filled:
+            questions.wait_for_counts(filled, self.limits.patience)
+            self._complete_summaries(filled, questions)
+            self._read_back(filled)
+
+    def _read_back(self, jobs: Iterable[Job]) -> None:
+        """Compare rows where all else agrees; of a long run that was sent to an empty place a sample."""
+        for job in jobs:
+            if job.differences or not job.there or job.rows_read:
+                continue
+            sampled = self.limits.read_back != ALL and job.in_rounds and is_long(job.disk)
+            find = find_sampled_difference if sampled else find_difference
+            if found := find(job.disk, self.server, job.place):
+                job.differences = [found.line]
+            job.rows_read = not found and not sampled
+            job.rows_sampled = not found and sampled
 
     def _send(self, jobs: Sequence[Job]) -> str | None:
         """Give what is missing to one `wandb sync`; returns what went wrong."""
@@ -173,7 +178,7 @@ class WandbCarrier:
                     deadline,
                     parallel=self.limits.parallel,
                     # What is new to the server need not be asked for: that costs a request a run.
-                    resume=any(job.there or len(job.disk.segments) > 1 for job in jobs),
+                    resume=any(job.there for job in jobs),
                     log=self.log,
                     look=watch.look,
                 ),
@@ -191,29 +196,12 @@ class WandbCarrier:
             return jobs[0].problem
         return None
 
-    def _wait_for_counts(self, jobs: Sequence[Job], patience: float) -> None:
-        end = time.monotonic() + patience
-        pause = 0.2
-        left = jobs
-        while left:
-            self._ask(left)
-            left = [job for job in left if job.differences and not only_summary(job)]
-            if not left or time.monotonic() + pause > end:
-                return
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
-
-    def _complete_summaries(self, jobs: Iterable[Job]) -> None:
-        done = [job for job in jobs if job.there and only_summary(job)]
+    def _complete_summaries(self, jobs: Iterable[Job], questions: Questions) -> None:
+        done = [job for job in jobs if job.there and not job.refused and only_summary(job)]
         for job in done:
             if job.there:
                 complete_summary(job.disk, self.server, job.place, job.there)
-        if done:
-            self._ask(done)
-
-    def _compare_rows(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
-            job.differences = row_differences(job.disk, self.server, job.place)
+        questions.wait_for_counts(done, self.limits.patience)
 
     def _conclude(self, jobs: Sequence[Job]) -> None:
         """Write the receipt of a run where each of its W&B runs is verified, else say what is not."""
@@ -224,7 +212,7 @@ class WandbCarrier:
             outcome.problem = f"{problems[0]}{more}"
             return
         outcome.problem = None
-        verified = [VerifiedRun(job.disk, job.there, job.place, tuple(job.gone)) for job in jobs if job.there]
+        verified = [VerifiedRun(job, job.there) for job in jobs if job.there]
         try:
             write_receipt(outcome.folder, verified, self.server, asked=outcome.asked)
         except OSError as error:

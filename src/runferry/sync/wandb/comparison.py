@@ -1,9 +1,7 @@
 """Compare a run on a W&B server with the disk; any difference means that there is no receipt.
 
-Counts, the last step, summary, config, state, files and artifacts come with the answer for many runs at once. That is
-proof where the run was sent in one go to a server that had nothing of it: rows that were lost make the count smaller.
-Where something was there before, rows may be missing and others doubled, which a count does not show: there every row
-is compared (`row_differences`).
+Counts, the last step, summary, config, state, files and artifacts come with the answer for many runs at once. The rows
+themselves are read back in `runferry.sync.wandb.row_comparison`.
 """
 
 from __future__ import annotations
@@ -12,20 +10,15 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.sync.wandb.uploaded_files import NOR_ON_DISK, missing_files
-from runferry.system.values import batches, is_list, is_mapping
+from runferry.sync.wandb.uploaded_files import IS_GONE, NOR_ON_DISK, NOT_READ, missing_files
+from runferry.system.values import is_list, is_mapping
 from runferry.trackers.wandb.log.records import LARGEST_LINE
-from runferry.trackers.wandb.log.rows import as_json, history_lines
+from runferry.trackers.wandb.log.rows import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from runferry.sync.wandb.local import OnDisk
     from runferry.trackers.wandb.queries import RunOnServer
-    from runferry.trackers.wandb.server import Server
 
-ROWS_PER_REQUEST = 1000
-"""As many as wandb's own scan of a history asks for."""
 LARGEST_EXACT = 2**53
 """The largest integer up to which a double holds every one."""
 SUMMARY_DOTS = 4
@@ -41,7 +34,8 @@ def differences(disk: OnDisk, there: RunOnServer | None) -> list[str]:
     """Return the differences between disk and server; without any, a receipt may be written."""
     if there is None:
         return ["the server has no such run"]
-    return [*count_differences(disk, there), *end_differences(disk, there), *file_differences(disk, there)]
+    found = [*count_differences(disk, there), *end_differences(disk, there), *file_differences(disk, there)]
+    return [*found, *segment_differences(disk)]
 
 
 def count_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
@@ -77,6 +71,14 @@ def end_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
     return found
 
 
+def segment_differences(disk: OnDisk) -> list[str]:
+    """Name the segments of which rows may be missing: what was not read, and what is gone."""
+    parts = {segment.name: segment.damage for segment in disk.segments if not segment.whole}
+    unread = {**{path.name: why for path, why in disk.unread.items()}, **parts}
+    found = [f"the segment {name} is {NOT_READ}: {why}" for name, why in unread.items()]
+    return [*found, *(f"the segment {name} of attempt {attempt} {IS_GONE}" for name, attempt in disk.gone.items())]
+
+
 def shortened(value: Any) -> str:
     """Return a value as the text of a message, its middle left out where it is long."""
     try:
@@ -95,62 +97,17 @@ def file_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
         return []
     found = missing_files(disk, there.files)
     for artifact in sorted(disk.artifacts, key=lambda artifact: artifact.name):
-        if (artifact.name, artifact.digest) not in there.artifacts:
+        version = there.artifacts.get((artifact.name, artifact.digest))
+        if version:
+            labels = {"tag": artifact.tags - version.tags, "alias": artifact.aliases - version.aliases}
+            what = [f"the {kind} {name}" for kind, names in labels.items() for name in sorted(names)]
+            found += [f"{each} of the artifact {artifact.name} is not on the server" for each in what]
+        else:
             gone = [file for file in artifact.staged if not Path(file).exists()]
             # Staged files are removed once they are sent.
             rest = f", {NOR_ON_DISK} ({gone[0]})" if gone else ""
             found.append(f"the artifact {artifact.name} ({artifact.digest[:8]}) is not complete on the server{rest}")
     return found
-
-
-def row_differences(disk: OnDisk, server: Server, place: tuple[str, str]) -> list[str]:
-    """Compare every row, step by step; return the first place where server and disk differ.
-
-    Parameters
-    ----------
-    place
-        The run's entity and project.
-
-    Raises
-    ------
-    ServerError
-        When the server cannot be asked.
-    """
-    after = disk.last_step_before
-    for page in batches(_steps_and_rows(disk), ROWS_PER_REQUEST):
-        steps = [step for step, _ in page]
-        # From where the last page ended, so that a row between two pages is seen; twice as many, so that doubled are.
-        held = server.rows(*place, disk.run_id, (after + 1, steps[-1]), 2 * len(page) + 1)
-        there = [row.get("_step") for row in held]
-        if there != steps:
-            wrong = next((step for step, other in zip(steps, there, strict=False) if step != other), steps[-1])
-            return [f"the server's rows are not the disk's from step {wrong} on"]
-        for (step, row), other in zip(page, held, strict=True):
-            if not all(same(value, other.get(name)) for name, value in row.items() if name not in NOT_COMPARED):
-                return [f"the server's row of step {step} is not the disk's"]
-        after = steps[-1]
-    return []
-
-
-def missing_rows(disk: OnDisk, server: Server, place: tuple[str, str]) -> int | None:
-    """Return the number of the first row that the server lacks, from 0 in the whole run; None where it has others.
-
-    Raises
-    ------
-    ServerError
-        When the server cannot be asked.
-    """
-    ours = list(disk.steps())
-    held: list[Any] = []
-    after = disk.last_step_before
-    for page in batches(ours, ROWS_PER_REQUEST):
-        rows = server.rows(*place, disk.run_id, (after + 1, page[-1]), 2 * len(page) + 1)
-        held += [row.get("_step") for row in rows]
-        after = page[-1]
-    if len(set(held)) != len(held) or not set(held) <= set(ours):
-        return None
-    first = next((number for number, step in enumerate(ours) if number >= len(held) or held[number] != step), None)
-    return None if first is None else disk.lines_before + first
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -207,11 +164,3 @@ def _same_leaf(ours: Any, theirs: Any) -> bool:
             # A double has no such number: it may be an infinity or nothing.
             return False
     return False
-
-
-def _steps_and_rows(disk: OnDisk) -> Iterator[tuple[int, dict[str, Any]]]:
-    last = disk.last_step_before
-    for segment in disk.segments:
-        for row in history_lines(segment.file):
-            last = max(int(row["_step"]), last + 1)
-            yield last, row

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import NotVerifiedError, SegmentError
+from runferry.runs.receipt import sha256
 from runferry.sync.outcome import refuse_running
 from runferry.trackers.wandb.deleted import read_all_cleaned
 from runferry.trackers.wandb.log.segment import history, read_segment
@@ -30,6 +31,10 @@ class OnDisk:
     """Folders of segments that hold nothing that could be sent, and why: empty, or no transaction log at all."""
     before: Cleaned | None = None
     """What was deleted here after the server had it; the segments come behind that."""
+    unread: dict[Path, str] = field(default_factory=dict["Path", str])
+    """Those of `left_out` in which there may be rows, and why they cannot be read."""
+    gone: dict[str, int] = field(default_factory=dict[str, int])
+    """Segments that an attempt has written and that are not on the disk any more, with the attempt's number."""
 
     @property
     def run_id(self) -> str:
@@ -144,7 +149,7 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
     deleted = {name for cleaned in before.values() for name in cleaned.names}
     segments: dict[str, list[Segment]] = {run: [] for run in before}
     left_out: dict[Path, str] = {}
-    unreadable: list[str] = []
+    unread: set[Path] = set()
     for path in folder.segments():
         if path.name in deleted:
             # Whoever deleted it was killed at that.
@@ -152,8 +157,8 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
         try:
             segment = read_segment(path)
         except SegmentError as error:
-            unreadable.append(str(error))
             left_out[path] = str(error)
+            unread |= {path} if any(log.stat().st_size for log in path.glob("run-*.wandb")) else set()
             continue
         if segment.empty:
             left_out[path] = f"no record in {segment.size_bytes} bytes"
@@ -166,15 +171,49 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
         else:
             segments.setdefault(segment.run_id, []).append(segment)
     if not segments:
-        if unreadable:
-            raise NotVerifiedError(unreadable[0])
+        if unread:
+            raise NotVerifiedError(left_out[min(unread)])
         message = f"found no record on disk, expected one at least: {_why_no_segment(folder)}"
         raise NotVerifiedError(message)
-    of_run: dict[str, dict[Path, str]] = {run: {} for run in segments}
-    first = next(iter(segments))
-    for path, why in left_out.items():
-        of_run[next((run for run in segments if path.name.endswith(f"-{run}")), first)][path] = why
-    return [OnDisk(tuple(found), of_run[run], before.get(run)) for run, found in segments.items()]
+    left_out |= {copy: why for found in segments.values() for copy, why in _take_copies(found).items()}
+    gone = _gone(folder, deleted)
+
+    def whose(name: str) -> str:
+        return next((run for run in segments if name.endswith(f"-{run}")), next(iter(segments)))
+
+    return [
+        OnDisk(
+            tuple(found),
+            left_out=(own := {path: why for path, why in left_out.items() if whose(path.name) == run}),
+            before=before.get(run),
+            unread={path: why for path, why in own.items() if path in unread},
+            gone={name: attempt for name, attempt in gone.items() if whose(name) == run},
+        )
+        for run, found in segments.items()
+    ]
+
+
+def _take_copies(segments: list[Segment]) -> dict[Path, str]:
+    """Take out of a W&B run's segments those that are copies of an earlier one; return their folders, and why."""
+    copies: dict[Path, str] = {}
+    by_size: dict[int, list[Segment]] = {}
+    for segment in segments:
+        by_size.setdefault(segment.size_bytes, []).append(segment)
+    for group in by_size.values():
+        # Of those of one size only, since it reads them whole.
+        first: dict[str | None, Segment] = {}
+        for segment in group if len(group) > 1 else ():
+            original = first.setdefault(sha256(segment.file), segment)
+            if original is not segment:
+                copies[segment.folder] = f"a copy of {original.name}"
+    segments[:] = [segment for segment in segments if segment.folder not in copies]
+    return copies
+
+
+def _gone(folder: RunFolder, deleted: set[str]) -> dict[str, int]:
+    there = {path.name for path in folder.segments()} | deleted
+    written = {name: record["attempt"] for record in folder.attempts() for name in record.get("segments", ())}
+    return {name: attempt for name, attempt in written.items() if name not in there}
 
 
 def _why_no_segment(folder: RunFolder) -> str:

@@ -49,10 +49,13 @@ def folders_to_send(job: Job) -> list[Path]:
         When a copy is needed and cannot be written.
     """
     before, there = job.disk.before, ServerPosition(job.lines_there - job.disk.lines_before)
+    if not job.in_rounds:
+        # They have gone to their own positions.
+        there.history = job.disk.history_lines - job.disk.lines_before
     if job.there:
         there.events = max(job.there.event_lines - (before.event_lines if before else 0), 0)
         lines = job.there.output_lines - (before.output_lines if before else 0)
-        there.console = not _appends_console(job.disk.segments, job.to_send, lines)
+        there.console = job.console_apart or not _appends_console(job.disk.segments, job.to_send, lines)
     job.console_apart = there.console
     folders: list[Path] = []
     for segment in job.disk.segments:

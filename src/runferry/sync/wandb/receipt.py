@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runferry.runs.folder import RunFolder
+    from runferry.sync.wandb.job import Job
     from runferry.sync.wandb.local import OnDisk
     from runferry.trackers.wandb.queries import RunOnServer
     from runferry.trackers.wandb.server import Server
@@ -29,18 +30,19 @@ class VerifiedRun:
 
     Attributes
     ----------
-    disk, there
-        The two contents.
-    place
-        Its entity and project on the server.
-    missing
-        Files and artifacts that are gone and that the user has said may be missing.
+    job
+        What is on the disk of it, its place, and what is missing that the user has said may be.
+    there
+        What the server holds.
     """
 
-    disk: OnDisk
+    job: Job
     there: RunOnServer
-    place: tuple[str, str]
-    missing: tuple[str, ...] = ()
+
+    @property
+    def disk(self) -> OnDisk:
+        """Return what is on the disk."""
+        return self.job.disk
 
 
 def write_receipt(folder: RunFolder, runs: Sequence[VerifiedRun], server: Server, *, asked: bool = True) -> None:
@@ -74,9 +76,10 @@ def write_receipt(folder: RunFolder, runs: Sequence[VerifiedRun], server: Server
             "segments": sorted(segments, key=lambda segment: str(segment["name"]).removeprefix("offline-")),
             "disk": first["disk"],
             "server": first["server"],
+            "rows": first["rows"],
             "files": sum(len(promised_files(run.disk)) for run in runs),
             "artifacts": sum(len(run.disk.artifacts) for run in runs),
-            "missing": [line for run in runs for line in run.missing],
+            "missing": [line for run in runs for line in run.job.gone],
             "unreadable": {name: why for run in runs for name, why in run.disk.unreadable.items()},
             "wandb_runs": [first, *(_entry(run, server) for run in runs[1:])],
             "wandb": importlib.metadata.version("wandb"),
@@ -88,7 +91,7 @@ def write_receipt(folder: RunFolder, runs: Sequence[VerifiedRun], server: Server
 
 
 def _entry(run: VerifiedRun, server: Server) -> dict[str, Any]:
-    (entity, project), disk, there = run.place, run.disk, run.there
+    (entity, project), disk, there = run.job.place, run.disk, run.there
     return {
         "run": disk.run_id,
         "url": server.run_url(entity, project, disk.run_id),
@@ -96,6 +99,8 @@ def _entry(run: VerifiedRun, server: Server) -> dict[str, Any]:
         "project": project,
         "disk": {"history_lines": disk.history_lines, "last_step": disk.last_step, "state": disk.state},
         "server": {"history_lines": there.history_lines, "last_step": there.last_step, "state": there.state},
+        # `sampled`: at the ends and at places between, since the server had nothing of a long run before.
+        "rows": "sampled" if run.job.rows_sampled else "all",
         "segments": [segment["name"] for segment in fingerprints_of_before(disk)]
         + [segment.name for segment in disk.segments],
     }

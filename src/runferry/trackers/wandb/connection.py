@@ -70,7 +70,9 @@ def post(server: ServerAsked, path: str, content: dict[str, Any], *, dividable: 
     """
     credentials = base64.b64encode(f"api:{server.key}".encode()).decode()
     headers = {"Content-Type": "application/json", "Authorization": f"Basic {credentials}", "User-Agent": "runferry"}
-    request = urllib.request.Request(f"{server.base_url}{path}", json.dumps(content).encode(), headers)
+    request = urllib.request.Request(
+        f"{server.base_url}{path}", json.dumps(content, separators=(",", ":")).encode(), headers
+    )
     begun = time.monotonic()
     until = None if server.deadline is None else begun + server.deadline
     pauses = _pauses(until)

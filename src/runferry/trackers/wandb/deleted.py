@@ -64,7 +64,7 @@ def write_cleaned(folder: RunFolder, cleaned: Sequence[Cleaned]) -> None:
     """
     records = [
         # Staged files are of no use any more: they have been sent.
-        asdict(replace(each, artifacts=tuple(replace(artifact, staged=()) for artifact in each.artifacts)))
+        asdict(replace(each, artifacts=())) | {"artifacts": [_as_json(artifact) for artifact in each.artifacts]}
         for each in cleaned
     ]
     # As earlier versions have it, where there is one: they read it, too.
@@ -103,11 +103,23 @@ def read_cleaned(folder: RunFolder, run_id: str | None = None) -> Cleaned | None
     return found.get(run_id) if run_id else next(iter(found.values()), None)
 
 
+def _as_json(artifact: LoggedArtifact) -> dict[str, Any]:
+    labels = {"aliases": sorted(artifact.aliases), "tags": sorted(artifact.tags)}
+    return {"type": artifact.type, "name": artifact.name, "digest": artifact.digest, **labels}
+
+
 def _cleaned(record: dict[str, Any]) -> Cleaned:
     found = dict(record)
     found["segments"] = tuple(found["segments"])
     found["files"] = tuple(found["files"])
     found["artifacts"] = tuple(
-        LoggedArtifact(each["type"], each["name"], each["digest"]) for each in found["artifacts"]
+        LoggedArtifact(
+            each["type"],
+            each["name"],
+            each["digest"],
+            aliases=frozenset(each.get("aliases", ())),
+            tags=frozenset(each.get("tags", ())),
+        )
+        for each in found["artifacts"]
     )
     return Cleaned(**found)

@@ -14,6 +14,7 @@ from runferry.system.values import is_mapping
 
 FILES_PER_RUN = 50
 """Of a run's files in one answer: W&B's own page size."""
+_VERSION = "state digest aliases { alias } tags { name }"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,15 @@ class FileOnServer:
     size_bytes: int
     md5: str = ""
     """Empty where the server names none."""
+
+
+@dataclass(frozen=True)
+class VersionOnServer:
+    """A complete version of an artifact."""
+
+    digest: str
+    aliases: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -45,8 +55,8 @@ class RunOnServer:
     """None where they were not asked for."""
     all_files: bool = True
     """Whether `files` are all there are."""
-    artifacts: frozenset[tuple[str, str]] = frozenset()
-    """Name and digest of each artifact that this run has logged and that is complete."""
+    artifacts: dict[tuple[str, str], VersionOnServer] = field(default_factory=dict[tuple[str, str], VersionOnServer])
+    """Each version that this run has logged and that is complete, by the artifact's name and the version's digest."""
 
 
 def names_query(*, with_viewer: bool = False) -> str:
@@ -61,7 +71,7 @@ def runs_query(*, with_files: bool = False) -> str:
         fields += f"""
         files(first: {FILES_PER_RUN}) {{ edges {{ node {{ name sizeBytes md5 }} }} pageInfo {{ hasNextPage }} }}
         outputArtifacts(first: {FILES_PER_RUN}) {{
-          edges {{ node {{ state digest artifactSequence {{ name }} }} }}
+          edges {{ node {{ {_VERSION} artifactSequence {{ name }} }} }}
         }}"""
     return _query(fields)
 
@@ -90,14 +100,14 @@ query RunferryFiles($entity: String!, $project: String!, $run: String!, $after: 
 }
 """
 
-ARTIFACTS = """
-query RunferryArtifacts($entity: String!, $project: String!, $type: String!, $collection: String!) {
-  project(name: $project, entityName: $entity) {
-    artifactType(name: $type) {
-      artifactCollection(name: $collection) { artifacts(first: 100) { edges { node { state digest } } } }
-    }
-  }
-}
+ARTIFACTS = f"""
+query RunferryArtifacts($entity: String!, $project: String!, $type: String!, $collection: String!) {{
+  project(name: $project, entityName: $entity) {{
+    artifactType(name: $type) {{
+      artifactCollection(name: $collection) {{ artifacts(first: 100) {{ edges {{ node {{ {_VERSION} }} }} }} }}
+    }}
+  }}
+}}
 """
 
 # The same field, with the same meaning of its arguments, as wandb's own HistoryPage: the end is not in it.
@@ -136,14 +146,14 @@ def parse_files(data: dict[str, Any]) -> tuple[dict[str, FileOnServer], str | No
     return _files(files), page["endCursor"] if page["hasNextPage"] else None
 
 
-def parse_artifacts(data: dict[str, Any]) -> set[str]:
-    """Return the digests of complete versions in an answer to `ARTIFACTS`; none where there is no such artifact."""
+def parse_artifacts(data: dict[str, Any]) -> list[VersionOnServer]:
+    """Return the complete versions in an answer to `ARTIFACTS`; none where there is no such artifact."""
     found: Any = data
     for name in ("project", "artifactType", "artifactCollection"):
         found = found[name]
         if found is None:
-            return set()
-    return {str(node["digest"]) for node in _nodes(found["artifacts"]) if node["state"] == "COMMITTED"}
+            return []
+    return [_version(node) for node in _nodes(found["artifacts"]) if node["state"] == "COMMITTED"]
 
 
 def parse_rows(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -172,8 +182,13 @@ def _run(node: dict[str, Any]) -> RunOnServer:
         run,
         files=_files(node["files"]),
         all_files=not node["files"]["pageInfo"]["hasNextPage"],
-        artifacts=frozenset((str(each["artifactSequence"]["name"]), str(each["digest"])) for each in logged),
+        artifacts={(str(each["artifactSequence"]["name"]), str(each["digest"])): _version(each) for each in logged},
     )
+
+
+def _version(node: dict[str, Any]) -> VersionOnServer:
+    aliases = frozenset(str(alias["alias"]) for alias in node["aliases"] or ())
+    return VersionOnServer(str(node["digest"]), aliases, frozenset(str(tag["name"]) for tag in node["tags"] or ()))
 
 
 def _files(connection: dict[str, Any]) -> dict[str, FileOnServer]:

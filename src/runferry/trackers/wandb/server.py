@@ -24,6 +24,7 @@ from runferry.trackers.wandb.queries import (
     ROWS,
     FileOnServer,
     RunOnServer,
+    VersionOnServer,
     names_query,
     parse_artifacts,
     parse_files,
@@ -171,8 +172,8 @@ class Server:
             if not files or after is None:
                 return found
 
-    def artifact_digests(self, entity: str, project: str, artifact: LoggedArtifact) -> set[str]:
-        """Ask for the digests of an artifact's complete versions, whichever run logged them.
+    def artifact_versions(self, entity: str, project: str, artifact: LoggedArtifact) -> list[VersionOnServer]:
+        """Ask for an artifact's complete versions, whichever run logged them.
 
         A version with a content that is there already is not made again, and then belongs to the run that was first.
 

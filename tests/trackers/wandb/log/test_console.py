@@ -27,7 +27,7 @@ from runferry.trackers.wandb.log.records import count_events
 from runferry_standin import running
 from support.written_runs import PROJECT, log_of
 
-QUICK = Limits(patience=2, deadline=60)
+QUICK = Limits(patience=2, deadline=60, settle=0.1)
 RUN = "run1"
 NEWEST = installed_version("wandb")
 pytestmark = pytest.mark.usefixtures("connected")

@@ -60,6 +60,8 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
         "type": (4, "string"),
         "name": (5, "string"),
         "digest": (6, "string"),
+        "aliases": (11, "string*"),
+        "tags": (19, "string*"),
         "manifest": (12, "ArtifactManifest"),
         "finalize": (14, "bool"),
     },

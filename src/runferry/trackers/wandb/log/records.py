@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,9 @@ class LoggedArtifact:
     digest: str
     staged: tuple[str, ...] = field(default=(), compare=False)
     """Where its files lay when it was logged, until they are sent."""
+    aliases: frozenset[str] = field(default=frozenset(), compare=False)
+    """But for `latest`, which every new version takes from the one before."""
+    tags: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 LARGEST_LINE = 10_383_360
@@ -65,10 +68,15 @@ class Collected:
         self.exit_code: int | None = None
         self.wandb_version: str | None = None
         self.history_count = 0
-        self.artifacts: dict[LoggedArtifact, None] = {}
+        self._artifacts: dict[LoggedArtifact, LoggedArtifact] = {}
         self.left_out: list[tuple[int, int]] = []
         """Step and size of each row that W&B's client leaves out."""
         self._count = 0
+
+    @property
+    def artifacts(self) -> list[LoggedArtifact]:
+        """Return each version that was logged."""
+        return list(self._artifacts.values())
 
     @property
     def undecodable(self) -> int:
@@ -146,7 +154,12 @@ class Collected:
         # One that is not final is a part that other processes of the run go on with.
         if artifact.finalize:
             staged = tuple(entry.local_path for entry in artifact.manifest.contents if entry.local_path)
-            self.artifacts[LoggedArtifact(artifact.type, artifact.name, artifact.digest, staged)] = None
+            aliases, tags = frozenset(artifact.aliases) - {"latest"}, frozenset(artifact.tags)
+            logged = LoggedArtifact(artifact.type, artifact.name, artifact.digest, staged, aliases, tags)
+            if before := self._artifacts.get(logged):
+                # The same content again, under further names.
+                logged = replace(logged, aliases=aliases | before.aliases, tags=tags | before.tags)
+            self._artifacts[logged] = logged
 
     def _add_run(self, run: Any) -> None:
         # Written again when a setting of the run changes later, as with `run.name = "..."`.

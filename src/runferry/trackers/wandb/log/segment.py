@@ -67,6 +67,8 @@ class Segment:
         Records that are missing before the last one that can be read, by their numbers.
     damage : str or None
         What could not be read, in a few words.
+    whole : bool
+        Whether no bytes in it are unreadable but for a record that was not written to its end, as a kill leaves it.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Segment:
     record_count: int = 0
     lost_records: int = 0
     damage: str | None = None
+    whole: bool = True
 
     @property
     def online(self) -> bool:
@@ -180,6 +183,7 @@ def read_segment(path: Path) -> Segment:
         record_count=collected.record_count,
         lost_records=collected.lost_records,
         damage="; ".join(damage) or None,
+        whole=not (log.damage.skipped_places or collected.undecodable),
     )
 
 
