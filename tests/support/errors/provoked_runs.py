@@ -62,6 +62,10 @@ def _clean(words: str, **given: Any) -> Row:
     return Row("cli/housekeeping.py", words, lambda _: housekeeping._clean(options))
 
 
+def _renamed(world: World) -> None:
+    housekeeping._rename(SimpleNamespace(paths=[world.tmp]))  # type: ignore[arg-type]
+
+
 def _watched(world: World) -> None:
     with watch.only_watcher([world.tmp]), watch.only_watcher([world.tmp]):
         pass
@@ -282,6 +286,7 @@ def _look_fails(_: World) -> None:
 
     run = SimpleNamespace(problem=None, read=SimpleNamespace(run={"run_id": "r"}))
     followed = SimpleNamespace(begun=False, run=run, project="p", entity="e", base_url=None, read=lambda: None)
+    followed.place = ("e", "p", "r")
     asked = SimpleNamespace(server=SimpleNamespace(look=look))
     watcher: Any = SimpleNamespace(_followed={"r": followed}, _server=lambda _: asked)
     Watcher._begin(watcher)
@@ -293,6 +298,7 @@ def _run_again(world: World) -> None:
 
 
 ROWS = [
+    Row("cli/housekeeping.py", "the folder of one run", _renamed),
     Row(
         "trackers/wandb/service.py",
         "found nobody who has asked for one",

@@ -32,6 +32,10 @@ ANOTHER_TRAINING = (
     "the W&B run of this id has rows of another training: found none of its first rows logged when these were, "
     "expected the same ones; give the run an id of its own: runferry rename"
 )
+SOMEBODY_ELSE = (
+    "where nobody else writes this run, rows arrived twice; runferry rename gives it an id of its own, to which the "
+    "next sync sends it whole"
+)
 BYTES_PER_SECOND = 1e6
 """What a slow network carries at least: for each megabyte a `wandb sync` gets a second more."""
 
@@ -198,10 +202,13 @@ class WandbCarrier:
 
     def _complete_summaries(self, jobs: Iterable[Job], questions: Questions) -> None:
         done = [job for job in jobs if job.there and not job.refused and only_summary(job)]
+        # One that only comes late needs nothing.
+        questions.settle(done)
+        done = [job for job in done if only_summary(job)]
         for job in done:
             if job.there:
                 complete_summary(job.disk, self.server, job.place, job.there)
-        questions.wait_for_counts(done, self.limits.patience)
+        questions.wait_for_counts(done, self.limits.patience, summary=True)
 
     def _conclude(self, jobs: Sequence[Job]) -> None:
         """Write the receipt of a run where each of its W&B runs is verified, else say what is not."""
@@ -232,6 +239,8 @@ class WandbCarrier:
         because = f" ({job.problem})" if job.problem else ""
         what = "; ".join(job.differences[:5]) or "the server could not be asked"
         more = f"; and {len(job.differences) - 5} more" if len(job.differences) > 5 else ""
+        if job.excess:
+            what += f"; no row can be taken away: {SOMEBODY_ELSE}"
         gone = f"; segments of it were deleted here on {before.date[:10]}" if (before := job.disk.before) else ""
         which = f"W&B run {job.disk.run_id}: " if name else ""
         return f"not verified: {which}{what}{more}{gone}{because}"

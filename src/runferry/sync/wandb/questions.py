@@ -94,14 +94,17 @@ class Questions:
                 pause = min(2 * pause, LONGEST_PAUSE)
         return left
 
-    def wait_for_counts(self, jobs: Sequence[Job], patience: float) -> None:
-        """Ask until everything that was sent is there, for so many seconds at most."""
+    def wait_for_counts(self, jobs: Sequence[Job], patience: float, *, summary: bool = False) -> None:
+        """Ask until everything that was sent is there, for so many seconds at most.
+
+        The summary is not waited for without `summary`: that of several segments is sent afterwards.
+        """
         end = time.monotonic() + patience
         pause = FIRST_PAUSE
         left = jobs
         while left:
             self.ask(left)
-            left = [job for job in left if job.differences and not only_summary(job)]
+            left = [job for job in left if job.differences and (summary or not only_summary(job))]
             if not left or time.monotonic() + pause > end:
                 return
             time.sleep(pause)

@@ -57,6 +57,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "FilesRecord": {"files": (1, "FilesItem*")},
     "FilesItem": {"path": (1, "string")},
     "ArtifactRecord": {
+        "run_id": (1, "string"),
         "type": (4, "string"),
         "name": (5, "string"),
         "digest": (6, "string"),
