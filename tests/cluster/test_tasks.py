@@ -126,6 +126,8 @@ def test_srun_starts_the_tasks_each_with_its_rank_and_every_row_of_each_arrives(
     assert [one["environment"]["OMP_NUM_THREADS"] for one in _seen(run)] == ["2"] * 4
     _assert_all_arrived(run, server, 4, "finished")
     assert len(json.loads((run / "receipt.json").read_text())["wandb_runs"]) == 4
+    # All that the tasks used, which are no children of the launcher's: each has imported wandb.
+    assert attempts(run)[0]["used"]["cpu_seconds"] > 4 * 0.2
     (run,) = user.runs("each")
     assert [one["environment"]["CUDA_VISIBLE_DEVICES"] for one in _seen(run)] == ["0,1", "2,3"]
     assert [(one["outcome"], one["exit_code"]) for one in attempts(run)] == [("failed", 5)]

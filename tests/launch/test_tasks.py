@@ -104,9 +104,7 @@ def test_each_task_is_a_process_of_the_command_with_a_rank_and_a_wandb_run_of_it
         assert steps == list(range(40))
 
 
-@pytest.mark.parametrize(
-    ("number", "to_all"), [(signal.SIGTERM, True), (signal.SIGTERM, False), (signal.SIGUSR1, False)]
-)
+@pytest.mark.parametrize(("number", "to_all"), [(signal.SIGTERM, True), (signal.SIGUSR1, False)])
 def test_a_signal_comes_to_the_command_of_each_task_once(made, number, to_all):
     run = made("wait")
     launcher = start(run)

@@ -100,13 +100,7 @@ class Execution:
         )
         if keeper.warning:
             note(self.log, keeper.warning)
-        environment, kept = _with_keeper(environment, keeper), ()
-        if prepared and self.run_record.get("tasks", 1) > 1:
-            # Only here: other runs need it not.
-            from runferry.launch.tasks import tasks_call
-
-            command, told = tasks_call(self.folder, self.run_record, prepared, environment)
-            environment, kept = dict(os.environ), (told,)
+        command, environment, kept = self._as_tasks(prepared, command, _with_keeper(environment, keeper))
         watches = self._watches()
         exit_code = 1
         try:
@@ -117,6 +111,7 @@ class Execution:
                     ending = not_started(command, environment.get("PATH", os.defpath), error)
                 else:
                     end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
+                    self._note_used(kept)
                     ending = Ending.from_return_code(finished.return_code, finished.passed_on)
                     ending = replace(ending, reason=_reason(ending, watches), message=_ignored(finished, watches))
                     if watches.early and watches.early.stopped and not watches.fence.superseded:
@@ -131,6 +126,24 @@ class Execution:
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
         return ending, written
+
+    def _as_tasks(
+        self, prepared: Prepared | None, command: list[str], environment: dict[str, str]
+    ) -> tuple[list[str], dict[str, str], tuple[int, ...]]:
+        """Have what starts the tasks of a run of several run in place of its command; else return what was given."""
+        if prepared is None or self.run_record.get("tasks", 1) == 1:
+            return command, environment, ()
+        # Only here: other runs need it not.
+        from runferry.launch.tasks import tasks_call
+
+        command, told = tasks_call(self.folder, self.run_record, prepared, environment)
+        return command, dict(os.environ), (told,)
+
+    def _note_used(self, told: tuple[int, ...]) -> None:
+        if told:
+            from runferry.launch.tasks import used_by_tasks
+
+            self.attempt.used_elsewhere = used_by_tasks(told[0])
 
     def _command(
         self, command: list[str], workdir: Path, environment: dict[str, str], keep: tuple[int, ...]

@@ -18,6 +18,7 @@ from runferry.launch.listener import KEPT_VARIABLES, SLURMS
 from runferry.launch.node_files import note
 from runferry.launch.parts import DEVICES, devices_of, threads_of_part
 from runferry.launch.signals import PassingOn, SignalWatch, Witness
+from runferry.runs.attempt import used_by_children
 from runferry.system.processes import end_session
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def run_task(name: str) -> int:
             raise LaunchError(f"{message} ({error!r})") from error
         return_code = _run(told, above)
         with suppress(OSError):
-            above.sendall(json.dumps({"task": number, "return_code": return_code}).encode())
+            above.sendall(json.dumps({"task": number, "return_code": return_code, "used": used_by_children()}).encode())
     return return_code if return_code >= 0 else 128 - return_code
 
 

@@ -128,5 +128,6 @@ def _job(request: Request, experiment: Experiment, runs: int) -> PlannedJob:
         int(request.resources["runtime"]),
         request.gpu.rgu if request.gpu else None,
         request.tasks,
-        request.packing.share_gpu,
+        # The last pack may have fewer.
+        min(request.packing.share_gpu, runs),
     )
