@@ -23,12 +23,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 def launched(frameworks, tmp_path):
     """Give a function that launches a script of `frameworks/` in a run of its own."""
 
-    def launch(script: str, *arguments: str, starter: tuple[str, ...] = ()):
+    def launch(script: str, *arguments: str, starter: tuple[str, ...] = (), tasks: int = 1):
         python = str(frameworks / "bin" / "python")
         run = make_run(tmp_path / "results" / "e" / "run", [python, *starter, str(SCRIPTS / script), *arguments])
         workdir = tmp_path / "work"
         workdir.mkdir()
-        record = json.loads(run.run_file.read_text()) | {"workdir": str(workdir)}
+        record = json.loads(run.run_file.read_text()) | {"workdir": str(workdir), "tasks": tasks}
         run.run_file.write_text(json.dumps(record))
         variables = {"OMP_NUM_THREADS": "1", "WANDB_ERROR_REPORTING": "false", "HOME": str(tmp_path)}
         variables["PATH"] = os.pathsep.join([str(frameworks / "bin"), os.environ["PATH"]])
@@ -38,19 +38,28 @@ def launched(frameworks, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments", "starter", "runs"),
+    ("script", "arguments", "how", "runs"),
     [
-        ("lightning_hydra.py", ("+rate=0.1", "hydra.job.chdir=true"), (), 1),
-        ("huggingface_trainer.py", (), (), 1),
-        ("accelerate_two.py", (), (), 1),
-        ("torchrun_two.py", (), TORCHRUN, 2),
-        ("train_and_evaluate.py", (), (), 2),
-        ("optuna_trials.py", (), (), 3),
+        ("lightning_tasks.py", (), {"tasks": 2}, 1),
+        ("lightning_hydra.py", ("+rate=0.1", "hydra.job.chdir=true"), {}, 1),
+        ("huggingface_trainer.py", (), {}, 1),
+        ("accelerate_two.py", (), {}, 1),
+        ("torchrun_two.py", (), {"starter": TORCHRUN}, 2),
+        ("train_and_evaluate.py", (), {}, 2),
+        ("optuna_trials.py", (), {}, 3),
     ],
-    ids=["lightning and hydra", "transformers", "accelerate", "torchrun", "stable-baselines", "optuna"],
+    ids=[
+        "lightning in tasks",
+        "lightning and hydra",
+        "transformers",
+        "accelerate",
+        "torchrun",
+        "stable-baselines",
+        "optuna",
+    ],
 )
-def test_what_a_frameworks_script_logged_is_what_the_server_holds(launched, script, arguments, starter, runs):
-    run, status, said = launched(script, *arguments, starter=starter)
+def test_what_a_frameworks_script_logged_is_what_the_server_holds(launched, script, arguments, how, runs):
+    run, status, said = launched(script, *arguments, **how)
     assert status == 0, said + "\n".join(lines(run)[-30:])
     truth: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for line in (run.path / "truth.jsonl").read_text().splitlines():

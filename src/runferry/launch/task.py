@@ -81,6 +81,8 @@ def variables_of_task(told: Mapping[str, Any], given: Mapping[str, str]) -> dict
     slurms = {name: text for name, text in given.items() if _is_slurms(name)}
     of_task = {
         **told["master"],
+        # What sbatch sets where it is asked for tasks, and srun does not everywhere; Lightning wants it.
+        "SLURM_NTASKS_PER_NODE": str(tasks),
         **slurms,
         **threads_of_part(kept, tasks),
         "RANK": given["SLURM_PROCID"],
