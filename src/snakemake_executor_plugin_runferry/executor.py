@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,15 +23,19 @@ from typing import TYPE_CHECKING, Any
 from runferry.runs import reasons
 from runferry.runs.continuation import give_up, settle, should_continue
 from runferry.system.messages import say
+from runferry.system.text import count_of
 from snakemake_executor_plugin_runferry import outputs
+from snakemake_executor_plugin_runferry.early_receipts import EarlyReceipts, wanted_receipts
 from snakemake_executor_plugin_runferry.messages import has_begun, last_words
-from snakemake_executor_plugin_runferry.run_files import LOOKS_PER_SECOND, RunFiles
+from snakemake_executor_plugin_runferry.progress import Progress
+from snakemake_executor_plugin_runferry.run_files import FAILED, LOOKS_PER_SECOND, TRAINED, RunFiles
 from snakemake_executor_plugin_runferry.states import JobStates
 from snakemake_executor_plugin_runferry.submitting import SubmittingExecutor, allow_no_retry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from runferry.runs.folder import RunFolder
     from runferry.workflow.training_job import TrainingJob
 
 CHOICE_SECONDS = 10
@@ -47,7 +52,12 @@ class Executor(SubmittingExecutor):
     def __init__(self, workflow: Any, logger: Any) -> None:
         # Before the plugin's own, which starts the thread that looks at the jobs.
         self._states, self._files = JobStates(), RunFiles()
-        self._first_pause = float(workflow.executor_settings.init_seconds_before_status_checks)
+        settings = workflow.executor_settings
+        self._first_pause = float(settings.init_seconds_before_status_checks)
+        self._progress = Progress(kind.name for kind in workflow.output_settings.quiet or ())
+        self._receipts = EarlyReceipts(settings.seconds_before_early_receipts, self._progress.tell)
+        # Runs whose job has ended, and which no other follows.
+        self._failed: set[Path] = set()
         self._pause = 0.0
         # When Slurm is asked again for the jobs that train, and when the plugin looks at the others.
         self._next_look = self._next_plugins_look = -math.inf
@@ -108,7 +118,8 @@ class Executor(SubmittingExecutor):
             if now >= next_files:
                 if await asyncio.to_thread(self._look_at_files, infos):
                     return
-                next_files = time.monotonic() + max(every, len(infos) / LOOKS_PER_SECOND)
+                runs = sum(len(training.folders) for info in infos if (training := self.training(info.job)))
+                next_files = time.monotonic() + max(every, runs / LOOKS_PER_SECOND)
             # In pieces: at its end, also after a Ctrl-C, Snakemake waits for this.
             await asyncio.sleep(min(1.0, max(0.05, min(end, next_files) - time.monotonic())))
 
@@ -119,10 +130,38 @@ class Executor(SubmittingExecutor):
             training = self.training(info.job)
             if training is None:
                 continue
-            done = done or training.explained
-            if not training.explained and self._files.says_over(info.external_jobid, training):
+            over = self._files.look(info.external_jobid, training)
+            if training.explained:
+                done = True
+            elif over:
                 self._next_look = min(self._next_look, time.monotonic() + REASON_SECONDS)
+        self._sync_early(infos)
+        self._show_progress(infos)
         return done
+
+    def _sync_early(self, infos: list[Any]) -> None:
+        """Have runs synced that have finished in a pack whose other runs still train."""
+        finished = [
+            folder
+            for info in infos
+            if (training := self.training(info.job)) and len(training.folders) > 1 and not training.done
+            for folder in training.folders
+            if self._files.state(folder, info.external_jobid) == TRAINED
+        ]
+        self._receipts.look(finished, lambda: wanted_receipts(self.workflow.dag))
+
+    def _show_progress(self, infos: list[Any]) -> None:
+        """Say how many runs are queued, running and done, where it is time to."""
+        if not self._progress.is_due:
+            return
+        active = {info.job: info.external_jobid for info in infos}
+        trainings = list(self._trainings.items())
+        states = {
+            folder.path: FAILED if folder.path in self._failed else self._files.state(folder, active.get(job))
+            for job, training in trainings
+            for folder in training.folders
+        }
+        self._progress.show(Counter(states.values()), {folder.parent.parent for folder in states})
 
     def _conclude(self, info: Any, training: TrainingJob, state: str | None) -> None:
         """Report the end of a job; `state` is Slurm's last word, None where a run was done before Slurm was asked."""
@@ -130,6 +169,7 @@ class Executor(SubmittingExecutor):
             for folder in training.folders:
                 settle(folder, {info.external_jobid: state})
             training.note_end()
+        self._files.look(info.external_jobid, training)
         if training.done:
             outputs.write_benchmark(info.job, training)
             self.report_job_success(info)
@@ -143,6 +183,7 @@ class Executor(SubmittingExecutor):
             return
         if not self._goes_on(training, info, state or ""):
             allow_no_retry(info.job)
+            self._failed |= {folder.path for folder in training.folders if not _is_trained(folder)}
         log = _log_of(info)
         logs = [str(log)] if log and Path(log).exists() else []
         words = last_words(training, info.external_jobid, state or "", log)
@@ -164,7 +205,7 @@ class Executor(SubmittingExecutor):
             for folder in left:
                 # Who shows the run while it trains need not wait for the end of the workflow.
                 give_up(folder)
-            say(f"{names}: not finished after {job.attempt} jobs, as many as `attempts` allows")
+            say(f"{names}: not finished after {count_of(job.attempt, 'job')}, as many as `attempts` allows")
             return False
         say(f"{names}: goes on in another job ({job.attempt + 1} of {training.attempts} at most)")
         return True
@@ -200,6 +241,10 @@ class Executor(SubmittingExecutor):
             say(f"left {count} running; the same command goes on with them")
             return
         super().cancel_jobs(list(known.values()))
+
+
+def _is_trained(folder: RunFolder) -> bool:
+    return folder.trained_file.exists() or folder.finished_file.exists()
 
 
 def _log_of(info: Any) -> Path | None:

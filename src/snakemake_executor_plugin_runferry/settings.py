@@ -21,6 +21,8 @@ class ExecutorSettings(_PluginSettings):
         Between two looks at the runs' own files, which say that a run has ended before Slurm is asked.
     seconds_between_submissions
         From the end of one submission of a training to the next.
+    seconds_before_early_receipts
+        For which a run that has finished in a pack waits for others before they are synced.
     """
 
     seconds_between_looks_at_runs: int = field(
@@ -37,6 +39,15 @@ class ExecutorSettings(_PluginSettings):
         metadata={
             "help": "Seconds from the submission of one training to the next; sites ask for one at least. Not "
             "observed where --max-jobs-per-timespan says how fast jobs are submitted.",
+            "env_var": False,
+            "required": False,
+        },
+    )
+    seconds_before_early_receipts: int = field(
+        default=60,
+        metadata={
+            "help": "Seconds for which a run that has finished in a job with others waits for more of them, before "
+            "they are synced together while the rest still trains. Each sync costs about a second of CPU.",
             "env_var": False,
             "required": False,
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
@@ -15,9 +16,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def user(tmp_path, cluster: Cluster, server) -> User:
+def older(wandb_python) -> str:
+    """An interpreter with the wandb of the sites' wheelhouse."""
+    return str(wandb_python("0.27.2"))
+
+
+@pytest.fixture
+def user(tmp_path, cluster: Cluster, server, older) -> User:
     user = User(tmp_path / "scratch", cluster, TRAIN, **server.environment)
-    user.configure({"first": experiment(user, 50, 0.5), "second": experiment(user, 50, 0.5)})
+    user.configure({"first": experiment(user, 50, 0.5), "second": experiment(user, 50, 0.5, python=older)})
     return user
 
 
@@ -39,11 +46,11 @@ def _assert_trained_once(user: User, server) -> None:
     assert user.jobs() == []
 
 
-def test_the_next_start_goes_on_with_the_jobs_of_a_controller_that_was_killed(user, cluster, server):
+def test_the_next_start_goes_on_with_the_jobs_of_a_controller_that_was_killed(user, cluster, server, older):
     user.configure(
         {
             "first": experiment(user, 50, 0.5),
-            "second": experiment(user, 50, 0.5),
+            "second": experiment(user, 50, 0.5, python=older),
             # Stays in the queue until it is let go.
             "held": experiment(user, 3, 0.1, "hold"),
         }
@@ -71,7 +78,15 @@ def test_two_controllers_at_once_train_each_run_once(user, server):
     _wait_until_training(user)
     refused = user.snakemake("narval")
     assert refused.returncode != 0
-    assert "unlock" in refused.stderr
+    assert "unlock" not in refused.stderr
+    assert re.search(
+        rf"^runferry: {user.folder}: found a Snakemake \(process {first.pid}, since [-0-9: ]{{16}}\) at work here, "
+        "expected one at a time for the same runs; wait until it has ended; type: runferry status$",
+        refused.stderr,
+        re.MULTILINE,
+    ), refused.stderr
+    planned = user.snakemake("narval", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
     # And one that is told not to look at the lock.
     second = user.snakemake("narval", "--nolock")
     assert second.returncode == 0, second.stdout + second.stderr
@@ -79,8 +94,8 @@ def test_two_controllers_at_once_train_each_run_once(user, server):
     _assert_trained_once(user, server)
 
 
-def test_ctrl_c_says_what_it_will_cancel_and_a_second_one_leaves_it_running(user, server):
-    user.configure({"first": experiment(user, 120, 0.5), "second": experiment(user, 120, 0.5)})
+def test_ctrl_c_says_what_it_will_cancel_and_a_second_one_leaves_it_running(user, server, older):
+    user.configure({"first": experiment(user, 60, 0.5), "second": experiment(user, 60, 0.5, python=older)})
     controller = user.start("narval")
     _wait_until_training(user)
     os.kill(controller.pid, signal.SIGINT)

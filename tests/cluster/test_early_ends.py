@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,6 +34,11 @@ LOST_AT_MOST = 8
 """Rows, at two a second: wandb's buffer (wandb_tracker.FLUSH_SECONDS) and the moment in which it is written."""
 
 
+OLDER = "-older"
+"""Of the names of experiments that train with an older wandb."""
+BOTH = pytest.mark.parametrize("suffix", ["", OLDER])
+
+
 @pytest.fixture(scope="module")
 def server():
     with running(key="5ec2e7" * 7) as standin:
@@ -41,22 +46,29 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory, _running_cluster: Cluster, server) -> User:
+def ended(tmp_path_factory, _running_cluster: Cluster, server, wandb_python) -> User:
     """A workflow in which jobs end early, each in its own way, and all has been done that can be done about it."""
     user = User(tmp_path_factory.mktemp("early") / "scratch", _running_cluster, TRAIN, **server.environment)
     minute = {"resources": {"time": "1m"}, "warning": {"before": "40s"}}
+    # With the newest wandb, and with that of the sites' wheelhouse.
+    pythons = {"": user.python, OLDER: wandb_python("0.27.2")}
+    ways: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+        "automatic": ((1, "save", "heed", "automatic", "until 2"), {"attempts": 4, **minute}),
+        "killed": ((0.5, "save"), {}),
+        "everybody": ((0.5, "save", "heed"), {}),
+        "failing": ((0.2, "fail"), {}),
+        "filling": ((0.2, "fill"), {"resources": {"memory": "600M"}}),
+    }
     user.configure(
         {
             "limit": experiment(user, 600, 1, "save", "heed", "until 3", attempts=4, **minute),
-            "automatic": experiment(user, 600, 1, "save", "heed", "automatic", "until 2", attempts=4, **minute),
             "restart": experiment(user, 600, 1, attempts=2, **minute),
-            "requeued": experiment(user, 600, 0.5, "save", "until 2"),
-            "cancelled": experiment(user, 600, 0.5, "save"),
-            "killed": experiment(user, 600, 0.5, "save"),
-            "everybody": experiment(user, 600, 0.5, "save", "heed"),
             "atonce": experiment(user, 600, 0.5, "save", "heed"),
-            "failing": experiment(user, 600, 0.2, "fail"),
-            "filling": experiment(user, 600, 0.2, "fill", resources={"memory": "600M"}),
+        }
+        | {
+            f"{name}{suffix}": experiment(user, 600, *words, python=python, **settings)
+            for suffix, python in pythons.items()
+            for name, (words, settings) in ways.items()
         }
     )
     controller = user.start("narval")
@@ -67,11 +79,10 @@ def ended(tmp_path_factory, _running_cluster: Cluster, server) -> User:
         return (run_of(user, name) / "job").read_text()
 
     try:
-        cluster.run("scontrol", "requeue", job("requeued"))
-        cluster.run("scancel", job("cancelled"))
-        node = _node_of(cluster, job("killed"))
-        cluster.on_node(node, "kill", "-KILL", (run_of(user, "killed") / "pid").read_text())
-        _to_all_processes(cluster, job("everybody"))
+        for suffix in pythons:
+            node = _node_of(cluster, job(f"killed{suffix}"))
+            cluster.on_node(node, "kill", "-KILL", (run_of(user, f"killed{suffix}") / "pid").read_text())
+            _to_all_processes(cluster, job(f"everybody{suffix}"))
         # Of all processes srun among them, which then kills the others at once.
         cluster.run("scancel", "--signal=TERM", "--full", job("atonce"))
         controller.wait(400)
@@ -103,8 +114,9 @@ def test_a_time_limit_with_a_checkpoint_is_three_jobs_and_one_wandb_run(ended: U
     assert receipt(run)["disk"]["history_lines"] == len(steps)
 
 
-def test_steps_that_the_script_leaves_to_wandb_go_on_in_the_next_job(ended: User, server):
-    run = run_of(ended, "automatic")
+@BOTH
+def test_steps_that_the_script_leaves_to_wandb_go_on_in_the_next_job(ended: User, server, suffix):
+    run = run_of(ended, f"automatic{suffix}")
     assert reasons(run) == ["time limit", None]
     assert_held_once(server, run)
 
@@ -119,31 +131,17 @@ def test_a_time_limit_without_a_checkpoint_is_tried_as_often_as_allowed(ended: U
     assert "as many as `attempts` allows" in (ended.folder / "controller.log").read_text()
 
 
-def test_a_requeued_job_goes_on_from_its_checkpoint(ended: User, server):
-    run = run_of(ended, "requeued")
-    assert reasons(run) == ["requeued", None]
-    # Slurm itself ran it again.
-    assert len({record["job"] for record in attempts(run)}) == 1
-    held = assert_held_once(server, run)
-    assert held["state"] == "finished"
-
-
-def test_a_cancelled_job_is_not_run_again_and_its_rows_arrive(ended: User, server):
-    run = run_of(ended, "cancelled")
-    assert reasons(run) == ["cancelled"]
-    held = assert_held_once(server, run)
-    assert held["state"] != "finished"
-
-
-def test_a_training_that_was_killed_is_not_run_again_and_every_row_arrives(ended: User, server):
-    run = run_of(ended, "killed")
+@BOTH
+def test_a_training_that_was_killed_is_not_run_again_and_every_row_arrives(ended: User, server, suffix):
+    run = run_of(ended, f"killed{suffix}")
     assert reasons(run) == ["killed"]
     assert attempts(run)[0]["signal"] == "SIGKILL"
     assert assert_held_once(server, run)["state"] == "failed"
 
 
-def test_sigterm_to_all_processes_of_the_job_loses_no_row(ended: User, server):
-    run = run_of(ended, "everybody")
+@BOTH
+def test_sigterm_to_all_processes_of_the_job_loses_no_row(ended: User, server, suffix):
+    run = run_of(ended, f"everybody{suffix}")
     assert reasons(run) == ["stopped"]
     assert_held_once(server, run)
     assert not (run / "trained.json").exists()
@@ -156,15 +154,17 @@ def test_sigterm_to_the_job_script_and_its_srun_too_loses_a_moment_at_most(ended
     assert_held_once(server, run, _steps_that_were_written(run))
 
 
-def test_a_command_that_fails_by_itself_is_run_once(ended: User, server):
-    run = run_of(ended, "failing")
+@BOTH
+def test_a_command_that_fails_by_itself_is_run_once(ended: User, server, suffix):
+    run = run_of(ended, f"failing{suffix}")
     assert reasons(run) == ["failed"]
     assert attempts(run)[0]["exit_code"] == 3
     assert_held_once(server, run, [0, 1, 2, 3])
 
 
-def test_a_job_out_of_memory_is_named_so_and_run_once(ended: User, server):
-    run = run_of(ended, "filling")
+@BOTH
+def test_a_job_out_of_memory_is_named_so_and_run_once(ended: User, server, suffix):
+    run = run_of(ended, f"filling{suffix}")
     assert reasons(run) == ["out of memory"]
     assert_held_once(server, run)
 

@@ -43,11 +43,13 @@ def _assert_finished_whole(server, run) -> None:
     assert assert_held_once(server, run)["state"] == "finished"
 
 
-def test_a_run_goes_on_elsewhere_when_its_node_is_lost_though_the_lost_node_goes_on(user, cluster_alone, server):
+def test_a_run_goes_on_elsewhere_when_its_node_is_lost_though_the_lost_node_goes_on(
+    user, cluster_alone, server, wandb_python
+):
     user.configure(
         {
             "slurmd": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
-            "cable": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE),
+            "cable": experiment(user, 600, 0.5, "save", "until 2", resources=WHOLE_NODE, python=wandb_python("0.27.2")),
         }
     )
     dead = cut = None
@@ -109,11 +111,11 @@ def test_a_preempted_run_has_the_grace_time_that_slurm_gives_and_no_row_is_lost(
     assert "after its warning (SIGTERM, preempted), and was ended by runferry" in message
 
 
-def test_an_outage_of_slurm_is_waited_out(user, cluster_alone, server):
+def test_an_outage_of_slurm_is_waited_out(user, cluster_alone, server, wandb_python):
     user.configure(
         {
             # Ends while the scheduler is away.
-            "short": experiment(user, 40, 0.5),
+            "short": experiment(user, 40, 0.5, python=wandb_python("0.27.2")),
             "long": experiment(user, 170, 0.5),
         }
     )

@@ -28,6 +28,13 @@ until = time.time() + 60
 while len(list(place.iterdir())) < together and time.time() < until:
     time.sleep(0.05)
 seen |= {"met": len(list(place.iterdir())), "end": time.time()}
+# The second of two ends when the first has its receipt.
+mates = pathlib.Path(os.environ["RUNFERRY_RUN_FOLDER"]).parent
+while meeting == "in-turn" and len(list(place.iterdir())) == 2 and time.time() < until:
+    seen["receipts"] = len(list(mates.glob("*/*receipt.json")))
+    if seen["receipts"]:
+        break
+    time.sleep(0.2)
 with open(os.environ["RUNFERRY_RUN_FOLDER"] + "/seen.json", "w") as file:
     json.dump(seen, file)
 if n == 2 and not os.path.exists("mended"):
@@ -58,7 +65,7 @@ def test_a_whole_node_is_filled_and_short_runs_follow_one_another(user, cluster,
             "shared": _experiment(user, "together", 2, 2, gpus=1) | {"packing": {"share_gpu": 2}},
         }
     )
-    failed = user.snakemake("tamia")
+    failed = user.snakemake("tamia", "--runferry-seconds-before-early-receipts", "1")
     assert failed.returncode != 0
     wide, long = user.seen("wide"), user.seen("long")
 
@@ -95,7 +102,13 @@ def test_a_whole_node_is_filled_and_short_runs_follow_one_another(user, cluster,
     assert "TimeLimit=01:01:00" in cluster.run("scontrol", "show", "job", job)
     in_turn = sorted(long, key=lambda one: one["start"])
     assert all(first["end"] < second["start"] for first, second in itertools.pairwise(in_turn))
-    assert all((run / "receipt.json").exists() for run in user.runs("long"))
+    # The first had its receipt while the second trained; it is that one that counts.
+    assert in_turn[1]["receipts"] == 1
+    assert "runferry: 1 run of packs that still train: synced and verified\n" in failed.stderr
+    for run in user.runs("long"):
+        assert (run / "receipt.json").exists()
+        assert not (run / "interim-receipt.json").exists()
+        assert [row["loss"] for row in server.run("demo", "tests", run.name)["history"]] == rows_on_disk(run, "loss")
 
     # Called again, only the one that failed is trained, on a whole node by itself.
     (user.folder / "mended").touch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,7 @@ def _end(folder, cluster: Cluster, server, python, options: list[str]) -> User:
 @pytest.mark.parametrize("name", ["cancelled", "cancelled2"])
 def test_a_cancelled_run_has_every_row_on_the_server(ended: User, server, name):
     run = run_of(ended, name)
-    assert_held_once(server, run)
+    assert assert_held_once(server, run)["state"] != "finished"
     assert reasons(run) == ["cancelled"]
 
 
@@ -133,3 +134,16 @@ def test_a_run_that_does_not_hear_is_ended_in_time_for_its_rows(ended: User, ser
     assert_held_once(server, run)
     assert reasons(run) == ["cancelled"]
     assert "after its warning (SIGTERM, cancelled), and was ended by runferry" in attempts(run)[0]["message"]
+
+
+def test_what_goes_on_is_said_now_and_then(ended: User, way):
+    log = (ended.folder / "controller.log").read_text()
+    said = [line for line in log.splitlines() if re.match(r"runferry: \d+ runs?: ", line)]
+    if way[1] == "slurm":
+        assert said == []
+        return
+    # Snakemake lasts for a minute or two here.
+    assert 1 <= len(said) <= 3
+    assert len(set(said)) == len(said)
+    assert re.fullmatch(r"runferry: \d runs: (\d queued, )?\d running; for more, type: runferry status", said[0])
+    assert log.count("runferry status") == 1

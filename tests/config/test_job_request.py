@@ -110,3 +110,15 @@ def test_what_a_cluster_has_not_is_refused(cluster, gpus, gpu, said):
         _request(cluster, gpus, gpu=gpu)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "memory", "refused"),
+    [("narval", 63, True), ("narval", 64, False), ("trillium", 20, False), ("local", 20, False)],
+)
+def test_memory_that_no_run_can_do_with_is_refused_where_slurm_is_told_of_it(cluster, memory, refused):
+    if refused:
+        with pytest.raises(ConfigError, match=r"resources\.memory: found 63M, expected 64M at least, "):
+            _request(cluster, 0, memory=memory)
+    else:
+        _request(cluster, 0, memory=memory)

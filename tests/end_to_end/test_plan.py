@@ -70,6 +70,17 @@ def test_a_start_and_the_command_print_the_same_screen(project, plan, grid):
     assert "Plan for" not in silent.stdout + silent.stderr
 
 
+def test_what_is_less_under_the_slurm_plugins_own_executor_is_said(project, plan, grid):
+    project.configure({"a": {"sweep": grid(3), "resources": NARVAL}}, cluster="narval")
+    assert "executor:" not in plan().stdout
+    own = project.folder / "own-profile"
+    own.mkdir()
+    (own / "profile.yaml").write_text("executor: slurm\njobs: 10\n")
+    said = [line for line in plan("--profile", str(own)).stdout.splitlines() if line.startswith("executor: slurm ")]
+    assert len(said) == 1
+    assert "docs/module.md" in said[0]
+
+
 def test_runs_are_counted_by_what_is_on_disk(project, plan, grid):
     project.configure({"a": {"sweep": grid(6), "resources": {"gpus": 1, "time": "2h"}}})
     assert project.snakemake("results/a/runs.tsv").returncode == 0

@@ -124,6 +124,7 @@ def world(tmp_path, monkeypatch, capsys):
         init_seconds_before_status_checks=40,
         seconds_between_looks_at_runs=0,
         seconds_between_submissions=1,
+        seconds_before_early_receipts=0,
         keep_successful_logs=False,
         efficiency_report=False,
         jobname_prefix="",
@@ -134,6 +135,7 @@ def world(tmp_path, monkeypatch, capsys):
     workflow = SimpleNamespace(
         executor_settings=settings,
         scheduling_settings=scheduling,
+        output_settings=SimpleNamespace(quiet=None),
         workdir_init=str(tmp_path),
         execution_settings=SimpleNamespace(latency_wait=60),
     )

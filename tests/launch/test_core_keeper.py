@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +23,11 @@ from support.launching import (
     wait_for_line,
 )
 from support.wandb_commands import LOG_TEN, exit_codes, values
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from runferry.runs.folder import RunFolder
 
 TEN = [step / 2 for step in range(10)]
 
@@ -166,7 +172,7 @@ def test_nothing_of_a_run_lives_on_after_it(tmp_path, python):
     launcher.terminate()
     launcher.communicate(timeout=60)
     assert not [pid for pid in below if is_running(pid)]
-    assert not list(temporary.glob("runferry-*"))
+    assert not list(temporary.glob("runferry*"))
 
 
 def test_a_temporary_folder_with_a_long_name_is_no_obstacle(tmp_path, python):
@@ -190,3 +196,35 @@ def test_a_home_folder_that_cannot_be_written_is_no_obstacle(tmp_path, python):
     assert exit_codes(segment) == [137]
     # wandb-core's own log, which it would write to stderr.
     assert not [line for line in lines(folder) if "INFO" in line or "ERROR" in line]
+
+
+def test_what_a_killed_job_left_in_its_temporary_folder_the_next_one_removes_and_no_other_jobs(tmp_path):
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+
+    def begin(name: str, command: str) -> tuple[subprocess.Popen[str], RunFolder]:
+        folder = make_run(tmp_path / name, ["sh", "-c", f"echo begun; {command}"])
+        launcher = start(folder, {"TMPDIR": str(temporary)})
+        wait_for_line(folder, "begun")
+        return launcher, folder
+
+    lasting, _ = begin("lasting", "sleep 600")
+    others = set(temporary.glob("runferry*"))
+    killed, _ = begin("killed", "sleep 600")
+    left = set(temporary.glob("runferry*")) - others
+    assert others
+    assert left
+    # As Slurm does it: everything at once, first stopped so that none sees the end of another.
+    below = [killed.pid, *running_descendants(killed.pid)]
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in below:
+            os.kill(pid, number)
+    killed.communicate()
+    wait_for(lambda: not [pid for pid in below if is_running(pid)], "the end of the job")
+    assert left <= set(temporary.iterdir())
+    following, _ = begin("next", f"while [ -e {min(left)} ] || [ -e {max(left)} ]; do sleep 0.05; done")
+    assert following.wait(20) == 0
+    following.communicate()
+    assert set(temporary.glob("runferry*")) == others
+    lasting.terminate()
+    lasting.communicate(timeout=60)

@@ -192,7 +192,7 @@ time.sleep(600)
     assert (attempt["outcome"], attempt["signal"]) == ("killed", "SIGKILL")
     assert "the launcher was killed" in attempt["message"]
     assert not folder.trained_file.exists()
-    assert not list(tmp_path.glob("runferry-*"))
+    assert not list(tmp_path.glob("runferry*"))
 
 
 def test_when_the_launcher_is_killed_a_command_that_does_not_heed_sigterm_is_killed(tmp_path):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from runferry.errors import ServerError
 from runferry.runs.folder import RunFolder
 from runferry.sync.engine import sync
+from runferry.trackers.api_keys import HOLDER_VARIABLE
 from support.sync_processes import QUICK, sync_process
 from support.written_runs import ROWS, log_of, receipt, rows_of, wrong
 
@@ -47,6 +49,26 @@ def test_a_rule_for_one_run_syncs_what_else_is_trained_and_nothing_else(written,
     assert sync(folders[1:2], QUICK, with_trained=True)[0].problem is None
     assert server.requests()["total"] == 0
     assert receipt(folders[1])["run"] == folders[1].path.name
+
+
+@pytest.mark.parametrize("orphaned", [True, False])
+def test_that_a_rule_has_no_key_is_not_remembered_where_its_snakemake_was_killed(
+    written, server, tmp_path, monkeypatch, orphaned
+):
+    folders = written.copied_to(tmp_path / "results")
+    with monkeypatch.context() as there:
+        there.delenv("WANDB_API_KEY")
+        there.setenv("HOME", str(tmp_path))
+        there.delenv("NETRC", raising=False)
+        if orphaned:
+            there.setenv(HOLDER_VARIABLE, "999999999-1-3")
+        with pytest.raises(ServerError, match="found no key"):
+            sync(folders[:1], QUICK, with_trained=True)
+    if orphaned:
+        assert sync(folders[1:2], QUICK, with_trained=True)[0].problem is None
+    else:
+        with pytest.raises(ServerError, match="found no key"):
+            sync(folders[1:2], QUICK, with_trained=True)
 
 
 def test_a_rule_whose_receipt_is_there_imports_next_to_nothing(written, server, tmp_path):

@@ -126,3 +126,11 @@ def test_a_job_needs_it_only_where_netrc_has_another_or_none(monkeypatch, tmp_pa
     assert not job_finds_key("https://w.example")
     netrc.write_text("machine\n")
     assert not job_finds_key("https://w.example")
+
+
+def test_a_process_knows_whether_the_one_that_put_its_key_away_has_ended(monkeypatch):
+    code = "from runferry.trackers.api_keys import has_lost_holder; print(has_lost_holder())"
+    assert _under_a_controller(sys.executable, "-c", code).split() == ["False"]
+    assert not api_keys.has_lost_holder()
+    monkeypatch.setenv(api_keys.HOLDER_VARIABLE, "999999999-1-3")
+    assert api_keys.has_lost_holder()

@@ -31,7 +31,18 @@ if workflow.is_main_process:
         quiet="ALL" in {kind.name for kind in workflow.output_settings.quiet or ()},
     )
 EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]
-functions = RuleFunctions(plan, packs, RESULTS, ancient)
+functions = RuleFunctions(
+    plan,
+    packs,
+    RESULTS,
+    ancient,
+    # Known once Snakemake makes its jobs; at the latest then.
+    lambda: bool(
+        workflow.execution_settings
+        and workflow.execution_settings.lock
+        and not workflow.dryrun
+    ),
+)
 
 
 wildcard_constraints:

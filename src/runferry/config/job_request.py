@@ -22,6 +22,9 @@ LEAST_CORES = 2
 """One for the training process, one for wandb's own (the Alliance's page on W&B)."""
 OTHER_MEMORY = 4 * 1024
 """MiB, where neither the user nor the site says anything: what the page's example asks for."""
+LEAST_MEMORY = 64
+"""MiB. A run that logs one row and does nothing else came to its end with 76 (wandb 0.31.0; 84 with 0.22.3), not with
+less: `benchmarks/job_memory.py --least`, Slurm 22.05 with control groups, 2026-11."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,14 @@ def make_request(experiment: Experiment, cluster: Cluster, runs: int = 1) -> Req
     Raises
     ------
     ConfigError
-        When it is something that the cluster does not have: a GPU model, a MIG instance, a number of GPUs, nodes.
+        When it is something that the cluster does not have: a GPU model, a MIG instance, a number of GPUs, nodes; or
+        less memory than any run needs.
     """
     if experiment.nodes > 1 and not cluster.slurm:
         where = f"config: experiments.{experiment.name}.resources.nodes"
         raise ConfigError(f"{where}: found {experiment.nodes}, expected 1 on {cluster.title}, which is one node")
     _check_tasks(experiment)
+    _check_memory(experiment, cluster)
     gpu = _gpu(experiment, cluster)
     packing = make_packing(experiment, cluster, gpu)
     if gpu:
@@ -142,6 +147,15 @@ def _memory(experiment: Experiment, gpu: Gpu | None, gpus: int, at_once: int) ->
         return _memory_of(gpu, gpus) or OTHER_MEMORY * at_once
     memory = experiment.memory * at_once
     return min(memory, gpu.node_memory) if gpu and gpu.node_memory and at_once > 1 else memory
+
+
+def _check_memory(experiment: Experiment, cluster: Cluster) -> None:
+    """Refuse memory with which no run would come to its end, where Slurm limits it."""
+    limited = cluster.slurm and (cluster.jobs is None or cluster.jobs.memory_flag)
+    if limited and experiment.memory is not None and experiment.memory < LEAST_MEMORY:
+        where = f"config: experiments.{experiment.name}.resources.memory: found {experiment.memory}M"
+        needed = "which the launcher, wandb's process and a Python that imports wandb need before anything is trained"
+        raise ConfigError(f"{where}, expected {LEAST_MEMORY}M at least, {needed}")
 
 
 def _gpu_resources(cluster: Cluster, gpu: Gpu, count: int, nodes: int) -> dict[str, int | str]:

@@ -147,6 +147,9 @@ class Command:
                 sent_to_all = keeper.read_signal()
                 if sent_to_all is None:
                     sources = [signals]
+                    watches.note(
+                        "the process that keeps wandb-core has been killed: what is logged from now on is lost"
+                    )
                 else:
                     passing.was_sent_to_all(sent_to_all)
                     end_of_job.received(sent_to_all)

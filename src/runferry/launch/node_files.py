@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import LaunchError
+from runferry.system.temporary_folders import OwnedFolder
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -161,11 +161,11 @@ def scratch_folder() -> Generator[Scratch]:
         if candidate and os.access(candidate, os.W_OK):
             yield Scratch(Path(candidate), temporary=False)
             return
-    folder = Path(tempfile.mkdtemp(prefix="runferry-"))
+    folder = OwnedFolder.make()
     try:
-        yield Scratch(folder, temporary=True)
+        yield Scratch(folder.path, temporary=True)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
 
 
 def note(log: int, text: str) -> None:

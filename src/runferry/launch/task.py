@@ -131,7 +131,8 @@ def _run(told: Mapping[str, Any], above: socket.socket) -> int:
             note(log, str(ending.message))
             return ending.status
         _pass_signals_on(process, PassingOn(process, twice), signals, witness, above)
-        end_session(process.pid, _LEFTOVER_SECONDS, _GRACE_SECONDS)
+        if left := end_session(process.pid, _LEFTOVER_SECONDS, _GRACE_SECONDS):
+            note(log, f"task {os.environ['SLURM_PROCID']}: ended what the command left running: {', '.join(left)}")
         return process.wait()
 
 

@@ -18,7 +18,7 @@ from runferry.system.files import json_text, link_atomically, write_json, write_
 from runferry.system.processes import start_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -58,6 +58,9 @@ class Attempt:
         signal          name of the signal that ended it, or null
         passed_on       names of the signals that it was sent before
         segments        names of the folders with segments that it wrote, in order
+        rows            by segment: how many rows the command has logged, as they passed on their way to the disk;
+                        null for one of which that cannot be said. Not there where nothing passed
+        missing         lines about what of them is not on the disk; not there where nothing is missing
         message         one line for the user, or null
         given_up        true where the workflow starts no other attempt: those that it may have are used up
         used            once it has ended: `cpu_seconds` of the command and all that it started and waited for, and
@@ -148,6 +151,11 @@ class Attempt:
     def counts_as_earlier(self) -> None:
         """Count the segments that are in the run's folder now as those of earlier attempts."""
         self.segments_before = _names(self.list_segments(self.folder))
+
+    def logged(self, rows: Mapping[str, int | None], missing: Sequence[str]) -> None:
+        """Put into the record how many rows were logged, by segment, and lines about what is missing of them."""
+        self.record |= {"rows": dict(rows)} if rows else {}
+        self.record |= {"missing": list(missing)} if missing else {}
 
     def end(self, ending: Ending) -> None:
         """Write how the attempt ended; where it finished write `trained.json` too, after it.

@@ -24,6 +24,7 @@ from runferry.sync.upload_process import end_orphans
 from runferry.sync.wandb.uploaded_files import HOW_TO_ACCEPT, may_be_accepted
 from runferry.system.progress import Progress
 from runferry.system.values import batches
+from runferry.trackers.api_keys import has_lost_holder
 from runferry.trackers.registry import given_base_url, logs_to_wandb, tracker_name
 
 if TYPE_CHECKING:
@@ -172,7 +173,9 @@ class _Group:
             try:
                 line = self._carry_to(tracker, base_url, members, hold)
             except ServerError as error:
-                trouble.remember(base_url, str(error))
+                # A rule whose Snakemake was killed has no key any more, and the next Snakemake's rules have one.
+                if not has_lost_holder():
+                    trouble.remember(base_url, str(error))
                 raise
             if line:
                 trouble.remember(base_url, line)
@@ -204,7 +207,7 @@ class _Group:
 
 
 def _advise(outcomes: Iterable[Outcome]) -> None:
-    """Name the setting by which a run gets a receipt though files of it are gone for good: syncing again cannot."""
+    """Name the setting by which a run gets a receipt though some of it is gone for good: syncing again cannot."""
     for outcome in outcomes:
         if outcome.problem and may_be_accepted(outcome.problem):
             outcome.problem += f"; {HOW_TO_ACCEPT}"

@@ -69,6 +69,12 @@ def held_key(variable: str = KEY_VARIABLE) -> str | None:
     return None
 
 
+def has_lost_holder() -> bool:
+    """Return whether this process was told which one holds a key, and that one has ended: it was killed, say."""
+    given = filter(None, map(os.environ.get, HOLDER_VARIABLES.values()))
+    return any(not _is_above(int(value.partition("-")[0])) for value in given)
+
+
 def _is_above(pid: int) -> bool:
     candidate = os.getpid()
     while candidate > 1:

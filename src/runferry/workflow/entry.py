@@ -25,7 +25,7 @@ from runferry.sync.options import set_options
 from runferry.system import text
 from runferry.system.messages import debug_wanted, note_command, say, show_traceback, with_next_step
 from runferry.trackers.registry import settings_of
-from runferry.workflow.stale_lock import remove_stale_lock
+from runferry.workflow.folder_lock import look_at_lock
 from runferry.workflow.training_job import register_experiments
 from runferry.workflow.workflow import Workflow
 
@@ -94,9 +94,9 @@ def load(
             refusals.check(lambda name=name, one=experiment: requests.update({name: make_request(one, cluster)}))
         made = {name: experiment for name, experiment in made.items() if name in requests}
         refusals.check(lambda: site_limits.check_rounds(made, requests))
-        retries = 0
+        retries, other = 0, None
         if controller:
-            remove_stale_lock(say)
+            other = look_at_lock(say)
             retries = _retries(results, made, cluster)
             for experiment in made.values():
                 refusals.check(lambda one=experiment: site_limits.check_times([one], cluster))
@@ -105,7 +105,7 @@ def load(
             if shutil.which("sbatch"):
                 refusals.check(lambda: site_limits.check_folder(Path.cwd(), cluster))
             refusals.check(lambda: requests.update(_paid(requests, checked, cluster)))
-        return Workflow(checked, cluster, made, requests, retries, tuple(refusals.found))
+        return Workflow(checked, cluster, made, requests, retries, tuple(refusals.found), other)
     except RunferryError as error:
         _stop(error)
 

@@ -11,7 +11,7 @@ from runferry.errors import ConfigError
 from runferry.runs.folder import find_run_folders
 from runferry.system.messages import say
 from runferry.workflow import live_sync
-from runferry.workflow.stale_lock import note_start
+from runferry.workflow.folder_lock import note_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -53,12 +53,15 @@ class RuleFunctions:
         The folder of the experiments.
     ancient
         Snakemake's flag for an input whose time does not matter.
+    locks
+        Returns whether this start takes the lock of the folder, once that is known.
     """
 
     plan: Workflow
     packs: PackPlan
     results: Path
     ancient: Callable[[str], Any]
+    locks: Callable[[], bool]
 
     # Names, as regular expressions: two modules of one workflow, which share a results folder, know their own only.
 
@@ -148,7 +151,15 @@ class RuleFunctions:
         Ancient only once `done` exists: below a job that has to run, Snakemake (9.17 to 9.27) overlooks outputs that
         are missing behind an ancient input.
         """
-        return [self.ancient(path) for path in paths] if os.path.exists(done) else paths  # noqa: PTH110 - once a run
+        if os.path.exists(done):  # noqa: PTH110 - once a run
+            return [self.ancient(path) for path in paths]
+        self._refuse_to_share(done)
+        return paths
+
+    def _refuse_to_share(self, output: str) -> None:
+        """End this start where another Snakemake makes the same file, which is missing."""
+        if self.plan.other:
+            self.plan.other.refuse(output, locks=self.locks)
 
     def best_options(self, wildcards: Any) -> list[str]:
         """Return the options of `runferry best`."""
@@ -171,6 +182,8 @@ class RuleFunctions:
     def done_of_pack(self, wildcards: Any) -> list[str]:
         """List the file that says that a run's pack was trained; none where the run is known to be trained."""
         pack = self.packs.pack_of.get(wildcards.run)
+        if pack:
+            self._refuse_to_share(f"{self.results}/{wildcards.experiment}/{wildcards.run}/trained.json")
         return [str(self.results / wildcards.experiment / "packs" / pack / "done.json")] if pack else []
 
     # Rounds of a bayes sweep.

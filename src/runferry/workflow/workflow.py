@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runferry.config.cluster import Cluster
     from runferry.config.experiment import Experiment
     from runferry.config.job_request import Request
+    from runferry.workflow.folder_lock import OtherController
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Workflow:
     """How often Snakemake may start a training again: 0 where nothing decides whether it should."""
     refusals: tuple[str, ...] = ()
     """What was refused, where only a plan is wanted; else the first one ends the start."""
+    other: OtherController | None = None
+    """Another Snakemake that works in this folder."""
 
     @cached_property
     def environments(self) -> Mapping[str, PlannedEnvironment]:

@@ -193,6 +193,7 @@ ROWS = [
     _request("config/job_sharing.py", "or side_by_side: null", "narval", gpus=1, share_gpu=5, side_by_side=4),
     _request("config/job_sharing.py", "has at most", "narval", gpus=4, side_by_side=2),
     _request("config/job_sharing.py", "has time for", "tamia", time=600, one_after_another=3),
+    _request("config/job_request.py", "at least, ", "narval", memory=20),
     _request("config/job_request.py", "which is one node", "local", nodes=2),
     _request("config/job_request.py", "with nodes:", "narval", nodes=2, tasks=2),
     _request("config/job_request.py", "expected a multiple of", "narval", tasks=2, cores=3),

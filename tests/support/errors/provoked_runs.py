@@ -185,7 +185,7 @@ def _opened(world: World, answer: bytes | Exception) -> None:
             raise answer
         return io.BytesIO(answer)
 
-    world.patch.setattr(connection, "_opener", lambda _: SimpleNamespace(open=open_))
+    world.patch.setattr(connection, "opener_for", lambda _: SimpleNamespace(open=open_))
 
 
 def _http(code: int, **headers: str) -> urllib.error.HTTPError:

@@ -58,9 +58,13 @@ run.finish()
 
 
 def experiment(user: User, steps: int, pause: float, *options: str, **settings: Any) -> dict[str, Any]:
-    """One run of so many steps, with a pause (s) after each; `settings` are the experiment's, or its resources."""
+    """One run of so many steps, with a pause (s) after each; `settings` are the experiment's, or its resources.
+
+    `python` among them is the interpreter, with another wandb than the user's.
+    """
     resources = {"memory": "1G", "cores": 2, "time": "15m", **settings.pop("resources", {})}
-    return {"command": [user.python, "train.py", str(steps), str(pause), *options], "resources": resources, **settings}
+    python = str(settings.pop("python", user.python))
+    return {"command": [python, "train.py", str(steps), str(pause), *options], "resources": resources, **settings}
 
 
 def logged(run: Path) -> list[int]:

@@ -41,7 +41,12 @@ class User:
         self.folder = folder
         self.cluster = cluster
         self.environment = {key: value for key, value in cluster.environment.items() if not key.startswith("WANDB_")}
-        self.environment |= {"WANDB_ERROR_REPORTING": "false", "SBATCH_ACCOUNT": "def-test", **environment}
+        self.environment |= {
+            "WANDB_ERROR_REPORTING": "false",
+            "SBATCH_ACCOUNT": "def-test",
+            "PWD": str(folder),
+            **environment,
+        }
         (folder / "config").mkdir(parents=True)
         (folder / "train.py").write_text(script)
 

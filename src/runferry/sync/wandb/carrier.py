@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -36,6 +37,8 @@ SOMEBODY_ELSE = (
     "where nobody else writes this run, rows arrived twice; runferry rename gives it an id of its own, to which the "
     "next sync sends it whole"
 )
+READERS = 8
+"""Runs whose rows are read back at once: with 100 ms of latency 100 small runs take 1.3 s, and pages of rows fit."""
 BYTES_PER_SECOND = 1e6
 """What a slow network carries at least: for each megabyte a `wandb sync` gets a second more."""
 
@@ -147,15 +150,19 @@ class WandbCarrier:
 
     def _read_back(self, jobs: Iterable[Job]) -> None:
         """Compare rows where all else agrees; of a long run that was sent to an empty place a sample."""
-        for job in jobs:
-            if job.differences or not job.there or job.rows_read:
-                continue
-            sampled = self.limits.read_back != ALL and job.in_rounds and is_long(job.disk)
-            find = find_sampled_difference if sampled else find_difference
-            if found := find(job.disk, self.server, job.place):
-                job.differences = [found.line]
-            job.rows_read = not found and not sampled
-            job.rows_sampled = not found and sampled
+        # A question for each run: one after the other they would wait for the network most of the time.
+        with ThreadPoolExecutor(min(self.limits.parallel, READERS)) as threads:
+            list(threads.map(self._read_one_back, jobs))
+
+    def _read_one_back(self, job: Job) -> None:
+        if job.differences or not job.there or job.rows_read:
+            return
+        sampled = self.limits.read_back != ALL and job.in_rounds and is_long(job.disk)
+        find = find_sampled_difference if sampled else find_difference
+        if found := find(job.disk, self.server, job.place):
+            job.differences = [found.line]
+        job.rows_read = not found and not sampled
+        job.rows_sampled = not found and sampled
 
     def _send(self, jobs: Sequence[Job]) -> str | None:
         """Give what is missing to one `wandb sync`; returns what went wrong."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.errors import NotVerifiedError, SegmentError
 from runferry.runs.receipt import sha256
 from runferry.sync.outcome import refuse_running
+from runferry.sync.wandb.lost_rows import lost_rows
 from runferry.trackers.wandb.deleted import read_all_cleaned
 from runferry.trackers.wandb.log.segment import history, read_segment
 from runferry.trackers.wandb.renamed import read_renamed
@@ -32,6 +33,9 @@ class OnDisk:
     """Folders of segments that hold nothing that could be sent, and why: empty, or no transaction log at all."""
     before: Cleaned | None = None
     """What was deleted here after the server had it; the segments come behind that."""
+    lost: tuple[str, ...] = ()
+    """A line for each segment that lacks rows that its job logged; of the run's first W&B run those too of which there
+    is nothing on disk."""
     unread: dict[Path, str] = field(default_factory=dict["Path", str])
     """Those of `left_out` in which there may be rows, and why they cannot be read."""
     gone: dict[str, int] = field(default_factory=dict[str, int])
@@ -185,6 +189,7 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
         raise NotVerifiedError(message)
     left_out |= {copy: why for found in segments.values() for copy, why in _take_copies(found).items()}
     gone = _gone(folder, deleted)
+    lost = lost_rows(folder, segments, {*deleted, *gone, *(path.name for path in unread)})
 
     def whose(name: str) -> str:
         return next((run for run in segments if name.endswith(f"-{run}")), next(iter(segments)))
@@ -197,6 +202,7 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
             unread={path: why for path, why in own.items() if path in unread},
             gone={name: attempt for name, attempt in gone.items() if whose(name) == run},
             new_id=renamed.get(run),
+            lost=tuple(lost.get(run, ())),
         )
         for run, found in segments.items()
     ]

@@ -1,7 +1,8 @@
 """Choose what `wandb sync` gets of a segment: the segment itself, or a copy without the lines that the server has.
 
 `wandb sync` (0.31) appends all that it reads to what the server has (UpsertBucket's answer says where), and it stops
-at the first byte that it cannot read, and then sends none of the run's later segments either.
+at the first byte that it cannot read, and then sends none of the run's later segments either. It sends none of them
+after a second exit record, too.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _appends_console(segments: Sequence[Segment], to_send: Sequence[Segment], li
 def _folder_to_send(segment: Segment, job: Job, there: ServerPosition) -> Path:
     """Give the folder to sync of a segment, and take off `there` what of it is in this one."""
     run_id = job.disk.run_id
-    if not segment.damage and not there and run_id == segment.run_id:
+    if not (segment.damage or segment.ended_twice or there) and run_id == segment.run_id:
         return segment.folder
     copy = job.outcome.folder.resent_folder / segment.name
     records = _without(there, TransactionLog(segment.file))
@@ -122,7 +123,8 @@ def _renamed(records: Iterable[bytes], run_id: str) -> Iterator[bytes]:
 
 
 def _without(there: ServerPosition, records: Iterable[bytes]) -> Iterator[bytes]:
-    """Leave out the first lines of each stream, and the console where it is sent otherwise; all else stays."""
+    """Leave out the first lines of each stream, further exits, and the console where it is sent otherwise."""
+    ended = False
     parse = parser("Streamed")
     for payload in records:
         try:
@@ -132,6 +134,10 @@ def _without(there: ServerPosition, records: Iterable[bytes]) -> Iterator[bytes]
         if left_out_row(payload):
             # wandb does not send it, and the server has not counted it.
             continue
+        if record.HasField("exit"):
+            if ended:
+                continue
+            ended = True
         if there.history and record.HasField("history"):
             there.history -= 1
         elif there.events and record.HasField("stats"):

@@ -19,6 +19,8 @@ HASHED_BYTES = 2**20
 NOR_ON_DISK = "nor on the disk any more"
 NOT_READ = "not read as a whole"
 IS_GONE = "is gone from this disk"
+NEVER_WRITTEN = "were logged and are not on the disk"
+OF_LAUNCHER = "(so says the attempt's record)"
 """Said of what can never be sent."""
 HOW_TO_ACCEPT = (
     "what is gone for good no sync can bring: sync.accept_missing: true in the config, or runferry sync "
@@ -29,7 +31,7 @@ _GLOB = set("*?[")
 
 def may_be_accepted(line: str) -> bool:
     """Return whether a difference is of what can never be sent: the user may accept a receipt that lists it."""
-    return any(words in line for words in (NOR_ON_DISK, NOT_READ, IS_GONE))
+    return any(words in line for words in (NOR_ON_DISK, NOT_READ, IS_GONE, NEVER_WRITTEN, OF_LAUNCHER))
 
 
 def promised_files(disk: OnDisk) -> dict[str, Path | None]:

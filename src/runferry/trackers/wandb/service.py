@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import struct
 import tempfile
@@ -23,10 +22,11 @@ from typing import TYPE_CHECKING
 
 from runferry.errors import LaunchError
 from runferry.system.processes import with_ancestors
+from runferry.system.temporary_folders import OwnedFolder
+from runferry.trackers.wandb.conversation import Conversation
 from runferry.trackers.wandb.core import Core, InstalledCore
 from runferry.trackers.wandb.hook import ANSWER_SECONDS, MAGIC
 from runferry.trackers.wandb.hook_files import write_hook
-from runferry.trackers.wandb.job_runs import Conversation
 from runferry.trackers.wandb.owned_core import OwnedCore
 from runferry.trackers.wandb.wire import joins_a_run, length_of_whole_messages, read_message, service_token
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from runferry.trackers.wandb.job_runs import JobRuns
 
-#: Bytes. A Unix socket's path has at most 107, of which `/runferry-<8>/wandb-<pid>-<pid>-<10 digits>/socket` takes 58.
+#: Bytes. A Unix socket's path has at most 107, of which `/runferry_<8>/wandb-<pid>-<pid>-<10 digits>/socket` takes 58.
 _LONGEST_PARENT = 49
 
 
@@ -97,7 +97,8 @@ class Service:
         self._carrying = 0
         self._ending = False
         self._spare: Core | None = None
-        self._folder = _short_folder()
+        self._temporary = _short_folder()
+        self._folder = self._temporary.path
         try:
             self._spare = self._start_core() if installed else None
             self._listener = socket.socket(socket.AF_UNIX)
@@ -108,7 +109,7 @@ class Service:
             told = (self.token, installed.binary) if self.token and installed else None
             self.python = write_hook(self._folder, environment, self._address, told)
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._temporary.remove()
             raise
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -134,7 +135,7 @@ class Service:
             threads[-1].start()
         for thread in threads:
             thread.join(max(1.0, deadline - time.monotonic()))
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._temporary.remove()
         return len(results) == len(cores) and all(results) and not any(thread.is_alive() for thread in threads)
 
     def _start_core(self) -> Core:
@@ -260,16 +261,16 @@ def _carry(client: socket.socket, upstream: socket.socket, heard: Conversation) 
         while part := client.recv(1 << 16):
             waiting += part
             asking: list[bytes] = []
-            whole = length_of_whole_messages(waiting, asking)
+            whole = length_of_whole_messages(waiting, asking, heard.published)
             for message in asking:
                 heard.heard(message)
             upstream.sendall(waiting[:whole])
             del waiting[:whole]
 
 
-def _short_folder() -> Path:
+def _short_folder() -> OwnedFolder:
     for parent in (tempfile.gettempdir(), "/tmp", "/dev/shm"):
         if len(os.fsencode(parent)) <= _LONGEST_PARENT:
             with suppress(OSError):
-                return Path(tempfile.mkdtemp(prefix="runferry-", dir=parent))
-    return Path(tempfile.mkdtemp(prefix="runferry-"))
+                return OwnedFolder.make(parent)
+    return OwnedFolder.make()

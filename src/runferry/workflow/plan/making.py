@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, states_of
 from runferry.trackers.registry import settings_of
+from runferry.workflow.executor_choice import note_on_executor
 from runferry.workflow.plan.model import (
     BYTES_OF_RUN,
     FILES_OF_PACK,
@@ -70,6 +72,7 @@ def make_plan(
         refusals,
         tracker.name,
         tracker.title,
+        note_on_executor(sys.argv[1:]) if cluster.slurm else None,
     )
 
 

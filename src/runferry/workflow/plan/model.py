@@ -134,6 +134,8 @@ class Plan:
         What will be refused, and how to fix it.
     tracker, tracker_title : str
         What the runs log to: its name, "wandb" or "comet", and what a user calls it.
+    executor_note : str or None
+        What is less under the executor that the user has chosen.
     """
 
     cluster: str
@@ -149,6 +151,7 @@ class Plan:
     refusals: Sequence[str] = field(default_factory=tuple)
     tracker: str = "wandb"
     tracker_title: str = "W&B"
+    executor_note: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -172,6 +175,7 @@ class Plan:
                 "estimate_from": "finished runs" if self.measured else "a training of ten rows",
             },
             "job_cap": self.job_cap,
+            "executor_note": self.executor_note,
             "refusals": list(self.refusals),
         }
 
