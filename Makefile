@@ -133,7 +133,8 @@ demo: $(VENV)/.ready-demo
 OLDEST_TESTS := $(addprefix tests/,system runs environment config trackers launch report doctor workflow cli end_to_end \
   sync/test_options.py sync/wandb/test_comparison.py docs/test_environment_yml.py test_api.py test_errors.py)
 NEWEST_ONLY := $(addprefix tests/,config/sweep/test_definition_by_wandb.py trackers/comet trackers/wandb/log/test_console.py \
-  launch/differential launch/test_online.py report/status/test_purge.py end_to_end/test_frameworks.py)
+  launch/differential launch/test_online.py report/status/test_purge.py end_to_end/test_frameworks.py \
+  end_to_end/test_framework_scripts.py launch/test_tasks.py)
 
 # The tests on the cluster wait for Slurm most of the time, and some need it alone: one process, beside the others.
 CLUSTER_LOG := $(VENV)/cluster-tests.log

@@ -56,6 +56,15 @@ HINTS = (
         "(environment.requirements in config.yaml), or, if it is your own, start the command in its folder (workdir)",
     ),
     Hint(
+        # Before those of a key and of a server, which it looks for in vain.
+        (
+            r"wandb/(?:sdk/wandb_sweep|wandb_agent|agents/pyagent)\.py\", line",
+            r"(?:UsageError|AuthenticationError|CommError): ",
+        ),
+        "wandb.sweep and wandb.agent ask W&B's server, which this job does not reach: give the sweep's definition to "
+        "runferry (experiments.<name>.sweep) and let the command train once, with the parameters in wandb.config",
+    ),
+    Hint(
         (
             (
                 r"CommError: (?:Run initialization has timed out|Timed out while retrying|.*upsertBucket)"

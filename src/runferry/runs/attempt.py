@@ -79,6 +79,8 @@ class Attempt:
     list_segments: Callable[[RunFolder], list[Path]]
     _clock: float = field(default_factory=time.monotonic)
     segments_before: frozenset[str] = frozenset()
+    used_elsewhere: dict[str, float] = field(default_factory=dict[str, float])
+    """What tasks used that are no children of this process, as `used` has it."""
     _written_here: bool = True
 
     @classmethod
@@ -173,7 +175,7 @@ class Attempt:
             "passed_on": [signal_name(number) for number in ending.passed_on],
             "segments": self.segments(),
             "message": ending.message,
-            "used": _used(),
+            "used": add_used(used_by_children(), self.used_elsewhere),
         }
         if ending.outcome == "finished":
             # What is wrong with its record is said below: how it ended is written first.
@@ -214,10 +216,18 @@ def finished_in_this_job(folder: RunFolder) -> dict[str, Any] | None:
 _REASONS = {"failed": reasons.FAILED, "killed": reasons.KILLED}
 
 
-def _used() -> dict[str, float]:
+def used_by_children() -> dict[str, float]:
     """Return what the processes that this one waited for used, and theirs (getrusage(2); KiB on Linux)."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"cpu_seconds": round(used.ru_utime + used.ru_stime, 2), "peak_memory": used.ru_maxrss * 1024}
+
+
+def add_used(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Return what two groups of processes used together."""
+    return {
+        "cpu_seconds": round(one.get("cpu_seconds", 0) + other.get("cpu_seconds", 0), 2),
+        "peak_memory": max(one.get("peak_memory", 0), other.get("peak_memory", 0)),
+    }
 
 
 def _names(segments: list[Path]) -> frozenset[str]:

@@ -18,7 +18,7 @@ import requests
 from runferry.cli import housekeeping
 from runferry.config import rounds
 from runferry.errors import ServerError
-from runferry.launch import macros, multi_node
+from runferry.launch import macros, multi_node, task, tasks
 from runferry.launch import pack as launch_pack
 from runferry.launch.execution import Execution
 from runferry.launch.node_files import make_folders, open_log
@@ -140,6 +140,13 @@ def _on_nodes(words: str, job: str | None) -> Row:
         multi_node.launch_on_nodes(RunFolder(world.run()))
 
     return Row("launch/multi_node.py", words, provoke)
+
+
+def _tasks_without_srun(world: World) -> None:
+    world.patch.setenv("PATH", str(world.tmp))
+    world.patch.setenv("SLURM_JOB_ID", "7")
+    told = {"tasks": 2, "command": ["true"], "environment": {}}
+    tasks.launch_tasks(RunFolder(world.run()), world.file("told", json.dumps(told)))
 
 
 def _lock_lost(world: World) -> None:
@@ -328,6 +335,8 @@ ROWS = [
     Row("launch/multi_node.py", "SLURM_NODEID", _outside_a_step),
     _on_nodes("found no Slurm job", None),
     _on_nodes("srun: found no such program", "7"),
+    Row("launch/tasks.py", "srun: found no such program", _tasks_without_srun),
+    Row("launch/task.py", "found no task to run", lambda _: task.run_task("runferry-tasks-none")),
     Row("runs/pack.py", "found no runs.json", lambda world: pack.read_pack(world.tmp)),
     _settled("found: attempt", [{"message": "no data"}]),
     _settled("found no attempt", []),

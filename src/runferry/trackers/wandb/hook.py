@@ -24,6 +24,9 @@ ANSWER_SECONDS = 60.0
 _OF_THE_JOB = ("RUNFERRY_DATA", "SLURM_TMPDIR", "TMPDIR", "SLURM_JOB_ID")
 """Variables whose values are others in each attempt, and may be part of arguments."""
 
+_SWEEPS = {"wandb.sdk.wandb_sweep": "sweep", "wandb.wandb_agent": "agent"}
+"""Modules of wandb's, each with a function that asks the server for a sweep or what to run of it."""
+
 _job: dict[str, str] = {}
 _unused: dict[int, str] = {}
 """By thread: the id that it was given last, until a W&B run begins with it."""
@@ -35,7 +38,7 @@ def find(name: str, path: Any, job: dict[str, str]) -> Any:
     Parameters
     ----------
     name
-        `wandb.sdk.wandb_init` or `wandb.sdk.artifacts.artifact`.
+        One of those that `hook_start` waits for.
     path
         Where Python looks for it.
     job
@@ -45,7 +48,8 @@ def find(name: str, path: Any, job: dict[str, str]) -> Any:
 
     global _job  # noqa: PLW0603 - the one that is read at the start, of which what is set here is set again later
     _job = job
-    watch = _watch_artifacts if name.endswith(".artifact") else _watch_init
+    watch = _watch_sweeps if name in _SWEEPS else _watch_init
+    watch = _watch_artifacts if name.endswith(".artifact") else watch
     spec = importlib.machinery.PathFinder.find_spec(name, path)
     if spec is not None and spec.loader is not None:
         load = spec.loader.exec_module
@@ -118,6 +122,24 @@ def _stay_offline(before: Any, settings: Any) -> None:
         _say('mode="online" of the script is overridden: the job is offline (wandb.mode in config.yaml)')
     elif together.mode == "shared":
         _say('the script says mode="shared", and the job is offline (wandb.mode in config.yaml)')
+
+
+def _watch_sweeps(module: Any) -> None:
+    """Say before it fails, or waits for a server out of reach (0.27 for long), what a sweep of W&B's cannot do here."""
+    import functools
+
+    name = _SWEEPS[module.__name__]
+    call = getattr(module, name, None)
+    if call is None:
+        return
+
+    @functools.wraps(call)
+    def say_first(*arguments: Any, **keywords: Any) -> Any:
+        if os.environ.get("WANDB_MODE") == "offline":
+            _say(f"wandb.{name} asks W&B's server, which an offline job does not; give the sweep to runferry instead")
+        return call(*arguments, **keywords)
+
+    setattr(module, name, say_first)
 
 
 def _watch_artifacts(module: Any) -> None:

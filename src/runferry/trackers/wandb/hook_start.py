@@ -22,7 +22,12 @@ RUN_ID = "id"
 HOOK = "runferry_wandb_hook"
 """The name of the module beside this one that is loaded with wandb."""
 
-_WATCHED = ("wandb.sdk.wandb_init", "wandb.sdk.artifacts.artifact")
+_WATCHED = (
+    "wandb.sdk.wandb_init",
+    "wandb.sdk.artifacts.artifact",
+    "wandb.sdk.wandb_sweep",
+    "wandb.wandb_agent",
+)
 
 
 class _Watcher:
