@@ -128,11 +128,11 @@ demo: $(VENV)/.ready-demo
 	  echo "  and open http://127.0.0.1:$(STANDIN_PORT)/demo/digits"; \
 	fi
 
-# What runs with the oldest versions too: what Snakemake, its plugin and protobuf have a part in. The launcher, the
-# environments and the report use none of them, and the oldest wandb of a controller is the newest, too.
-OLDEST_TESTS := $(addprefix tests/,system runs config executor workflow cli end_to_end trackers/wandb/log \
+# What runs with the oldest versions too: what Snakemake and its plugin have a part in. The launcher, the
+# environments and the report use neither, and the oldest wandb of a controller is the newest, too.
+OLDEST_TESTS := $(addprefix tests/,system runs config executor workflow cli end_to_end \
   sync/test_options.py sync/wandb/test_comparison.py docs/test_environment_yml.py test_api.py test_errors.py)
-NEWEST_ONLY := $(addprefix tests/,config/sweep/test_definition_by_wandb.py trackers/wandb/log/test_console.py \
+NEWEST_ONLY := $(addprefix tests/,config/sweep/test_definition_by_wandb.py \
   end_to_end/test_frameworks.py end_to_end/test_framework_scripts.py)
 
 # The tests on the cluster wait for Slurm most of the time, and some need it alone: one process, beside the others.
