@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from runferry.sync.wandb.uploaded_files import NEVER_WRITTEN, OF_LAUNCHER
 from runferry.system.values import is_list, is_mapping
 
 if TYPE_CHECKING:
@@ -13,6 +12,10 @@ if TYPE_CHECKING:
 
     from runferry.runs.folder import RunFolder
     from runferry.trackers.wandb.log.segment import Segment
+
+NEVER_WRITTEN = "were logged and are not on the disk"
+OF_LAUNCHER = "(so says the attempt's record)"
+"""Said of what can never be sent."""
 
 
 def lost_rows(

@@ -6,6 +6,8 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING
 
+from runferry.sync.wandb.lost_rows import NEVER_WRITTEN, OF_LAUNCHER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -19,8 +21,6 @@ HASHED_BYTES = 2**20
 NOR_ON_DISK = "nor on the disk any more"
 NOT_READ = "not read as a whole"
 IS_GONE = "is gone from this disk"
-NEVER_WRITTEN = "were logged and are not on the disk"
-OF_LAUNCHER = "(so says the attempt's record)"
 """Said of what can never be sent."""
 HOW_TO_ACCEPT = (
     "what is gone for good no sync can bring: sync.accept_missing: true in the config, or runferry sync "
