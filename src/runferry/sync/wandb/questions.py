@@ -115,6 +115,8 @@ class Questions:
         if there.files is not None and not there.all_files:
             there = replace(there, all_files=True, files=self.server.files(*job.place, job.disk.run_id))
         for artifact in job.disk.artifacts:
+            if artifact.incremental:
+                continue
             key = (artifact.name, artifact.digest)
             found = there.artifacts.get(key)
             if found and artifact.aliases <= found.aliases and artifact.tags <= found.tags:
