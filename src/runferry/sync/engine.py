@@ -21,7 +21,7 @@ from runferry.sync.lock import results_lock
 from runferry.sync.outcome import Limits, Outcome
 from runferry.sync.queue import RecentFailure, SyncQueue
 from runferry.sync.upload_process import end_orphans
-from runferry.sync.wandb.uploaded_files import HOW_TO_ACCEPT, may_be_accepted
+from runferry.sync.wandb.gone_for_good import HOW_TO_ACCEPT, may_be_accepted
 from runferry.system.progress import Progress
 from runferry.system.values import batches
 from runferry.trackers.api_keys import has_lost_holder

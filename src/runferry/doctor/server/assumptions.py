@@ -116,7 +116,7 @@ ASSUMPTIONS = (
     ),
     Assumption(
         "files_lag",
-        f"files that were sent are listed within {PATIENCE:g} s, with size and MD5",
+        f"files that were sent are listed within {PATIENCE:g} s, with their size",
         "sync says that files are missing until the server lists them; the next one verifies",
     ),
     Assumption(

@@ -98,12 +98,14 @@ def _parts(rows: int, step: int, state: str) -> dict[str, Callable[[RunOnServer]
 
 def _has_files(run: RunOnServer) -> bool:
     files = run.files or {}
-    return all(name in files and files[name].size_bytes and files[name].md5 for name in FILES)
+    return all(name in files and files[name].size_bytes for name in FILES)
 
 
 def _files_in_words(place: Place, there: RunOnServer | None, after: float | None) -> str:
-    listed = sorted(there.files or {}) if there else []
-    return f"{', '.join(listed) or 'none'} listed; all {when(after, place.patience.showing)}"
+    files = (there.files if there else None) or {}
+    listed = ", ".join(sorted(files)) or "none"
+    sums = "with MD5" if files and all(file.md5 for file in files.values()) else "not all with MD5"
+    return f"{listed} listed, {sums}; all {when(after, place.patience.showing)}"
 
 
 def _wrong(rows: list[dict[str, Any]], count: int) -> str:
@@ -111,15 +113,18 @@ def _wrong(rows: list[dict[str, Any]], count: int) -> str:
     numbers = [row.get("number") for row in rows]
     steps = [row.get("_step") for row in rows]
     wanted = list(range(count))
-    if numbers == wanted and steps == wanted:
+    # As a double, which is another assumption's.
+    others = [row for row in rows if row.get("big") not in (BIG, float(BIG))]
+    if numbers == wanted and steps == wanted and not others:
         return ""
     parts = {
         "missing": [number for number in wanted if number not in numbers],
         "twice": sorted({number for number in wanted if numbers.count(number) > 1}),
+        "with another value": others,
         "of nobody here": [step for step, number in zip(steps, numbers, strict=True) if number not in wanted],
     }
     found = [f"{len(some)} {name}" for name, some in parts.items() if some]
-    if numbers == wanted:
+    if steps != wanted and numbers == wanted:
         found.append(f"the steps are {steps[0]} to {steps[-1]}, with {len(set(steps))} different ones")
     return f"{len(rows)} rows, of {count}: {', '.join(found) or 'in another order'}"
 

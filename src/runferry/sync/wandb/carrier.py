@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from runferry.errors import ServerError
 from runferry.sync.outcome import ALL
 from runferry.sync.wandb import upload
+from runferry.sync.wandb.comparison import segment_differences
 from runferry.sync.wandb.file_stream import complete_summary, fill, send_console
 from runferry.sync.wandb.job import jobs_of, only_summary, without_shared_ids
 from runferry.sync.wandb.partial_log import folders_to_send
@@ -221,8 +222,10 @@ class WandbCarrier:
         """Write the receipt of a run where each of its W&B runs is verified, else say what is not."""
         outcome = jobs[0].outcome
         problems = [problem for job in jobs if (problem := self._not_verified(job, name=len(jobs) > 1))]
+        if not self.limits.accept_missing:
+            problems += [f"not verified: {line}" for job in jobs for line in segment_differences(job.disk)]
         if problems:
-            more = f"; and {len(problems) - 1} more of its {len(jobs)} W&B runs" if len(problems) > 1 else ""
+            more = f"; and {len(problems) - 1} more lines of its {len(jobs)} W&B runs" if len(problems) > 1 else ""
             outcome.problem = f"{problems[0]}{more}"
             return
         outcome.problem = None

@@ -11,7 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.sync.wandb.uploaded_files import IS_GONE, NOR_ON_DISK, NOT_READ, missing_files
+from runferry.sync.wandb.gone_for_good import IS_GONE, NOR_ON_DISK, NOT_READ
+from runferry.sync.wandb.uploaded_files import missing_files
 from runferry.system.values import is_list, is_mapping
 from runferry.trackers.wandb.log.records import LARGEST_LINE
 from runferry.trackers.wandb.log.rows import as_json
@@ -36,8 +37,7 @@ def differences(disk: OnDisk, there: RunOnServer | None) -> list[str]:
     """Return the differences between disk and server; without any, a receipt may be written."""
     if there is None:
         return ["the server has no such run"]
-    found = [*count_differences(disk, there), *end_differences(disk, there), *file_differences(disk, there)]
-    return [*found, *segment_differences(disk)]
+    return [*count_differences(disk, there), *end_differences(disk, there), *file_differences(disk, there)]
 
 
 def count_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
@@ -74,7 +74,10 @@ def end_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
 
 
 def segment_differences(disk: OnDisk) -> list[str]:
-    """Name the segments of which rows may be missing: what was not read, and what is gone."""
+    """Name the segments of which rows may be missing: what was not read, what is gone, what never reached the disk.
+
+    They are no part of `differences`: nothing that is sent changes them.
+    """
     parts = {segment.name: segment.damage for segment in disk.segments if not segment.whole}
     unread = {**{path.name: why for path, why in disk.unread.items()}, **parts}
     found = [f"the segment {name} is {NOT_READ}: {why}" for name, why in unread.items()]

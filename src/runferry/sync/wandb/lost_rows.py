@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from runferry.sync.wandb.uploaded_files import NEVER_WRITTEN, OF_LAUNCHER
+from runferry.sync.wandb.gone_for_good import NEVER_WRITTEN, OF_LAUNCHER
 from runferry.system.values import is_list, is_mapping
 
 if TYPE_CHECKING:

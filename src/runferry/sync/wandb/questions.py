@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runferry.sync.wandb.comparison import differences
+from runferry.sync.wandb.gone_for_good import may_be_accepted
 from runferry.sync.wandb.job import by_place, only_summary, promises
 from runferry.sync.wandb.rounds import is_counted, is_known
-from runferry.sync.wandb.uploaded_files import may_be_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
