@@ -1,4 +1,4 @@
-"""Say why the command of an attempt ended, and what it lost, where its exit code does not."""
+"""Explain why the command of an attempt ended, and what it lost, where its exit code does not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def without_rows(ending: Ending, missing: list[str]) -> Ending:
 
 
 def reason_of_end(ending: Ending, watches: Watches) -> str | None:
-    """Say why the command ended, where that is not plain from how it ended."""
+    """Return the reason why a command ended, where that is not plain from how it ended."""
     if watches.fence.superseded:
         return reasons.SUPERSEDED
     if watches.clock.warned:
@@ -37,7 +37,7 @@ def reason_of_end(ending: Ending, watches: Watches) -> str | None:
 
 
 def ended_by_force(finished: Finished, watches: Watches) -> str | None:
-    """Say that a command was ended by force, where it was: nothing else would explain its SIGKILL."""
+    """Return a line about a command that was ended by force: nothing else would explain its SIGKILL. Else None."""
     if finished.forced is None:
         return None
     warning = signal.Signals(watches.clock.settings.signal).name
