@@ -10,6 +10,7 @@ from cluster_pages import cluster_pages
 from config_reference import config_reference
 from flowchart import draw_flowcharts
 from mkdocs.structure.files import File
+from state_diagram import draw_state_diagrams
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -48,8 +49,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - as MkDocs calls it
-    """Draw the flowcharts of a page."""
-    return draw_flowcharts(markdown)
+    """Draw the flowcharts and state diagrams of a page."""
+    return draw_state_diagrams(draw_flowcharts(markdown))
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - as MkDocs calls it

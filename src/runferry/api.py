@@ -238,8 +238,8 @@ def sync(  # noqa: PLR0913 - each is a keyword with a default
     parallel
         Runs that are sent at once.
     accept_missing
-        Whether a run gets a receipt though files or artifacts are missing both on disk and on the server, or segments
-        are gone or cannot be read; it lists them.
+        Whether a run gets a receipt though files or artifacts are missing both on disk and on the server, segments
+        are gone or cannot be read, or rows that were logged never reached the disk; it lists them.
     read_back
         Rows that are compared after they were sent: all of every run, or of one with over 2,000 rows a sample.
     say

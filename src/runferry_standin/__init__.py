@@ -11,8 +11,9 @@ In a test:
         subprocess.run(["wandb", "sync", folder], env=os.environ | server.environment)
         assert server.run("demo", "digits", "k3j9x2ab")["state"] == "finished"
 
-`runferry_standin.faults` says what it can do wrong. What is known of the real server and what is assumed stands with
-the code that needed it: "measured" is what a client does, "assumed" is what nobody outside can know.
+`runferry_standin.faults` says what it can do wrong, `behaviour` how it can be another server, and `server.turn("gaps")`
+makes one of the assumptions of docs/how-it-works.md false. What is known of the real server and what is assumed stands
+with the code that needed it: "measured" is what a client does, "assumed" is what nobody outside can know.
 """
 
 from __future__ import annotations

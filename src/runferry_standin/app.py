@@ -149,7 +149,7 @@ class App:
         run = find_run(self.store, path["entity"], path["project"], path["run"])
         if run is None:
             return _refusal(404, f"run {path['entity']}/{path['project']}/{path['run']} not found")
-        if self.behaviour.lag > 0:
+        if self.behaviour.is_late:
             self.lagging.note(run)
         rules = request.scope.get(DISTORT, [])
         try:

@@ -10,7 +10,7 @@ what differs from day to day (the lag) or is not known at all is off until a tes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from runferry_standin.problems import RefusedError
@@ -34,7 +34,9 @@ class Behaviour:
         a quiet day).
     lag_of
         "counts" (historyLineCount, eventsLineCount, logLineCount), "summary" (the summary, the last step, the tails of
-        history and events; read: PR 12668, these come from a cache) or "all", which is both.
+        history and events; read: PR 12668, these come from a cache), "all", which is both, or "resume": both, but only
+        in the answer to a client that goes on with a run (`bucket`; read: PR 12668, of two segments sent close
+        together the second can begin where the first did).
     gaps
         "rebased": history and events that would leave a gap are put where the last ones ended instead, and a write at a
         low offset sets that place back (read: issue 12269). "kept": they are put at their offset.
@@ -55,6 +57,26 @@ class Behaviour:
     summary_dots
         Levels of a summary's nesting, counted as dots in its keys, beyond which nothing is kept (read: the
         documentation's limit is 4; what happens beyond it is assumed); None for no limit.
+    resent
+        What becomes of a line of history or events that is sent again at its offset: it is "replaced" (read: issues
+        12269 and 12379, PR 12421), "ignored", or the new one is "appended" to the last.
+    history_end
+        Whether the row of `maxStep` is in the answer to `history`: "exclusive" (read: PR 12010, it is not) or
+        "inclusive".
+    longest_history
+        Rows in one answer to `history`, of more it is sampled; None for as many as are asked for (read: livedata.go of
+        wandb-core, exact while there are no more rows than samples).
+    most_names
+        Names in one `$in` beyond which a question is refused; None for no limit. Not known.
+    states
+        "followed": a run's state is that of the last request, also after its end. "kept": once it has ended nothing
+        changes its state. Not known.
+    rows_lag
+        Seconds after which rows can be read (assumed: at once, since only counts and what comes from a cache are said
+        to be late).
+    files_lag
+        Seconds after which a file that was put is listed (read: wandb/server 56 and 1200, files show when a queue has
+        been worked off).
     """
 
     lag: float = 0.0
@@ -66,6 +88,18 @@ class Behaviour:
     summary_nan: str = "kept"
     integers: str = "exact"
     summary_dots: int | None = None
+    resent: str = "replaced"
+    history_end: str = "exclusive"
+    longest_history: int | None = None
+    most_names: int | None = None
+    states: str = "followed"
+    rows_lag: float = 0.0
+    files_lag: float = 0.0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it must be remembered how far runs were."""
+        return self.lag > 0 or self.rows_lag > 0
 
     @property
     def counts_lag(self) -> float:
@@ -77,18 +111,25 @@ class Behaviour:
         """Seconds after which the summary, the tails and the last step show."""
         return self.lag if self.lag_of in ("all", "summary") else 0.0
 
+    def to_resuming(self) -> Behaviour:
+        """Return how the server behaves to a client that asks where a run stopped."""
+        return replace(self, lag_of="all") if self.lag_of == "resume" else self
+
     def shown(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 _CHOICES = {
-    "lag_of": ("all", "counts", "summary"),
+    "lag_of": ("all", "counts", "summary", "resume"),
     "gaps": ("rebased", "kept"),
     "summary_nan": ("kept", "text", "null"),
     "integers": ("exact", "double"),
+    "resent": ("replaced", "ignored", "appended"),
+    "history_end": ("exclusive", "inclusive"),
+    "states": ("followed", "kept"),
 }
-_MAY_BE_NONE = ("largest_request", "summary_dots")
+_MAY_BE_NONE = ("largest_request", "summary_dots", "longest_history", "most_names")
 
 
 def behaviour_of(wanted: dict[str, Any]) -> Behaviour:

@@ -8,6 +8,8 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+from runferry_standin.assumptions import TURNED
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping, Sequence
@@ -44,6 +46,22 @@ class StandIn:
     def behave(self, **behaviour: Any) -> None:
         """Let the server behave so (see `runferry_standin.behaviour`); what is not named is as by default."""
         self.ask("PUT", "/standin/behaviour", behaviour)
+
+    def turn(self, *assumptions: str) -> None:
+        """Be another server than runferry assumes, in just these (see `runferry_standin.assumptions`); none: as W&B's.
+
+        All behaviours and rules in force before are gone.
+
+        Raises
+        ------
+        KeyError
+            For a name that is none of an assumption.
+        """
+        behaviour: dict[str, Any] = {}
+        for name in assumptions:
+            behaviour |= TURNED[name].behaviour
+        self.behave(**behaviour)
+        self.faults(*(rule for name in assumptions for rule in TURNED[name].rules))
 
     def add_user(self, name: str, key: str, teams: Sequence[str] = ()) -> None:
         """Add a user with a key of 40 characters or more, and the teams that they are in."""

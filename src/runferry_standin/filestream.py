@@ -80,10 +80,13 @@ def receive(
         message = f"expected a JSON object, found {type(request).__name__}"
         raise MalformedError(message)
     fields = cast("dict[str, Any]", request)
-    changes: dict[str, Any] = {"heartbeat_at": store.now(), "state": "running"}
+    changes: dict[str, Any] = {"heartbeat_at": store.now()}
+    follows = behaviour.states == "followed" or run["state"] == "running"
+    changes |= {"state": "running"} if follows else {}
     chunks = _chunks(fields)
     _measure(chunks, behaviour.largest_request)
-    for file, (offset, lines) in chunks.items():
+    for file, chunk in chunks.items():
+        offset, lines = _resent(store, (run, file), chunk, behaviour.resent)
         if file == SUMMARY_FILE:
             changes |= {"summary_metrics": lines[-1]} if lines else {}
             continue
@@ -96,7 +99,7 @@ def receive(
         changes["preempting"] = bool(fields["preempting"])
     if fields.get("complete"):
         exit_code = fields.get("exitcode") or 0
-        changes |= {"exit_code": exit_code, "state": "failed" if exit_code else "finished"}
+        changes |= {"exit_code": exit_code, "state": "failed" if exit_code else "finished"} if follows else {}
     columns = ", ".join(f"{column} = ?" for column in changes)
     store.write(f"UPDATE runs SET {columns} WHERE number = ?", *changes.values(), run["number"])
 
@@ -117,6 +120,18 @@ def _end(store: Store, run: Record, file: str) -> int:
     return store.number(
         "SELECT coalesce(max(position) + 1, 0) FROM lines WHERE run = ? AND file = ?", run["number"], file
     )
+
+
+def _resent(store: Store, whose: tuple[Record, str], chunk: Chunk, becomes: str) -> Chunk:
+    """Return where lines go, and which of them, when those at offsets that have one already are not to replace it."""
+    run, file = whose
+    offset, lines = chunk
+    if becomes == "replaced" or file not in WITH_CURSOR:
+        return chunk
+    end = _end(store, run, file)
+    if offset >= end:
+        return chunk
+    return (end, lines) if becomes == "appended" else (end, lines[end - offset :])
 
 
 def _measure(chunks: dict[str, Chunk], most: int | None) -> None:

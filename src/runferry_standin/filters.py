@@ -46,10 +46,15 @@ class FilterError(ValueError):
     """A filter or an order that the stand-in does not understand."""
 
 
-def matching(text: str | None) -> Callable[[Record], bool]:
+def matching(text: str | None, most_names: int | None = None) -> Callable[[Record], bool]:
     """Return the test that a filter (JSON; None or empty accepts all) puts a run to.
 
     The run is its row, with `state` as a client sees it.
+
+    Parameters
+    ----------
+    most_names
+        In one `$in`; None for any number.
 
     Raises
     ------
@@ -61,7 +66,20 @@ def matching(text: str | None) -> Callable[[Record], bool]:
     except (ValueError, RecursionError) as error:
         message = f"filters: expected JSON, found {str(text)[:80]!r}"
         raise FilterError(message) from error
+    if most_names is not None and (names := _longest_in(wanted)) > most_names:
+        message = f"filters: $in has {names} values, expected at most {most_names}"
+        raise FilterError(message)
     return lambda run: _matches(run, wanted or {})
+
+
+def _longest_in(wanted: Any) -> int:
+    """Return how many values the longest `$in` of a filter has."""
+    if isinstance(wanted, list):
+        return max(map(_longest_in, cast("list[Any]", wanted)), default=0)
+    if not isinstance(wanted, dict):
+        return 0
+    items = cast("dict[str, Any]", wanted).items()
+    return max((len(each) if name == "$in" else _longest_in(each) for name, each in items), default=0)
 
 
 def ordering(text: str | None) -> tuple[Callable[[Record], Any], bool]:

@@ -26,8 +26,10 @@ def _upsert_bucket(_: Any, context: Context, wanted: Record) -> Record:
     existing = run_by_number(context.store, number) or (
         wanted.get("name") and find_run(context.store, wanted["entity_name"], wanted.get("model_name"), wanted["name"])
     )
-    if existing and context.behaviour.lag > 0:
+    if existing and context.behaviour.is_late:
         context.lagging.note(existing)
+    if existing and context.behaviour.states == "kept" and existing["state"] != "running":
+        wanted["state"] = None
     run, inserted = upsert_run(context.store, number, wanted)
     return {"bucket": run, "inserted": inserted, "server_settings": {"server_messages": []}}
 

@@ -22,12 +22,13 @@ from runferry_standin.runs import (
     runs_of,
     state_of,
 )
-from runferry_standin.sampling import sample, sampled_history
+from runferry_standin.sampling import DEFAULT_SAMPLES, sample, sampled_history
 from runferry_standin.store import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runferry_standin.behaviour import Behaviour
     from runferry_standin.context import Context
     from runferry_standin.store import Record
 
@@ -55,8 +56,21 @@ def _run(project: Record, context: Context, name: str, **_: Any) -> Record | Non
     return find_run(context.store, project["entity"], project["name"], name)
 
 
+_RESUMING = "asked for by a client that goes on with it"
+"""In a run's record."""
+
+
+def _bucket(project: Record, context: Context, name: str, **_: Any) -> Record | None:
+    run = _run(project, context, name)
+    return run and run | {_RESUMING: True}
+
+
+def _behaviour(run: Record, context: Context) -> Behaviour:
+    return context.behaviour.to_resuming() if _RESUMING in run else context.behaviour
+
+
 def _selected(project: Record, context: Context, filters: str | None) -> list[Record]:
-    accepts = matching(filters)
+    accepts = matching(filters, context.behaviour.most_names)
     # With the state that a client would see, so that it can ask for the crashed ones.
     runs = [run | {"state": state_of(context.store, run)} for run in runs_of(context.store, project)]
     return [run for run in runs if accepts(run)]
@@ -79,19 +93,19 @@ def _wandb_config(run: Record, _: Context, keys: list[str] | None = None) -> str
 
 def _tail(file: str) -> Callable[[Record, Context], str]:
     def resolve(run: Record, context: Context) -> str:
-        line = context.lagging.tail(run, context.behaviour, file)
+        line = context.lagging.tail(run, _behaviour(run, context), file)
         return json.dumps([] if line is None else [line])
 
     return resolve
 
 
 def _count(file: str) -> Callable[[Record, Context], int]:
-    return lambda run, context: context.lagging.count(run, context.behaviour, file)
+    return lambda run, context: context.lagging.count(run, _behaviour(run, context), file)
 
 
 def _history_keys(run: Record, context: Context) -> Record | None:
     # `lastStep` is what the client reads of it. That it is the highest step, not the last row's, is assumed.
-    last_step = context.lagging.last_step(run, context.behaviour)
+    last_step = context.lagging.last_step(run, _behaviour(run, context))
     if last_step is None:
         return None
     keys = {key: {"typeCounts": [{"type": kind}]} for key, kind in json.loads(run["history_keys"]).items()}
@@ -106,7 +120,13 @@ def _history(
     samples: int | None = None,
 ) -> list[str]:
     # maxStep is exclusive here (the client's source says so), unlike in sampledHistory.
-    lines = sample(history_between(context.store, run, min_step, max_step), samples)
+    if max_step is not None and context.behaviour.history_end == "inclusive":
+        max_step += 1
+    if context.behaviour.longest_history is not None:
+        samples = min(context.behaviour.longest_history, DEFAULT_SAMPLES if samples is None else samples)
+    late = context.behaviour.rows_lag
+    count = context.lagging.position(run, late).counts[HISTORY_FILE] if late > 0 else None
+    lines = sample(history_between(context.store, run, min_step, max_step, count), samples)
     return [as_served.row(context.behaviour, line) for line in lines]
 
 
@@ -133,7 +153,7 @@ def _log_lines(run: Record, context: Context, last: int | None = None, **page: A
 def _files(
     run: Record, context: Context, names: list[str | None] | None = None, pattern: str | None = None, **page: Any
 ) -> Record:
-    files: list[Record] = [file | {"run_record": run} for file in storage.run_files(context.store, run)]
+    files: list[Record] = [file | {"run_record": run} for file in _listed(run, context)]
     if names:
         files = [file for file in files if file["name"] in names]
     if pattern:
@@ -141,6 +161,12 @@ def _files(
         like = "".join({"%": ".*", "_": "."}.get(character, re.escape(character)) for character in pattern)
         files = [file for file in files if re.fullmatch(like, file["name"])]
     return connection(files, **page)
+
+
+def _listed(run: Record, context: Context) -> list[Record]:
+    """Return the files that the server lists by now."""
+    seen = context.store.now() - context.behaviour.files_lag
+    return [file for file in storage.run_files(context.store, run) if file["updated_at"] <= seen]
 
 
 def _file_url(file: Record, context: Context, **_: Any) -> str | None:
@@ -202,7 +228,7 @@ _PLAIN: dict[str, Callable[[Record, Context], Any]] = {
     "Run.tags": lambda run, _: json.loads(run["tags"]),
     "Run.config": lambda run, context: as_served.config(context.behaviour, run["config"]),
     "Run.summaryMetrics": lambda run, context: as_served.summary(
-        context.behaviour, context.lagging.summary(run, context.behaviour)
+        context.behaviour, context.lagging.summary(run, _behaviour(run, context))
     ),
     "Run.systemMetrics": _system_metrics,
     "Run.historyLineCount": _count(HISTORY_FILE),
@@ -211,7 +237,7 @@ _PLAIN: dict[str, Callable[[Record, Context], Any]] = {
     "Run.historyTail": _tail(HISTORY_FILE),
     "Run.eventsTail": _tail(EVENTS_FILE),
     "Run.historyKeys": _history_keys,
-    "Run.fileCount": lambda run, context: len(storage.run_files(context.store, run)),
+    "Run.fileCount": lambda run, context: len(_listed(run, context)),
     "File.id": lambda file, _: identifier("File", file.get("number") or 0),
     "File.displayName": lambda file, _: file["name"],
     "File.directUrl": _direct_url,
@@ -226,7 +252,7 @@ _WITH_ARGUMENTS: dict[str, Callable[..., Any]] = {
     "Query.model": _project,
     "Query.models": _projects,
     "Project.run": _run,
-    "Project.bucket": _run,
+    "Project.bucket": _bucket,
     "Project.runs": _runs,
     "Project.runCount": _run_count,
     "Run.wandbConfig": _wandb_config,

@@ -155,11 +155,18 @@ def last_line(store: Store, run: Record, file: str) -> str | None:
     return found["line"] if found else None
 
 
-def history_between(store: Store, run: Record, first: int | None, end: int | None) -> list[str]:
-    """Lines of the history, in order, whose `_step` is at least `first` and less than `end` (None: no limit)."""
+def history_between(
+    store: Store, run: Record, first: int | None, end: int | None, count: int | None = None
+) -> list[str]:
+    """Lines of the history, in order, whose `_step` is at least `first` and less than `end` (None: no limit).
+
+    Of the first `count` lines, where that is not None.
+    """
+    lines = "SELECT position, step, line FROM lines WHERE run = ? AND file = ?"
+    if count is not None:
+        lines = f"SELECT * FROM ({lines} ORDER BY position LIMIT {count})"
     found = store.rows(
-        "SELECT line FROM lines WHERE run = ? AND file = ? AND (? IS NULL OR step >= ?) AND (? IS NULL OR step < ?)"
-        " ORDER BY position",
+        f"SELECT line FROM ({lines}) WHERE (? IS NULL OR step >= ?) AND (? IS NULL OR step < ?) ORDER BY position",
         *(run["number"], HISTORY_FILE, first, first, end, end),
     )
     return [row["line"] for row in found]

@@ -62,6 +62,7 @@ def test_a_whole_node_is_filled_and_short_runs_follow_one_another(user, cluster,
         {
             "wide": _experiment(user, "all-at-once", 4, 4, gpus=1),
             "long": _experiment(user, "in-turn", 0, 2, time="30m"),
+            "shared": _experiment(user, "together", 2, 2, gpus=1) | {"packing": {"share_gpu": 2}},
         }
     )
     failed = user.snakemake("tamia", "--runferry-seconds-before-early-receipts", "1")
@@ -76,6 +77,13 @@ def test_a_whole_node_is_filled_and_short_runs_follow_one_another(user, cluster,
     assert all(device.isdigit() for device in devices)
     assert [one["met"] for one in wide] == [4, 4, 4, 4]
     assert len({one["environment"]["RUNFERRY_RUN"] for one in wide}) == 4
+
+    # Those that share a GPU see the same one, at the same time.
+    shared = user.seen("shared")
+    assert len({one["job"] for one in shared}) == 1
+    assert [one["environment"]["CUDA_VISIBLE_DEVICES"] for one in shared] == ["0", "0"]
+    assert [one["met"] for one in shared] == [2, 2]
+    assert all((run / "receipt.json").exists() for run in user.runs("shared"))
 
     # The one that failed is named, with its reason, and the others are trained, synced and verified.
     (loser,) = [run for run in user.runs("wide") if not (run / "trained.json").exists()]

@@ -36,6 +36,14 @@ from support.packed_runs import an_experiment
         ("mila", {"time": 5}, 1, 1),
         ("local", {"time": 5}, 1, 1),
         ("local", {"time": 5, "side_by_side": 2, "one_after_another": 3}, 2, 3),
+        # Five runs on one GPU, or on each of a whole node.
+        ("narval", {"gpus": 1, "share_gpu": 5}, 5, 1),
+        ("narval", {"gpus": 1, "share_gpu": 5, "side_by_side": 7}, 7, 1),
+        ("narval", {"gpus": 1, "gpu": "a100_1g.5gb", "share_gpu": 3}, 3, 1),
+        ("tamia", {"gpus": 1, "share_gpu": 5}, 20, 1),
+        ("tamia", {"gpus": 1, "share_gpu": 5, "side_by_side": 5}, 5, 1),
+        ("trillium", {"gpus": 1, "share_gpu": 2, "side_by_side": 8}, 8, 1),
+        ("local", {"gpus": 1, "share_gpu": 5}, 5, 1),
         # A run of two nodes has them to itself.
         ("narval", {"nodes": 2, "time": 5}, 1, 1),
     ],
@@ -58,6 +66,11 @@ def test_runs_share_a_job_as_the_user_says_else_as_the_site_wants(cluster, given
         ("narval", {"gpus": 1, "side_by_side": 4}, 4, 48, 496 * 1024, 60, 4),
         ("narval", {"gpus": 1, "side_by_side": 4}, 2, 24, 248 * 1024, 60, 2),
         ("narval", {"side_by_side": 3}, 3, 6, 12 * 1024, 60, 0),
+        # One GPU for those that share it, with what the site gives with it, or what each of them asks for.
+        ("narval", {"gpus": 1, "share_gpu": 5}, 5, 12, 124 * 1024, 60, 1),
+        ("narval", {"gpus": 1, "share_gpu": 5, "cores": 3, "memory": 1024}, 4, 12, 4 * 1024, 60, 1),
+        ("narval", {"gpus": 1, "share_gpu": 5, "side_by_side": 10}, 6, 24, 248 * 1024, 60, 2),
+        ("tamia", {"gpus": 1, "share_gpu": 5}, 10, 48, 512 * 1024, 60, 4),
         # A minute for each one to end before the next.
         ("narval", {"gpus": 1, "time": 20}, 3, 12, 124 * 1024, 62, 1),
         ("narval", {"gpus": 1, "time": 20}, 2, 12, 124 * 1024, 41, 1),
@@ -87,6 +100,57 @@ def test_gpus_are_asked_for_on_each_of_several_nodes(cluster, given, said):
 
 
 @pytest.mark.parametrize(
+    ("cluster", "given", "cores", "said"),
+    [
+        # The plugin passes `tasks` where no `gpu` or `gres` is, and --ntasks-per-node in any case.
+        ("fir", {"tasks": 3}, 3, {"tasks": 3, "cpus_per_task": 1}),
+        ("fir", {"tasks": 4, "cores": 12}, 12, {"tasks": 4, "cpus_per_task": 3}),
+        (
+            "narval",
+            {"tasks": 4, "gpus": 4},
+            48,
+            {
+                "tasks": 4,
+                "cpus_per_task": 12,
+                "slurm_extra": "--ntasks-per-node=4",
+                "gpu": 4,
+                "gpu_model": "a100",
+                "tasks_per_gpu": 0,
+            },
+        ),
+        (
+            "killarney",
+            {"tasks": 2, "gpus": 1, "cores": 6},
+            6,
+            {
+                "tasks": 2,
+                "cpus_per_task": 3,
+                "slurm_extra": "--ntasks-per-node=2",
+                "gres": "gpu:l40s:1",
+                "tasks_per_gpu": 0,
+            },
+        ),
+        (
+            "trillium",
+            {"tasks": 4, "gpus": 4},
+            96,
+            {"tasks": 4, "cpus_per_task": 24, "slurm_extra": "--gpus-per-node=4"},
+        ),
+        # A whole node's cores, which five cannot share evenly.
+        ("tamia", {"tasks": 5, "gpus": 4}, 45, {"tasks": 5, "cpus_per_task": 9, "slurm_extra": "--ntasks-per-node=5"}),
+        ("local", {"tasks": 3}, 3, {}),
+    ],
+)
+def test_tasks_are_asked_for_with_equal_parts_of_one_node(cluster, given, cores, said):
+    request = make_request(an_experiment(**given), find_cluster(cluster))
+    assert (request.cores, request.tasks, request.packing.capacity) == (cores, given["tasks"], 1)
+    resources = {name: value for name, value in request.resources.items() if name not in ("mem_mb", "runtime", "nodes")}
+    if cluster == "tamia":
+        resources = {name: value for name, value in resources.items() if name in said}
+    assert resources == said
+
+
+@pytest.mark.parametrize(
     ("cluster", "given", "said"),
     [
         ("tamia", {"gpus": 3}, "resources.gpus: found 3 of h100, expected 4 (gpu: h100) or 8 (gpu: h200): TamIA gives"),
@@ -106,8 +170,28 @@ def test_gpus_are_asked_for_on_each_of_several_nodes(cluster, given, said):
             {"time": 600, "one_after_another": 3},
             "one_after_another: found 3 with resources.time of 600 minutes",
         ),
+        ("narval", {"tasks": 2, "nodes": 2}, "resources.tasks: found 2 with nodes: 2, expected 1: on several nodes"),
+        ("narval", {"tasks": 4, "cores": 6}, "resources.cores: found 6 with tasks: 4, expected a multiple of 4"),
+        ("narval", {"tasks": 4, "gpus": 2, "gpus_per_task": 1}, "gpus_per_task: found 1 with gpus: 2 and tasks: 4"),
+        ("narval", {"tasks": 2, "side_by_side": 2}, "side_by_side: found 2 with resources.tasks: 2, expected 1"),
+        ("tamia", {"tasks": 2, "gpus": 2}, "resources.gpus: found 2 of h100, expected 4 (gpu: h100) or 8"),
         ("narval", {"nodes": 2, "side_by_side": 2}, "side_by_side: found 2 with resources.nodes: 2, expected 1"),
         ("local", {"gpus": 1, "side_by_side": 2}, "found 2 with GPUs, expected 1 on this machine"),
+        ("narval", {"share_gpu": 5}, "packing.share_gpu: found 5 with resources.gpus: 0, expected resources.gpus: 1"),
+        ("narval", {"gpus": 2, "share_gpu": 5}, "share_gpu: found 5 with resources.gpus: 2"),
+        (
+            "narval",
+            {"gpus": 1, "share_gpu": 5, "side_by_side": 4},
+            "share_gpu: found 5 with side_by_side: 4, expected 4",
+        ),
+        (
+            "narval",
+            {"gpus": 1, "share_gpu": 5, "side_by_side": 21},
+            "expected 5 or 10 or 15 or 20: a job on Narval has",
+        ),
+        ("narval", {"gpus": 1, "gpu": "a100_1g.5gb", "share_gpu": 3, "side_by_side": 4}, "expected 3: a job on"),
+        ("narval", {"gpus": 4, "nodes": 2, "share_gpu": 5}, "share_gpu: found 5 with resources.nodes: 2, expected 1"),
+        ("local", {"gpus": 1, "share_gpu": 5, "side_by_side": 6}, "found 6 with GPUs, expected 5 (share_gpu) on this"),
         ("local", {"nodes": 2}, "resources.nodes: found 2, expected 1 on this machine"),
     ],
 )

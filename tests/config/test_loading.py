@@ -34,6 +34,8 @@ def test_defaults_are_filled_in_at_every_level():
     }
     assert checked["experiments"]["e"]["resources"] == {
         "nodes": 1,
+        "tasks": 1,
+        "gpus_per_task": None,
         "gpus": 0,
         "gpu": None,
         "cores": None,

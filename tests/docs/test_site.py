@@ -21,6 +21,7 @@ from support.documented_commands import ROOT
 sys.path.insert(0, str(ROOT / "docs" / "hooks"))
 
 from config_reference import config_reference, keys
+from state_diagram import arrows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,19 @@ def test_no_page_loads_anything_from_elsewhere(site):
     for page in site.rglob("*.html"):
         loaded = re.findall(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=\"?(https?:[^\" >]+)", page.read_text())
         assert loaded == [], page
+
+
+def test_the_diagrams_are_drawn_with_every_arrow_and_its_words(site):
+    written, drawn = (ROOT / "docs" / "how-it-works.md").read_text(), (site / "how-it-works.html").read_text()
+    assert "-->" not in _text(site / "how-it-works.html")
+    arrows = arrows_of(written)
+    assert len(arrows) > 10
+    (states,) = re.findall(r'<svg class="way states".*?</svg>', drawn, re.DOTALL)
+    assert states.count('marker-end="url(#on)"') == len(arrows)
+    for begin, end, words in arrows:
+        assert f">{words}</text>" in states
+        assert f">{begin.replace('_', ' ')}</text>" in states
+        assert f">{end.replace('_', ' ')}</text>" in states
 
 
 def test_a_french_page_says_that_it_is_french(site):

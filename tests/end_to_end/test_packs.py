@@ -57,6 +57,29 @@ def test_a_pack_is_one_job_and_each_of_its_runs_is_settled_and_synced(project, g
     }
 
 
+def test_runs_that_share_a_gpu_and_tasks_of_a_run_are_planned_so_and_run_at_once(project, grid):
+    # Each waits for the others: they can only come if they run at the same time.
+    script = """touch "$SEEN/$0"; until [ $(ls "$SEEN" | wc -l) = 3 ]; do sleep 0.05; done
+    echo "$CUDA_VISIBLE_DEVICES $MOMENTUM" >"$RUNFERRY_RUN_FOLDER/seen" """
+    project.environment["CUDA_VISIBLE_DEVICES"] = "GPU-7,GPU-8"
+    meeting = project.folder / "meeting"
+    meeting.mkdir()
+    experiment = _packed(grid, 3, ["sh", "-c", script, "${args}"], share_gpu=3)
+    experiment |= {"resources": {"gpus": 1, "cores": 1}, "variables": {"SEEN": str(meeting), "MOMENTUM": "${args}"}}
+    script = 'echo "$CUDA_VISIBLE_DEVICES $WORLD_SIZE" >"$RUNFERRY_RUN_FOLDER/rank-$RANK"'
+    resources = {"tasks": 2, "gpus": 2, "gpus_per_task": 1}
+    project.configure({"a": experiment, "b": {"command": ["sh", "-c", script], "resources": resources}})
+    done = project.snakemake("train_all")
+    assert done.returncode == 0, done.stderr
+    assert "a: 1 job of 3 runs, 1 GPU that 3 runs share, 3 cores" in done.stderr
+    assert "b: 1 job of 1 run, 2 tasks, 2 GPU, 2 cores" in done.stderr
+    ranks = sorted(project.folder.glob("results/b/*/rank-*"))
+    assert [file.read_text() for file in ranks] == ["GPU-7 2\n", "GPU-8 2\n"]
+    seen = sorted(file.read_text() for file in project.folder.glob("results/a/*/seen"))
+    assert seen == [f"GPU-7 --n={n}\n" for n in range(3)]
+    assert _attempts(project) == [1, 1, 1]
+
+
 @pytest.mark.parametrize("packing", [False, {}])
 def test_where_packing_is_off_each_run_has_a_job_of_its_own(project, grid, packing):
     project.configure({"a": {"sweep": grid(3), "packing": packing}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.launching import is_running, make_run, printed, python, run_to_end
+from support.launching import is_running, lines, make_run, printed, python, run_to_end
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 77, 255])
@@ -81,15 +81,22 @@ def test_a_signal_that_ends_the_command_is_named(tmp_path):
     assert not folder.trained_file.exists()
 
 
-def test_processes_that_the_command_leaves_behind_are_ended(tmp_path):
+def test_processes_that_the_command_leaves_behind_are_ended_and_named(tmp_path):
     code = """
 import subprocess, sys
 child = subprocess.Popen(["sleep", "600"])
 print("child", child.pid)
 """
     folder = make_run(tmp_path / "run", python(code))
-    assert run_to_end(folder)[0] == 0
-    assert not is_running(printed(folder, "child"))
+    code, errors = run_to_end(folder)
+    assert code == 0
+    child = printed(folder, "child")
+    assert not is_running(child)
+    said = f"ended what the command left running: process {child} (sleep 600)"
+    assert f"runferry: {said}" in lines(folder)
+    message = f"{said}; have the script wait for what it starts"
+    assert folder.attempts()[0]["message"] == message
+    assert errors.splitlines() == [f"runferry: run k3j9 finished: {message}. Log: {folder.log_file}"]
 
 
 def test_a_process_left_behind_that_does_not_heed_sigterm_is_killed(tmp_path):

@@ -126,6 +126,29 @@ def test_another_signal_is_explained_by_the_last_line(tmp_path):
     assert hint(tmp_path, "epoch 3\n", Ending(None, signal.SIGTERM)) == "epoch 3"
 
 
+@pytest.mark.parametrize(
+    ("file", "error"),
+    [
+        ("sdk/wandb_sweep.py", "wandb.errors.errors.UsageError: No API key configured. Use `wandb login` to log in."),
+        (
+            "wandb_agent.py",
+            "wandb.errors.errors.UsageError: api_key not configured (no-tty). call wandb.login(key=[...])",
+        ),
+        (
+            "agents/pyagent.py",
+            "wandb.errors.errors.CommError: Failed to execute API request: the service process is busy",
+        ),
+    ],
+)
+def test_a_sweep_of_wandbs_own_is_for_runferry(tmp_path, file, error):
+    text = f'Traceback:\n  File "/env/site-packages/wandb/{file}", line 79, in sweep\n    _login()\n{error}\n'
+    found = hint(tmp_path, text)
+    assert found is not None
+    assert found.startswith("wandb.sweep and wandb.agent ask W&B's server, which this job does not reach")
+    # A run of its own that cannot go online is another matter.
+    assert "wandb.agent" not in str(hint(tmp_path, error))
+
+
 def test_a_hint_is_one_line(tmp_path):
     from runferry.launch.hints import HINTS
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runferry.config.sweep import macros
 from runferry.launch.macros import as_yaml
-from support.launching import make_run, run_to_end
+from support.launching import make_run, printed, run_to_end
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,3 +136,41 @@ def _shown(folder: Path) -> list[dict[str, Any]]:
 )
 def test_what_is_written_for_wandb_config_reads_as_it_was(value):
     assert yaml.safe_load(as_yaml(value)) == value
+
+
+def test_a_run_has_the_variables_of_its_config_with_the_macros_of_this_node(tmp_path):
+    """No shell sees a value, what the launcher sets itself stays, and PYTHONPATH is the user's behind wandb's hook."""
+    parameters = {"lr": 0.1, "note": "${scratch}"}
+    given = {
+        "CACHE": "${scratch}/cache;$(touch shell)",
+        "DATA": "${data}:${envvar:PLACE}:${envvar:NOT_THERE}",
+        "ARGUMENTS": "${args}",
+        "WHOLE": "${args_json}",
+        "FILE": "${args_json_file}",
+        "BEST": "${needs:first}/last.pt",
+        "PYTHONPATH": "${envvar:PYTHONPATH}:/mine",
+        "WANDB_SILENT": "true",
+        "PLACE": "another",
+    }
+    (tmp_path / "best.json").write_text(json.dumps({"run": "abc"}))
+    shown = f"import json, os; print('SEEN ' + json.dumps({{n: os.environ[n] for n in {[*given, 'RUNFERRY_DATA']}}}))"
+    shown += "; print('FILE ' + open(os.environ['FILE']).read())"
+    command = [sys.executable, "-c", shown, "${scratch}/here"]
+    command[2] += "; import sys; print('ARGUMENT ' + json.dumps(sys.argv[1:]))"
+    more = {"collect": ["x"], "needs": {"first": "../best.json"}, "variables": given}
+    run = make_run(tmp_path / "run", command, parameters=parameters, **more)
+    scratch = tmp_path / "node"
+    scratch.mkdir()
+    variables = {**VARIABLES, "SLURM_TMPDIR": str(scratch), "PYTHONPATH": os.environ.get("PYTHONPATH", "/none")}
+    status, said = run_to_end(run, variables)
+    assert status == 0, said
+    seen = printed(run, "SEEN ")
+    assert seen["CACHE"] == f"{scratch}/cache;$(touch shell)"
+    assert seen["DATA"] == f"{seen['RUNFERRY_DATA']}:{VARIABLES['PLACE']}:NOT_THERE"
+    assert seen["ARGUMENTS"] == "--lr=0.1 --note=${scratch}"
+    assert json.loads(seen["WHOLE"]) == printed(run, "FILE ") == parameters
+    assert seen["BEST"] == f"{tmp_path / 'abc' / 'checkpoints'}/last.pt"
+    assert seen["PYTHONPATH"].endswith(f"{variables['PYTHONPATH']}:/mine")
+    assert (seen["WANDB_SILENT"], seen["PLACE"]) == ("true", "another")
+    assert printed(run, "ARGUMENT ") == [f"{scratch}/here"]
+    assert not (tmp_path / "shell").exists()

@@ -12,7 +12,7 @@ import pytest
 
 from runferry.launch.pack import launch_pack
 from runferry.runs.pack import Pack, runs_left
-from support.launching import is_running, running_descendants, wait_for
+from support.launching import is_running, job_variables, running_descendants, wait_for
 from support.packs import PackOf
 
 # Waits for a SIGTERM, notes each that comes, and ends a moment after the first.
@@ -28,6 +28,31 @@ def test_each_run_has_its_own_gpus_and_its_part_of_the_threads(tmp_path):
     pack = PackOf(tmp_path, script, script, side_by_side=2, gpus=2)
     assert pack.run(CUDA_VISIBLE_DEVICES="0,1,GPU-5,GPU-6", OMP_NUM_THREADS="9")[0] == 0
     assert sorted((run.path / "seen").read_text() for run in pack.runs) == ["0,1 4\n", "GPU-5,GPU-6 4\n"]
+
+
+@pytest.mark.parametrize(
+    ("given", "at_a_time", "seen"),
+    [
+        ("GPU-5,GPU-6", 3, ["GPU-5", "GPU-5", "GPU-5"]),
+        ("0,1", 4, ["0", "0", "0", "1"]),
+        # A machine without Slurm, whose GPUs nobody hands out.
+        (None, 3, ["unset", "unset", "unset"]),
+    ],
+)
+def test_runs_that_share_a_gpu_see_the_same_one(tmp_path, given, at_a_time, seen):
+    script = 'echo "${CUDA_VISIBLE_DEVICES-unset}" >"$RUNFERRY_RUN_FOLDER/seen"; sleep 0.5'
+    pack = PackOf(tmp_path, *[script] * at_a_time, side_by_side=at_a_time, gpus=1, share_gpu=3)
+    variables = {"CUDA_VISIBLE_DEVICES": given} if given else {}
+    assert pack.run(**variables)[0] == 0
+    assert sorted((run.path / "seen").read_text().strip() for run in pack.runs) == seen
+
+
+def test_runs_that_share_the_gpu_of_a_job_without_one_are_not_started(tmp_path):
+    pack = PackOf(tmp_path, "true", "true", side_by_side=2, gpus=1, share_gpu=2)
+    code, errors = pack.run(**job_variables("1"))
+    assert code == 1
+    assert errors.startswith("runferry: found 0 GPUs in CUDA_VISIBLE_DEVICES, expected 1: 1 for 2 runs at a time")
+    assert pack.outcomes == [[], []]
 
 
 def test_a_job_with_too_few_gpus_starts_nothing(tmp_path):

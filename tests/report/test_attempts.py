@@ -26,11 +26,11 @@ def test_what_was_asked_for_and_hardly_used_becomes_a_suggestion(asked: Path, tm
     said = suggestions([run])
     assert [sentence.partition(":")[0] for sentence in said] == [
         "The longest job took 1 h 00 min of the 3 h 00 min that it asked for",
-        "No job used more than 6.0 GiB of the 124 GiB of memory that it asked for",
+        "No job used more than 8.0 GiB of the 124 GiB of memory that it asked for",
         "No run kept its GPU busy for more than 12 % of the time",
     ]
     assert "{time: 75m}" in said[0]
-    assert "{memory: 8G}" in said[1]
+    assert "{memory: 10G}" in said[1]
 
 
 def test_a_job_that_several_runs_shared_says_nothing_about_one(asked: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import http.client
 import json
 import time
 import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ import pytest
 
 from runferry.errors import ConfigError
 from runferry_standin import running
+from runferry_standin.assumptions import TURNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,6 +270,105 @@ def test_a_page_has_a_thousand_runs_at_most(server: StandIn) -> None:
 
     assert [edge["node"]["name"] for edge in page["edges"]] == ["a", "b"]
     assert page["pageInfo"]["hasNextPage"]
+
+
+def test_the_lag_can_be_only_in_what_a_resuming_client_is_told(server: StandIn) -> None:
+    server.behave(lag=60, lag_of="resume")
+    send_all(server)
+
+    def counted(field: str) -> int:
+        query = f'{{ model(name: "p", entityName: "demo") {{ {field}(name: "a") {{ historyLineCount }} }} }}'
+        return server.graphql(query)["data"]["model"][field]["historyLineCount"]
+
+    assert (counted("run"), counted("bucket")) == (3, 0)
+
+
+@pytest.mark.parametrize(("resent", "kept"), [("ignored", [3, 2, 1, 5]), ("appended", [3, 2, 1, 4, 5])])
+def test_a_line_sent_again_may_be_ignored_or_appended(server: StandIn, resent: str, kept: list[int]) -> None:
+    server.behave(resent=resent)
+    send(server, 0, rows(3, 2, 1))
+    send(server, 1, rows(4))
+    send(server, len(kept) - 1, rows(5))
+    assert losses(server) == kept
+
+
+def test_a_history_may_have_its_end_and_may_be_sampled_sooner(server: StandIn) -> None:
+    send(server, 0, rows(3, 2, 1))
+
+    def given() -> list[Any]:
+        return [
+            json.loads(row)["loss"] for row in ask(server, "history(minStep: 0, maxStep: 2, samples: 9)")["history"]
+        ]
+
+    assert given() == [3, 2]
+    server.behave(history_end="inclusive")
+    assert given() == [3, 2, 1]
+    server.behave(history_end="inclusive", longest_history=2)
+    assert given() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda names: {"name": {"$in": names}}, lambda names: {"$or": [{"name": {"$in": names}}]}]
+)
+def test_a_question_may_have_so_many_names(server: StandIn, wrap: Any) -> None:
+    server.behave(most_names=2)
+    query = 'query($filters: JSONString) { project(name: "p") { runs(filters: $filters) { edges { node { name } } } } }'
+    found = server.graphql(query, {"filters": json.dumps(wrap(["a", "b"]))})
+    assert len(found["data"]["project"]["runs"]["edges"]) == 1
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        server.graphql(query, {"filters": json.dumps(wrap(["a", "b", "c"]))})
+
+
+def test_a_state_may_be_kept_after_the_end(server: StandIn) -> None:
+    server.behave(states="kept")
+    server.ask("POST", STREAM, {"complete": True, "exitcode": 0})
+    send(server, 0, rows(3))
+    server.graphql('mutation { upsertBucket(input: {name: "a", modelName: "p", state: "crashed"}) { inserted } }')
+    server.ask("POST", STREAM, {"complete": True, "exitcode": 1})
+    assert ask(server, "state") == {"state": "finished"}
+    server.behave()
+    send(server, 1, rows(2))
+    assert ask(server, "state") == {"state": "running"}
+
+
+def test_rows_may_be_read_late(server: StandIn) -> None:
+    server.behave(rows_lag=5)
+    send(server, 0, rows(3, 2))
+    server.set_ahead(3)
+    send(server, 2, rows(1))
+    fields = "historyLineCount history(minStep: 0, maxStep: 9, samples: 9)"
+
+    def given() -> tuple[int, int]:
+        found = ask(server, fields)
+        return found["historyLineCount"], len(found["history"])
+
+    assert given() == (3, 0)
+    server.set_ahead(6)
+    assert given() == (3, 2)
+    server.set_ahead(9)
+    assert given() == (3, 3)
+
+
+def test_files_may_be_listed_late(server: StandIn) -> None:
+    wanted = '{entityName: "demo", projectName: "p", runName: "a", files: ["f.txt"]}'
+    made = server.graphql(f"mutation {{ createRunFiles(input: {wanted}) {{ files {{ uploadUrl }} }} }}")
+    url = made["data"]["createRunFiles"]["files"][0]["uploadUrl"]
+    urllib.request.urlopen(urllib.request.Request(url, b"text", method="PUT")).close()
+    server.behave(files_lag=5)
+    assert ask(server, "fileCount files { edges { node { name } } }") == {"fileCount": 0, "files": {"edges": []}}
+    server.set_ahead(6)
+    assert ask(server, "fileCount") == {"fileCount": 1}
+
+
+def test_each_assumption_can_be_turned_and_turned_back(server: StandIn) -> None:
+    as_wandbs = server.ask("GET", "/standin/behaviour")
+    for name in TURNED:
+        server.turn(name)
+        assert server.rules() != [] or server.ask("GET", "/standin/behaviour") != as_wandbs, name
+    server.turn()
+    assert (server.rules(), server.ask("GET", "/standin/behaviour")) == ([], as_wandbs)
+    with pytest.raises(KeyError):
+        server.turn("nothing")
 
 
 @pytest.mark.parametrize("wanted", [{"lags": 1}, {"lag": -1}, {"gaps": "closed"}, {"lag": None}])

@@ -86,6 +86,11 @@ NOT_AS_WRITTEN = {
         "runferry doctor --profile profiles/narval || test $? = 1",
         "tests/cluster/test_doctor_probe.py::test_a_login_node_is_looked_at_and_nothing_is_submitted",
     ),
+    "runferry doctor --server": NotAsWritten(
+        "it waits as long as W&B's own server needs",
+        "runferry doctor --server --help",
+        "tests/doctor/test_server_probe.py::test_the_command_says_it_line_by_line_and_writes_a_file_without_the_key",
+    ),
     "runferry doctor --profile profiles/narval --account def-<pi> --probe": NotAsWritten(
         "it needs a Slurm that runs jobs",
         "runferry doctor --help",
@@ -122,7 +127,7 @@ NOT_AS_WRITTEN = {
         f".venv/bin/python benchmarks/{name}.py": NotAsWritten(
             _MEASURES, f".venv/bin/python benchmarks/{name}.py --help"
         )
-        for name in ("environment_start", "killed_training", "report")
+        for name in ("environment_start", "killed_training", "report", "rows")
     },
     **{
         f"snakemake --profile profiles/local --directory examples/{name}": NotAsWritten(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runferry.cli.doctor_server import FILE, PROJECT, try_server
 from runferry.errors import ConfigError
 from runferry.system.files import write_atomically, write_new
 from runferry.system.messages import say
@@ -31,8 +32,9 @@ def add_doctor(commands: Commands) -> None:
         "doctor",
         help="look at a login node, and a compute node when asked, beside what is known of the cluster",
         description="Look, in less than a minute, at modules, Python, the wheelhouse, Slurm, accounts, room, locks and "
-        "W&B's server, and name what differs from the cluster's facts. Nothing is submitted without --probe. What was "
-        "found is printed, and written to a file to be attached to an issue; no key is in it.",
+        "W&B's server, and name what differs from the cluster's facts. Nothing is submitted without --probe, and no "
+        "run is made without --server. What was found is printed, and written to a file to be attached to an issue; no "
+        "key is in it.",
         epilog="Exit code: 0 all is as expected; 1 something differs, would not work or could not be found out; "
         "2 wrong usage.",
     )
@@ -66,12 +68,25 @@ def add_doctor(commands: Commands) -> None:
         metavar="URL",
         help="what it tries to reach beside W&B's server (repeatable; default: " + ", ".join(ELSEWHERE) + ")",
     )
+    server = parser.add_argument_group("a try of W&B's server")
+    server.add_argument(
+        "--server",
+        action="store_true",
+        help="make two small runs of made-up data, measure whether the server is as sync assumes, and delete them; "
+        f"nothing else is looked at (default file: {FILE})",
+    )
+    server.add_argument("--project", default=PROJECT, metavar="NAME", help="where to make them (default: %(default)s)")
+    server.add_argument("--entity", metavar="NAME", help="a team or user (default: the key's own)")
     # Ends the job after so long, and at the first signal: for tests, which do not wait for its time limit.
     probe.add_argument("--probe-seconds", type=float, help=argparse.SUPPRESS)
     parser.set_defaults(command=_doctor)
 
 
 def _doctor(given: argparse.Namespace) -> int:
+    if given.server:
+        if given.probe:
+            raise ConfigError("--server: found --probe too, expected one of them; one looks at a server, one at a node")
+        return try_server(given)
     from runferry.doctor.checking import run_checks
     from runferry.doctor.examination import login_checks
     from runferry.doctor.record import Redaction

@@ -1,4 +1,4 @@
-"""Define `runferry clean` and `runferry adopt`."""
+"""Define `runferry clean`, `runferry adopt` and `runferry rename`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_housekeeping(commands: Commands) -> None:
-    """Add `clean` and `adopt` to the command line."""
+    """Add `clean`, `adopt` and `rename` to the command line."""
     clean = commands.add_parser(
         "clean",
         help="delete from disk what the server holds, or what nothing needs any more",
@@ -46,6 +46,16 @@ def add_housekeeping(commands: Commands) -> None:
     )
     adopt_segments.add_argument("--dry-run", action="store_true", help="say what would be moved; move nothing")
     adopt_segments.set_defaults(command=_adopt)
+
+    rename_runs = commands.add_parser(
+        "rename",
+        help="send a run to a W&B run of its own, where the one of its id has other rows",
+        description="Give the W&B runs of each run named a new id, under which runferry sync sends them whole. For a "
+        "run whose id has rows of another training on the server, or rows that arrived twice. The W&B run of the old "
+        "id is left as it is; what is on the disk is not changed.",
+    )
+    rename_runs.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="a run's folder")
+    rename_runs.set_defaults(command=_rename)
 
 
 def _clean(given: argparse.Namespace) -> int:
@@ -88,6 +98,21 @@ def _adopt(given: argparse.Namespace) -> int:
     rest = f"; type: runferry sync {given.results / given.experiment}" if taken and not given.dry_run else ""
     progress.say(f"{word} {len(taken)} of {len(done)} segments{rest}")
     return 0 if len(taken) == len(done) else 1
+
+
+def _rename(given: argparse.Namespace) -> int:
+    from runferry.sync.rename import rename
+    from runferry.system.progress import progress_for
+
+    progress = progress_for(as_json=False)
+    for path in given.paths:
+        if not (path / "run.json").is_file():
+            raise ConfigError(f"{path}: found no run.json in it, expected the folder of one run")
+    for folder, ids in rename(run_folders(given.paths), progress.say).items():
+        for old, new in ids.items():
+            progress.say(f"{folder}: the W&B run {old} is {new} from now on")
+    progress.say(f"type: runferry sync {' '.join(str(path) for path in given.paths)}")
+    return 0
 
 
 def _age(text: str) -> timedelta:

@@ -1,4 +1,4 @@
-"""Define the commands of packs and of runs on several nodes: `pack`, `launch-pack`, `settle`, `launch-nodes`."""
+"""Define the commands of packs and of runs of several nodes or tasks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 def add_pack_commands(commands: Commands) -> None:
-    """Add `pack`, `launch-pack`, `settle` and `launch-nodes` to the command line."""
+    """Add `pack`, `launch-pack`, `settle`, `launch-nodes` and `launch-tasks` to the command line."""
     _add_pack(commands)
     _add_launch_pack(commands)
     _add_settle(commands)
     _add_launch_nodes(commands)
+    _add_launch_tasks(commands)
 
 
 def _add_pack(commands: Commands) -> None:
@@ -31,6 +32,7 @@ def _add_pack(commands: Commands) -> None:
     parser.add_argument(
         "--gpus", type=int, default=0, metavar="N", help="of the job's GPUs, for each run (default: all)"
     )
+    parser.add_argument("--share-gpu", type=int, default=1, metavar="N", help="runs that share a GPU (default: 1)")
     parser.add_argument("--seconds", type=int, metavar="N", help="the longest that one run may take (default: the job)")
     parser.add_argument(
         "--runs", nargs="+", required=True, type=_run, metavar="RUN:ATTEMPTS", help="an id, and the attempts so far"
@@ -49,7 +51,8 @@ def _run(text: str) -> tuple[str, int]:
 def _pack(given: argparse.Namespace) -> int:
     from runferry.runs.pack import Pack
 
-    Pack(given.side_by_side, given.gpus, given.seconds, dict(given.runs)).write(given.file)
+    pack = Pack(given.side_by_side, given.gpus, given.seconds, dict(given.runs), given.share_gpu)
+    pack.write(given.file)
     return 0
 
 
@@ -111,3 +114,26 @@ def _launch_nodes(given: argparse.Namespace) -> int:
     from runferry.launch.multi_node import launch_on_nodes
 
     return launch_on_nodes(folder)
+
+
+def _add_launch_tasks(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "launch-tasks",
+        help="run one run's command as several tasks on its node",
+        description="What `runferry launch` starts for a run of several tasks, and with --task what each of them is.",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="results/<experiment>/<run>")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--told", type=Path, metavar="FILE", help="what the launcher says of the tasks")
+    given.add_argument("--task", metavar="NAME", help="the socket of what starts the tasks")
+    parser.set_defaults(command=_launch_tasks)
+
+
+def _launch_tasks(given: argparse.Namespace) -> int:
+    if given.task:
+        from runferry.launch.task import run_task
+
+        return run_task(given.task)
+    from runferry.launch.tasks import launch_tasks
+
+    return launch_tasks(RunFolder(given.folder.resolve()), given.told)

@@ -85,7 +85,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-missing",
         action="store_true",
-        help="write a receipt also where files, artifacts or segments are gone or cannot be read; it lists them",
+        help="write a receipt also where files, artifacts or segments are gone or cannot be read, or rows that "
+        "were logged are not on the disk; it lists them",
     )
     parser.add_argument(
         "--with-trained",

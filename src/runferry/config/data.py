@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MACRO = "${data}"
 """In the command and the parameters of an experiment that stages or collects: the folder of `$RUNFERRY_DATA`."""
 
+SCRATCH = "${scratch}"
+"""In a command, its parameters and the variables: the node-local folder of the job, as `$SLURM_TMPDIR`."""
+
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +47,16 @@ class Experiment:
     """Environment modules that a job loads before the command, in this order."""
     nodes: int = 1
     """Of one run; the other resources are those of each."""
+    tasks: int = 1
+    """Of one run, on its node; the other resources are those of all together."""
+    gpus_per_task: int | None = None
+    """GPUs that each task sees; None is all of the run's."""
     side_by_side: int | None = None
     """How many runs a job has at a time; None leaves it to the cluster, as the next one."""
     one_after_another: int | None = None
     """How many runs a job has in turn."""
+    share_gpu: int = 1
+    """How many of the runs that a job has at a time share one GPU."""
     attempts: int = 1
     """Jobs that a run may have."""
     warning_signal: str = "SIGTERM"
@@ -67,6 +73,8 @@ class Experiment:
     """Of a bayes sweep."""
     needs: tuple[str, ...] = ()
     """Names of the experiments whose results the runs use."""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Environment variables of the command, with their macros (`runferry.config.variables`)."""
     tracker: str = WANDB
     """What the runs log to, "wandb" or "comet"."""
 
@@ -137,9 +145,12 @@ class Experiment:
             **({} if self.tracker == WANDB else {"tracker": self.tracker}),
             self.tracker: {**self.tracker_settings, "group": self.name},
             **({"nodes": self.nodes} if self.nodes > 1 else {}),
+            **({"tasks": self.tasks} if self.tasks > 1 else {}),
+            **({"gpus_per_task": self.gpus_per_task} if self.gpus_per_task else {}),
             **({"gpus": self.gpus} if self.gpus else {}),
             **({"stage": [item.as_record() for item in self.stage]} if self.stage else {}),
             **({"collect": list(self.collect)} if self.collect else {}),
+            **({"variables": dict(self.variables)} if self.variables else {}),
             **({"macros": list(run.macros)} if run.macros else {}),
             **({"needs": {name: f"../../{name}/{BEST_FILE}" for name in self.needs}} if self.needs else {}),
             **({"early_terminate": self._early_terminate} if self._early_terminate else {}),

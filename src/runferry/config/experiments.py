@@ -17,6 +17,7 @@ from runferry.config.run import RunDefinition, cell_text, make_run, run_of_sweep
 from runferry.config.sweep import definition as sweep_definition
 from runferry.config.sweep import macros
 from runferry.config.table import read_table
+from runferry.config.variables import check_variables
 from runferry.errors import ConfigError
 from runferry.system.text import mebibytes, minutes, seconds
 from runferry.system.values import is_mapping
@@ -78,6 +79,7 @@ def _experiment(
     # `off` is YAML's false.
     packing: Mapping[str, Any] = section["packing"] if is_mapping(section["packing"]) else {}
     switched_off = 1 if section["packing"] is False else None
+    _check_macros(list(section["variables"].values()), needs, f"{where}.variables")
     try:
         time = minutes(resources["time"])
     except ConfigError as error:
@@ -94,8 +96,11 @@ def _experiment(
         tracker=config.get("tracker", WANDB),
         tracker_settings=config[config.get("tracker", WANDB)],
         nodes=resources["nodes"],
+        tasks=resources["tasks"],
+        gpus_per_task=resources["gpus_per_task"],
         side_by_side=packing.get("side_by_side", switched_off),
         one_after_another=packing.get("one_after_another", switched_off),
+        share_gpu=packing.get("share_gpu") or 1,
         attempts=section["attempts"],
         warning_signal=warning["signal"],
         warning_seconds=seconds(warning["before"]) if warning["before"] else None,
@@ -107,6 +112,9 @@ def _experiment(
         sweep=definition,
         rounds=_rounds(definition, section),
         needs=tuple(needs),
+        variables=check_variables(
+            section["variables"], f"{where}.variables", has_data=bool(section["stage"] or section["collect"])
+        ),
     )
 
 

@@ -39,6 +39,8 @@ class Request:
     gpu: Gpu | None
     gpus: int
     """On each node."""
+    tasks: int = 1
+    """On the node, which share its cores, memory and GPUs."""
     packing: Packing = field(default_factory=Packing)
     """How the experiment's runs share jobs."""
     resources: Mapping[str, int | str] = field(default_factory=dict[str, "int | str"])
@@ -70,13 +72,14 @@ def make_request(experiment: Experiment, cluster: Cluster, runs: int = 1) -> Req
     if experiment.nodes > 1 and not cluster.slurm:
         where = f"config: experiments.{experiment.name}.resources.nodes"
         raise ConfigError(f"{where}: found {experiment.nodes}, expected 1 on {cluster.title}, which is one node")
+    _check_tasks(experiment)
     _check_memory(experiment, cluster)
     gpu = _gpu(experiment, cluster)
     packing = make_packing(experiment, cluster, gpu)
     if gpu:
         _check_count(experiment, cluster, gpu, packing)
     at_once = min(runs, packing.side_by_side)
-    gpus = gpu.counts[0] if gpu and gpu.whole_node and gpu.counts else experiment.gpus * at_once
+    gpus = gpu.counts[0] if gpu and gpu.whole_node and gpu.counts else packing.gpus(experiment.gpus, at_once)
     cores, memory = _cores(experiment, cluster, gpu, gpus, at_once), _memory(experiment, gpu, gpus, at_once)
     said = memory if cluster.jobs is None or cluster.jobs.memory_flag else None
     time = _time(experiment, cluster, packing.rounds(runs))
@@ -89,7 +92,33 @@ def make_request(experiment: Experiment, cluster: Cluster, runs: int = 1) -> Req
         if experiment.nodes > 1 and not {"gpu", "gres"} & set(resources):
             # Else the plugin asks for one task, and Slurm then gives one node.
             resources["tasks"] = experiment.nodes
-    return Request(cores, said, time, gpu, gpus, packing, resources)
+        if experiment.tasks > 1:
+            resources |= _task_resources(experiment.tasks, cores, resources)
+    return Request(cores, said, time, gpu, gpus, experiment.tasks, packing, resources)
+
+
+def _check_tasks(experiment: Experiment) -> None:
+    """Refuse tasks that cannot have equal parts of their run's node."""
+    where, tasks = f"config: experiments.{experiment.name}.resources", experiment.tasks
+    if tasks > 1 and experiment.nodes > 1:
+        message = f"{where}.tasks: found {tasks} with nodes: {experiment.nodes}, expected 1"
+        raise ConfigError(f"{message}: on several nodes the command runs once on each, and starts its own (torchrun)")
+    if experiment.cores is not None and experiment.cores % tasks:
+        message = f"{where}.cores: found {experiment.cores} with tasks: {tasks}, expected a multiple of {tasks}"
+        raise ConfigError(f"{message}: the cores of all tasks together, each with as many")
+    each = experiment.gpus_per_task
+    if each is not None and each * tasks != experiment.gpus:
+        message = f"{where}.gpus_per_task: found {each} with gpus: {experiment.gpus} and tasks: {tasks}"
+        raise ConfigError(f"{message}, expected gpus: {each * tasks}, the GPUs of all tasks together")
+
+
+def _task_resources(tasks: int, cores: int, others: Mapping[str, Any]) -> dict[str, int | str]:
+    """Return what asks for several tasks on one node, beside the other resources of a job."""
+    said: dict[str, int | str] = {"cpus_per_task": cores // tasks, "tasks": tasks}
+    if {"gpu", "gres"} & set(others):
+        # There the plugin does not pass `tasks`, and lets this pass.
+        said["slurm_extra"] = f"--ntasks-per-node={tasks}"
+    return said
 
 
 def _time(experiment: Experiment, cluster: Cluster, rounds: int) -> int:
@@ -104,7 +133,9 @@ def _cores(experiment: Experiment, cluster: Cluster, gpu: Gpu | None, gpus: int,
     recommended = gpu.cores if gpu else None
     least = LEAST_CORES if cluster.slurm else 1
     if experiment.cores is None:
-        return max(least * at_once, _times(recommended, gpus) or LEAST_CORES * at_once)
+        cores = max(least * at_once, _times(recommended, gpus) or LEAST_CORES * at_once)
+        # Each task has as many; where they do not come out even, a core is left to nobody.
+        return max(1, cores // experiment.tasks) * experiment.tasks
     cores = max(least, experiment.cores) * at_once
     # More than the node has would wait for ever, and it is divided in any case.
     return min(cores, recommended * gpus) if recommended and gpu and gpu.whole_node and at_once > 1 else cores
@@ -172,7 +203,7 @@ def _check_count(experiment: Experiment, cluster: Cluster, gpu: Gpu, packing: Pa
     if counts is None or asked in counts:
         return
     expected = _counts(cluster, gpu)
-    if gpu.whole_node and experiment.nodes == 1:
+    if gpu.whole_node and experiment.nodes == experiment.tasks == 1:
         parts = [part for part in range(1, counts[0]) if counts[0] % part == 0]
         if packing.side_by_side > 1 and asked in parts:
             return

@@ -23,6 +23,8 @@ class Packing:
     """Runs that a job has at a time."""
     one_after_another: int = 1
     """Runs that it has in turn."""
+    share_gpu: int = 1
+    """Of the runs at a time, those that have one GPU together."""
     part_of_node: bool = False
     """Whether a run needs only a part of what its job must ask for: then it needs a pack, even if alone in it."""
 
@@ -30,6 +32,10 @@ class Packing:
     def capacity(self) -> int:
         """Return the most runs that one job takes."""
         return min(self.side_by_side * self.one_after_another, MOST_RUNS)
+
+    def gpus(self, each: int, at_once: int) -> int:
+        """Return the GPUs of `at_once` runs at a time that have `each`, or share it."""
+        return each * -(-at_once // self.share_gpu)
 
     def rounds(self, runs: int) -> int:
         """Return how many of `runs` runs follow one another in a job; each starts when one before it has ended."""
@@ -54,36 +60,59 @@ def make_packing(experiment: Experiment, cluster: Cluster, gpu: Gpu | None) -> P
         When the user's word does not fit a node, or the longest job.
     """
     where = f"config: experiments.{experiment.name}.packing"
-    if experiment.nodes > 1:
+    for resource, count in (("nodes", experiment.nodes), ("tasks", experiment.tasks)):
+        if count == 1:
+            continue
         for key, given in _given(experiment).items():
             if given is not None and given > 1:
-                message = f"found {given} with resources.nodes: {experiment.nodes}, expected 1"
-                raise ConfigError(f"{where}.{key}: {message}: a run of several nodes has a job of its own")
+                message = f"found {given} with resources.{resource}: {count}, expected 1"
+                raise ConfigError(f"{where}.{key}: {message}: a run of several {resource} has a job of its own")
         return Packing()
+    _check_sharing(experiment, f"{where}.share_gpu")
     return Packing(
         _side_by_side(experiment, cluster, gpu, f"{where}.side_by_side"),
         _one_after_another(experiment, cluster, f"{where}.one_after_another"),
+        experiment.share_gpu,
         part_of_node=gpu is not None and gpu.whole_node and gpu.counts is not None and experiment.gpus < gpu.counts[0],
     )
 
 
 def _given(experiment: Experiment) -> dict[str, int | None]:
-    return {"side_by_side": experiment.side_by_side, "one_after_another": experiment.one_after_another}
+    return {
+        "side_by_side": experiment.side_by_side,
+        "one_after_another": experiment.one_after_another,
+        "share_gpu": experiment.share_gpu,
+    }
+
+
+def _check_sharing(experiment: Experiment, where: str) -> None:
+    """Refuse to have runs share a GPU that they do not have, or that are fewer."""
+    share, at_once = experiment.share_gpu, experiment.side_by_side
+    if share == 1:
+        return
+    if experiment.gpus != 1:
+        message = f"{where}: found {share} with resources.gpus: {experiment.gpus}, expected resources.gpus: 1"
+        raise ConfigError(f"{message}, the GPU that {share} runs have together")
+    if at_once is not None and share > at_once:
+        message = f"{where}: found {share} with side_by_side: {at_once}, expected {at_once} at most"
+        raise ConfigError(f"{message}, or side_by_side: null for {share} runs at a time")
 
 
 def _side_by_side(experiment: Experiment, cluster: Cluster, gpu: Gpu | None, where: str) -> int:
-    given = experiment.side_by_side
+    given, share = experiment.side_by_side, experiment.share_gpu
     if given is None:
         if gpu is None or not gpu.whole_node or gpu.counts is None:
-            return 1
+            return share
         # Where they do not fill a node they are refused as a request for GPUs: see `runferry.config.job_request`.
-        return max(1, gpu.counts[0] // experiment.gpus)
-    if given > 1 and experiment.gpus:
+        return share * max(1, gpu.counts[0] // experiment.gpus)
+    # Those that share one GPU need no more of it than one run.
+    if given > share and experiment.gpus:
         if gpu is None:
-            raise ConfigError(f"{where}: found {given} with GPUs, expected 1 on {cluster.title}, which hands out none")
+            found = f"found {given} with GPUs, expected {'1' if share == 1 else f'{share} (share_gpu)'}"
+            raise ConfigError(f"{where}: {found} on {cluster.title}, which hands out none")
         most = _most(experiment.gpus, gpu)
-        if most is not None and given not in most:
-            fitting = " or ".join(map(str, most))
+        if most is not None and -(-given // share) not in most:
+            fitting = " or ".join(str(count * share) for count in most)
             what = "one MIG instance" if gpu.instance else f"a node of {gpu.name}"
             found = f"found {given} with gpus: {experiment.gpus}, expected {fitting}"
             raise ConfigError(f"{where}: {found}: a job on {cluster.title} has at most {what}")

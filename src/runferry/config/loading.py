@@ -110,7 +110,7 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
         if key in named:
             value[key] = _with_defaults(item, named[key])
         elif is_mapping(others):
-            value[key] = _with_defaults({} if item is None else item, others)
+            value[key] = _with_defaults({} if item is None and "object" in _types(others) else item, others)
     return value
 
 

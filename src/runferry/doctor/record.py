@@ -136,6 +136,10 @@ class Redaction:
         self._keys = [key for key in (os.environ.get(KEY_VARIABLE), held_key()) if key]
         self._user = re.compile(rf"(?<![\w.-]){re.escape(getpass.getuser())}(?![\w-])")
 
+    def add_key(self, key: str) -> None:
+        """Remove this key, too."""
+        self._keys.append(key)
+
     def text(self, text: str) -> str:
         """Return a text without keys, passwords and the user's name."""
         for key in self._keys:

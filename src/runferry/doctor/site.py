@@ -88,9 +88,25 @@ def find_site(profile: str | None, account: str | None, addresses: Sequence[str]
     if account:
         config = {**config, "account": account}
     cluster = find_cluster(cluster_name(config))
+    account = given_account(config)
+    return Site(cluster, facts(cluster.name), settings, account, _base_url(config), folder, tuple(addresses))
+
+
+def configured_base_url(folder: Path) -> str | None:
+    """Return the `wandb.base_url` of the config in a folder; None where there is no config, or it names none.
+
+    Raises
+    ------
+    ConfigError
+        When the config cannot be read.
+    """
+    config = load_yaml(folder / CONFIG) if (folder / CONFIG).is_file() else None
+    return _base_url(config) if is_mapping(config) else None
+
+
+def _base_url(config: Mapping[str, Any]) -> str | None:
     wandb = config.get("wandb")
-    base_url = wandb.get("base_url") if is_mapping(wandb) else None
-    return Site(cluster, facts(cluster.name), settings, given_account(config), base_url, folder, tuple(addresses))
+    return wandb.get("base_url") if is_mapping(wandb) else None
 
 
 def _read_profile(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -15,7 +15,7 @@ from runferry.errors import LaunchError, PackingError
 from runferry.system.files import read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from runferry.environment.specification import Specification
 
@@ -155,10 +155,12 @@ class Contained:
             *("--pwd", str(self.workdir), self.image, *arguments),
         ]
 
-    def variables(self, given: Mapping[str, str]) -> dict[str, str]:
+    def variables(self, given: Mapping[str, str], own: Collection[str] = ()) -> dict[str, str]:
         """Return the variables of the `apptainer` process: `given`, and those that it passes to the command.
 
-        They are named APPTAINERENV_*, so that no value stands on a command line.
+        They are named APPTAINERENV_*, so that no value stands on a command line. All of `own`, the names that the
+        config gives, are passed, but one that `given` has for the container already.
         """
-        passed = {name: text for name, text in given.items() if _PASSED.match(name) and name not in _NOT_PASSED}
-        return {**given, **{f"APPTAINERENV_{name}": text for name, text in passed.items()}}
+        passed = {name for name in given if _PASSED.match(name) and name not in _NOT_PASSED}
+        passed |= {name for name in own if f"APPTAINERENV_{name}" not in given}
+        return {**given, **{f"APPTAINERENV_{name}": text for name, text in given.items() if name in passed}}

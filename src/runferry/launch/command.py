@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from runferry.launch.signals import PassingOn, SignalWatch
 from runferry.launch.takeover import ENDING_SECONDS
 from runferry.launch.warning import EndOfJob
+from runferry.runs.ending import Ending
 from runferry.system.processes import end_session
 from runferry.system.signals import JOB_SIGNALS
 
@@ -86,6 +88,8 @@ class Command:
         File descriptor that its stdout and stderr become, so that what it prints survives the launcher.
     twice_seconds
         See `PassingOn`.
+    keep
+        Open files that it inherits besides; None is all that are inheritable, as those of Slurm's for a task.
     """
 
     arguments: list[str]
@@ -93,6 +97,7 @@ class Command:
     environment: Mapping[str, str]
     log: int
     twice_seconds: float = 0.0
+    keep: tuple[int, ...] | None = ()
 
     def run(self, signals: SignalWatch, keeper: Keeper, watches: Watches) -> Finished:
         """Run the command in a session of its own and wait for its end.
@@ -122,7 +127,9 @@ class Command:
             not be run.
         """
         signals.preparing = False
-        process = self._start(keeper)
+        # Before it is the command: a launcher that is killed in the moment after could not say any more what is to be
+        # ended.
+        process = self.start(keeper.watch)
         passing = PassingOn(process, self.twice_seconds)
         end_of_job = EndOfJob(process, watches.clock, watches.job_end, watches.note)
         sources: list[SignalWatch | Keeper] = [signals, keeper]
@@ -140,6 +147,9 @@ class Command:
                 sent_to_all = keeper.read_signal()
                 if sent_to_all is None:
                     sources = [signals]
+                    watches.note(
+                        "the process that keeps wandb-core has been killed: what is logged from now on is lost"
+                    )
                 else:
                     passing.was_sent_to_all(sent_to_all)
                     end_of_job.received(sent_to_all)
@@ -152,13 +162,18 @@ class Command:
         end_of_job.settle()
         return Finished(process.wait(), tuple(passing.done), process.pid, end_of_job.forced)
 
-    def _start(self, keeper: Keeper) -> subprocess.Popen[bytes]:
+    def start(self, announce: Callable[[int], object] = lambda _: None) -> subprocess.Popen[bytes]:
+        """Start the command in a session of its own; `announce` is told its process id, by that process itself.
+
+        Raises
+        ------
+        OSError
+            As `run`.
+        """
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS)
 
-        def announce() -> None:
-            # By the command's own process, before it is the command: a launcher that is killed in the moment after
-            # could not say any more what is to be ended.
-            keeper.watch(os.getpid())
+        def prepare() -> None:
+            announce(os.getpid())
             # A signal that has come since the fork is the command's, and not for the launcher's handlers.
             for number in JOB_SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
@@ -175,10 +190,28 @@ class Command:
                 stdout=self.log,
                 stderr=self.log,
                 start_new_session=True,
-                preexec_fn=announce,  # noqa: PLW1509 - another thread, if there is one, only copies the log
+                close_fds=self.keep is not None,
+                pass_fds=self.keep or (),
+                preexec_fn=prepare,  # noqa: PLW1509 - another thread, if there is one, only copies the log
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def not_started(command: list[str], search_path: str, error: OSError | ValueError) -> Ending:
+    """Return how a command ended that could not be started, as a shell has it.
+
+    127 is for a program that is not there, 126 for one that cannot be run.
+    """
+    program = command[0]
+    if isinstance(error, FileNotFoundError):
+        if shutil.which(program, path=search_path):
+            return Ending(127, message=f"{program}: the interpreter that its first line names was not found")
+        where = "" if "/" in program else ", neither in the environment nor elsewhere in PATH"
+        return Ending(127, message=f"command not found: {program}{where}")
+    # A ValueError: an argument has a null byte in it.
+    reason = error.strerror if isinstance(error, OSError) else error
+    return Ending(126, message=f"{program}: cannot be run: {reason}")
 
 
 def _stop_early(process: subprocess.Popen[bytes], early: EarlyStop, note: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from runferry.errors import LaunchError
 from runferry.system.processes import end_session
 from runferry.system.signals import JOB_SIGNALS, shield
 from runferry.system.temporary_folders import remove_abandoned
+from runferry.system.values import batches
+from runferry.trackers.wandb.job_runs import Logged
 from runferry.trackers.wandb.service import Service
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
     from runferry.trackers.wandb.core import InstalledCore
     from runferry.trackers.wandb.job_runs import JobRuns
+
+_RUNS_PER_MESSAGE = 50
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,10 @@ class Keeper:
         The folder with which PYTHONPATH must begin for the command; None where there is none.
     warning
         Why it has to, or another line for the user; else None.
-    missing
-        A line about rows that are missing on the disk, once it has finished; else None.
+    logged
+        What the W&B runs of the attempt logged, and what of it is not on the disk, once it has finished.
+    died
+        Whether it was killed, its wandb-cores with it, before it had finished.
     """
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
@@ -66,7 +73,8 @@ class Keeper:
         self._channel = channel
         died = {"token": None, "python": None, "warning": "the process that keeps wandb-core has died"}
         answer = _receive(channel) or died
-        self.missing: str | None = None
+        self.logged = Logged()
+        self.died = False
         self.token: str | None = answer["token"]
         self.python: str | None = answer["python"]
         self.warning: str | None = answer["warning"]
@@ -79,7 +87,7 @@ class Keeper:
         log: int,
         *,
         limits: TimeLimits,
-        launcher_died: Callable[[], None],
+        launcher_died: Callable[[Logged], None],
         runs: Callable[[], JobRuns] | None = None,
         workdir: Path | None = None,
     ) -> Keeper:
@@ -96,7 +104,7 @@ class Keeper:
         limits
             The seconds to wait when the launcher has died.
         launcher_died
-            Called in the keeper, last, in that case.
+            Called in the keeper, last, in that case, with what was logged.
         runs
             Called in the keeper: returns what follows the attempt's W&B runs. None where there are none, or none that
             can be reached.
@@ -112,7 +120,7 @@ class Keeper:
             try:
                 ours.close()
                 _leave_the_launcher(log)
-                _keep(
+                logged = _keep(
                     theirs,
                     installed,
                     environment,
@@ -121,7 +129,7 @@ class Keeper:
                     runs=runs,
                     workdir=workdir,
                 )
-                launcher_died()
+                launcher_died(logged)
                 status = 0
             finally:
                 os._exit(status)
@@ -159,13 +167,16 @@ class Keeper:
         try:
             received = _receive(self._channel)
             while received is not None and "finished" not in received:
+                self.logged.rows.update(received.get("rows", {}))
+                self.logged.missing.extend(received.get("missing", []))
                 received = _receive(self._channel)
         except TimeoutError:
             os.kill(self._pid, signal.SIGKILL)
             received = None
         self._channel.close()
         os.waitpid(self._pid, 0)
-        self.missing = received["missing"] if received else None
+        # One that died at the start has left wandb to start its own.
+        self.died = received is None and self.python is not None
         return received is not None and received["finished"]
 
 
@@ -188,8 +199,8 @@ def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
     limits: TimeLimits,
     runs: Callable[[], JobRuns] | None,
     workdir: Path | None,
-) -> None:
-    """Do the keeper's work; return when the launcher has died, else end the process."""
+) -> Logged:
+    """Do the keeper's work; return what was logged when the launcher has died, else end the process."""
     service: Service | None = None
     followed: JobRuns | None = None
     # Before any thread or wandb-core is started, which all inherit it.
@@ -211,19 +222,32 @@ def _keep(  # noqa: PLR0913 - what `Keeper.start` was given
     command: int | None = None
     while (asked := _receive(channel)) is not None:
         if "finish" in asked:
-            finished = service.finish(asked["finish"], asked["seconds"]) if service else True
-            missing = followed.close(written=finished) if service and followed else None
-            _send(channel, {"finished": finished, "missing": missing})
+            finished, logged = _finish(service, followed, asked["finish"], asked["seconds"])
+            _tell(channel, logged)
+            _send(channel, {"finished": finished})
             os._exit(0)
         command = asked["command"]
         if service:
             service.command = command
     if command is not None:
         end_session(command, 0.0, limits.grace_seconds)
-    if service:
-        written = service.finish(128 + signal.SIGKILL, limits.finish_seconds)
-        if followed:
-            followed.close(written=written)
+    return _finish(service, followed, 128 + signal.SIGKILL, limits.finish_seconds)[1]
+
+
+def _finish(service: Service | None, followed: JobRuns | None, exit_code: int, seconds: float) -> tuple[bool, Logged]:
+    if service is None or followed is None:
+        return True, Logged()
+    end = time.monotonic() + seconds
+    finished = service.finish(exit_code, seconds)
+    return finished, followed.close(written=finished, seconds=max(1.0, end - time.monotonic()))
+
+
+def _tell(channel: socket.socket, logged: Logged) -> None:
+    """Send what was logged in messages that a socket takes: a job may have thousands of W&B runs."""
+    for rows in batches(logged.rows.items(), _RUNS_PER_MESSAGE):
+        _send(channel, {"rows": dict(rows)})
+    for missing in batches(logged.missing, _RUNS_PER_MESSAGE):
+        _send(channel, {"missing": missing})
 
 
 def _report_signals(channel: socket.socket) -> None:

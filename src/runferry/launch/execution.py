@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import LaunchError
 from runferry.launch.collect import collect_files
-from runferry.launch.command import Command, Finished, Watches
+from runferry.launch.command import Command, Watches, not_started
 from runferry.launch.core_keeper import Keeper, TimeLimits
+from runferry.launch.endings import ended_by_force, reason_of_end, without_rows
+from runferry.launch.macros import Places, own_variables
 from runferry.launch.multi_node import node_folder
 from runferry.launch.node_files import Scratch, note, shown_while_written
 from runferry.launch.preparation import Prepared, prepare
 from runferry.launch.takeover import WRITING_SECONDS, FenceWatch
 from runferry.launch.time_limit import JobClock, warning_of
-from runferry.runs import reasons
 from runferry.runs.attempt import ATTEMPT_VARIABLE, Attempt
 from runferry.runs.ending import Ending
 from runferry.runs.folder import RunFolder
@@ -27,14 +27,15 @@ from runferry.runs.slurm import job_end
 from runferry.system.env_modules import variables_after_loading
 from runferry.system.processes import end_session
 from runferry.trackers.registry import logs_to_wandb
-from runferry.trackers.wandb.folders import bring_in
+from runferry.trackers.wandb.folders import bring_in, bring_in_earlier
 from runferry.trackers.wandb.hook_files import with_hook
-from runferry.trackers.wandb.job_runs import JobRuns, bring_in_earlier
+from runferry.trackers.wandb.job_runs import JobRuns
 
 if TYPE_CHECKING:
     from runferry.launch.early_stop import EarlyStop
     from runferry.launch.signals import SignalWatch
     from runferry.trackers.tracker import TrackerInJob
+    from runferry.trackers.wandb.job_runs import Logged
 
 
 #: Seconds in which what the command leaves behind may end by itself.
@@ -45,6 +46,11 @@ _LEFTOVER_SECONDS = 1.0
 _SAME_SIGNAL_SECONDS = 1.0
 #: Seconds in which a signal that Slurm sent to every node may be passed on by the first node's launcher once more.
 _SAME_SIGNAL_ON_NODES_SECONDS = 20.0
+
+_KEEPER_DIED = (
+    "the process that keeps wandb-core was killed, and wandb-core with it: what that had not written, and what was "
+    "logged later (had the job enough memory?)"
+)
 
 
 def time_limits(run: dict[str, Any], tracker: TrackerInJob) -> TimeLimits:
@@ -68,7 +74,7 @@ class Execution:
     """Number of the node, from 0, where this is the part of one of several."""
 
     def run(self, signals: SignalWatch, follow_from: int | None) -> tuple[Ending, bool]:
-        """Run the attempt; return the command's ending, and whether everything that it logged was written."""
+        """Run the attempt; return its ending, and whether all that it logged was written or is said to be missing."""
         workdir = Path(self.run_record["workdir"])
         if not workdir.is_dir():
             message = f"{workdir}: found no such folder, expected the experiment's workdir, where the command is to run"
@@ -99,38 +105,78 @@ class Execution:
         )
         if keeper.warning:
             note(self.log, keeper.warning)
-        environment = _with_keeper(environment, keeper)
+        command, environment, kept = self._as_tasks(prepared, command, _with_keeper(environment, keeper))
         watches = self._watches()
         exit_code = 1
         try:
             with shown_while_written(self.folder.log_file, follow_from):
                 try:
-                    finished = self._command(command, workdir, environment).run(signals, keeper, watches)
+                    finished = self._command(command, workdir, environment, kept).run(signals, keeper, watches)
                 except (OSError, ValueError) as error:
-                    ending = _not_started(command, environment.get("PATH", os.defpath), error)
+                    ending = not_started(command, environment.get("PATH", os.defpath), error)
                 else:
-                    end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
+                    left = end_session(finished.session, _LEFTOVER_SECONDS, self.limits.grace_seconds)
+                    self._note_used(kept)
                     ending = Ending.from_return_code(finished.return_code, finished.passed_on)
-                    ending = replace(ending, reason=_reason(ending, watches), message=_ignored(finished, watches))
+                    ending = replace(
+                        ending, reason=reason_of_end(ending, watches), message=ended_by_force(finished, watches)
+                    )
+                    ending = self._say_left_behind(ending, left)
                     if watches.early and watches.early.stopped and not watches.fence.superseded:
                         # It has done what the sweep wants of it; its checkpoint and its rows are there.
                         ending = Ending(0, message=watches.early.stopped)
             exit_code = ending.status
         finally:
             written = self._finish(keeper, exit_code, watches)
-        if keeper.missing:
-            ending = _without_rows(ending, keeper.missing)
+        missing = keeper.logged.missing
+        if keeper.died and followed and self.attempt.segments():
+            missing.append(_KEEPER_DIED)
+        self.attempt.logged(keeper.logged.rows, missing)
+        if missing:
+            ending = without_rows(ending, missing)
         # The rows first: before a time limit there may not be the time for all.
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
-        return ending, written
+        return ending, written or bool(missing)
 
-    def _command(self, command: list[str], workdir: Path, environment: dict[str, str]) -> Command:
+    def _say_left_behind(self, ending: Ending, left: list[str]) -> Ending:
+        """Say which processes the command has left behind, where they had to be ended: they had more to do."""
+        if not left:
+            return ending
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        said = f"ended what the command left running: {left[0]}{more}"
+        note(self.log, said)
+        if ending.outcome != "finished":
+            # Of one that failed or was stopped the reason matters more.
+            return ending
+        return replace(ending, message=f"{said}; have the script wait for what it starts")
+
+    def _as_tasks(
+        self, prepared: Prepared | None, command: list[str], environment: dict[str, str]
+    ) -> tuple[list[str], dict[str, str], tuple[int, ...]]:
+        """Have what starts the tasks of a run of several run in place of its command; else return what was given."""
+        if prepared is None or self.run_record.get("tasks", 1) == 1:
+            return command, environment, ()
+        # Only here: other runs need it not.
+        from runferry.launch.tasks import tasks_call
+
+        command, told = tasks_call(self.folder, self.run_record, prepared, environment)
+        return command, dict(os.environ), (told,)
+
+    def _note_used(self, told: tuple[int, ...]) -> None:
+        if told:
+            from runferry.launch.tasks import used_by_tasks
+
+            self.attempt.used_elsewhere = used_by_tasks(told[0])
+
+    def _command(
+        self, command: list[str], workdir: Path, environment: dict[str, str], keep: tuple[int, ...]
+    ) -> Command:
         twice = _SAME_SIGNAL_SECONDS if self.node is None else _SAME_SIGNAL_ON_NODES_SECONDS
         if not os.environ.get("SLURM_JOB_ID"):
             # Nobody but the user sends it then, and twice is meant twice.
             twice = 0.0
-        return Command(command, workdir, environment, self.log, twice)
+        return Command(command, workdir, environment, self.log, twice, keep)
 
     def _watches(self) -> Watches:
         clock = JobClock(warning_of(self.run_record), job_end())
@@ -187,6 +233,8 @@ class Execution:
         modules = [*run.get("modules", ()), *self.tracker.modules(run)]
         inherited = variables_after_loading(list(dict.fromkeys(modules)), "modules")
         inherited.pop("PYTHONHOME", None)
+        # Before the tracker's: what it needs of PYTHONPATH and the like it adds to the user's.
+        inherited |= own_variables(run, path, inherited, Places.of_run(run, self.scratch.folder))
         # What the first node's tracker writes is the run; what another's does is kept beside it.
         place = node_folder(self.folder, self.node).resolve() if self.node else path
         return {
@@ -213,7 +261,8 @@ class Execution:
             ending = replace(ending, exit_code=1)
         return replace(ending, message=f"{ending.message}; {message}" if ending.message else message)
 
-    def _launcher_died(self) -> None:
+    def _launcher_died(self, logged: Logged) -> None:
+        self.attempt.logged(logged.rows, logged.missing)
         self.attempt.end(Ending(None, 9, message="the launcher was killed (SIGKILL), and the command was ended"))
         if self.scratch.temporary:
             shutil.rmtree(self.scratch.folder, ignore_errors=True)
@@ -223,48 +272,3 @@ def _with_keeper(environment: dict[str, str], keeper: Keeper) -> dict[str, str]:
     """Return the command's variables, with which its wandb finds the keeper."""
     service = {"WANDB_SERVICE": keeper.token} if keeper.token else {}
     return with_hook({**environment, **service}, keeper.python) if keeper.python else environment
-
-
-def _without_rows(ending: Ending, missing: str) -> Ending:
-    """Return an ending that says what is missing: a run that has lost rows is not done."""
-    if ending.outcome == "finished":
-        ending = replace(ending, exit_code=1)
-    return replace(ending, message=f"{ending.message}; {missing}" if ending.message else missing)
-
-
-def _reason(ending: Ending, watches: Watches) -> str | None:
-    """Say why the command ended, where that is not plain from how it ended."""
-    if watches.fence.superseded:
-        return reasons.SUPERSEDED
-    if watches.clock.warned:
-        # Also with exit code 0: who was told to save and end has more to do.
-        return watches.clock.reason
-    asked = {signal.SIGTERM, signal.SIGINT}.intersection(ending.passed_on)
-    return reasons.STOPPED if asked or ending.signal in {signal.SIGTERM, signal.SIGINT} else None
-
-
-def _ignored(finished: Finished, watches: Watches) -> str | None:
-    """Say that a command was ended by force, where it was: nothing else would explain its SIGKILL."""
-    if finished.forced is None:
-        return None
-    warning = signal.Signals(watches.clock.settings.signal).name
-    seconds, reason = f"{finished.forced:.0f} s", watches.clock.reason
-    if reason != reasons.TIME_LIMIT:
-        warning = "SIGTERM"
-    return (
-        f"did not end in the {seconds} after its warning ({warning}, {reason}), and was ended by runferry so that its "
-        "rows could be written; have the script end at the signal"
-    )
-
-
-def _not_started(command: list[str], search_path: str, error: OSError | ValueError) -> Ending:
-    """As a shell has it: 127 for a program that is not there, 126 for one that cannot be run."""
-    program = command[0]
-    if isinstance(error, FileNotFoundError):
-        if shutil.which(program, path=search_path):
-            return Ending(127, message=f"{program}: the interpreter that its first line names was not found")
-        where = "" if "/" in program else ", neither in the environment nor elsewhere in PATH"
-        return Ending(127, message=f"command not found: {program}{where}")
-    # A ValueError: an argument has a null byte in it.
-    reason = error.strerror if isinstance(error, OSError) else error
-    return Ending(126, message=f"{program}: cannot be run: {reason}")

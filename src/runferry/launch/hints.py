@@ -39,6 +39,12 @@ _OUT_OF_MEMORY = (
 #: The first that fits is taken.
 HINTS = (
     Hint(
+        # The hook's line.
+        (r'runferry: the script says mode="(?P<mode>\w+)", and the job is offline',),
+        'the script says mode="{mode}" in wandb.init, which asks W&B\'s server, and this job is offline (wandb.mode in '
+        "config.yaml): take mode= out of the script",
+    ),
+    Hint(
         (r"\bstart_method\b", r"extra_forbidden"),
         # Removed in 0.29.0; the error is pydantic's.
         "wandb {wandb} no longer has the setting start_method (removed in 0.29): remove "
@@ -50,6 +56,15 @@ HINTS = (
         "(environment.requirements in config.yaml), or, if it is your own, start the command in its folder (workdir)",
     ),
     Hint(
+        # Before those of a key and of a server, which it looks for in vain.
+        (
+            r"wandb/(?:sdk/wandb_sweep|wandb_agent|agents/pyagent)\.py\", line",
+            r"(?:UsageError|AuthenticationError|CommError): ",
+        ),
+        "wandb.sweep and wandb.agent ask W&B's server, which this job does not reach: give the sweep's definition to "
+        "runferry (experiments.<name>.sweep) and let the command train once, with the parameters in wandb.config",
+    ),
+    Hint(
         (
             (
                 r"CommError: (?:Run initialization has timed out|Timed out while retrying|.*upsertBucket)"
@@ -57,12 +72,14 @@ HINTS = (
                 r"|giving up after \d+ attempt"
             ),
         ),
-        "W&B's server could not be reached from this node: wandb.mode: offline in config.yaml works without it",
+        "W&B's server could not be reached from this node: wandb.mode: offline in config.yaml, with no mode= and no "
+        "WANDB_MODE in the script, works without it",
     ),
     Hint(
         (r"(?i)api_key not configured|No API key configured",),
         "there is no W&B key in this job, which an online run needs: type wandb login on the login node (~/.netrc) or "
-        "set WANDB_API_KEY before Snakemake is started; wandb.mode: offline in config.yaml needs none here",
+        "set WANDB_API_KEY before Snakemake is started; wandb.mode: offline in config.yaml, with no mode= and no "
+        "WANDB_MODE in the script, needs none here",
     ),
     Hint(
         (r"Comet\.ml requires an API key",),

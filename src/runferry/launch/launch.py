@@ -40,8 +40,8 @@ from runferry.runs import reasons
 from runferry.runs.attempt import ATTEMPT_VARIABLE, Attempt, finished_in_this_job, write_trained
 from runferry.runs.ending import Ending
 from runferry.runs.log import end_of_log
-from runferry.trackers.registry import in_job_of
-from runferry.trackers.wandb.folders import remove_empty
+from runferry.trackers.registry import in_job_of, logs_to_wandb
+from runferry.trackers.wandb.folders import remove_empty, remove_never_begun
 from runferry.trackers.wandb.run_ids import forget_single
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
             note(log, str(error))
             raise
         ending = _explain(ending, attempt, begin, tracker, written=written)
+        if ending.outcome == "finished" and logs_to_wandb(run):
+            remove_never_begun(folder.wandb_folder / name for name in attempt.segments())
         attempt.end(ending)
         if ending.outcome == "finished":
             remove_empty(folder)

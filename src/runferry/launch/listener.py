@@ -33,10 +33,13 @@ while kill -0 "$0" 2>/dev/null; do sleep 60 & wait $!; done
 """
 
 
+SLURMS = ("SLURM_", "SLURMD_", "SRUN_", "PMI_", "PMIX_", "PMI2_")
+"""How the variables begin that Slurm sets for each task of a step."""
+
+
 def variables_of_step() -> dict[str, str]:
     """Return this process's variables for an srun that starts another step of the job."""
-    slurms = ("SLURM_", "SLURMD_", "SRUN_")
-    return {name: value for name, value in os.environ.items() if name in KEPT_VARIABLES or not name.startswith(slurms)}
+    return {name: value for name, value in os.environ.items() if name in KEPT_VARIABLES or not name.startswith(SLURMS)}
 
 
 def hears(variables: Mapping[str, str], pid: int) -> bool:

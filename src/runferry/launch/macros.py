@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.data import MACRO as DATA
+from runferry.config.data import SCRATCH
 from runferry.config.needs import replace_needs
 from runferry.errors import LaunchError
 from runferry.system.files import beside, read_json
@@ -17,8 +20,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+SHARED_FOLDER = "runferry"
+"""In the node-local folder: what the runs of a job share, and a folder for each of them."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders of a run on this node."""
+
+    scratch: Path
+    """Node-local; the runs of one job may share it."""
+    data: Path | None
+    """The run's `$RUNFERRY_DATA`; None where it neither stages nor collects."""
+
+    @classmethod
+    def of_run(cls, run: Mapping[str, Any], scratch: Path) -> Places:
+        """Return the places of a run, of which none is made."""
+        wanted = run.get("stage") or run.get("collect")
+        return cls(scratch, scratch / SHARED_FOLDER / f"data-{run['id']}-{os.getpid()}" if wanted else None)
+
+    @property
+    def shared(self) -> Path:
+        """Return the folder of runferry's own files; not made."""
+        return self.scratch / SHARED_FOLDER
+
+
 def replace_late_macros(
-    run: Mapping[str, Any], folder: Path, variables: Mapping[str, str], node_folder: Path
+    run: Mapping[str, Any], folder: Path, variables: Mapping[str, str], places: Places
 ) -> list[str]:
     """Return a run's command with those macros replaced whose values are known only on this node.
 
@@ -30,8 +58,8 @@ def replace_late_macros(
         Of the run.
     variables
         What `${envvar:NAME}` is taken from; one that is not there is its own name, as W&B's agent has it.
-    node_folder
-        Node-local; `${args_json_file}` is written there.
+    places
+        On this node.
 
     Raises
     ------
@@ -44,14 +72,44 @@ def replace_late_macros(
         from runferry.config.sweep.macros import ARGUMENTS_FILE, ENVIRONMENT_VARIABLE
 
         if command[place] == ARGUMENTS_FILE:
-            command[place] = str(_write(run, "arguments.json", json.dumps(run["parameters"]), node_folder))
+            command[place] = _arguments_file(run, places)
         else:
             command[place] = ENVIRONMENT_VARIABLE.sub(lambda match: variables.get(match[1], match[1]), command[place])
+    # Anywhere in an argument, in a parameter's value too.
+    command = [argument.replace(SCRATCH, str(places.scratch)) for argument in command]
+    if places.data:
+        command = [argument.replace(DATA, str(places.data)) for argument in command]
     needs: Mapping[str, str] = run.get("needs", {})
     if not needs:
         return command
     paths = {name: str(_checkpoints(folder, file, name)) for name, file in needs.items()}
     return [replace_needs(argument, lambda name: paths.get(name, f"${{needs:{name}}}")) for argument in command]
+
+
+def own_variables(run: Mapping[str, Any], folder: Path, variables: Mapping[str, str], places: Places) -> dict[str, str]:
+    """Return the variables that the config gives a run, with their macros replaced.
+
+    Parameters and exceptions are those of `replace_late_macros`.
+    """
+    if not run.get("variables"):
+        return {}
+    # Only here: a job's start need not wait for it.
+    from runferry.config.sweep.macros import ARGUMENTS_FILE, ENVIRONMENT_VARIABLE
+    from runferry.config.variables import expand
+
+    def late(macro: str) -> str:
+        if found := ENVIRONMENT_VARIABLE.fullmatch(macro):
+            return variables.get(found[1], found[1])
+        if macro == ARGUMENTS_FILE:
+            return _arguments_file(run, places)
+        if macro == SCRATCH:
+            return str(places.scratch)
+        if macro == DATA and places.data:
+            return str(places.data)
+        return replace_needs(macro, lambda name: str(_checkpoints(folder, run["needs"][name], name)))
+
+    parameters = run.get("parameters", {})
+    return {name: expand(text, parameters, late) for name, text in run["variables"].items()}
 
 
 def sweep_variables(run: Mapping[str, Any], node_folder: Path) -> dict[str, str]:
@@ -80,6 +138,10 @@ def as_yaml(value: Any) -> str:
     if isinstance(value, float):
         return text if "." in text else text.replace("e", ".0e")
     return re.sub(r"[^ -~]", lambda match: f"\\U{ord(match[0]):08x}", text)
+
+
+def _arguments_file(run: Mapping[str, Any], places: Places) -> str:
+    return str(_write(run, "arguments.json", json.dumps(run["parameters"]), places.shared))
 
 
 def _write(run: Mapping[str, Any], name: str, content: str, node_folder: Path) -> Path:

@@ -86,17 +86,17 @@ def launch_on_nodes(folder: RunFolder) -> int:
         # Of an attempt that was killed: its process is another's by now.
         (node_folder(folder, node) / "pid").unlink(missing_ok=True)
     # The sites name their nodes so that each reaches the others by that name.
-    variables = variables_of_step() | {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(_free_port())}
+    variables = variables_of_step() | {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(free_port())}
     launcher = os.getppid()
     watched = {*JOB_SIGNALS, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     command = [sys.executable, "-m", "runferry", "launch-nodes", "--node", str(folder.path)]
     try:
         step = subprocess.Popen(
-            _srun(nodes, os.environ.get("SLURM_CPUS_PER_TASK"), command),
+            srun_call(nodes, os.environ.get("SLURM_CPUS_PER_TASK"), command),
             env=variables,
             stdin=subprocess.DEVNULL,
-            preexec_fn=_shield_srun,  # noqa: PLW1509 - there are no threads
+            preexec_fn=shield_srun,  # noqa: PLW1509 - there are no threads
         )
     except FileNotFoundError as error:
         message = "srun: found no such program on this node, expected it, which a run of several nodes needs"
@@ -114,26 +114,33 @@ def _pass_on(
 ) -> None:
     command = ["sh", "-c", _PASS_ON, signal.Signals(number).name.removeprefix("SIG"), str(folder.path / "nodes")]
     for _ in range(_TRIES):
-        done = subprocess.run(_srun(nodes, "1", command), env=variables, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(srun_call(nodes, "1", command), env=variables, stdin=subprocess.DEVNULL, check=False)
         if done.returncode == 0 or step.poll() is not None:
             return
         signal.sigtimedwait([signal.SIGCHLD], _TRY_AGAIN_SECONDS)
 
 
-def _srun(nodes: int, cores: str | None, command: list[str]) -> list[str]:
-    # Overlapping the step in which this process runs, with all GPUs of the job, which is what srun does by itself. One
-    # node that fails does not have the others killed: what these have logged is not written then.
-    options = ["--overlap", f"--jobid={os.environ['SLURM_JOB_ID']}", f"--nodes={nodes}", f"--ntasks={nodes}"]
-    options += ["--ntasks-per-node=1", "--kill-on-bad-exit=0", "--wait=0", "--cpu-bind=none"]
+def srun_call(nodes: int, cores: str | None, command: list[str], tasks: int = 1) -> list[str]:
+    """Return the call of srun that starts a command on so many nodes of this job, so many times on each.
+
+    It overlaps the step in which this process runs, with all GPUs of the job, which is what srun does by itself. One
+    task that fails does not have the others killed: what these have logged is not written then.
+    """
+    options = ["--overlap", f"--jobid={os.environ['SLURM_JOB_ID']}", f"--nodes={nodes}", f"--ntasks={nodes * tasks}"]
+    options += [f"--ntasks-per-node={tasks}", "--kill-on-bad-exit=0", "--wait=0", "--cpu-bind=none"]
     return ["srun", *options, *([f"--cpus-per-task={cores}"] if cores else []), *command]
 
 
-def _shield_srun() -> None:
-    # At a SIGTERM srun has every process of its step killed with SIGKILL, on all nodes (seen with Slurm 22.05).
+def shield_srun() -> None:
+    """Make this process, which is to become srun, ignore the job's signals.
+
+    At a SIGTERM srun has every process of its step killed with SIGKILL, on all nodes (seen with Slurm 22.05).
+    """
     shield(waits_for=_SRUN_WAITS_FOR)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this node that is free now."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return probe.getsockname()[1]

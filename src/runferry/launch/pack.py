@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING
 
 from runferry.errors import LaunchError
 from runferry.launch.node_files import wait_for_file
+from runferry.launch.parts import DEVICES, devices_of, threads_of_part
 from runferry.launch.retries import check_retry
 from runferry.launch.signals import PassingOn, SignalWatch, Witness
 from runferry.runs.ending import UNDER_WAY, signal_name
@@ -42,21 +43,6 @@ OVERTIME_SECONDS = 60.0
 
 #: Seconds in which the record of a run may be written whose launcher was killed: see `core_keeper.TimeLimits`.
 _RECORD_SECONDS = 60.0
-
-#: What Slurm tells a job of its GPUs: of Nvidia's and of AMD's.
-_DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
-
-
-#: What Snakemake sets to a job's cores (9.17 to 9.27); each run has a part of these.
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "GOTO_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -115,7 +101,7 @@ class _Lane:
 
     @property
     def devices(self) -> str:
-        return ", ".join(f"{name}={self.variables[name]}" for name in _DEVICES if name in self.variables)
+        return ", ".join(f"{name}={self.variables[name]}" for name in DEVICES if name in self.variables)
 
 
 def _lanes(pack: Pack, given: Mapping[str, str]) -> list[_Lane]:
@@ -127,22 +113,23 @@ def _lanes(pack: Pack, given: Mapping[str, str]) -> list[_Lane]:
         When it has too few GPUs.
     """
     count = pack.side_by_side
-    devices = {name: given[name].split(",") for name in _DEVICES if given.get(name)} if pack.gpus else {}
+    devices = devices_of(given) if pack.gpus else {}
     found = min(map(len, devices.values()), default=0)
-    if found < count * pack.gpus:
-        message = (
-            f"found {found} GPUs in {_DEVICES[0]}, expected {count * pack.gpus}: {pack.gpus} for each of {count} runs"
-        )
+    needed = pack.gpus * -(-count // pack.share_gpu)
+    # Outside of Slurm, all GPUs of the machine are there without a word of them; whose runs share one, need no word.
+    handed_out = devices or pack.share_gpu == 1 or "SLURM_JOB_ID" in given
+    if found < needed and handed_out:
+        each = f"each of {count} runs" if pack.share_gpu == 1 else f"{pack.share_gpu} runs at a time, of {count}"
+        message = f"found {found} GPUs in {DEVICES[0]}, expected {needed}: {pack.gpus} for {each}"
         raise LaunchError(message)
     cores = sorted(os.sched_getaffinity(0))
     each = len(cores) // count
     lanes: list[_Lane] = []
     for number in range(count):
-        own = slice(number * pack.gpus, (number + 1) * pack.gpus)
+        first = number // pack.share_gpu * pack.gpus
+        own = slice(first, first + pack.gpus)
         variables = {name: ",".join(names[own]) for name, names in devices.items()}
-        variables |= {
-            name: str(max(1, int(given[name]) // count)) for name in _THREADS if given.get(name, "").isdigit()
-        }
+        variables |= threads_of_part(given, count)
         lanes.append(_Lane(variables, frozenset(cores[number * each : (number + 1) * each] if count > 1 else ())))
     return lanes
 

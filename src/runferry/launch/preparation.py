@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.config.data import MACRO, Item
-from runferry.launch.macros import replace_late_macros, sweep_variables
+from runferry.config.data import SCRATCH, Item
+from runferry.launch.macros import SHARED_FOLDER, Places, replace_late_macros, sweep_variables
 from runferry.launch.node_files import wait_for_file
 from runferry.system.files import beside
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runferry.launch.staging import Staging
-
-SHARED_FOLDER = "runferry"
-"""In the node-local folder: what the runs of a job share, and a folder for each of them."""
 
 
 @dataclass(frozen=True)
@@ -61,30 +59,30 @@ def prepare(
         When the data cannot be staged, or a result that the run needs is not there.
     """
     items = [Item.from_record(record) for record in run.get("stage", ())]
-    shared = scratch / SHARED_FOLDER
-    command = replace_late_macros(run, folder, variables, shared)
+    places = Places.of_run(run, scratch)
+    shared = places.shared
+    command = replace_late_macros(run, folder, variables, places)
     variables = {**variables, **sweep_variables(run, shared)}
     record_file = beside(folder, run["environment"]) if run.get("environment") else None
     if record_file:
         wait_for_file(record_file)
-    if not items and not run.get("collect"):
+    data = places.data
+    if data is None:
         return _in_environment(run, folder, Prepared(command, variables), scratch, record_file)
     from runferry.launch.staging import Staging
 
-    data = shared / f"data-{run['id']}-{os.getpid()}"
     data.mkdir(parents=True)
     staging = Staging(items, shared, note)
-    command = [argument.replace(MACRO, str(data)) for argument in command]
     given = Prepared(command, {**variables, "RUNFERRY_DATA": str(data)}, data=data)
     _check_room(scratch, record_file, staging)
     staging.start()
     try:
         prepared = _in_environment(run, folder, given, scratch, record_file)
-        places = staging.finish()
+        staged = staging.finish()
     except BaseException:
         staging.cancel()
         raise
-    for to, place in places.items():
+    for to, place in staged.items():
         link = data / to
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(place)
@@ -104,10 +102,16 @@ def _in_environment(
     if container := read_container(record_file):
         shared = scratch / SHARED_FOLDER
         folders = [folder.resolve(), *([shared] if shared.is_dir() else [])]
+        if SCRATCH in json.dumps([run["command"], run.get("variables")]):
+            folders.append(scratch)
         contained = Contained(container.image, scratch, Path(run["workdir"]), folders, gpu=run.get("gpus", 0) > 0)
         whole = contained.command(command, variables.get("PATH", os.defpath))
         return replace(
-            given, command=whole, variables=contained.variables(variables), environment=container.key, contained=True
+            given,
+            command=whole,
+            variables=contained.variables(variables, run.get("variables", ())),
+            environment=container.key,
+            contained=True,
         )
     from runferry.environment.archive import unpack
 

@@ -18,7 +18,7 @@ from runferry.system.files import json_text, link_atomically, write_json, write_
 from runferry.system.processes import start_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -58,6 +58,9 @@ class Attempt:
         signal          name of the signal that ended it, or null
         passed_on       names of the signals that it was sent before
         segments        names of the folders with segments that it wrote, in order
+        rows            by segment: how many rows the command has logged, as they passed on their way to the disk;
+                        null for one of which that cannot be said. Not there where nothing passed
+        missing         lines about what of them is not on the disk; not there where nothing is missing
         message         one line for the user, or null
         given_up        true where the workflow starts no other attempt: those that it may have are used up
         used            once it has ended: `cpu_seconds` of the command and all that it started and waited for, and
@@ -76,6 +79,8 @@ class Attempt:
     list_segments: Callable[[RunFolder], list[Path]]
     _clock: float = field(default_factory=time.monotonic)
     segments_before: frozenset[str] = frozenset()
+    used_elsewhere: dict[str, float] = field(default_factory=dict[str, float])
+    """What tasks used that are no children of this process, as `used` has it."""
     _written_here: bool = True
 
     @classmethod
@@ -147,6 +152,11 @@ class Attempt:
         """Count the segments that are in the run's folder now as those of earlier attempts."""
         self.segments_before = _names(self.list_segments(self.folder))
 
+    def logged(self, rows: Mapping[str, int | None], missing: Sequence[str]) -> None:
+        """Put into the record how many rows were logged, by segment, and lines about what is missing of them."""
+        self.record |= {"rows": dict(rows)} if rows else {}
+        self.record |= {"missing": list(missing)} if missing else {}
+
     def end(self, ending: Ending) -> None:
         """Write how the attempt ended; where it finished write `trained.json` too, after it.
 
@@ -165,7 +175,7 @@ class Attempt:
             "passed_on": [signal_name(number) for number in ending.passed_on],
             "segments": self.segments(),
             "message": ending.message,
-            "used": _used(),
+            "used": add_used(used_by_children(), self.used_elsewhere),
         }
         if ending.outcome == "finished":
             # What is wrong with its record is said below: how it ended is written first.
@@ -206,10 +216,18 @@ def finished_in_this_job(folder: RunFolder) -> dict[str, Any] | None:
 _REASONS = {"failed": reasons.FAILED, "killed": reasons.KILLED}
 
 
-def _used() -> dict[str, float]:
+def used_by_children() -> dict[str, float]:
     """Return what the processes that this one waited for used, and theirs (getrusage(2); KiB on Linux)."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"cpu_seconds": round(used.ru_utime + used.ru_stime, 2), "peak_memory": used.ru_maxrss * 1024}
+
+
+def add_used(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Return what two groups of processes used together."""
+    return {
+        "cpu_seconds": round(one.get("cpu_seconds", 0) + other.get("cpu_seconds", 0), 2),
+        "peak_memory": max(one.get("peak_memory", 0), other.get("peak_memory", 0)),
+    }
 
 
 def _names(segments: list[Path]) -> frozenset[str]:

@@ -101,6 +101,11 @@ class RunFolder:
         """Return the file that keeps what deleted segments said; see `runferry.trackers.wandb.deleted`."""
         return self.path / "cleaned.json"
 
+    @property
+    def renamed_file(self) -> Path:
+        """Return the file with the new ids of W&B runs; see `runferry.trackers.wandb.renamed`."""
+        return self.path / "renamed.json"
+
     def segments(self, wandb_run: str | None = None) -> list[Path]:
         """List the `offline-run-*` and `run-*` (online) folders in the order in which they were begun.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _JOBS_AT_ONCE = 200
 """In one call of sacct."""
-_FIELDS = "JobID,State,Start,End,ElapsedRaw,TimelimitRaw,AllocTRES,MaxRSS,TotalCPU"
+_FIELDS = "JobID,State,Start,End,ElapsedRaw,TimelimitRaw,AllocTRES,MaxRSS,TotalCPU,NTasks"
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -32,7 +32,8 @@ class JobUsage:
     elapsed, time_limit : int or None
         Seconds; no limit is None.
     memory, peak_memory : int or None
-        Bytes asked for on all nodes together, and the most that one task used, as far as Slurm sampled it.
+        Bytes asked for on all nodes together, and the most that a step used, as far as Slurm sampled it: of several
+        tasks each is taken for the largest, the only one that Slurm names.
     cores, gpus : int
         That the job had.
     cpu_seconds : float or None
@@ -78,7 +79,7 @@ def parse_usage(lines: Iterable[str]) -> dict[str, JobUsage]:
     for row in rows:
         job, size = row["JobID"].partition(".")[0], _bytes(row["MaxRSS"])
         if size:
-            peaks[job] = max(peaks.get(job, 0), size)
+            peaks[job] = max(peaks.get(job, 0), size * int(row["NTasks"] or 1))
     usage: dict[str, JobUsage] = {}
     for row in rows:
         start, end = _moment(row["Start"]), _moment(row["End"])

@@ -38,11 +38,14 @@ class Pack:
     """The longest one run may take; None leaves it to the end of the job."""
     runs: Mapping[str, int]
     """The ids of the runs, in their order, with the number of attempts that each had before this pack."""
+    share_gpu: int = 1
+    """Of the runs at a time, those that have one GPU together."""
 
     @property
     def options(self) -> list[str]:
         """Return the options of `runferry pack` that write the same file."""
         options = ["--side-by-side", str(self.side_by_side), "--gpus", str(self.gpus)]
+        options += ["--share-gpu", str(self.share_gpu)] if self.share_gpu > 1 else []
         options += ["--seconds", str(self.seconds)] if self.seconds is not None else []
         return [*options, "--runs", *(f"{run}:{attempts}" for run, attempts in self.runs.items())]
 

@@ -98,8 +98,8 @@ def _clean_one(each: Cleaning, older_than: timedelta, results: Path, progress: P
         return
     outcome = Outcome(folder, asked=False)
     jobs = jobs_of([outcome])
-    if not jobs:
-        each.kept = outcome.problem
+    each.kept = next(filter(None, map(_why_not_whole, jobs)), None) if jobs else outcome.problem
+    if each.kept:
         return
     limits = Limits()
     server = find_server(base_url, deadline=limits.deadline, say=progress.say)
@@ -111,6 +111,12 @@ def _clean_one(each: Cleaning, older_than: timedelta, results: Path, progress: P
     each.files, each.bytes = _size(segments)
     if not dry_run:
         _delete(jobs, receipt, segments)
+
+
+def _why_not_whole(job: Job) -> str | None:
+    parts = [segment.name for segment in job.disk.segments if not segment.whole]
+    name = next(iter([*(path.name for path in job.disk.unread), *parts]), None)
+    return f"the segment {name} was not read as a whole: what else is in it is nowhere else" if name else None
 
 
 def _why_kept(folder: RunFolder, run: dict[str, Any], base_url: str | None, older_than: timedelta) -> str | None:
@@ -173,7 +179,8 @@ def _cleaned(job: Job, receipt: dict[str, Any], now: str) -> Cleaned:
     return Cleaned(
         date=now,
         segments=tuple(segment for segment in receipt["segments"] if segment["name"] in own),
-        run_id=disk.run_id,
+        # As in the segments of later attempts; what it was renamed to is kept elsewhere.
+        run_id=disk.written_id,
         entity=job.entity,
         project=job.project,
         history_lines=disk.history_lines,

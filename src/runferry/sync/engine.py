@@ -21,7 +21,7 @@ from runferry.sync.lock import results_lock
 from runferry.sync.outcome import Limits, Outcome
 from runferry.sync.queue import RecentFailure, SyncQueue
 from runferry.sync.upload_process import end_orphans
-from runferry.sync.wandb.uploaded_files import HOW_TO_ACCEPT, may_be_accepted
+from runferry.sync.wandb.gone_for_good import HOW_TO_ACCEPT, may_be_accepted
 from runferry.system.progress import Progress
 from runferry.system.values import batches
 from runferry.trackers.api_keys import has_lost_holder
@@ -207,7 +207,7 @@ class _Group:
 
 
 def _advise(outcomes: Iterable[Outcome]) -> None:
-    """Name the setting by which a run gets a receipt though files of it are gone for good: syncing again cannot."""
+    """Name the setting by which a run gets a receipt though some of it is gone for good: syncing again cannot."""
     for outcome in outcomes:
         if outcome.problem and may_be_accepted(outcome.problem):
             outcome.problem += f"; {HOW_TO_ACCEPT}"

@@ -47,7 +47,8 @@ class Limits:
     parallel: int = PARALLEL_RUNS
     """Runs that are sent at once."""
     accept_missing: bool = False
-    """Whether a run gets a receipt though files or artifacts are gone from disk and server; it lists them then."""
+    """Whether a run gets a receipt though files or artifacts are gone from disk and server, or rows never reached the
+    disk; it lists them then."""
     sweeps: bool = False
     """Whether the experiments' sweeps are made on the server and the runs counted to them."""
     settle: float = SETTLE_SECONDS

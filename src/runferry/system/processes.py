@@ -8,8 +8,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+_SHOWN = 60
+"""Characters of a command that are shown."""
 
-def end_session(session: int, patience_seconds: float, grace_seconds: float) -> None:
+
+def end_session(session: int, patience_seconds: float, grace_seconds: float) -> list[str]:
     """End the processes left of a session: data loader workers, ranks, the children of a killed shell script.
 
     Parameters
@@ -20,18 +23,26 @@ def end_session(session: int, patience_seconds: float, grace_seconds: float) -> 
         How long they may take to end by themselves before they get a SIGTERM.
     grace_seconds
         How long after it, before they get a SIGKILL.
+
+    Returns
+    -------
+    list of str
+        The processes that got a SIGTERM: each one's number and the beginning of its command.
     """
+    ended: list[str] = []
     for seconds, number in ((patience_seconds, signal.SIGTERM), (grace_seconds, signal.SIGKILL)):
         deadline = time.monotonic() + seconds
         while members := _session_members(session):
             if time.monotonic() >= deadline:
+                ended = ended or [_described(pid) for pid in members]
                 for pid in members:
                     with suppress(ProcessLookupError):
                         os.kill(pid, number)
                 break
             time.sleep(0.02)
         else:
-            return
+            break
+    return ended
 
 
 def is_alive(pid: int, start: int | None = None) -> bool:
@@ -77,6 +88,15 @@ def _session_members(session: int) -> list[int]:
     names = os.listdir("/proc")  # noqa: PTH208 - thousands of names, a Path of each is dear
     fields_by_pid = {int(name): _process_fields(int(name)) for name in names if name.isdigit()}
     return [pid for pid, fields in fields_by_pid.items() if fields and int(fields[3]) == session]
+
+
+def _described(pid: int) -> str:
+    words = ""
+    with suppress(OSError):
+        # On one line, whatever is in it.
+        words = " ".join(Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").split())
+    shown = words if len(words) <= _SHOWN else f"{words[:_SHOWN]}..."
+    return f"process {pid} ({shown})" if shown else f"process {pid}"
 
 
 def _process_fields(pid: int) -> list[str] | None:

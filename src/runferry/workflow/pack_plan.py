@@ -113,6 +113,7 @@ class PackPlan:
             # A run in its turn may not take the time of the next.
             experiment.time * 60 if packing.rounds(len(runs)) > 1 else None,
             dict(runs),
+            packing.share_gpu,
         )
 
     def _take(self, pack_id: str, pack: Pack, runs: list[str]) -> None:

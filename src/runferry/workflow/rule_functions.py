@@ -25,6 +25,7 @@ RESOURCES = (
     "runtime",
     "nodes",
     "tasks",
+    "cpus_per_task",
     "gpu",
     "gpu_model",
     "gres",
@@ -84,7 +85,8 @@ class RuleFunctions:
     @property
     def pack_resources(self) -> dict[str, OfWildcards]:
         """Return the resources of the job of a pack, whose tasks the pack's launcher starts itself."""
-        return {name: _resource(name, self._pack_request) for name in RESOURCES if name != "tasks"}
+        of_tasks = ("tasks", "cpus_per_task")
+        return {name: _resource(name, self._pack_request) for name in RESOURCES if name not in of_tasks}
 
     def cores(self, wildcards: Any) -> int:
         """Return the cores of the job of one run."""

@@ -1,4 +1,4 @@
-"""Rows of the table of errors: what is Comet's, and what the tracker decides."""
+"""Rows of the table of errors: what is Comet's, what the tracker decides, and what is kept of W&B runs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import requests
 
 from runferry.runs.folder import RunFolder
 from runferry.sync.comet.upload import find_comet
+from runferry.sync.rename import rename
+from runferry.system.files import write_json
 from runferry.trackers.comet import server
 from runferry.trackers.comet.segments import Archive
 from runferry.trackers.comet.server import CometServer, find_server
 from runferry.trackers.comet.settings import CometSettings
 from runferry.trackers.registry import tracker_name
 from runferry.trackers.wandb.deleted import read_cleaned
+from runferry.trackers.wandb.renamed import read_renamed
 from support.errors.provoking import Row, World, elsewhere, made
 
 URL = "http://127.0.0.1:1"
@@ -77,8 +80,39 @@ def _cleaned(world: World) -> None:
     read_cleaned(folder)
 
 
+def _renamed(world: World) -> None:
+    folder = RunFolder(world.run())
+    folder.renamed_file.write_text("{")
+    read_renamed(folder)
+
+
+def _rename(world: World, file: str, content: dict[str, Any]) -> None:
+    folder = RunFolder(world.run())
+    write_json(folder.path / file, content)
+    rename([folder], print)
+
+
+DELETED = {
+    "date": "2026-01-01",
+    "segments": [],
+    "run_id": "r",
+    "entity": "e",
+    "project": "p",
+    "history_lines": 1,
+    "last_step": 0,
+    "state": "finished",
+    "event_lines": 0,
+    "output_lines": 0,
+    "summary": {},
+    "config": {},
+    "files": [],
+    "artifacts": [],
+}
 ROWS = [
     Row("trackers/wandb/deleted.py", "expected what runferry clean wrote", _cleaned),
+    Row("trackers/wandb/renamed.py", "expected what runferry rename wrote", _renamed),
+    Row("sync/rename.py", "logs to Comet", lambda world: _rename(world, "run.json", {"id": "r", "tracker": "comet"})),
+    Row("sync/rename.py", "deleted here", lambda world: _rename(world, "cleaned.json", DELETED)),
     elsewhere(
         "sync/comet/carrier.py",
         "found {}",

@@ -16,6 +16,7 @@ from runferry.environment.project import copy_project
 from runferry.environment.specification import check_source
 from runferry.system import text
 from runferry.system.env_modules import variables_after_loading
+from runferry.trackers.registry import settings_of
 from support.errors.provoking import SCHEMA, Row, World, cluster, made, one
 
 COMMAND: dict[str, Any] = {"command": ["true"]}
@@ -69,6 +70,11 @@ def _twice(words: str, world: World) -> None:
 def _needed(world: World) -> None:
     sweep = str(world.file("sweep.yaml", yaml.safe_dump(GRID)))
     made({"first": {"sweep": sweep}, "second": {**COMMAND, "needs": ["first"]}})
+
+
+def _key_in_config(_: World) -> None:
+    experiment = made({"e": {**COMMAND, "variables": {"WANDB_API_KEY": "x"}}})["e"]
+    settings_of({"tracker": "wandb"}).check_experiment(experiment, {})
 
 
 def _invalid_yaml(world: World) -> None:
@@ -169,6 +175,10 @@ ROWS = [
     Row("config/experiments.py", "by which the best is chosen", _needed),
     _made("config/experiments.py", "{}: found {}, expected {}", {"sweep": "sweep.yaml"}),
     Row("config/experiments.py", "found ${needs:{}}", lambda _: made({"e": {"command": ["${needs:b}"]}})),
+    _made("config/variables.py", "runferry sets itself", {"variables": {"RUNFERRY_RUN": "x"}}),
+    _made("config/variables.py", "expected `stage` or `collect`", {"variables": {"A": "${data}"}}),
+    _made("config/variables.py", "; a variable of the node is", {"variables": {"A": "${HOME}"}}),
+    Row("trackers/settings.py", "sets or keeps away", _key_in_config),
     Row(
         "system/env_modules.py",
         "expected none where {}",
@@ -177,12 +187,17 @@ ROWS = [
     Row("system/env_modules.py", "to work, found", lambda _: variables_after_loading(["x"], "modules", _MODULE)),
     _made("config/needs.py", "found a circle", {"needs": ["e"]}),
     _made("config/needs.py", "one of the experiments", {"needs": ["bb"]}),
-    _request("config/job_sharing.py", "with resources.nodes", "narval", nodes=2, side_by_side=2),
+    _request("config/job_sharing.py", "with resources.{}", "narval", nodes=2, side_by_side=2),
     _request("config/job_sharing.py", "which hands out none", "local", gpus=1, side_by_side=2),
+    _request("config/job_sharing.py", "have together", "narval", share_gpu=2),
+    _request("config/job_sharing.py", "or side_by_side: null", "narval", gpus=1, share_gpu=5, side_by_side=4),
     _request("config/job_sharing.py", "has at most", "narval", gpus=4, side_by_side=2),
     _request("config/job_sharing.py", "has time for", "tamia", time=600, one_after_another=3),
     _request("config/job_request.py", "at least, ", "narval", memory=20),
     _request("config/job_request.py", "which is one node", "local", nodes=2),
+    _request("config/job_request.py", "with nodes:", "narval", nodes=2, tasks=2),
+    _request("config/job_request.py", "expected a multiple of", "narval", tasks=2, cores=3),
+    _request("config/job_request.py", "the GPUs of all tasks", "narval", tasks=2, gpus=1, gpus_per_task=1),
     _request("config/job_request.py", "with gpus: 0", "narval", gpu="a100"),
     _request("config/job_request.py", "found {}, {} on {}", "narval", gpus=1, gpu="a10"),
     _request("config/job_request.py", "found {} of {}", "narval", gpus=9),

@@ -8,14 +8,18 @@ from types import SimpleNamespace
 from typing import Any
 
 from runferry import api
+from runferry.cli import doctor_server
 from runferry.cli import launch as commands_launch
 from runferry.cli.main import _parser
 from runferry.config.loading import read_config
 from runferry.config.single_run import make_single_run
 from runferry.doctor import probe
 from runferry.doctor.answer import answer_of
+from runferry.doctor.server import made_up, questions
 from runferry.doctor.site import find_site
 from runferry.errors import RunferryError
+from runferry.sync.wandb import upload
+from runferry.trackers.wandb.server import Server
 from support.errors.provoking import Row, World, elsewhere
 
 
@@ -50,6 +54,21 @@ def _doctor(world: World) -> None:
     world.file("config/config.yaml", "cluster: local")
     given = _parser().parse_args(["doctor", "--probe"])
     given.command(given)
+
+
+def _both(world: World) -> None:
+    given = _parser().parse_args(["doctor", "--server", "--probe"])
+    given.command(given)
+
+
+def _no_wandb(world: World) -> None:
+    world.patch.setattr(made_up.sys, "executable", str(world.program("python", "echo no wandb here >&2; exit 1")))
+    made_up.write_segment(made_up.Segment("r", "e", "p"), world.tmp / "segment")
+
+
+def _refused_run(world: World) -> None:
+    world.patch.setattr(upload, "send", lambda *_: {world.tmp: 403})
+    doctor_server._send([], Server("http://127.0.0.1:1", "0" * 40, "WANDB_API_KEY"), world.tmp)
 
 
 def _empty_profile(world: World) -> None:
@@ -114,6 +133,14 @@ ROWS = [
     Row("doctor/site.py", "found no profile", lambda world: find_site(str(world.tmp / "none"), None, [], world.tmp)),
     Row("doctor/site.py", "found no keys", _empty_profile),
     Row("cli/doctor.py", "which has no Slurm", _doctor),
+    Row("cli/doctor.py", "found --probe too", _both),
+    Row("doctor/server/made_up.py", "no segment written", _no_wandb),
+    Row(
+        "doctor/server/place.py",
+        "found no answer",
+        lambda _: questions.viewer(Server("http://127.0.0.1:1", "0" * 40, "WANDB_API_KEY")),
+    ),
+    Row("cli/doctor_server.py", "", _refused_run),
     Row("cli/launch.py", "without a command", _without_command),
     Row("config/loading.py", "no mapping of keys", lambda world: read_config(world.file("config.yaml", "[]"))),
     Row("api.py", "found a bayes sweep", _bayes),

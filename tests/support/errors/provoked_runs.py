@@ -18,7 +18,7 @@ import requests
 from runferry.cli import housekeeping
 from runferry.config import rounds
 from runferry.errors import ServerError
-from runferry.launch import macros, multi_node
+from runferry.launch import macros, multi_node, task, tasks
 from runferry.launch import pack as launch_pack
 from runferry.launch.execution import Execution
 from runferry.launch.node_files import make_folders, open_log
@@ -60,6 +60,10 @@ def _clean(words: str, **given: Any) -> Row:
     usual = {"older_than": None, "environments": False, "paths": [Path("nowhere")], "dry_run": True}
     options: Any = SimpleNamespace(**{**usual, **given})
     return Row("cli/housekeeping.py", words, lambda _: housekeeping._clean(options))
+
+
+def _renamed(world: World) -> None:
+    housekeeping._rename(SimpleNamespace(paths=[world.tmp]))  # type: ignore[arg-type]
 
 
 def _watched(world: World) -> None:
@@ -138,6 +142,13 @@ def _on_nodes(words: str, job: str | None) -> Row:
     return Row("launch/multi_node.py", words, provoke)
 
 
+def _tasks_without_srun(world: World) -> None:
+    world.patch.setenv("PATH", str(world.tmp))
+    world.patch.setenv("SLURM_JOB_ID", "7")
+    told = {"tasks": 2, "command": ["true"], "environment": {}}
+    tasks.launch_tasks(RunFolder(world.run()), world.file("told", json.dumps(told)))
+
+
 def _lock_lost(world: World) -> None:
     with results_lock(world.tmp, print) as hold:
         (world.tmp / FOLDER / "holder.json").write_text(json.dumps({"name": "other", "host": "login2"}))
@@ -174,7 +185,7 @@ def _opened(world: World, answer: bytes | Exception) -> None:
             raise answer
         return io.BytesIO(answer)
 
-    world.patch.setattr(connection, "_opener", lambda _: SimpleNamespace(open=open_))
+    world.patch.setattr(connection, "opener_for", lambda _: SimpleNamespace(open=open_))
 
 
 def _http(code: int, **headers: str) -> urllib.error.HTTPError:
@@ -275,6 +286,7 @@ def _look_fails(_: World) -> None:
 
     run = SimpleNamespace(problem=None, read=SimpleNamespace(run={"run_id": "r"}))
     followed = SimpleNamespace(begun=False, run=run, project="p", entity="e", base_url=None, read=lambda: None)
+    followed.place = ("e", "p", "r")
     asked = SimpleNamespace(server=SimpleNamespace(look=look))
     watcher: Any = SimpleNamespace(_followed={"r": followed}, _server=lambda _: asked)
     Watcher._begin(watcher)
@@ -286,6 +298,7 @@ def _run_again(world: World) -> None:
 
 
 ROWS = [
+    Row("cli/housekeeping.py", "the folder of one run", _renamed),
     Row(
         "trackers/wandb/service.py",
         "found nobody who has asked for one",
@@ -322,6 +335,8 @@ ROWS = [
     Row("launch/multi_node.py", "SLURM_NODEID", _outside_a_step),
     _on_nodes("found no Slurm job", None),
     _on_nodes("srun: found no such program", "7"),
+    Row("launch/tasks.py", "srun: found no such program", _tasks_without_srun),
+    Row("launch/task.py", "found no task to run", lambda _: task.run_task("runferry-tasks-none")),
     Row("runs/pack.py", "found no runs.json", lambda world: pack.read_pack(world.tmp)),
     _settled("found: attempt", [{"message": "no data"}]),
     _settled("found no attempt", []),

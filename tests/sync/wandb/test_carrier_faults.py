@@ -21,9 +21,12 @@ from runferry.sync.engine import sync
 from runferry.sync.outcome import Limits
 from runferry.sync.wandb import carrier
 from runferry.sync.wandb import receipt as wandb_receipt
-from runferry.trackers.wandb.log.segment import history
+from runferry.trackers.wandb.log.framing import TransactionLog, write_log
+from runferry.trackers.wandb.log.messages import message_class
+from runferry.trackers.wandb.log.segment import history, read_segment
 from runferry_standin import running
 from support.sync_processes import QUICK, completes, sync_process
+from support.wandb_clients import NEWEST
 from support.written_runs import ROWS, log_of, markers, receipt, rows_of, wait_for, write_run, wrong
 
 pytestmark = pytest.mark.usefixtures("connected")
@@ -77,6 +80,18 @@ def test_a_first_segment_that_is_cut_off_keeps_the_second_one_not_back(written, 
         assert receipt(folder)["unreadable"]
         # The last value of the first segment's metrics too, which wandb sync drops.
         assert server.run("demo", "tests", folder.path.name)["summary"]["loss"] == 1 / 35
+
+
+def test_a_first_segment_that_was_ended_twice_keeps_the_second_one_not_back(written, server, tmp_path):
+    # A process killed just after it had finished its run: wandb-core's end writes another exit record behind it.
+    folder = written.copied_to(tmp_path / "results")[-1]
+    file = log_of(folder)
+    again = message_class("Record")(num=10_000, exit={"exit_code": 143}).SerializeToString()
+    write_log(file, [*TransactionLog(file), again])
+    write_run(written.pythons[NEWEST], folder, first=30, last=35, rich=False)
+    assert [read_segment(segment).exit_code for segment in folder.segments()] == [0, 0]
+    assert sync([folder], QUICK)[0].problem is None
+    assert [row["_step"] for row in rows_of(server, folder)] == [*range(ROWS), *range(30, 35)]
 
 
 def test_rows_after_a_hole_of_zeros_are_carried(written, server, tmp_path):

@@ -10,8 +10,9 @@ import pytest
 
 from runferry.sync.wandb.comparison import differences
 from runferry.sync.wandb.local import OnDisk
+from runferry.trackers.wandb.log.records import LoggedArtifact
 from runferry.trackers.wandb.log.segment import Segment
-from runferry.trackers.wandb.queries import RunOnServer
+from runferry.trackers.wandb.queries import RunOnServer, VersionOnServer
 
 SEGMENT = Segment(
     name="offline-run-1",
@@ -134,3 +135,14 @@ def test_what_is_long_is_shown_in_short():
     (line,) = differences(disk, SERVER)
     assert len(line) < 500
     assert "(8,000,002 characters)" in line
+
+
+def test_each_increment_of_a_table_is_a_version_on_the_server():
+    # Its digest there is over those before it too.
+    logged = tuple(LoggedArtifact("t", "run-k-incr-table", f"ours{n}", incremental=True) for n in range(3))
+    disk = OnDisk((replace(SEGMENT, artifacts=logged),))
+    versions = {("run-k-incr-table", f"theirs{n}"): VersionOnServer(f"theirs{n}") for n in range(3)}
+    whole = replace(SERVER, files={}, artifacts=versions)
+    assert differences(disk, whole) == []
+    said = "the artifact run-k-incr-table has 2 complete versions on the server, the disk 3"
+    assert differences(disk, replace(whole, artifacts=dict([*versions.items()][:2]))) == [said]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runferry.trackers.wandb.job_runs import Conversation
+from runferry.trackers.wandb.conversation import Conversation
 from runferry.trackers.wandb.wire import (
     framed,
     joins_a_run,
@@ -113,7 +113,7 @@ class _Runs:
     def ends(self, run):
         self.said.append(("ends", run))
 
-    def first_free_step(self, run):
+    def answered(self, run, step):
         return 0
 
 

@@ -22,7 +22,7 @@ ARGUMENTS_FILE = "${args_json_file}"
 ENVIRONMENT_VARIABLE = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 """Replaced by the launcher, which runs where W&B's agent would."""
 
-_OURS = re.compile(r"\$\{(?:data|needs:[A-Za-z0-9_.-]+)\}")
+_OURS = re.compile(r"\$\{(?:data|scratch|needs:[A-Za-z0-9_.-]+)\}")
 """Macros of runferry's, which stand anywhere in an argument or a value."""
 
 
@@ -76,6 +76,12 @@ def check_command(definition: Mapping[str, Any], where: str) -> None:
             raise ConfigError(
                 f"{where}: program: found {quoted(program)}, expected the script to run, such as train.py"
             )
+
+
+def of_parameters(name: str, parameters: Parameters) -> list[str] | None:
+    """Return the arguments that a macro such as `args` makes of a run's parameters; None for any other macro."""
+    # The others are words of a command: its program, its interpreter.
+    return _MACROS[name]("", parameters) if name in _MACROS and name.startswith("args") else None
 
 
 def _expanded(item: Any, program: str, parameters: Parameters, where: str) -> list[str]:

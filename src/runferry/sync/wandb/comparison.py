@@ -7,13 +7,16 @@ themselves are read back in `runferry.sync.wandb.row_comparison`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runferry.sync.wandb.uploaded_files import IS_GONE, NOR_ON_DISK, NOT_READ, missing_files
+from runferry.sync.wandb.gone_for_good import IS_GONE, NOR_ON_DISK, NOT_READ
+from runferry.sync.wandb.uploaded_files import missing_files
 from runferry.system.values import is_list, is_mapping
 from runferry.trackers.wandb.log.records import LARGEST_LINE
 from runferry.trackers.wandb.log.rows import as_json
+from runferry.trackers.wandb.queries import FILES_PER_RUN
 
 if TYPE_CHECKING:
     from runferry.sync.wandb.local import OnDisk
@@ -34,8 +37,7 @@ def differences(disk: OnDisk, there: RunOnServer | None) -> list[str]:
     """Return the differences between disk and server; without any, a receipt may be written."""
     if there is None:
         return ["the server has no such run"]
-    found = [*count_differences(disk, there), *end_differences(disk, there), *file_differences(disk, there)]
-    return [*found, *segment_differences(disk)]
+    return [*count_differences(disk, there), *end_differences(disk, there), *file_differences(disk, there)]
 
 
 def count_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
@@ -72,11 +74,15 @@ def end_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
 
 
 def segment_differences(disk: OnDisk) -> list[str]:
-    """Name the segments of which rows may be missing: what was not read, and what is gone."""
+    """Name the segments of which rows may be missing: what was not read, what is gone, what never reached the disk.
+
+    They are no part of `differences`: nothing that is sent changes them.
+    """
     parts = {segment.name: segment.damage for segment in disk.segments if not segment.whole}
     unread = {**{path.name: why for path, why in disk.unread.items()}, **parts}
     found = [f"the segment {name} is {NOT_READ}: {why}" for name, why in unread.items()]
-    return [*found, *(f"the segment {name} of attempt {attempt} {IS_GONE}" for name, attempt in disk.gone.items())]
+    found += [f"the segment {name} of attempt {attempt} {IS_GONE}" for name, attempt in disk.gone.items()]
+    return [*found, *disk.lost]
 
 
 def shortened(value: Any) -> str:
@@ -97,6 +103,8 @@ def file_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
         return []
     found = missing_files(disk, there.files)
     for artifact in sorted(disk.artifacts, key=lambda artifact: artifact.name):
+        if artifact.incremental:
+            continue
         version = there.artifacts.get((artifact.name, artifact.digest))
         if version:
             labels = {"tag": artifact.tags - version.tags, "alias": artifact.aliases - version.aliases}
@@ -107,6 +115,12 @@ def file_differences(disk: OnDisk, there: RunOnServer) -> list[str]:
             # Staged files are removed once they are sent.
             rest = f", {NOR_ON_DISK} ({gone[0]})" if gone else ""
             found.append(f"the artifact {artifact.name} ({artifact.digest[:8]}) is not complete on the server{rest}")
+    added = Counter(artifact.name for artifact in disk.artifacts if artifact.incremental)
+    held = Counter(name for name, _ in there.artifacts)
+    for name, logged in sorted(added.items()):
+        # The digest of each version there is over the ones before it too, and is the server's own.
+        if held[name] < min(logged, FILES_PER_RUN):
+            found.append(f"the artifact {name} has {held[name]} complete versions on the server, the disk {logged}")
     return found
 
 

@@ -88,7 +88,8 @@ def complete_summary(disk: OnDisk, server: Server, place: tuple[str, str], there
         When the server cannot be reached or refuses it.
     """
     ours = {name: value for name, value in disk.summary.items() if name not in NOT_COMPARED}
-    summary = as_json(there.summary | ours)
+    # wandb's own values are left as they are, where the server has them.
+    summary = as_json({**disk.summary, **there.summary, **ours})
     if len(summary) > LARGEST_LINE:
         # As wandb's own client: the comparison says why it is not there.
         return

@@ -169,7 +169,7 @@ class Watcher:
                     new[followed.base_url, followed.entity, followed.project].append(followed)
         for (base_url, named, project), members in new.items():
             server = self._server(base_url)
-            names = [each.run.read.run["run_id"] for each in members]
+            names = [each.place[2] for each in members]
             try:
                 entity, found = server.server.look(named, project, names)
             except ServerError as error:
@@ -177,7 +177,7 @@ class Watcher:
                     raise
                 raise BusyError(str(error)) from error
             for each in members:
-                there = found.get(each.run.read.run["run_id"])
+                there = found.get(each.place[2])
                 rows = there.history_lines if there else 0
                 each.wandb_config = there.wandb_config if there else {}
                 each.entity = entity

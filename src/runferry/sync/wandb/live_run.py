@@ -24,6 +24,7 @@ from runferry.trackers.wandb.log.records import left_out_row
 from runferry.trackers.wandb.log.rows import as_json, nested_row, set_item
 from runferry.trackers.wandb.log.segment import find_log
 from runferry.trackers.wandb.log.tail import LogTail
+from runferry.trackers.wandb.renamed import read_renamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 
 ROWS_AT_ONCE = 1000
-
-
 SETTLED_SECONDS = 15.0
 """For which a segment must not have grown before the next one is begun: a killed attempt's processes may write on."""
 
@@ -268,7 +267,8 @@ class Followed:
     @property
     def place(self) -> tuple[str, str, str]:
         """Return entity, project and id of the W&B run."""
-        return self.entity, self.project, self.run.read.run["run_id"]
+        written = str(self.run.read.run["run_id"])
+        return self.entity, self.project, read_renamed(self.run.folder).get(written) or written
 
     def read(self) -> bool:
         """Read new rows from the disk; return whether there are more to read."""

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from runferry.errors import NotVerifiedError, SegmentError
 from runferry.runs.receipt import sha256
 from runferry.sync.outcome import refuse_running
+from runferry.sync.wandb.lost_rows import lost_rows
 from runferry.trackers.wandb.deleted import read_all_cleaned
 from runferry.trackers.wandb.log.segment import history, read_segment
+from runferry.trackers.wandb.renamed import read_renamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,14 +33,24 @@ class OnDisk:
     """Folders of segments that hold nothing that could be sent, and why: empty, or no transaction log at all."""
     before: Cleaned | None = None
     """What was deleted here after the server had it; the segments come behind that."""
+    lost: tuple[str, ...] = ()
+    """A line for each segment that lacks rows that its job logged; of the run's first W&B run those too of which there
+    is nothing on disk."""
     unread: dict[Path, str] = field(default_factory=dict["Path", str])
     """Those of `left_out` in which there may be rows, and why they cannot be read."""
     gone: dict[str, int] = field(default_factory=dict[str, int])
     """Segments that an attempt has written and that are not on the disk any more, with the attempt's number."""
+    new_id: str | None = None
+    """The id that the user has had given to it (`runferry.sync.rename`)."""
 
     @property
     def run_id(self) -> str:
-        """Return the W&B run id, the same in all segments."""
+        """Return the id of the W&B run on the server."""
+        return self.new_id or self.written_id
+
+    @property
+    def written_id(self) -> str:
+        """Return the id that all its segments were written with."""
         return self._first.run_id
 
     @property
@@ -145,7 +157,7 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
         When there is none and none was deleted, or the run is still training.
     """
     refuse_running(folder)
-    before = read_all_cleaned(folder)
+    before, renamed = read_all_cleaned(folder), read_renamed(folder)
     deleted = {name for cleaned in before.values() for name in cleaned.names}
     segments: dict[str, list[Segment]] = {run: [] for run in before}
     left_out: dict[Path, str] = {}
@@ -158,7 +170,7 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
             segment = read_segment(path)
         except SegmentError as error:
             left_out[path] = str(error)
-            unread |= {path} if any(log.stat().st_size for log in path.glob("run-*.wandb")) else set()
+            unread |= {path} if any(map(_may_have_rows, path.glob("run-*.wandb"))) else set()
             continue
         if segment.empty:
             left_out[path] = f"no record in {segment.size_bytes} bytes"
@@ -177,6 +189,7 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
         raise NotVerifiedError(message)
     left_out |= {copy: why for found in segments.values() for copy, why in _take_copies(found).items()}
     gone = _gone(folder, deleted)
+    lost = lost_rows(folder, segments, {*deleted, *gone, *(path.name for path in unread)})
 
     def whose(name: str) -> str:
         return next((run for run in segments if name.endswith(f"-{run}")), next(iter(segments)))
@@ -188,9 +201,15 @@ def read_disks(folder: RunFolder) -> list[OnDisk]:
             before=before.get(run),
             unread={path: why for path, why in own.items() if path in unread},
             gone={name: attempt for name, attempt in gone.items() if whose(name) == run},
+            new_id=renamed.get(run),
+            lost=tuple(lost.get(run, ())),
         )
         for run, found in segments.items()
     ]
+
+
+def _may_have_rows(log: Path) -> bool:
+    return not log.is_file() or log.stat().st_size > 0
 
 
 def _take_copies(segments: list[Segment]) -> dict[Path, str]:

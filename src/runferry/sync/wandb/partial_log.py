@@ -1,7 +1,8 @@
 """Choose what `wandb sync` gets of a segment: the segment itself, or a copy without the lines that the server has.
 
 `wandb sync` (0.31) appends all that it reads to what the server has (UpsertBucket's answer says where), and it stops
-at the first byte that it cannot read, and then sends none of the run's later segments either.
+at the first byte that it cannot read, and then sends none of the run's later segments either. It sends none of them
+after a second exit record, too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from runferry.runs.folder import RunFolder
     from runferry.sync.wandb.job import Job
     from runferry.trackers.wandb.log.segment import Segment
 
@@ -60,7 +60,7 @@ def folders_to_send(job: Job) -> list[Path]:
     folders: list[Path] = []
     for segment in job.disk.segments:
         if segment in job.to_send:
-            folders.append(_folder_to_send(segment, job.outcome.folder, there))
+            folders.append(_folder_to_send(segment, job, there))
         elif there:
             # What of it is there is no part of a later one.
             for _ in _without(there, TransactionLog(segment.file)):
@@ -80,12 +80,16 @@ def _appends_console(segments: Sequence[Segment], to_send: Sequence[Segment], li
     return lines == sum(len(console_lines(segment.file)) for segment in before)
 
 
-def _folder_to_send(segment: Segment, folder: RunFolder, there: ServerPosition) -> Path:
+def _folder_to_send(segment: Segment, job: Job, there: ServerPosition) -> Path:
     """Give the folder to sync of a segment, and take off `there` what of it is in this one."""
-    if not segment.damage and not there:
+    run_id = job.disk.run_id
+    if not (segment.damage or segment.ended_twice or there) and run_id == segment.run_id:
         return segment.folder
-    copy = folder.resent_folder / segment.name
-    write_log(copy / segment.file.name, _without(there, TransactionLog(segment.file)))
+    copy = job.outcome.folder.resent_folder / segment.name
+    records = _without(there, TransactionLog(segment.file))
+    if run_id != segment.run_id:
+        records = _renamed(records, run_id)
+    write_log(copy / f"run-{run_id}.wandb", records)
     _link_files(segment, copy / "files")
     if there.console:
         printed = "".join(f"{line.text}\n" for line in console_lines(segment.file))
@@ -106,8 +110,21 @@ def _link_files(segment: Segment, files: Path) -> None:
             link.symlink_to(file.resolve())
 
 
+def _renamed(records: Iterable[bytes], run_id: str) -> Iterator[bytes]:
+    """Put another id into the records that name the run; fields that runferry does not know stay as they are."""
+    parse = parser("Record")
+    for payload in records:
+        record = parse(payload)
+        for name in ("run", "artifact"):
+            if record.HasField(name):
+                getattr(record, name).run_id = run_id
+                payload = record.SerializeToString()  # noqa: PLW2901 - the same record
+        yield payload
+
+
 def _without(there: ServerPosition, records: Iterable[bytes]) -> Iterator[bytes]:
-    """Leave out the first lines of each stream, and the console where it is sent otherwise; all else stays."""
+    """Leave out the first lines of each stream, further exits, and the console where it is sent otherwise."""
+    ended = False
     parse = parser("Streamed")
     for payload in records:
         try:
@@ -117,6 +134,10 @@ def _without(there: ServerPosition, records: Iterable[bytes]) -> Iterator[bytes]
         if left_out_row(payload):
             # wandb does not send it, and the server has not counted it.
             continue
+        if record.HasField("exit"):
+            if ended:
+                continue
+            ended = True
         if there.history and record.HasField("history"):
             there.history -= 1
         elif there.events and record.HasField("stats"):

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runferry.sync.wandb.comparison import differences
+from runferry.sync.wandb.gone_for_good import may_be_accepted
 from runferry.sync.wandb.job import by_place, only_summary, promises
 from runferry.sync.wandb.rounds import is_counted, is_known
-from runferry.sync.wandb.uploaded_files import may_be_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,14 +94,17 @@ class Questions:
                 pause = min(2 * pause, LONGEST_PAUSE)
         return left
 
-    def wait_for_counts(self, jobs: Sequence[Job], patience: float) -> None:
-        """Ask until everything that was sent is there, for so many seconds at most."""
+    def wait_for_counts(self, jobs: Sequence[Job], patience: float, *, summary: bool = False) -> None:
+        """Ask until everything that was sent is there, for so many seconds at most.
+
+        The summary is not waited for without `summary`: that of several segments is sent afterwards.
+        """
         end = time.monotonic() + patience
         pause = FIRST_PAUSE
         left = jobs
         while left:
             self.ask(left)
-            left = [job for job in left if job.differences and not only_summary(job)]
+            left = [job for job in left if job.differences and (summary or not only_summary(job))]
             if not left or time.monotonic() + pause > end:
                 return
             time.sleep(pause)
@@ -112,6 +115,8 @@ class Questions:
         if there.files is not None and not there.all_files:
             there = replace(there, all_files=True, files=self.server.files(*job.place, job.disk.run_id))
         for artifact in job.disk.artifacts:
+            if artifact.incremental:
+                continue
             key = (artifact.name, artifact.digest)
             found = there.artifacts.get(key)
             if found and artifact.aliases <= found.aliases and artifact.tags <= found.tags:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runferry import __version__
 from runferry.runs.receipt import sha256, stamp_or_nothing
 from runferry.runs.receipt_stamp import logs_on_disk
+from runferry.sync.wandb.comparison import segment_differences
 from runferry.sync.wandb.uploaded_files import promised_files
 from runferry.system.files import write_json
 
@@ -79,7 +80,7 @@ def write_receipt(folder: RunFolder, runs: Sequence[VerifiedRun], server: Server
             "rows": first["rows"],
             "files": sum(len(promised_files(run.disk)) for run in runs),
             "artifacts": sum(len(run.disk.artifacts) for run in runs),
-            "missing": [line for run in runs for line in run.job.gone],
+            "missing": [line for run in runs for line in (*run.job.gone, *segment_differences(run.disk))],
             "unreadable": {name: why for run in runs for name, why in run.disk.unreadable.items()},
             "wandb_runs": [first, *(_entry(run, server) for run in runs[1:])],
             "wandb": importlib.metadata.version("wandb"),

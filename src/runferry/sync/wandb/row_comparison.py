@@ -6,7 +6,7 @@ Nothing that a server counts is asked for here: counts come late, the rows thems
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,8 @@ class RowDifference:
     line
         What differs.
     foreign
-        Whether the server's rows are of another training: none of the first ones was logged when ours were.
+        Whether the server's rows are of another training: none of the first ones was logged when ours were. A long
+        run's sample does not tell.
     more
         Whether all rows of the disk are there and others behind them.
     """
@@ -75,9 +76,13 @@ def find_difference(disk: OnDisk, server: Server, place: tuple[str, str], begin:
     for _, step, _ in islice(rows, skipped):
         after = step
     held = _Held(disk, server, place)
+    foreign: bool | None = None
     for page in batches(rows, ROWS_PER_REQUEST):
-        if found := held.difference(after, page):
-            return found
+        found, there = held.difference(after, page)
+        if foreign is None:
+            foreign = _of_another_training(page, there)
+        if found:
+            return replace(found, foreign=foreign)
         after = page[-1][1]
     return None
 
@@ -98,7 +103,7 @@ def find_sampled_difference(disk: OnDisk, server: Server, place: tuple[str, str]
         # The row before it is read only for its step.
         before, page = (None, rows) if rows[0][0] == window.start else (rows[0], rows[1:])
         after = before[1] if before else disk.last_step_before
-        if found := held.difference(after, page):
+        if found := held.difference(after, page)[0]:
             return found
     return None
 
@@ -162,22 +167,20 @@ class _Held:
     server: Server
     place: tuple[str, str]
 
-    def difference(self, after: int, page: Sequence[Row]) -> RowDifference | None:
-        """Compare rows that come after a step."""
+    def difference(self, after: int, page: Sequence[Row]) -> tuple[RowDifference | None, list[dict[str, Any]]]:
+        """Compare rows that come after a step; return the server's rows, too."""
         # From where the last page ended, so that a row between two pages is seen; twice as many, so that doubled are.
         end = FARTHEST_STEP if page[-1][0] + 1 == self.disk.history_lines else page[-1][1]
         held = self.server.rows(*self.place, self.disk.run_id, (after + 1, end), 2 * len(page) + 1)
-        return _compare(page, held)
+        return _compare(page, held), held
 
 
 def _compare(page: Sequence[Row], held: Sequence[dict[str, Any]]) -> RowDifference | None:
     for at, (number, step, row) in enumerate(page):
         if at >= len(held) or held[at].get("_step") != step:
-            line = f"the server's rows are not the disk's from step {step} on"
-            return RowDifference(number, line, foreign=number == 0 and _of_another_training(page, held))
+            return RowDifference(number, f"the server's rows are not the disk's from step {step} on")
         if not all(same(value, held[at].get(name)) for name, value in row.items() if name not in NOT_COMPARED):
-            line = f"the server's row of step {step} is not the disk's"
-            return RowDifference(number, line, foreign=number == 0 and _of_another_training(page, held))
+            return RowDifference(number, f"the server's row of step {step} is not the disk's")
     if len(held) > len(page):
         line = f"the server has rows after step {page[-1][1]} that the disk has not"
         return RowDifference(page[-1][0] + 1, line, more=True)

@@ -6,6 +6,8 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING
 
+from runferry.sync.wandb.gone_for_good import NOR_ON_DISK
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -16,20 +18,7 @@ if TYPE_CHECKING:
 
 HASHED_BYTES = 2**20
 """Files up to this size are compared by content too; larger ones by size: to hash checkpoints is work for a node."""
-NOR_ON_DISK = "nor on the disk any more"
-NOT_READ = "not read as a whole"
-IS_GONE = "is gone from this disk"
-"""Said of what can never be sent."""
-HOW_TO_ACCEPT = (
-    "what is gone for good no sync can bring: sync.accept_missing: true in the config, or runferry sync "
-    "--accept-missing, gives a receipt that lists it"
-)
 _GLOB = set("*?[")
-
-
-def may_be_accepted(line: str) -> bool:
-    """Return whether a difference is of what can never be sent: the user may accept a receipt that lists it."""
-    return any(words in line for words in (NOR_ON_DISK, NOT_READ, IS_GONE))
 
 
 def promised_files(disk: OnDisk) -> dict[str, Path | None]:

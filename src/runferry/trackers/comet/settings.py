@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError
 from runferry.trackers.api_keys import COMET_KEY_VARIABLE, KEY_VARIABLE
+from runferry.trackers.settings import check_own_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runferry.config.cluster import Cluster
     from runferry.config.experiment import Experiment
+
+
+_KEYS = {
+    "COMET_API_KEY": None,
+    "COMET_EXPERIMENT_KEY": None,
+    "COMET_OFFLINE_DIRECTORY": None,
+    "COMET_PROJECT_NAME": "comet.project",
+    "COMET_START_EXPERIMENT_NAME": None,
+    "COMET_START_EXPERIMENT_TAGS": "comet.tags",
+    "COMET_START_MODE": None,
+    "COMET_START_ONLINE": None,
+    "COMET_WORKSPACE": "comet.workspace",
+}
+"""What the launcher sets or takes away (`runferry.trackers.comet.in_job`), and the key of the config that says it."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +53,15 @@ class CometSettings:
                 raise ConfigError(message)
 
     def check_experiment(self, experiment: Experiment, others: Mapping[str, Experiment]) -> None:
-        """Refuse an experiment that needs the values of metrics, which are read of W&B's runs only.
+        """Refuse variables that are the launcher's, and what needs the values of metrics, read of W&B's runs only.
 
         Raises
         ------
         ConfigError
-            For a bayes sweep, `early_terminate`, and an experiment that another needs the best run of.
+            For a variable that the launcher sets, a bayes sweep, `early_terminate`, and an experiment that another
+            needs the best run of.
         """
+        check_own_variables(experiment, _KEYS, self.title)
         where = f"config: experiments.{experiment.name}"
         found: str | None = None
         if experiment.rounds:

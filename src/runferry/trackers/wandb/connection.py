@@ -68,11 +68,7 @@ def post(server: ServerAsked, path: str, content: dict[str, Any], *, dividable: 
     ServerError
         When the server cannot be reached, refuses, redirects or answers something else than JSON.
     """
-    credentials = base64.b64encode(f"api:{server.key}".encode()).decode()
-    headers = {"Content-Type": "application/json", "Authorization": f"Basic {credentials}", "User-Agent": "runferry"}
-    request = urllib.request.Request(
-        f"{server.base_url}{path}", json.dumps(content, separators=(",", ":")).encode(), headers
-    )
+    request = request_to(server, path, content)
     begun = time.monotonic()
     until = None if server.deadline is None else begun + server.deadline
     pauses = _pauses(until)
@@ -93,6 +89,14 @@ def post(server: ServerAsked, path: str, content: dict[str, Any], *, dividable: 
             time.sleep(wait)
 
 
+def request_to(server: ServerAsked, path: str, content: dict[str, Any]) -> urllib.request.Request:
+    """Return the request that sends JSON to a path of the server, with the key."""
+    credentials = base64.b64encode(f"api:{server.key}".encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {credentials}", "User-Agent": "runferry"}
+    text = json.dumps(content, separators=(",", ":"))
+    return urllib.request.Request(f"{server.base_url}{path}", text.encode(), headers)
+
+
 class _TroubleError(ServerError):
     """A failure that may be over soon."""
 
@@ -105,7 +109,7 @@ class _TroubleError(ServerError):
 
 def _once(server: ServerAsked, request: urllib.request.Request) -> dict[str, Any]:
     try:
-        with _opener(server.base_url).open(request, timeout=REQUEST_TIMEOUT) as answer:
+        with opener_for(server.base_url).open(request, timeout=REQUEST_TIMEOUT) as answer:
             return _parse(server, answer.read())
     except urllib.error.HTTPError as error:
         problem = _describe(server, error)
@@ -148,7 +152,8 @@ def _pauses(until: float | None) -> Iterator[float | None]:
     yield None
 
 
-def _opener(url: str) -> urllib.request.OpenerDirector:
+def opener_for(url: str) -> urllib.request.OpenerDirector:
+    """Return what opens a server's addresses: it follows no redirect, and asks this machine through no proxy."""
     # A proxy that a site sets for the world is not for this machine; wandb-core makes the same exception.
     proxies = urllib.request.ProxyHandler({} if is_loopback(url) else None)
     return urllib.request.build_opener(proxies, NoRedirects)

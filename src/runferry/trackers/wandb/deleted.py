@@ -119,6 +119,7 @@ def _cleaned(record: dict[str, Any]) -> Cleaned:
             each["digest"],
             aliases=frozenset(each.get("aliases", ())),
             tags=frozenset(each.get("tags", ())),
+            incremental=each.get("incremental", False),
         )
         for each in found["artifacts"]
     )

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.system.files import fsync_folder, link_atomically
+from runferry.trackers.wandb.run_ids import elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from runferry.runs.folder import RunFolder
 
@@ -54,6 +55,17 @@ def remove_empty(folder: RunFolder) -> None:
             _remove_folder(segment / name)
     for made in (folder.checkpoints_folder, folder.data_folder):
         _remove_folder(made)
+
+
+def remove_never_begun(segments: Iterable[Path]) -> None:
+    """Remove what a `wandb.init` has left that began no W&B run: a folder with a debug log in it, at most.
+
+    A second `wandb.init` in a process makes one (0.22 to 0.31) and returns the W&B run that is open already.
+    """
+    for segment in segments:
+        files = [path for path in segment.rglob("*") if not path.is_dir()]
+        if segment.is_dir() and all(file.match("logs/debug*.log") for file in files):
+            shutil.rmtree(segment, ignore_errors=True)
 
 
 def remove_debug_logs(folder: RunFolder) -> None:
@@ -165,3 +177,37 @@ def _move(segment: Path, target: Path) -> None:
         partial.rename(target)
         shutil.rmtree(segment)
     fsync_folder(target.parent)
+
+
+def keep_linked_files(segment: Path, note: Callable[[str], object]) -> None:
+    """Replace the links that `wandb.save` has left in a segment's `files` by copies.
+
+    The file that a link is to may be written again, by the next run of a job or by another job in the same working
+    directory. A hard link would not do: what writes a file again mostly writes into the old one.
+    """
+    for folder, _, names in os.walk(segment / "files"):
+        for name in names:
+            link = Path(folder, name)
+            if not link.is_symlink() or not link.is_file():
+                continue
+            partial = link.with_name(f".{name}.partial")
+            try:
+                shutil.copy2(link, partial)
+                partial.rename(link)
+            except OSError as error:
+                note(f"{link} stays a link to a file that may change before the sync: {error}")
+                with suppress(OSError):
+                    partial.unlink(missing_ok=True)
+
+
+def bring_in_listed(folder: RunFolder, segments: list[Path], note: Callable[[str], object]) -> None:
+    """Move segments that lie elsewhere into the job's folder. Call it while no process writes to them."""
+    home = folder.wandb_folder
+    for segment in dict.fromkeys(segments):
+        if segment.parent.resolve() != home.resolve() and segment.is_dir():
+            move(segment, home / segment.name, note)
+
+
+def bring_in_earlier(folder: RunFolder, note: Callable[[str], object]) -> None:
+    """Move the segments of an attempt whose launcher was killed into the job's folder, where they lie elsewhere."""
+    bring_in_listed(folder, [Path(each) for each in elsewhere(folder.wandb_folder)], note)

@@ -1,7 +1,6 @@
-"""Name the W&B runs of a job; loaded by the training's Python before it starts.
+"""Name the W&B runs of a job; loaded by the training's Python with wandb (see `hook_start`).
 
-It is copied as `sitecustomize.py` into a folder that the launcher puts first in PYTHONPATH, so it must do with the
-standard library of whatever Python the training has. Until `import wandb` it does nothing but wait for it.
+It is copied beside `sitecustomize.py`, so it must do with the standard library of whatever Python the training has.
 
 A job may call `wandb.init` as often as it likes: folds, seeds, ranks, threads. Where the script gives a W&B run no id,
 the id comes from the launcher, which knows those of the other processes and of earlier attempts (`run_ids`); it is put
@@ -15,11 +14,9 @@ import os
 import sys
 from typing import Any
 
-JOB_FILE = "job"
-"""Beside this file: what the launcher says, as NAME=value with a zero byte after each."""
-IDS, RUN_ID, RUN_NAME, CORE = "ids", "id", "name", "core"
-"""In it: the socket that gives out ids, the run's id, its name, and the wandb-core that WANDB_SERVICE stands for; its
-other names are variables of wandb's."""
+IDS, RUN_NAME, CORE = "ids", "name", "core"
+"""In the file that the launcher has written: the socket that gives out ids, the run's name, and the wandb-core that
+WANDB_SERVICE stands for."""
 MAGIC = b"R"
 """The first byte of a question on the socket, on which wandb's own messages begin with W."""
 ANSWER_SECONDS = 60.0
@@ -27,26 +24,32 @@ ANSWER_SECONDS = 60.0
 _OF_THE_JOB = ("RUNFERRY_DATA", "SLURM_TMPDIR", "TMPDIR", "SLURM_JOB_ID")
 """Variables whose values are others in each attempt, and may be part of arguments."""
 
+_SWEEPS = {"wandb.sdk.wandb_sweep": "sweep", "wandb.wandb_agent": "agent"}
+"""Modules of wandb's, each with a function that asks the server for a sweep or what to run of it."""
+
 _job: dict[str, str] = {}
 _unused: dict[int, str] = {}
 """By thread: the id that it was given last, until a W&B run begins with it."""
 
 
-class _Watcher:
-    """Sees wandb being imported (a finder of `sys.meta_path`)."""
+def find(name: str, path: Any, job: dict[str, str]) -> Any:
+    """Find a module of wandb's as Python does, to be changed when it is loaded.
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG002 - the protocol's
-        if name == "wandb":
-            _restore_variables()
-        if name == "wandb.sdk.artifacts.artifact":
-            return _then(name, path, _watch_artifacts)
-        return _then(name, path, _watch_init) if name == "wandb.sdk.wandb_init" else None
-
-
-def _then(name: str, path: Any, watch: Any) -> Any:
-    """Find a module as Python does, and have `watch` called with it when it is loaded."""
+    Parameters
+    ----------
+    name
+        One of those that `hook_start` waits for.
+    path
+        Where Python looks for it.
+    job
+        What the launcher says.
+    """
     import importlib.machinery
 
+    global _job  # noqa: PLW0603 - the one that is read at the start, of which what is set here is set again later
+    _job = job
+    watch = _watch_sweeps if name in _SWEEPS else _watch_init
+    watch = _watch_artifacts if name.endswith(".artifact") else watch
     spec = importlib.machinery.PathFinder.find_spec(name, path)
     if spec is not None and spec.loader is not None:
         load = spec.loader.exec_module
@@ -57,25 +60,6 @@ def _then(name: str, path: Any, watch: Any) -> Any:
 
         spec.loader.exec_module = exec_module
     return spec
-
-
-def _read_job() -> None:
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), JOB_FILE), encoding="utf-8") as file:
-        for line in filter(None, file.read().split("\0")):
-            name, _, value = line.partition("=")
-            _job[name] = value
-    # They are for a Python that does not load this (-I, -E): there all that it begins is taken for one W&B run.
-    if os.environ.get("WANDB_RUN_ID") in (None, _job[RUN_ID]) and os.environ.get("WANDB_RESUME") == "allow":
-        os.environ.pop("WANDB_RUN_ID", None)
-        del os.environ["WANDB_RESUME"]
-    _restore_variables()
-
-
-def _restore_variables() -> None:
-    """Set what a script, or what started it, has taken out of the variables: without them rows lie elsewhere."""
-    for name, value in _job.items():
-        if name.startswith("WANDB_"):
-            os.environ.setdefault(name, value)
 
 
 def _watch_init(module: Any) -> None:
@@ -105,6 +89,57 @@ def _watch_init(module: Any) -> None:
         return run
 
     init.set_run_id, init.init = ask_first, keep_unused
+    log_in = getattr(init, "maybe_login", None)
+    if log_in is None:
+        return
+
+    def stay_offline(self: Any, settings: Any, *arguments: Any, **keywords: Any) -> Any:
+        try:
+            _stay_offline(self._wl.settings, settings)
+        except Exception as error:  # noqa: BLE001 - as above
+            _say(f"mode= of wandb.init is left as it is ({type(error).__name__}: {error})")
+        return log_in(self, settings, *arguments, **keywords)
+
+    init.maybe_login = stay_offline
+
+
+def _stay_offline(before: Any, settings: Any) -> None:
+    """Have a script that asks for W&B's server in an offline job log offline, where that can be.
+
+    Parameters
+    ----------
+    before
+        The process's settings.
+    settings
+        What this `wandb.init` gives.
+    """
+    if _job.get("WANDB_MODE") != "offline":
+        return
+    together = before.model_copy()
+    together.update_from_settings(settings)
+    if together.mode == "online":
+        settings.mode = "offline"
+        _say('mode="online" of the script is overridden: the job is offline (wandb.mode in config.yaml)')
+    elif together.mode == "shared":
+        _say('the script says mode="shared", and the job is offline (wandb.mode in config.yaml)')
+
+
+def _watch_sweeps(module: Any) -> None:
+    """Say before it fails, or waits for a server out of reach (0.27 for long), what a sweep of W&B's cannot do here."""
+    import functools
+
+    name = _SWEEPS[module.__name__]
+    call = getattr(module, name, None)
+    if call is None:
+        return
+
+    @functools.wraps(call)
+    def say_first(*arguments: Any, **keywords: Any) -> Any:
+        if os.environ.get("WANDB_MODE") == "offline":
+            _say(f"wandb.{name} asks W&B's server, which an offline job does not; give the sweep to runferry instead")
+        return call(*arguments, **keywords)
+
+    setattr(module, name, say_first)
 
 
 def _watch_artifacts(module: Any) -> None:
@@ -223,27 +258,3 @@ def _ask(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"runferry: {text}\n")
-
-
-def _load_the_other_sitecustomize() -> None:
-    """Load the `sitecustomize` that this one stands before, if there is one: sites have their own."""
-    from importlib.machinery import PathFinder
-
-    here = os.path.dirname(os.path.abspath(__file__))
-    spec = PathFinder.find_spec("sitecustomize", [folder for folder in sys.path if os.path.abspath(folder) != here])
-    if spec is not None and spec.loader is not None:
-        from importlib.util import module_from_spec
-
-        module = module_from_spec(spec)
-        sys.modules["sitecustomize"] = module
-        spec.loader.exec_module(module)
-
-
-if __name__ == "sitecustomize":
-    try:
-        _read_job()
-        sys.meta_path.insert(0, _Watcher())  # pyright: ignore[reportArgumentType]
-    except (OSError, ValueError, KeyError) as error:
-        # The job has ended, and this is a process that it left behind.
-        _say(f"W&B runs get ids of wandb's own ({error})")
-    _load_the_other_sitecustomize()

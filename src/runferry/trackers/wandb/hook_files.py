@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.trackers.api_keys import KEY_VARIABLE
-from runferry.trackers.wandb.hook import CORE, IDS, JOB_FILE, RUN_ID, RUN_NAME
+from runferry.trackers.wandb.hook import CORE, IDS, RUN_NAME
+from runferry.trackers.wandb.hook_start import HOOK, JOB_FILE, RUN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,8 @@ def write_hook(
     if service:
         told |= {"WANDB_SERVICE": service[0], CORE: str(service[1])}
     (python / JOB_FILE).write_bytes(b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in told.items()))
-    (python / "sitecustomize.py").write_text(Path(__file__).with_name("hook.py").read_text())
+    for source, name in (("hook_start.py", "sitecustomize.py"), ("hook.py", f"{HOOK}.py")):
+        (python / name).write_bytes(Path(__file__).with_name(source).read_bytes())
     return python
 
 

@@ -67,7 +67,10 @@ class WandbInJob:
         if wandb_mode.is_online(wandb) and (key := inherited.get(KEY_VARIABLE)):
             # Without it wandb looks into ~/.netrc.
             kept[KEY_VARIABLE] = key
-        return kept | {name: value for name, value in given.items() if value} | wandb_mode.variables(wandb)
+        of_mode = wandb_mode.variables(wandb)
+        # What the config says of how long wandb tries is the user's.
+        of_mode = {name: value for name, value in of_mode.items() if name not in run.get("variables", ())}
+        return kept | {name: value for name, value in given.items() if value} | of_mode
 
     def modules(self, run: Mapping[str, Any]) -> Sequence[str]:
         """Return the environment modules of an online run."""

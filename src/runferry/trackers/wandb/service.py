@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 from runferry.errors import LaunchError
 from runferry.system.processes import with_ancestors
 from runferry.system.temporary_folders import OwnedFolder
+from runferry.trackers.wandb.conversation import Conversation
 from runferry.trackers.wandb.core import Core, InstalledCore
 from runferry.trackers.wandb.hook import ANSWER_SECONDS, MAGIC
 from runferry.trackers.wandb.hook_files import write_hook
-from runferry.trackers.wandb.job_runs import Conversation
 from runferry.trackers.wandb.owned_core import OwnedCore
 from runferry.trackers.wandb.wire import joins_a_run, length_of_whole_messages, read_message, service_token
 
@@ -261,7 +261,7 @@ def _carry(client: socket.socket, upstream: socket.socket, heard: Conversation) 
         while part := client.recv(1 << 16):
             waiting += part
             asking: list[bytes] = []
-            whole = length_of_whole_messages(waiting, asking)
+            whole = length_of_whole_messages(waiting, asking, heard.published)
             for message in asking:
                 heard.heard(message)
             upstream.sendall(waiting[:whole])

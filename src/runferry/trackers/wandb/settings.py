@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runferry.trackers.settings import check_own_variables
 from runferry.trackers.wandb import mode as wandb_mode
 
 if TYPE_CHECKING:
@@ -12,6 +13,26 @@ if TYPE_CHECKING:
 
     from runferry.config.cluster import Cluster
     from runferry.config.experiment import Experiment
+
+
+_KEYS = {
+    "WANDB_API_KEY": None,
+    "WANDB_BASE_URL": "wandb.base_url",
+    "WANDB_DATA_DIR": None,
+    "WANDB_DIR": None,
+    "WANDB_ENTITY": "wandb.entity",
+    "WANDB_MODE": "wandb.mode",
+    "WANDB_NAME": None,
+    "WANDB_PROJECT": "wandb.project",
+    "WANDB_RESUME": None,
+    "WANDB_RUN_GROUP": None,
+    "WANDB_RUN_ID": None,
+    "WANDB_SERVICE": None,
+    "WANDB_SWEEP_PARAM_PATH": None,
+    "WANDB_TAGS": "wandb.tags",
+    "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": None,
+}
+"""What the launcher sets or takes away (`runferry.trackers.wandb.in_job`), and the key of the config that says it."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +48,15 @@ class WandbSettings:
 
         check_mode(config["wandb"], cluster)
 
-    def check_experiment(self, experiment: Experiment, others: Mapping[str, Experiment]) -> None:
-        """Accept every experiment."""
+    def check_experiment(self, experiment: Experiment, others: Mapping[str, Experiment]) -> None:  # noqa: ARG002 - the interface's
+        """Refuse variables that the launcher sets for wandb, in whose place there is a key of the config.
+
+        Raises
+        ------
+        ConfigError
+            For the first one.
+        """
+        check_own_variables(experiment, _KEYS, self.title)
 
     def settings(self, config: Mapping[str, Any], cluster: Cluster) -> dict[str, Any]:
         """Return the config's section and those of online jobs (see `runferry.config.site_limits.wandb_of_runs`)."""

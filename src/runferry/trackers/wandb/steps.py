@@ -39,12 +39,13 @@ class ContinuedRuns:
 
     Parameters
     ----------
-    first_free_step
-        Gives the step at which the W&B run of an id goes on; 0 for one that begins. Asked at each wandb.init.
+    answered
+        Gives the step at which the W&B run of an id goes on; 0 for one that begins. Called at each wandb.init with the
+        id and the step at which wandb-core begins.
     """
 
-    def __init__(self, first_free_step: Callable[[str], int]) -> None:
-        self._first_free_step = first_free_step
+    def __init__(self, answered: Callable[[str, int], int]) -> None:
+        self._answered = answered
         self._steps: dict[str, int] = {}
         # By the number of a question that has not been answered: the W&B run that it is about.
         self._questions: dict[str, str] = {}
@@ -60,7 +61,7 @@ class ContinuedRuns:
         begun = find(answer, _TO_THE_RUN)
         if begun is not None:
             run = text(begun, _RUN_ID)
-            step = self._steps[run] = self._first_free_step(run)
+            step = self._steps[run] = self._answered(run, number(begun, _STARTING_STEP))
             addition = _field(_STARTING_STEP, step) + _field(_RESUMED, 1)
             return framed(_extended(answer, _TO_THE_RUN, addition)) if step else message
         run = self._questions.pop(text(answer, REQUEST_ID), None) if self._questions else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # A message on the socket: "W", its length as u32, and a ServerRequest (wandb/proto/wandb_server.proto).
 _HEADER = struct.Struct("<BI")
@@ -69,7 +69,9 @@ def read_message(connection: socket.socket) -> bytes | None:
     return None if request is None else header + request
 
 
-def length_of_whole_messages(data: bytearray, asking: list[bytes]) -> int:
+def length_of_whole_messages(
+    data: bytearray, asking: list[bytes], published: Callable[[bytearray, int, int], object] | None = None
+) -> int:
     """Return how many bytes of `data`, which begins with a message, belong to complete messages.
 
     Parameters
@@ -78,6 +80,8 @@ def length_of_whole_messages(data: bytearray, asking: list[bytes]) -> int:
         What came from a client.
     asking
         Gets those of its messages that are more than a record: an answer is wanted, which a row needs none of.
+    published
+        Called with `data` and where in it each of the other records begins and ends.
 
     Raises
     ------
@@ -94,10 +98,12 @@ def length_of_whole_messages(data: bytearray, asking: list[bytes]) -> int:
             break
         begin, content = position, position + _HEADER.size
         position = content + length
-        # This is done for every row, of which no more is looked at.
+        # This is done for every row.
         if length and data[content] == _RECORD_TAG:
             size, record = decode_varint(data, content + 1)
             if record + size == position:
+                if published:
+                    published(data, record, position)
                 continue
         asking.append(bytes(data[begin:position]))
     return position

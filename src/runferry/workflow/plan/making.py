@@ -130,4 +130,7 @@ def _job(request: Request, experiment: Experiment, runs: int) -> PlannedJob:
         # In a pack, several runs take their turns.
         int(request.resources["runtime"]),
         request.gpu.rgu if request.gpu else None,
+        request.tasks,
+        # The last pack may have fewer.
+        min(request.packing.share_gpu, runs),
     )

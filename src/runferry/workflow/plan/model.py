@@ -49,6 +49,10 @@ class PlannedJob:
         The longest that it may take.
     rgu : float or None
         Reference GPU units of one of its GPUs; None where that is not known.
+    tasks : int
+        On the node, which share its cores, memory and GPUs.
+    share_gpu : int
+        How many runs have one of its GPUs together.
     """
 
     runs: int
@@ -59,6 +63,8 @@ class PlannedJob:
     memory: int | None
     minutes: int
     rgu: float | None
+    tasks: int = 1
+    share_gpu: int = 1
 
     @property
     def gpu_hours(self) -> float:

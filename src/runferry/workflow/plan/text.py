@@ -66,13 +66,21 @@ def disk_in_words(plan: Plan) -> str:
 
 
 def job_in_words(job: PlannedJob) -> str:
-    """Describe the request of one job."""
+    """Describe the request of one job.
+
+    >>> from runferry.workflow.plan.model import PlannedJob
+    >>> job_in_words(PlannedJob(5, 1, 1, "a100", 12, 124 * 1024, 60, 4.0, share_gpu=5))
+    '5 runs, 1 a100 that 5 runs share, 12 cores, 124 GiB, 1h'
+    """
     parts = [count_of(job.runs, "run")]
     each = " each" if job.nodes > 1 else ""
     if job.nodes > 1:
         parts.append(f"{job.nodes} nodes")
+    if job.tasks > 1:
+        parts.append(f"{job.tasks} tasks")
     if job.gpus:
-        parts.append(f"{job.gpus} {job.gpu or 'GPU'}{each}")
+        shared = f" that {job.share_gpu} runs share" if job.share_gpu > 1 else ""
+        parts.append(f"{job.gpus} {job.gpu or 'GPU'}{each}{shared}")
     parts.append(f"{count_of(job.cores, 'core')}{each}")
     if job.memory:
         parts.append(f"{job.memory / 1024:.3g} GiB{each}")

@@ -57,6 +57,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "FilesRecord": {"files": (1, "FilesItem*")},
     "FilesItem": {"path": (1, "string")},
     "ArtifactRecord": {
+        "run_id": (1, "string"),
         "type": (4, "string"),
         "name": (5, "string"),
         "digest": (6, "string"),
@@ -64,6 +65,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
         "tags": (19, "string*"),
         "manifest": (12, "ArtifactManifest"),
         "finalize": (14, "bool"),
+        "incremental_beta1": (100, "bool"),
     },
     "ArtifactManifest": {"contents": (4, "ArtifactManifestEntry*")},
     "ArtifactManifestEntry": {"local_path": (6, "string")},
@@ -77,7 +79,13 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "StatsRecord": {"timestamp": (2, "Timestamp"), "item": (3, "StatsItem*")},
     "StatsItem": {"key": (1, "string"), "value_json": (16, "string")},
     # What is streamed line by line, and what is needed to tell the kinds apart.
-    "Streamed": {"history": (2, "Unread"), "stats": (7, "Unread"), "output_raw": (13, "Unread"), "run": (17, "Unread")},
+    "Streamed": {
+        "history": (2, "Unread"),
+        "stats": (7, "Unread"),
+        "output_raw": (13, "Unread"),
+        "run": (17, "Unread"),
+        "exit": (18, "Unread"),
+    },
     "Printed": {"output_raw": (13, "OutputRawRecord")},
 }
 

@@ -30,6 +30,8 @@ class LoggedArtifact:
     aliases: frozenset[str] = field(default=frozenset(), compare=False)
     """But for `latest`, which every new version takes from the one before."""
     tags: frozenset[str] = field(default=frozenset(), compare=False)
+    incremental: bool = False
+    """Whether it is what is added to the version before: the server's digest is over both."""
 
 
 LARGEST_LINE = 10_383_360
@@ -66,6 +68,7 @@ class Collected:
         self.config = LastValues()
         self.files: dict[str, None] = {}
         self.exit_code: int | None = None
+        self.exits = 0
         self.wandb_version: str | None = None
         self.history_count = 0
         self._artifacts: dict[LoggedArtifact, LoggedArtifact] = {}
@@ -148,14 +151,22 @@ class Collected:
             # As in 0.27.2+<commit>.
             self.wandb_version = record.header.version_info.producer.partition("+")[0] or None
         elif record.HasField("exit"):
-            self.exit_code = None if record.exit.not_complete else record.exit.exit_code
+            self._add_exit(record.exit)
+
+    def _add_exit(self, record: Any) -> None:
+        self.exits += 1
+        if self.exits == 1:
+            # A second one is written where the process was killed just after it had finished its run.
+            self.exit_code = None if record.not_complete else record.exit_code
 
     def _add_artifact(self, artifact: Any) -> None:
         # One that is not final is a part that other processes of the run go on with.
         if artifact.finalize:
             staged = tuple(entry.local_path for entry in artifact.manifest.contents if entry.local_path)
             aliases, tags = frozenset(artifact.aliases) - {"latest"}, frozenset(artifact.tags)
-            logged = LoggedArtifact(artifact.type, artifact.name, artifact.digest, staged, aliases, tags)
+            logged = LoggedArtifact(
+                artifact.type, artifact.name, artifact.digest, staged, aliases, tags, bool(artifact.incremental_beta1)
+            )
             if before := self._artifacts.get(logged):
                 # The same content again, under further names.
                 logged = replace(logged, aliases=aliases | before.aliases, tags=tags | before.tags)

@@ -57,6 +57,8 @@ class Segment:
         Without `_wandb`, where wandb keeps its own.
     exit_code : int or None
         None when there is no exit record: the run goes on, or was killed together with wandb-core.
+    ended_twice : bool
+        Whether there is another exit record behind the first, which counts.
     files : tuple of str
         Paths (or globs) below the segment's `files` folder that the run wants uploaded.
     artifacts : tuple of LoggedArtifact
@@ -65,6 +67,8 @@ class Segment:
         Number of records of all kinds that can be read.
     lost_records : int
         Records that are missing before the last one that can be read, by their numbers.
+    left_out_count : int
+        Rows that W&B's client sends to no server for their size; they are not among `history_count`.
     damage : str or None
         What could not be read, in a few words.
     whole : bool
@@ -91,10 +95,12 @@ class Segment:
     summary: dict[str, Any] = field(default_factory=dict[str, Any])
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     exit_code: int | None = None
+    ended_twice: bool = False
     files: tuple[str, ...] = ()
     artifacts: tuple[LoggedArtifact, ...] = ()
     record_count: int = 0
     lost_records: int = 0
+    left_out_count: int = 0
     damage: str | None = None
     whole: bool = True
 
@@ -178,10 +184,12 @@ def read_segment(path: Path) -> Segment:
         summary=summary,
         config=tree({path: text for path, text in collected.config.texts.items() if path[0] != "_wandb"}),
         exit_code=collected.exit_code,
+        ended_twice=collected.exits > 1,
         files=tuple(collected.files),
         artifacts=tuple(collected.artifacts),
         record_count=collected.record_count,
         lost_records=collected.lost_records,
+        left_out_count=len(collected.left_out),
         damage="; ".join(damage) or None,
         whole=not (log.damage.skipped_places or collected.undecodable),
     )

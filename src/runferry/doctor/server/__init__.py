@@ -1,0 +1,1 @@
+"""Measure whether a W&B server is as `runferry sync` assumes, with two small runs of made-up data."""
