@@ -6,9 +6,9 @@ import pytest
 
 from runferry.runs.folder import RunFolder
 from runferry.sync.engine import sync
-from runferry.sync.outcome import Limits
+from support.limits import within
 
-QUICK = Limits(patience=2, deadline=60, settle=0.1)
+QUICK = within(2, 60)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from runferry.sync.engine import sync
-from runferry.sync.outcome import Limits
+from support.limits import within
 from support.written_runs import receipt, wrong
 
-QUICK = Limits(patience=0.5, deadline=30, settle=0.1)
+QUICK = within(0.5, 30)
 
 
 def completes(server, folders) -> None:

@@ -20,6 +20,7 @@ from runferry.sync.outcome import Limits
 from runferry.system.files import write_json
 from runferry.trackers.wandb.log.framing import TransactionLog, write_log
 from runferry.trackers.wandb.log.segment import history
+from support.limits import within
 
 LOG = """
 import sys, wandb
@@ -37,7 +38,7 @@ run.log({"nan": 1.0, "flag": True, "list": [1, 2, 3]})
 run.summary["best"] = {"loss": 0.1, "step": 3}
 run.finish()
 """
-QUICK = Limits(patience=1, deadline=60, settle=0.1)
+QUICK = within(1, 60)
 
 
 @pytest.fixture(autouse=True)
@@ -230,7 +231,7 @@ def test_a_server_that_never_answers_is_left_in_time_and_no_process_stays(newest
     folder = _make_run(tmp_path)
     _train(newest_wandb, folder)
     server.faults({"match": "file_stream", "hang": True})
-    problem = _problem(folder, Limits(patience=0, deadline=4, settle=0.1))
+    problem = _problem(folder, within(0, 4))
     assert "found it at work after 4 s" in (problem or "")
     marker = f"WANDB_BASE_URL={server.url}"
     left = [process for process in psutil.process_iter() if _is_core_of(process, marker)]

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from runferry.errors import ServerError
 from runferry.sync.engine import sync
-from runferry.sync.outcome import Limits
 from runferry.sync.wandb import carrier
 from runferry.sync.wandb import receipt as wandb_receipt
 from runferry.trackers.wandb.log.framing import TransactionLog, write_log
 from runferry.trackers.wandb.log.messages import message_class
 from runferry.trackers.wandb.log.segment import history, read_segment
 from runferry_standin import running
+from support.limits import within
 from support.sync_processes import QUICK, completes, sync_process
 from support.wandb_clients import NEWEST
 from support.written_runs import ROWS, log_of, markers, receipt, rows_of, wait_for, write_run, wrong
@@ -238,7 +238,7 @@ def test_a_key_that_may_read_and_not_write_is_said_with_its_source_and_what_wait
     folders = written.copied_to(tmp_path / "results")
     monkeypatch.setattr("runferry.sync.engine.RUNS_PER_BATCH", 1)
     server.faults({"match": request_kind, "status": status})
-    for outcome in sync(folders, Limits(patience=0, deadline=60, settle=0.1)):
+    for outcome in sync(folders, within(0, 60)):
         assert f"refused the key found in WANDB_API_KEY (HTTP {status})" in (outcome.problem or "")
     asked = [each for each in server.requests()["requests"] if each["kind"] == request_kind]
     assert {each["run"] for each in asked} == {folders[0].path.name}
@@ -296,7 +296,7 @@ def test_a_row_that_is_doubled_and_one_that_is_missing_do_not_make_up_for_each_o
 def test_wandb_osh_a_sync_that_times_out_is_taken_up_again(written, server, tmp_path):
     folders = written.copied_to(tmp_path / "results")
     server.faults({**STREAM, "slow": 30})
-    for outcome in sync(folders, Limits(patience=0, deadline=2)):
+    for outcome in sync(folders, within(0, 2)):
         assert "found it at work after" in (outcome.problem or "")
     server.faults()
     completes(server, folders)
@@ -344,7 +344,7 @@ def test_a_sync_that_was_killed_leaves_no_wandb_that_sends_beside_the_next(writt
     process.communicate()
     assert _processes_of(tmp_path), "wandb sync lives on"
     begun = server.requests()["total"]
-    sync(folders, Limits(patience=0, deadline=0.5))
+    sync(folders, within(0, 0.5))
     assert _processes_of(tmp_path) == []
     assert server.requests()["total"] > begun
     server.faults()

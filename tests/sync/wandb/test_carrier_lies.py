@@ -12,11 +12,12 @@ import pytest
 from runferry.sync.engine import sync
 from runferry.sync.outcome import Limits
 from runferry.trackers.wandb import connection
+from support.limits import within
 from support.written_runs import markers, receipt, wrong
 
 pytestmark = pytest.mark.usefixtures("connected")
 
-QUICK = Limits(patience=0.3, deadline=6, settle=0.1)
+QUICK = within(0.3, 6)
 ROWS = "wandb-history.jsonl"
 STREAM = {"match": "file_stream"}
 UPSERT = {"match": "graphql:UpsertBucket"}
@@ -81,7 +82,7 @@ def test_what_passes_costs_no_receipt(fault, written, server, tmp_path):
     server.faults(*({"run": folder.path.name, **rule} for rule in PASSING[fault] for folder in folders))
     if "clocks" in fault:
         server.set_ahead(3600)
-    _completes(server, folders, Limits(patience=5, deadline=60, settle=0.1))
+    _completes(server, folders, within(5, 60))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_question_that_cannot_be_answered_after_sending_is_not_verified(
     monkeypatch.setattr(connection, "REQUEST_TIMEOUT", 0.5)
     # The first answer says that nothing is there yet.
     server.faults({"match": "graphql:RunferryRuns", "after": 1, **fault})
-    for outcome, folder in zip(sync(folders, Limits(patience=0.3, deadline=20, settle=0.1)), folders, strict=True):
+    for outcome, folder in zip(sync(folders, within(0.3, 20)), folders, strict=True):
         assert said in (outcome.problem or "")
         assert receipt(folder) is None
         assert markers(folder) == []
@@ -113,7 +114,7 @@ def test_a_question_that_cannot_be_answered_after_sending_is_not_verified(
     assert "file_stream" not in server.requests()["counts"]
 
 
-def _completes(server, folders, limits: Limits = Limits(patience=1, deadline=60, settle=0.1)) -> None:  # noqa: B008
+def _completes(server, folders, limits: Limits = within(1, 60)) -> None:  # noqa: B008
     for outcome, folder in zip(sync(folders, limits), folders, strict=True):
         assert outcome.problem is None
         assert wrong(server, folder) == []

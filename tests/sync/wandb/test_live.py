@@ -16,12 +16,12 @@ from runferry.runs.continuation import give_up
 from runferry.runs.folder import RunFolder, find_run_folders
 from runferry.sync.engine import sync
 from runferry.sync.lock import results_lock
-from runferry.sync.outcome import Limits
 from runferry.sync.wandb.live import Watcher
 from runferry.sync.wandb.live_client import LiveServer
 from runferry.sync.wandb.live_run import LiveOptions
 from runferry.system.files import write_json
 from runferry.trackers.wandb.log.segment import history, read_segment
+from support.limits import within
 from support.live_runs import NEWEST, Growing, state, steps
 from support.written_runs import PROJECT, log_of, write_run
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-QUICK = Limits(patience=2, deadline=60, settle=0.1)
+QUICK = within(2, 60)
 pytestmark = pytest.mark.usefixtures("connected")
 
 

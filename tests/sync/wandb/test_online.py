@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runferry.sync.engine import sync
-from runferry.sync.outcome import Limits
 from runferry.trackers.wandb.log.segment import read_segment
 from runferry_standin import running
 from runferry_standin.app import App
 from runferry_standin.links import Links
 from support.forward_proxy import forward_proxy
+from support.limits import within
 from support.online_jobs import MORE, Job, losses_of
 from support.wandb_clients import NEWEST, VERSIONS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-QUICK = Limits(patience=1, deadline=60, settle=0.1)
+QUICK = within(1, 60)
 
 
 API, STORAGE = "api.wandb.test", "storage.wandb.test"

@@ -8,8 +8,8 @@ import pytest
 
 from runferry.errors import ServerError
 from runferry.sync.engine import sync
-from runferry.sync.outcome import Limits
 from runferry.sync.upload_process import sending
+from support.limits import within
 from support.sync_processes import QUICK
 from support.written_runs import markers, receipt, wrong
 
@@ -95,4 +95,4 @@ def test_what_is_gone_for_good_names_the_setting(written, server, tmp_path):
     gone, good, _ = sync(folders, QUICK)
     assert "sync.accept_missing: true" in (gone.problem or "")
     assert good.problem is None
-    assert sync(folders[:1], Limits(patience=0.5, deadline=30, accept_missing=True, settle=0.1))[0].problem is None
+    assert sync(folders[:1], within(0.5, 30, accept_missing=True))[0].problem is None

@@ -17,7 +17,6 @@ import pytest
 
 from runferry.runs.folder import RunFolder
 from runferry.sync.engine import sync
-from runferry.sync.outcome import Limits
 from runferry.sync.wandb.live import Watcher
 from runferry.sync.wandb.live_run import LiveOptions
 from runferry.system.files import write_json
@@ -25,9 +24,10 @@ from runferry.trackers.wandb.log.console import console_lines
 from runferry.trackers.wandb.log.framing import TransactionLog, write_log
 from runferry.trackers.wandb.log.records import count_events
 from runferry_standin import running
+from support.limits import within
 from support.written_runs import PROJECT, log_of
 
-QUICK = Limits(patience=2, deadline=60, settle=0.1)
+QUICK = within(2, 60)
 RUN = "run1"
 NEWEST = installed_version("wandb")
 pytestmark = pytest.mark.usefixtures("connected")
