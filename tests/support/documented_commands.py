@@ -118,6 +118,9 @@ NOT_AS_WRITTEN = {
         )
         for what in ("", " controller --packed", " idle")
     },
+    ".venv/bin/python benchmarks/job_memory.py --least": NotAsWritten(
+        _MEASURES, ".venv/bin/python benchmarks/job_memory.py --help"
+    ),
     "make cluster-up; .venv/bin/python benchmarks/job_start.py": NotAsWritten(
         _MEASURES,
         ".venv/bin/python benchmarks/job_start.py --help",
