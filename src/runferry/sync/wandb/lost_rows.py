@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from runferry.runs.folder import RunFolder
     from runferry.trackers.wandb.log.segment import Segment
 
-NEVER_WRITTEN = "were logged and are not on the disk"
-OF_LAUNCHER = "(so says the attempt's record)"
-"""Said of what can never be sent."""
-
 
 def lost_rows(
     folder: RunFolder, segments: Mapping[str, Sequence[Segment]], known: Collection[str]
