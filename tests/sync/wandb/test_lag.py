@@ -211,3 +211,18 @@ def test_a_run_that_is_renamed_arrives_whole_under_its_new_id(folders, server, w
     write_run(wandb_python("0.31.0"), folder, 40, first=31, rich=False)
     assert sync([folder], QUICK)[0].problem is None
     assert [row["_step"] for row in server.run("demo", "tests", new)["history"]] == list(range(40))
+
+
+def test_of_a_long_run_some_rows_are_read_back_and_the_receipt_says_so(wandb_python, server, tmp_path):
+    folders = [RunFolder(tmp_path / "results" / "experiment" / name) for name in ("whole", "mended")]
+    for folder in folders:
+        write_run(wandb_python("0.31.0"), folder, 2100, rich=False)
+    assert sync(folders[:1], QUICK)[0].problem is None
+    assert receipt(folders[0])["rows"] == "sampled"
+    server.faults({"match": "file_stream", "containing": "wandb-history.jsonl", "lose_rows": 0.01, "count": 1})
+    assert sync(folders[1:], QUICK)[0].problem is None
+    assert receipt(folders[1])["rows"] == "all"
+    _assert_whole(server, folders, 2100)
+    folders[0].receipt_file.unlink()
+    assert sync(folders[:1], QUICK)[0].problem is None
+    assert receipt(folders[0])["rows"] == "all", "what was there before is read back whole"

@@ -158,7 +158,9 @@ class WandbCarrier:
     def _read_one_back(self, job: Job) -> None:
         if job.differences or not job.there or job.rows_read:
             return
-        sampled = self.limits.read_back != ALL and job.in_rounds and is_long(job.disk)
+        # One of which something was there before, or sent again, may have a fault anywhere.
+        whole = self.limits.read_back == ALL or not job.in_rounds or job.first_missing is not None
+        sampled = not whole and is_long(job.disk)
         find = find_sampled_difference if sampled else find_difference
         if found := find(job.disk, self.server, job.place):
             job.differences = [found.line]

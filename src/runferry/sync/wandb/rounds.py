@@ -9,6 +9,7 @@ the second one of each, and so on. Of a run of which it has a part, the rows go 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from runferry.sync.wandb.comparison import count_differences, end_differences, file_differences
@@ -18,6 +19,7 @@ from runferry.trackers.wandb.log.records import count_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from runferry.sync.wandb.job import Job
     from runferry.sync.wandb.local import OnDisk
@@ -72,7 +74,13 @@ def is_known(job: Job) -> bool:
     sent = _sent(job)
     step = job.there.summary.get("_step")
     known = sent.last_step is None or step is None or step == sent.last_step
-    return known and job.there.event_lines == sum(count_events(segment.file) for segment in sent.segments)
+    return known and job.there.event_lines == sum(_events(one.file, one.size_bytes) for one in sent.segments)
+
+
+@lru_cache(maxsize=4096)
+def _events(file: Path, size_bytes: int) -> int:  # noqa: ARG001 - what the file was when it was counted
+    # Asked for several times while a round is waited for, and it reads the whole file.
+    return count_events(file)
 
 
 def _sent(job: Job) -> OnDisk:
