@@ -226,3 +226,22 @@ def test_of_a_long_run_some_rows_are_read_back_and_the_receipt_says_so(wandb_pyt
     folders[0].receipt_file.unlink()
     assert sync(folders[:1], QUICK)[0].problem is None
     assert receipt(folders[0])["rows"] == "all", "what was there before is read back whole"
+
+
+def test_a_run_that_the_server_refuses_keeps_no_other_from_its_receipt(folders, server):
+    refused, *others = folders
+    server.faults({"match": "graphql:UpsertBucket", "run": refused.path.name, "status": 400})
+    first, *rest = sync(folders, QUICK)
+    assert "the server has no such run" in (first.problem or "")
+    assert [outcome.problem for outcome in rest] == [None] * len(others)
+    # A part of it is there, and what it lacks is refused.
+    server.faults({"match": "file_stream", "containing": "wandb-history.jsonl", "lose_rows": 1, "count": 1})
+    sync([refused], replace(QUICK, deadline=5))
+    for folder in others:
+        folder.receipt_file.unlink()
+    server.faults({"match": "file_stream", "run": refused.path.name, "status": 400})
+    first, *rest = sync(folders, QUICK)
+    assert receipt(refused) or first.problem
+    assert [outcome.problem for outcome in rest] == [None] * len(others)
+    server.faults()
+    _assert_verified(server, [refused], QUICK)

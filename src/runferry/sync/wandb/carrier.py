@@ -126,7 +126,7 @@ class WandbCarrier:
 
     def _mend(self, jobs: Iterable[Job]) -> None:
         """Send rows that the server lacks or holds differently to their positions, which `wandb sync` cannot."""
-        for job in jobs:
+        for job in (job for job in jobs if job.there):
             found = find_difference(job.disk, self.server, job.place)
             job.rows_read = found is None
             if found and found.foreign:
@@ -135,7 +135,12 @@ class WandbCarrier:
                 if found.number < job.lines_there:
                     name = job.outcome.folder.path.name
                     self.progress.say(f"{name}: rows differ from row {found.number} on; sending them")
-                fill(job.disk, self.server, job.place, found.number)
+                try:
+                    fill(job.disk, self.server, job.place, found.number)
+                except ServerError as error:
+                    # A server that is down says so at the next question; what it refuses of one run is that run's.
+                    job.problem = str(error)
+                    continue
                 job.first_missing = found.number
                 job.outcome.sent += [segment.name for segment in job.disk.segments]
 
