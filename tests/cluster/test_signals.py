@@ -96,10 +96,15 @@ def _end(folder, cluster: Cluster, server, python, options: list[str]) -> User:
     return user
 
 
-@pytest.mark.parametrize("name", ["cancelled", "cancelled2"])
-def test_a_cancelled_run_has_every_row_on_the_server(ended: User, server, name):
+@pytest.mark.parametrize(
+    ("name", "state"),
+    # The second one heeds the signal and ends its W&B run itself.
+    [("cancelled", "failed"), ("cancelled2", "finished")],
+    ids=["cancelled", "cancelled2"],
+)
+def test_a_cancelled_run_has_every_row_on_the_server(ended: User, server, name, state):
     run = run_of(ended, name)
-    assert assert_held_once(server, run)["state"] != "finished"
+    assert assert_held_once(server, run)["state"] == state
     assert reasons(run) == ["cancelled"]
 
 
