@@ -95,7 +95,7 @@ def test_the_states_are_counted_in_words_and_signs(open_page: Any) -> None:
 
 def test_every_stage_is_joined_to_the_next(open_page: Any) -> None:
     page = open_page()
-    page.wait_for_function("document.querySelectorAll('.edges path').length === 8")
+    becomes(8, page.locator(".edges path").count)
     assert all(path.bounding_box()["width"] > 10 for path in page.locator(".edges path").all())
 
 
@@ -115,7 +115,7 @@ def test_a_thousand_runs_fold_open_by_the_keyboard_without_freezing(open_page: A
     becomes(None, lambda: page.locator(".runs").first.get_attribute("open"))
     page.keyboard.press("Enter")
     page.locator(".list").first.evaluate("list => { list.scrollTop = list.scrollHeight; }")
-    page.wait_for_function("document.querySelectorAll('.runs tbody tr').length > 200")
+    becomes(True, lambda: page.locator(".runs tbody tr").count() > 200)
 
 
 def test_runs_are_found_by_state_and_by_name(open_page: Any) -> None:

@@ -68,7 +68,7 @@ def test_a_temporary_environment_is_removed(tmp_path):
     launcher = start_with_fake_environment(folder, "pass", TMPDIR=str(temporary))
     shown, _ = launcher.communicate()
     assert launcher.returncode == 0
-    assert shown.startswith(f"unpacking to {temporary}/runferry-")
+    assert shown.startswith(f"unpacking to {temporary}/runferry_")
     assert list(temporary.iterdir()) == []
 
 

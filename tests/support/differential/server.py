@@ -25,7 +25,10 @@ query More($entity: String, $project: String!, $run: String!) {
 # Written at another time each time, by the client or the server.
 _TIMES = ("_timestamp", "_runtime", "_wandb")
 # Of wandb's own about the machine, the environment and the moment; there on both sides, with a content of its own.
-_OWN_FILES = ("config.yaml", "requirements.txt", "wandb-metadata.json", "wandb-summary.json")
+_OWN_FILES = ("config.yaml", "requirements.txt", "wandb-summary.json")
+# What was printed is compared line by line; wandb's own warnings are in the file. What wandb-core gathers of the machine
+# it writes when it has it, and a run of some milliseconds may have ended before (seen once in some hundred).
+_NOT_COMPARED = ("output.log", "wandb-metadata.json")
 _OF_ARTIFACTS = ("digest", "description", "metadata")
 _CLIENT_ARTIFACT = re.compile(r"wandb-(client-)?artifact://[^/\"]+")
 _TIME_IN_NAME = re.compile(r"-\d{13}\.")
@@ -60,8 +63,7 @@ def _run(server: StandIn, entity: str, project: str, name: str) -> dict[str, Any
         "exit code": run["exit_code"],
         "config": run["config"],
         "console": [line for line in map(_printed, run["output"]) if _is_the_scripts(line)],
-        # What was printed is compared above, line by line; wandb's own warnings are in the file.
-        "files": {file["name"]: _content(file) for file in run["files"] if file["name"] != "output.log"},
+        "files": {file["name"]: _content(file) for file in run["files"] if file["name"] not in _NOT_COMPARED},
         "used artifacts": sorted(each["name"] for each in run["used_artifacts"]),
         "alerts": run["alerts"],
         "rows": [_alike(_without_times(row), name) for row in run["history"]],
