@@ -26,8 +26,8 @@ query More($entity: String, $project: String!, $run: String!) {
 _TIMES = ("_timestamp", "_runtime", "_wandb")
 # Of wandb's own about the machine, the environment and the moment; there on both sides, with a content of its own.
 _OWN_FILES = ("config.yaml", "requirements.txt", "wandb-summary.json")
-# What was printed is compared line by line; wandb's own warnings are in the file. What wandb-core gathers of the machine
-# it writes when it has it, and a run of some milliseconds may have ended before (seen once in some hundred).
+# What was printed is compared line by line; wandb's own warnings are in the file. What wandb-core gathers of the
+# machine it writes when it has it, and a run of some milliseconds may have ended before (seen once in some hundred).
 _NOT_COMPARED = ("output.log", "wandb-metadata.json")
 _OF_ARTIFACTS = ("digest", "description", "metadata")
 _CLIENT_ARTIFACT = re.compile(r"wandb-(client-)?artifact://[^/\"]+")
