@@ -75,7 +75,7 @@ def test_what_is_less_under_the_slurm_plugins_own_executor_is_said(project, plan
     assert "executor:" not in plan().stdout
     own = project.folder / "own-profile"
     own.mkdir()
-    (own / "profile.yaml").write_text("executor: slurm\njobs: 10\n")
+    (own / "config.yaml").write_text("executor: slurm\njobs: 10\n")
     said = [line for line in plan("--profile", str(own)).stdout.splitlines() if line.startswith("executor: slurm ")]
     assert len(said) == 1
     assert "docs/module.md" in said[0]
