@@ -9,18 +9,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from runferry.launch.parts import THREADS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What Snakemake sets to a job's threads where it runs a rule's shell command (9.17 to 9.27).
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "GOTO_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 _TEMPORARY_VARIABLES = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
 
 # What sbatch puts into the batch script's variables for the tasks of the whole job: srun would take it for options of
@@ -50,7 +43,7 @@ def launcher_call(job: Any, words: Sequence[str], python: str, seconds: float) -
     seconds
         For which the launcher waits for files that the node's filesystem does not show yet: `--latency-wait`.
     """
-    variables = dict.fromkeys(_THREAD_VARIABLES, str(job.threads)) | {"RUNFERRY_LATENCY_WAIT": f"{seconds:g}"}
+    variables = dict.fromkeys(THREADS, str(job.threads)) | {"RUNFERRY_LATENCY_WAIT": f"{seconds:g}"}
     temporary = job.resources.get("tmpdir")
     # Unless somebody named one, it is not known before the job runs, and is the node's own.
     if type(temporary) is str and temporary:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runferry.cli.doctor_server import FILE, PROJECT, try_server
 from runferry.errors import ConfigError
-from runferry.system.files import write_atomically, write_new
+from runferry.system.files import write_atomically, write_numbered
 from runferry.system.messages import say
 
 if TYPE_CHECKING:
@@ -143,13 +143,9 @@ def _write(file: Path | None, site: Site, findings: list[Finding], *, probed: bo
     if file is not None:
         write_atomically(file, record.file_text(file.suffix))
         return file, record
-    begin, number = f"runferry-doctor-{site.cluster.name}-{record.time:%Y-%m-%d}", 1
-    while True:
-        # An earlier one of the day may hold what its job saw.
-        file = Path(f"{begin}{'' if number == 1 else f'-{number}'}.md")
-        if write_new(file, record.file_text(file.suffix)):
-            return file, record
-        number += 1
+    # An earlier one of the day may hold what its job saw.
+    file = Path(f"runferry-doctor-{site.cluster.name}-{record.time:%Y-%m-%d}.md")
+    return write_numbered(file, record.file_text(file.suffix)), record
 
 
 def _minutes(text: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import ServerError
-from runferry.system.files import json_text, write_atomically, write_new
+from runferry.system.files import json_text, write_atomically, write_numbered
 from runferry.system.messages import say
 
 if TYPE_CHECKING:
@@ -89,10 +89,4 @@ def _write(file: Path | None, record: ServerRecord) -> Path:
     if file is not None:
         write_atomically(file, text)
         return file
-    number = 1
-    while True:
-        name = Path(FILE)
-        file = name if number == 1 else name.with_stem(f"{name.stem}-{number}")
-        if write_new(file, text):
-            return file
-        number += 1
+    return write_numbered(Path(FILE), text)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 """What Slurm tells a job of its GPUs: of Nvidia's and of AMD's."""
 
-_THREADS = (
+THREADS = (
     "OMP_NUM_THREADS",
     "GOTO_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -18,7 +18,7 @@ _THREADS = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-"""What Snakemake sets to a job's cores (9.17 to 9.27); each part has a part of these."""
+"""What Snakemake sets to a job's cores where it runs a rule's shell command (9.17 to 9.27)."""
 
 
 def devices_of(variables: Mapping[str, str]) -> dict[str, list[str]]:
@@ -28,5 +28,5 @@ def devices_of(variables: Mapping[str, str]) -> dict[str, list[str]]:
 
 def threads_of_part(variables: Mapping[str, str], parts: int) -> dict[str, str]:
     """Return the numbers of threads of each of so many equal parts of a job."""
-    found = {name: variables[name] for name in _THREADS if variables.get(name, "").isdigit()}
+    found = {name: variables[name] for name in THREADS if variables.get(name, "").isdigit()}
     return {name: str(max(1, int(threads) // parts)) for name, threads in found.items()}

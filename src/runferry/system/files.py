@@ -49,6 +49,22 @@ def write_new(path: Path, content: str | bytes) -> bool:
     return True
 
 
+def write_numbered(file: Path, text: str) -> Path:
+    """Write a new file, with a number behind its name where there is one already; return which.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written.
+    """
+    number = 1
+    while True:
+        found = file if number == 1 else file.with_stem(f"{file.stem}-{number}")
+        if write_new(found, text):
+            return found
+        number += 1
+
+
 def link_atomically(path: Path, existing: Path) -> None:
     """Make `path` a hard link to `existing`; a file of that name is replaced at once, never missing.
 

@@ -174,8 +174,6 @@ class WandbCarrier:
 
     def _send(self, jobs: Sequence[Job]) -> str | None:
         """Give what is missing to one `wandb sync`; returns what went wrong."""
-        if not jobs:
-            return None
         paths: dict[Path, Job] = {}
         for job in jobs:
             job.outcome.sent += [segment.name for segment in job.to_send]
