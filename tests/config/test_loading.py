@@ -101,7 +101,9 @@ def test_what_is_wrong_is_named_with_what_was_found_and_expected(change, said):
         assert part in message
 
 
-@pytest.mark.parametrize("time", ["yesterday", "", "m", "1:2:3:4", "90", 90, "1.5h", "0m", "1:99:00", "1:30:60", "1-12:60"])
+@pytest.mark.parametrize(
+    "time", ["yesterday", "", "m", "1:2:3:4", "90", 90, "1.5h", "0m", "1:99:00", "1:30:60", "1-12:60"]
+)
 def test_a_time_that_is_none_is_refused(time):
     given = {**SMALLEST, "experiments": {"e": {"command": ["true"], "resources": {"time": time}}}}
     with pytest.raises(ConfigError, match="expected a time such as 15m"):
@@ -118,7 +120,7 @@ def test_a_time_that_slurm_reads_otherwise_is_refused(time):
 def test_a_time_that_yaml_has_made_a_number_of_is_to_be_put_in_quotes():
     # 72:00:00 without quotes, in YAML 1.1.
     given = {**SMALLEST, "experiments": {"e": {"command": ["true"], "resources": {"time": 259200}}}}
-    with pytest.raises(ConfigError, match="found 259200, expected a time .* in quotes"):
+    with pytest.raises(ConfigError, match=r"found 259200, expected a time .* in quotes"):
         loading.validate(given, SCHEMA)
 
 

@@ -25,9 +25,10 @@ config.update(plan.config)
 
 packs = plan.packs(RESULTS, controller=workflow.is_main_process)
 if workflow.is_main_process:
-    # The first lines of a dry run and of a real start; nothing where --quiet all is given.
+    # Before the jobs of a dry run and of a real start; nothing where --quiet all is given.
     plan.show(
         packs,
+        workflow,
         quiet="ALL" in {kind.name for kind in workflow.output_settings.quiet or ()},
     )
 EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]

@@ -88,15 +88,9 @@ def load(
         if controller and cluster.slurm:
             # Before anything is submitted: a job gets a copy of this process's variables.
             tracker.put_keys_away(checked)
-        requests: dict[str, Request] = {}
-        all_made = made
-        for name, experiment in made.items():
-            refusals.check(lambda one=experiment: tracker.check_experiment(one, all_made))
-            refusals.check(lambda name=name, one=experiment: requests.update({name: make_request(one, cluster)}))
-        if controller:
-            for name, request in list(requests.items()):
-                if not refusals.check(lambda one=made[name], request=request: _check_limits(one, request, cluster)):
-                    del requests[name]
+        for experiment in made.values():
+            refusals.check(lambda one=experiment: tracker.check_experiment(one, made))
+        requests = _requests(made, cluster, refusals, controller=controller)
         # What is left is what a plan shows.
         made = {name: experiment for name, experiment in made.items() if name in requests}
         refusals.check(lambda: site_limits.check_rounds(made, requests))
@@ -131,8 +125,7 @@ class _Refusals:
         self.found: list[str] = []
         self._dry_run = dry_run
 
-    def check(self, check: Callable[[], None]) -> bool:
-        """Return whether nothing was refused."""
+    def check(self, check: Callable[[], None]) -> None:
         try:
             check()
         except RunferryError as error:
@@ -141,8 +134,23 @@ class _Refusals:
             if record.wanted() is None and not self._dry_run:
                 raise
             self.found.append(str(error))
-            return False
-        return True
+
+
+def _requests(
+    made: Mapping[str, Experiment], cluster: Cluster, refusals: _Refusals, *, controller: bool
+) -> dict[str, Request]:
+    """Make the requests of the experiments; one that is refused is left out."""
+    requests: dict[str, Request] = {}
+    for name, experiment in made.items():
+
+        def request(name: str = name, experiment: Experiment = experiment) -> None:
+            found = make_request(experiment, cluster)
+            if controller:
+                _check_limits(experiment, found, cluster)
+            requests[name] = found
+
+        refusals.check(request)
+    return requests
 
 
 def _check_limits(experiment: Experiment, request: Request, cluster: Cluster) -> None:

@@ -12,6 +12,7 @@ from runferry.errors import ConfigError
 from runferry.system.messages import with_next_step
 from runferry.system.text import count_of
 from runferry.workflow.pack_plan import PackPlan, plan_packs
+from runferry.workflow.start_options import chooses_jobs, when_jobs_are_chosen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,13 +57,15 @@ class Workflow:
         """Hash what an environment is built from, so that Snakemake sees when it has to be built again."""
         return self.environments[name].specification(wheelhouse=self.cluster.wheelhouse).digest()
 
-    def show(self, packs: PackPlan, *, quiet: bool) -> None:
+    def show(self, packs: PackPlan, snakemake: Any, *, quiet: bool) -> None:
         """Print the plan, or write it to the file of `runferry plan` and end Snakemake.
 
         Parameters
         ----------
         packs
             Which runs share jobs.
+        snakemake
+            Snakemake's workflow: what it is about to do is known when the Snakefile is read.
         quiet
             Whether the user wants to see nothing at all.
         """
@@ -74,11 +77,20 @@ class Workflow:
         file = record.wanted()
         if file is None and quiet and not self.refusals:
             return
-        made = make_plan(packs, self.environments, self.config, self.refusals)
+
+        def show(chosen: frozenset[str] | None = None) -> None:
+            made = make_plan(packs, self, chosen)
+            if file:
+                record.write(file, made)
+            else:
+                print("\n".join(lines(made)), file=sys.stderr, flush=True)  # noqa: T201
+
+        if record.of_chosen_jobs() if file else chooses_jobs(sys.argv[1:]) and not self.refusals:
+            when_jobs_are_chosen(snakemake, show)
+            return
+        show()
         if file:
-            record.write(file, made)
             sys.exit(0)
-        print("\n".join(lines(made)), file=sys.stderr, flush=True)  # noqa: T201
         if self.refusals:
             # Of a dry run.
             line = f"{count_of(len(self.refusals), 'thing')} refused, as said above; a start ends with the first"
