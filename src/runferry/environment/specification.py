@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from runferry.environment.requirements import check_requirements, read_requirements, with_included
 from runferry.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ _EXPECTED = {
     "venv": "the folder of a virtual environment",
     "container": "an Apptainer image (.sif)",
 }
-
-
-_INCLUDED = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]\s*(?P<file>[^\s#]+)", re.MULTILINE)
 
 
 _PINNED = re.compile(r"^[A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?\s*(?:===?\s*[^\s,;*]+|@\s*\S+)\s*(?:;.*)?$")
@@ -59,6 +57,8 @@ def check_source(kind: Kind, source: Path, where: str) -> None:
         _check_project(project_folder(source) / "pyproject.toml", key)
     elif kind != "container" and not source.is_file():
         raise ConfigError(f"{key}: found a folder, {source}, expected {_EXPECTED[kind]}")
+    if kind in {"requirements", "lock"}:
+        check_requirements(source, key)
     if kind == "lock":
         _check_lock(source, key)
 
@@ -96,20 +96,7 @@ def content_of(kind: Kind, source: Path, *, committed: bool = False) -> list[str
     if kind == "container":
         status = source.stat()
         return [f"{status.st_size} {status.st_mtime_ns}"]
-    return [file.read_text() for file in _with_included(source)]
-
-
-def _with_included(requirements: Path) -> list[Path]:
-    """List a requirements file and those that it names, each once."""
-    found = [requirements]
-    for file in found:
-        if not file.is_file():
-            continue
-        for match in _INCLUDED.finditer(file.read_text()):
-            included = file.parent / match["file"]
-            if included not in found and included.is_file():
-                found.append(included)
-    return found
+    return [read_requirements(file) for file in with_included(source)]
 
 
 def _check_project(file: Path, key: str) -> None:
@@ -125,7 +112,7 @@ def _check_project(file: Path, key: str) -> None:
 
 
 def _check_lock(file: Path, key: str) -> None:
-    text = re.sub(r"\\\n", " ", file.read_text())
+    text = re.sub(r"\\\r?\n", " ", read_requirements(file))
     for line in text.splitlines():
         requirement = re.sub(r"(^|\s)#.*$|\s--hash=\S+", "", line).strip()
         if requirement and not requirement.startswith("-") and not _PINNED.match(requirement):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from runferry.config.billing import billed
 from runferry.config.rounds import FOLDER as ROUNDS
 from runferry.runs.folder import RunFolder
 from runferry.runs.pack import FOLDER, done_file
@@ -21,11 +22,13 @@ from runferry.workflow.plan.model import (
     Plan,
     PlannedJob,
 )
+from runferry.workflow.plan.notes import notes_of
 from runferry.workflow.plan.runs import PlannedRun, files_and_bytes, places_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runferry.config.cluster import Bundle
     from runferry.config.experiment import Experiment
     from runferry.config.job_request import Request
     from runferry.config.rounds import Rounds
@@ -70,9 +73,11 @@ def make_plan(packs: PackPlan, workflow: Workflow, chosen: frozenset[str] | None
         measured is not None,
         cluster.jobs.cap if cluster.jobs else None,
         workflow.refusals,
-        tracker.name,
-        tracker.title,
-        note_on_executor(sys.argv[1:]) if cluster.slurm else None,
+        tracker=tracker.name,
+        tracker_title=tracker.title,
+        executor_note=note_on_executor(sys.argv[1:]) if cluster.slurm else None,
+        notes=tuple(notes_of(workflow)),
+        account=workflow.account,
     )
 
 
@@ -95,7 +100,7 @@ def _experiment(experiment: Experiment, packs: PackPlan, chosen: frozenset[str] 
                 count = len(packs.packs[pack].runs) if pack else 1
                 if count not in by_runs:
                     request = packs.request(experiment.name, pack) if pack else packs.requests[experiment.name]
-                    by_runs[count] = _job(request, experiment, count)
+                    by_runs[count] = _job(request, experiment, count, packs.cluster.bundle)
                 number = len(jobs)
                 jobs.append(by_runs[count])
                 if pack:
@@ -118,7 +123,7 @@ def _bayes_sweep(
     experiment: Experiment, rounds: Rounds, folder: Path, packs: PackPlan, chosen: frozenset[str] | None
 ) -> ExperimentPlan:
     """Plan a sweep whose runs are chosen while it goes on: one job for each place that has not ended."""
-    job = _job(packs.requests[experiment.name], experiment, 1)
+    job = _job(packs.requests[experiment.name], experiment, 1, packs.cluster.bundle)
     runs: list[PlannedRun] = []
     jobs: list[PlannedJob] = []
     files = rounds.places(str(folder / ROUNDS / "{round}" / "{place}.json"))
@@ -133,7 +138,7 @@ def _bayes_sweep(
     return ExperimentPlan(experiment.name, experiment.environment, runs, jobs, experiment.attempts)
 
 
-def _job(request: Request, experiment: Experiment, runs: int) -> PlannedJob:
+def _job(request: Request, experiment: Experiment, runs: int, bundle: Bundle | None) -> PlannedJob:
     return PlannedJob(
         runs,
         experiment.nodes,
@@ -147,4 +152,5 @@ def _job(request: Request, experiment: Experiment, runs: int) -> PlannedJob:
         request.tasks,
         # The last pack may have fewer.
         min(request.packing.share_gpu, runs),
+        *billed(request, bundle),
     )
