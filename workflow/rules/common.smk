@@ -2,6 +2,7 @@ from pathlib import Path
 
 from runferry.workflow import entry, handlers
 from runferry.workflow.rule_functions import RuleFunctions
+from runferry.workflow.start_options import let_packs_follow
 
 # As a module, this has the config that the workflow above gives it, and a config/config.yaml is that one's own.
 CLUSTER_IN_FILE = (
@@ -27,6 +28,7 @@ plan = entry.load(
 # As Snakemake's own validate() does: scripts and jobs see the defaults too.
 config.update(plan.config)
 
+let_packs_follow(workflow)
 packs = plan.packs(RESULTS, controller=workflow.is_main_process)
 if workflow.is_main_process:
     # Before the jobs of a dry run and of a real start; nothing where --quiet all is given.

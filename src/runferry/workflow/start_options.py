@@ -35,6 +35,23 @@ def chooses_jobs(words: Sequence[str]) -> bool:
     return not any(_NO_JOBS.fullmatch(word) for word in words)
 
 
+def let_packs_follow(workflow: Any) -> None:
+    """Have what `--set-resources train:...` and `--set-threads train=...` say count for packs and rounds as well.
+
+    Called before the first rule of this workflow.
+
+    Parameters
+    ----------
+    workflow
+        Snakemake's (9.17 to 9.27): a workflow that uses this one may have renamed the rules.
+    """
+    settings = workflow.resource_settings
+    train, *others = map(workflow.modifier.modify_rulename, ("train", "train_pack", "train_in_round"))
+    for given in (settings._parsed_overwrite_resources, settings._parsed_overwrite_threads):
+        for name in others if train in given else ():
+            given.setdefault(name, given[train])
+
+
 def when_jobs_are_chosen(workflow: Any, then: Callable[[frozenset[str]], None]) -> None:
     """Call `then` with the outputs of all jobs that Snakemake will run, once it knows them and before it runs any.
 
