@@ -215,6 +215,48 @@ def test_a_dry_run_names_all_refusals_and_plans_the_rest(project, plan):
     assert "Job stats" not in done.stdout + done.stderr
 
 
+def test_what_may_be_meant_otherwise_is_said(project, plan):
+    """Who pays, what is billed and by which share, and one line for each thing that is not as it may seem."""
+    project.environment["WANDB_API_KEY"] = ""
+    project.write("train.py", "import wandb\nwandb.init(\n    project='elsewhere')\n")
+    project.write("requirements.txt", "--extra-index-url http://127.0.0.1:1/simple\nwandb\n")
+    lr = {"distribution": "log_uniform", "min": 0.1, "max": 1.0}
+    sweep = {"program": "train.py", "method": "random", "project": "other", "count": 9, "run_cap": 1}
+    project.configure(
+        {
+            "a": {"sweep": {**sweep, "parameters": {"lr": lr}}, "resources": {"gpus": 1, "cores": 24, "time": "2h"}},
+            "b": {"command": ["true"]},
+        },
+        cluster="fir",
+        environment={"requirements": "requirements.txt"},
+    )
+    done = plan("--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["account"] == "def-lab (from $SBATCH_ACCOUNT), not checked: no Slurm answers here"
+    (kind,) = found["experiments"][0]["job_kinds"]
+    assert (kind["billed"], kind["billed_by"], found["total"]["rgu_hours"]) == (8.0, "cores", 16.0)
+    for start, note in zip(
+        [
+            "cluster: config/config.yaml says fir; the profile or the command line says narval, which counts",
+            "https://api.",
+            "config: experiments.a.sweep: count is no key of a sweep",
+            "config: experiments.a.sweep: project: other is not used",
+            "config: experiments.a.sweep: parameters.lr: log_uniform takes exp(0.1) to exp(1.0)",
+            "train.py, line 3: project='elsewhere' of the script counts, not the config's wandb.project (tests)",
+            "config: experiments.b.resources: cores 2, memory 4 GiB: a default of runferry's",
+            "requirements.txt: --extra-index-url http://127.0.0.1:1/simple is not asked",
+        ],
+        found["notes"],
+        strict=True,
+    ):
+        assert note.startswith(start), found["notes"]
+    screen = plan().stdout
+    assert "a: 1 job of 1 run, 1 a100, 24 cores, 124 GiB, 2h, billed as 8 RGU by its cores\n" in screen
+    assert "account: def-lab (from $SBATCH_ACCOUNT), not checked" in screen
+    assert all(f"note: {note}\n" in screen for note in found["notes"])
+
+
 def test_rgu_hours_are_unknown_where_the_site_does_not_say(project, plan, grid):
     project.configure({"a": {"sweep": grid(1), "resources": {"gpus": 8, "gpu": "h200"}}})
     found = json.loads(plan("--json", cluster="tamia").stdout)["total"]

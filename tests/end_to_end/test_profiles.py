@@ -151,7 +151,13 @@ def test_set_resources_drops_no_gpus_and_counts_for_packs_too(project, slurm, gr
     assert "--gpus-per-node=1" in packed
     assert "-p debug" in alone
     assert " -p " not in packed
-    for option in ("-C 'icelake|milan'", "--qos=high", "--reservation=course", "'--exclude=n[1-3]'", "--mail-user=a@b.ca"):
+    for option in (
+        "-C 'icelake|milan'",
+        "--qos=high",
+        "--reservation=course",
+        "'--exclude=n[1-3]'",
+        "--mail-user=a@b.ca",
+    ):
         assert option in alone
     assert all("--begin=now+1hour" in line for line in (alone, packed))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from runferry.errors import ConfigError
-from runferry.system.messages import with_next_step
+from runferry.errors import RunferryError
+from runferry.system.messages import typed
 from runferry.system.text import count_of
 from runferry.workflow.plan import record
 from runferry.workflow.plan.making import make_plan
@@ -52,4 +52,4 @@ def show_plan(workflow: Workflow, packs: PackPlan, snakemake: Any, *, quiet: boo
     if workflow.refusals:
         # Of a dry run.
         line = f"{count_of(len(workflow.refusals), 'thing')} refused, as said above; a start ends with the first"
-        sys.exit(f"runferry: {with_next_step(ConfigError(line))}")
+        sys.exit(f"runferry: {line}; {RunferryError.before_next}: {typed(sys.argv)}")
