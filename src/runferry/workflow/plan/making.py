@@ -76,7 +76,7 @@ def make_plan(packs: PackPlan, workflow: Workflow, chosen: frozenset[str] | None
         tracker=tracker.name,
         tracker_title=tracker.title,
         executor_note=note_on_executor(sys.argv[1:]) if cluster.slurm else None,
-        notes=tuple(notes_of(workflow)),
+        notes=tuple(notes_of(workflow, {each.name for each in planned if each.jobs})),
         account=workflow.account,
     )
 

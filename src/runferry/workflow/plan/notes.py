@@ -11,7 +11,7 @@ from runferry.system.text import memory_in_words
 from runferry.trackers.registry import logs_to_wandb, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from runferry.config.experiment import Experiment
@@ -21,9 +21,18 @@ _MOST_BYTES = 1_000_000
 """Of a script that is read for what it says to W&B."""
 
 
-def notes_of(workflow: Workflow) -> list[str]:
-    """List what a user should know before a start, each in one line, none twice."""
-    return list(dict.fromkeys([*_of_the_start(workflow), *_of_experiments(workflow), *_of_environments(workflow)]))
+def notes_of(workflow: Workflow, to_train: Collection[str]) -> list[str]:
+    """List what a user should know before a start, each in one line, none twice.
+
+    Parameters
+    ----------
+    workflow
+        The checked config and what follows from it.
+    to_train
+        The names of the experiments that jobs are planned for.
+    """
+    found = [*_of_the_start(workflow), *_of_experiments(workflow, to_train), *_of_environments(workflow)]
+    return list(dict.fromkeys(found))
 
 
 def _of_the_start(workflow: Workflow) -> Iterator[str]:
@@ -34,7 +43,7 @@ def _of_the_start(workflow: Workflow) -> Iterator[str]:
         yield f"{problem}; the runs train without it, and nothing can be synced before"
 
 
-def _of_experiments(workflow: Workflow) -> Iterator[str]:
+def _of_experiments(workflow: Workflow, to_train: Collection[str]) -> Iterator[str]:
     tracker = settings_of(workflow.config)
     settings = workflow.config[tracker.name]
     for experiment in workflow.experiments.values():
@@ -42,7 +51,7 @@ def _of_experiments(workflow: Workflow) -> Iterator[str]:
             yield from experiment.sweep.notes(settings)
         if logs_to_wandb(workflow.config) and (script := script_of(experiment)):
             yield from _of_script(script, settings)
-        if own := _defaults_of_ours(experiment, workflow):
+        if experiment.name in to_train and (own := _defaults_of_ours(experiment, workflow)):
             where = f"config: experiments.{experiment.name}.resources"
             yield f"{where}: {own}: a default of runferry's, since the site recommends nothing; say what the run needs"
 
