@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from runferry.environment.installation import explain_failure
 from runferry.environment.notes import notes_of_source
 from runferry.environment.requirements import check_requirements, index_options, read_requirements
-from runferry.environment.specification import Specification
+from runferry.environment.specification import Specification, check_source
 from runferry.errors import ConfigError
 
 LINES = "six==1.16.0\nidna\n"
@@ -91,3 +93,32 @@ def test_what_is_uvs_own_in_a_project_is_said(tmp_path):
 def test_what_setuptools_and_git_say_is_explained(output, said):
     lines = [output, "ERROR: Failed to build 'file:///x' when getting requirements to build wheel"]
     assert explain_failure(lines, no_index=False).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("more", "files", "refused"),
+    [
+        ("", ["data/a.csv", "mine/__init__.py", "tests/test_a.py"], True),
+        # What setuptools knows, is told, or does not ask for.
+        ("", ["mine/__init__.py", "tests/test_a.py", "docs/index.md", ".github/x.yml", "train.py"], False),
+        ("", ["data/a.csv", "src/mine/__init__.py"], False),
+        ('[tool.setuptools]\npackages = ["mine"]\n', ["data/a.csv", "mine/__init__.py"], False),
+        ('[build-system]\nbuild-backend = "hatchling.build"\n', ["data/a.csv", "mine/__init__.py"], False),
+        # What git ignores is not copied, and so not there when it is built.
+        ("", ["mine/__init__.py", "wandb/run/x", "results/x"], False),
+    ],
+)
+def test_a_flat_project_of_several_packages_is_refused_before_it_is_built(tmp_path, more, files, refused):
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("wandb/\nresults/\n")
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "Mine"\nversion = "1"\n{more}')
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    if not refused:
+        check_source("pyproject", tmp_path, "config: environment")
+        return
+    with pytest.raises(
+        ConfigError, match=r'found data, mine, each .* say which is: \[tool.setuptools\] packages = \["mine"\]'
+    ):
+        check_source("pyproject", tmp_path, "config: environment")

@@ -7,12 +7,13 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from runferry.environment.requirements import check_requirements, read_requirements, with_included
 from runferry.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -23,6 +24,13 @@ _EXPECTED = {
     "venv": "the folder of a virtual environment",
     "container": "an Apptainer image (.sif)",
 }
+
+
+# As setuptools has it (FlatLayoutPackageFinder, 65.5.0).
+_NO_PACKAGE = re.compile(
+    r"ci|bin|docs?|documentation|manpages|news|changelog|tests?|unit_tests?|examples?|scripts|tools|utils?|python|build|dist|"
+    r"venv|env|requirements|tasks|fabfile|site_scons|benchmarks?|exercises?|[._].*"
+)
 
 
 _PINNED = re.compile(r"^[A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?\s*(?:===?\s*[^\s,;*]+|@\s*\S+)\s*(?:;.*)?$")
@@ -109,6 +117,26 @@ def _check_project(file: Path, key: str) -> None:
     if not {"project", "build-system"} & set(content):
         message = f"{key}: {file}: found neither [project] nor [build-system], expected the pyproject.toml of a package"
         raise ConfigError(message)
+    _check_layout(file.parent, content, key)
+
+
+def _check_layout(project: Path, content: Mapping[str, Any], key: str) -> None:
+    """Refuse a project of which setuptools does not know which of several folders is the package."""
+    backend = content.get("build-system", {}).get("build-backend", "setuptools.build_meta")
+    told = content.get("tool", {}).get("setuptools", {})
+    files = [project / name for name in ("setup.py", "setup.cfg", "src")]
+    if not str(backend).startswith("setuptools") or told or any(file.exists() for file in files):
+        return
+    from runferry.environment.project import top_folders
+
+    found = [name for name in top_folders(project) if name.isidentifier() and not _NO_PACKAGE.fullmatch(name)]
+    if len(found) > 1:
+        message = f"{key}: {project}: found {', '.join(found)}, each of which setuptools takes for a package"
+        name = str(content.get("project", {}).get("name", "")).replace("-", "_").lower()
+        own = name if name in found else found[0]
+        raise ConfigError(
+            f'{message}, expected one; say which is: [tool.setuptools] packages = ["{own}"] in pyproject.toml'
+        )
 
 
 def _check_lock(file: Path, key: str) -> None:

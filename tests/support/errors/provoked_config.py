@@ -67,6 +67,12 @@ def _requirements(words: str, name: str, content: bytes) -> Row:
     return Row("environment/requirements.py", words, provoke)
 
 
+def _flat(world: World) -> None:
+    for name in ("data/a.csv", "mine/__init__.py", "tests/test_a.py"):
+        world.file(name)
+    check_source("pyproject", world.file("pyproject.toml", '[project]\nname = "mine"\n').parent, "config: environment")
+
+
 def _rounds(_: World) -> None:
     experiment = one(gpus=1, rounds=SimpleNamespace())
     site_limits.check_rounds({"e": experiment}, {"e": make_request(experiment, cluster("tamia"))})
@@ -194,6 +200,7 @@ ROWS = [
     ),
     _source("neither [project]", "pyproject", "", "pyproject.toml"),
     _source("found what is no TOML", "pyproject", "[", "pyproject.toml"),
+    Row("environment/specification.py", "each of which setuptools takes for a package", _flat),
     _source("every version pinned", "lock", "numpy>=2\n"),
     Row("config/environments.py", "the name of `environment`", _two_defaults),
     _made("config/environments.py", "one of `environments`", {"environment": "jx"}),
