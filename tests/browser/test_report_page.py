@@ -253,11 +253,14 @@ def test_filters_leave_rows_and_curves_of_the_runs_that_fit(open_page: Open, man
     page.page.locator("#words").fill("run1")
     becomes((10, 10), shown)
     becomes("10 of 50 runs shown", lambda: page.page.locator("#shown").inner_text())
+    page.page.locator("#words").fill("no run has these words")
+    becomes((0, 0), shown)
     page.page.locator("#words").fill("")
     page.page.locator("#kind").select_option("failed")
     becomes((1, 1), shown)
     page.page.get_by_role("button", name="Show all runs").click()
     becomes((50, 49), shown)
+    assert page.said == []
 
 
 def test_dragging_along_an_axis_keeps_the_runs_that_pass_there(open_page: Open, many: Path) -> None:

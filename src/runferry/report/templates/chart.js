@@ -106,7 +106,8 @@ class Chart {
     add(this.drawn.filter(({ low }) => low), "band", 0, 0.16);
     if (state.smoothing && !this.x && state.show !== "mean" && this.drawn.length <= MANY) add(this.drawn, "raw", 1, 0.22);
     add(this.drawn, "ys", 1.6, faint);
-    return layers;
+    // uPlot wants one at least, also where a filter leaves none.
+    return layers.length ? layers : [{ lines: [], what: "ys", width: 1, alpha: 1, colour: strong }];
   }
 
   columns() {
@@ -349,7 +350,8 @@ function drawWhenIdle() {
     const waiting = charts.filter((chart) => chart.dirty && chart.plot.clientWidth);
     waiting[0]?.draw();
     if (waiting.length > 1) drawWhenIdle();
-  });
+    // A busy machine may never call a page idle.
+  }, { timeout: 300 });
 }
 let idle = null;
 

@@ -197,7 +197,11 @@ function highlightKeys() {
   const { pressed } = state;
   document.body.classList.toggle("some-pressed", pressed.size > 0);
   if (clear) clear.hidden = pressed.size === 0;
-  for (const key of keys) key.setAttribute("aria-pressed", String(pressed.size > 0 && runsOf(key).every((run) => pressed.has(run))));
+  for (const key of keys) {
+    const is = String(pressed.size > 0 && runsOf(key).every((run) => pressed.has(run)));
+    // Of a thousand keys few change.
+    if (key.getAttribute("aria-pressed") !== is) key.setAttribute("aria-pressed", is);
+  }
 }
 // Pointing changes no key: a thousand rows are left alone then.
 let before = "";
