@@ -15,9 +15,11 @@ from snakemake_interface_executor_plugins.executors.base import (  # pyright: ig
     SubmittedJobInfo,
 )
 
+from runferry.errors import RunferryError
 from runferry.runs import slurm
 from runferry.system.messages import say
-from runferry.workflow.training_job import training_of
+from runferry.workflow.search import AGAIN_SECONDS, ask
+from runferry.workflow.training_job import place_of_search, training_of
 from snakemake_executor_plugin_runferry import outputs
 from snakemake_executor_plugin_runferry.launcher_call import launcher_call, quoted_for_wrap
 from snakemake_executor_plugin_runferry.messages import ends_by_itself
@@ -74,6 +76,9 @@ class SubmittingExecutor(PluginExecutor):
 
     def run_job(self, job: Any) -> None:
         """Submit a job; a training whose job of an earlier start is still in the queue goes on with that."""
+        place = place_of_search(job)
+        if place and not self._has_point(job, place):
+            return
         training = self.training(job)
         if training is None:
             super().run_job(job)
@@ -83,9 +88,23 @@ class SubmittingExecutor(PluginExecutor):
         except (WorkflowError, OSError) as error:
             self._report_error(SubmittedJobInfo(job), str(error))
 
+    def _has_point(self, job: Any, place: Path) -> bool:
+        """Ask the engine of a search for the point of a place; where there is none to be had now, see to the job."""
+        try:
+            if ask(place.resolve(), say):
+                return True
+        except (RunferryError, OSError) as error:
+            allow_no_retry(job)
+            self._report_error(SubmittedJobInfo(job), str(error))
+            return False
+        again = threading.Timer(AGAIN_SECONDS, self.run_job, (job,))
+        again.daemon = True
+        again.start()
+        return False
+
     def run_array_jobs(self, jobs: list[Any]) -> None:
         """Submit jobs as an array, trainings one by one: of an array the first task's end is taken for that of all."""
-        others = [job for job in jobs if self.training(job) is None]
+        others = [job for job in jobs if self.training(job) is None and place_of_search(job) is None]
         for job in jobs:
             if job not in others:
                 self.run_job(job)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.search.history import best_of
+from runferry.config.search.state import points_file, points_of, read_events
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, states_of
+from runferry.system.text import count_of, time_in_words
 from runferry.trackers.registry import settings_of
 from runferry.workflow.executor_choice import note_on_executor
 from runferry.workflow.plan.model import (
@@ -17,7 +21,7 @@ from runferry.workflow.plan.model import (
     Plan,
     PlannedJob,
 )
-from runferry.workflow.plan.runs import PlannedRun, files_and_bytes, places_of
+from runferry.workflow.plan.runs import PlannedRun, files_and_bytes, places_of, points_in_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +29,9 @@ if TYPE_CHECKING:
 
     from runferry.config.experiment import Experiment
     from runferry.config.job_request import Request
-    from runferry.config.rounds import Rounds
+    from runferry.config.search.search import Search
     from runferry.workflow.pack_plan import PackPlan
+    from runferry.workflow.plan.runs import Place
 
 
 def make_plan(
@@ -79,7 +84,10 @@ def make_plan(
 def _experiment(experiment: Experiment, packs: PackPlan) -> ExperimentPlan:
     folder = packs.results / experiment.name
     if experiment.rounds:
-        return _bayes_sweep(experiment, experiment.rounds, folder, packs)
+        return _chosen(experiment, places_of(folder, experiment.rounds), packs)
+    if experiment.search:
+        planned = _chosen(experiment, points_in_plan(folder, experiment.search), packs)
+        return replace(planned, note=_note_on_search(experiment, experiment.search, len(planned.jobs), folder))
     states = states_of(folder, experiment.runs)
     jobs: list[PlannedJob] = []
     job_of_pack: dict[str, int] = {}
@@ -104,13 +112,23 @@ def _experiment(experiment: Experiment, packs: PackPlan) -> ExperimentPlan:
     return ExperimentPlan(experiment.name, experiment.environment, runs, jobs, experiment.attempts)
 
 
-def _bayes_sweep(experiment: Experiment, rounds: Rounds, folder: Path, packs: PackPlan) -> ExperimentPlan:
+def _note_on_search(experiment: Experiment, search: Search, left: int, folder: Path) -> str:
+    """Describe how long a search takes at most, and what it has given so far."""
+    places = min(search.parallel, search.count)
+    longest = search.longest_minutes(experiment.time, left)
+    words = f"{count_of(left, 'point')} to come on {count_of(places, 'place')}, at most {time_in_words(longest)}"
+    words = f"{words} of training; {search.engine} chooses them" if left else f"all {search.count} points have ended"
+    best = best_of(points_of(read_events(points_file(folder))), experiment.sweep.definition if experiment.sweep else {})
+    return f"{words}; {best}" if best else words
+
+
+def _chosen(experiment: Experiment, places: Iterable[Place], packs: PackPlan) -> ExperimentPlan:
     """Plan a sweep whose runs are chosen while it goes on: one job for each place that has not ended."""
     job = _job(packs.requests[experiment.name], experiment, 1)
     runs: list[PlannedRun] = []
     jobs: list[PlannedJob] = []
-    for place in places_of(folder, rounds):
-        # A failed run of a round has ended, and is a result.
+    for place in places:
+        # A failed run has ended, and is a result.
         number = None
         if not place.ended and place.state not in {UNSYNCED, DONE}:
             number = len(jobs)
