@@ -171,7 +171,7 @@ def _source(
         return None, _runs_of_table(name, Path(table), line, f"{where}.command", identity)
     source = given if isinstance(given, str) else f"{where}.sweep"
     definition = sweep_definition.check(load_yaml(Path(given)) if isinstance(given, str) else given, source)
-    _check_macros([definition.definition.get("command"), definition.definition["parameters"]], needs, source)
+    _check_macros([definition.definition.get("command"), definition.definition.get("parameters")], needs, source)
     if definition.is_searched:
         return definition, []
     points = definition.points(section["count"], section["seed"])

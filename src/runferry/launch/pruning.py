@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.config.search.engine import ask_engine
 from runferry.config.search.results import metric_names, sample
-from runferry.config.search.state import points_file, points_of, read_definition, read_events
+from runferry.config.search.state import events_that_hold, points_file, points_of, read_definition, read_events
 from runferry.errors import RunferryError
 from runferry.launch.own_rows import OwnRows
 from runferry.system.files import read_json, write_json
@@ -114,7 +114,7 @@ class Pruning:
                     running[str(point.number)] = read_json(self._reported(point.run))["rows"]
         if own is None:
             return False
-        answer = ask_engine(self._begun, do="prune", events=events, number=own, running=running)
+        answer = ask_engine(self._begun, do="prune", events=events_that_hold(events), number=own, running=running)
         return bool(answer["pruned"])
 
     def _reported(self, run: str) -> Path:

@@ -15,6 +15,7 @@ from runferry.config.search.state import (
     DEFINITION,
     FOLDER,
     append_events,
+    events_that_hold,
     key_of,
     points_file,
     points_of,
@@ -117,7 +118,7 @@ def ask(place_file: Path, say: Callable[[str], None]) -> bool:
         runs = [_run_of(begun, sweep, point.parameters, point.repetition) for point in points]
         _check_runs(experiment, runs, points)
         _check_metric(begun, sweep, points)
-        answer = ask_engine(begun, _python(begun["engine"], say), do="ask", events=events, count=1)
+        answer = ask_engine(begun, _python(begun["engine"], say), do="ask", events=events_that_hold(events), count=1)
         if not answer["points"]:
             if answer.get("declined"):
                 return False

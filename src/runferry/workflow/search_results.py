@@ -39,6 +39,8 @@ def result_of(folder: RunFolder, names: Sequence[str]) -> dict[str, Any]:
                 value = value.get(key) if is_mapping(value) else None
             if is_finite_number(value):
                 summary[name] = value
+    # The server takes the last row for what a summary lacks.
+    summary = {name: row[name] for row in rows for name in names if name in row} | summary
     return {"state": _state_of(folder), "summary": summary, "history": sample(rows)}
 
 

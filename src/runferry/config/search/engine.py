@@ -35,7 +35,7 @@ def ask_engine(begun: Mapping[str, Any], python: Path | str = sys.executable, **
     ConfigError
         When the engine, or a source file, fails.
     """
-    whole = {
+    whole: dict[str, Any] = {
         "name": begun["experiment"],
         "config": _for_engine(begun),
         "seed": begun["seed"],

@@ -96,6 +96,16 @@ def points_of(events: Iterable[Mapping[str, Any]]) -> list[Point]:
     ]
 
 
+def events_that_hold(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return what was asked and told, without the results that were deleted afterwards."""
+    last_forgotten = {event["forgotten"]: index for index, event in enumerate(events) if "forgotten" in event}
+    return [
+        event
+        for index, event in enumerate(events)
+        if "asked" in event or ("told" in event and index > last_forgotten.get(event["told"], -1))
+    ]
+
+
 def repetitions(points: Iterable[Point]) -> Counter[str]:
     """Count how often each point was chosen, by its parameters as text."""
     return Counter(key_of(point.parameters) for point in points)
