@@ -50,8 +50,6 @@ def test_points_are_those_of_one_optimizer_of_wandbs_that_lives_through_the_sear
                 for one in (search, by_hand):
                     one.end(ended, rows, state)
     assert {point.state for point in search.points} == {None, "failed", "finished"}
-    # Past the random ones of its start the sampler has learned: it is near the least, at 1.
-    assert sum(abs(point.parameters["x"] - 1) < 1 for point in search.points[10:]) >= 4
 
 
 @pytest.mark.slow

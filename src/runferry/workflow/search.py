@@ -160,10 +160,10 @@ def _told_since(
     new: list[dict[str, Any]] = []
     for point in points:
         folder = RunFolder(experiment / point.run)
-        ended = _has_ended(experiment, point)
+        ended = _has_ended(experiment, point) and folder.attempts_folder.exists()
         if point.state is None and ended:
             new.append({"told": point.number, **result_of(folder, names)})
-        elif point.state is not None and not (ended and folder.attempts_folder.exists()):
+        elif point.state is not None and not ended:
             place = experiment / FOLDER / f"{point.place}.json"
             again = f"; remove {place} to have it trained again" if place.exists() else ", and is trained again"
             say(f"{folder.path}: its result was deleted: the search goes on without it{again}")
