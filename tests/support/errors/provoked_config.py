@@ -46,7 +46,7 @@ def _times(words: str, name: str, minutes: int) -> Row:
 
 
 def _rounds(_: World) -> None:
-    experiment = one(gpus=1, rounds=SimpleNamespace())
+    experiment = one(gpus=1, rounds=SimpleNamespace(count=1))
     site_limits.check_rounds({"e": experiment}, {"e": make_request(experiment, cluster("tamia"))})
 
 

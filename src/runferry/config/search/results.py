@@ -1,4 +1,4 @@
-"""Say which metrics a search optimizes, and which of a run's rows its engine is told."""
+"""Name the metrics that a search optimizes, and choose the rows of a run that its engine is told."""
 
 from __future__ import annotations
 

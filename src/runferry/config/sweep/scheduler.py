@@ -71,7 +71,9 @@ def _check_functions(section: Mapping[str, Any], engine: str, where: str) -> Non
         if value is None:
             continue
         if key not in _TAKES[engine]:
-            raise ConfigError(f"{where}.{key}: found it with engine {engine}, which does not use it; remove it")
+            raise ConfigError(
+                f"{where}.{key}: found it with engine {engine}, expected none, since that has no use for it"
+            )
         if not isinstance(value, str) or not value:
             raise ConfigError(f"{where}.{key}: found {quoted(value)}, expected a text")
         if key != "source" and not section.get("source"):
