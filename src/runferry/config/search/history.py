@@ -1,4 +1,4 @@
-"""Follow how a search went: the best value after each point and, for several goals, the points that none is better than.
+"""Follow how a search went: the best value after each point, and the points of a Pareto front.
 
 It is read from the search's own file alone: what the engine was asked and told.
 """
