@@ -42,7 +42,7 @@ def test_a_search_goes_on_point_by_point_with_what_failed(project):
     project.write("train.py", TRAIN)
     with running() as server:
         project.environment |= server.environment | {"WANDB_ERROR_REPORTING": "false"}
-        project.configure({"search": _search()})
+        project.configure({"search": _search()}, sync={"sweeps": True})
         planned = project.planned()
         assert planned == {"search": 1, "train_in_search": 6, "sync_place": 6, "report": 1, "all": 1}
         done = project.snakemake("--cores", "4")
@@ -60,4 +60,8 @@ def test_a_search_goes_on_point_by_point_with_what_failed(project):
         for one in truth:
             held = server.run("demo", "tests", one["run"])
             assert held["state"] == ("failed" if one["x"] > 2 else "finished")
+        # The sweep is on the server, once, and all of its runs are counted to it.
+        (sweep,) = json.loads((project.folder / "results/search/sweep-on-server.json").read_text()).values()
+        assert sorted(sweep["runs"]) == sorted(one["run"] for one in truth)
     assert project.planned("train_all") == {}
+    assert "all 6 points have ended; best so far: loss" in project.snakemake("-n").stderr

@@ -10,6 +10,7 @@ import pytest
 from runferry.config.search.history import best_of, outcomes
 from runferry.config.search.state import append_events, points_file, read_events
 from runferry.errors import ConfigError
+from runferry.report.data import read_experiment
 from runferry.runs.folder import RunFolder
 from support.searches import SEED, ByHand, Search, make_experiment, sweep_over_x
 
@@ -89,6 +90,9 @@ def test_several_goals_have_a_pareto_front(tmp_path):
     assert by_hand.ask(5) == search.ask(5)
     front = [outcome.point.place for outcome in outcomes(search.points, sweep) if outcome.front]
     assert front == [trial.number + 1 for trial in by_hand.optimizer.study.best_trials] == [2, 3]
+    history = read_experiment(search.folder).search
+    assert (history.metrics, history.goals) == (("loss", "accuracy"), ("minimize", "maximize"))
+    assert [outcome.best for outcome in history.outcomes[:3]] == [(3.0, 0.5), (2.0, 0.9), (1.0, 0.9)]
     assert best_of(search.points, sweep) == "2 of 4 runs are on the Pareto front of loss and accuracy"
 
 

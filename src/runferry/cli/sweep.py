@@ -26,6 +26,7 @@ def add_sweep_commands(commands: Commands) -> None:
         metavar="ENDED",
         help="results/<experiment>/rounds/<round>/<place>.json or results/<experiment>/search/<place>.json",
     )
+    parser.add_argument("--point-asked", action="store_true", help="the place of a search has its point: do not ask")
     parser.set_defaults(command=_launch_place)
     parser = commands.add_parser(
         "sync-round",
@@ -59,7 +60,7 @@ def _launch_place(given: argparse.Namespace) -> int:
     from runferry.launch.bayes_run import launch_place
 
     ended: Path = given.ended.resolve()
-    if is_place(ended):
+    if is_place(ended) and not given.point_asked:
         from runferry.system.messages import say
         from runferry.workflow.search import ask_until_answered
 

@@ -26,9 +26,12 @@ def launch_place(place_file: Path) -> int:
         0 when it has ended; as `launch` does where it has not: it was stopped, and goes on later.
     """
     from runferry.launch.launch import launch
-    from runferry.launch.node_files import wait_for_file
+    from runferry.launch.node_files import wait_for_file, wait_until
 
-    wait_for_file(place_file.with_name(state.POINTS if state.is_place(place_file) else "runs.json"))
+    if state.is_place(place_file):
+        wait_until(lambda: state.run_of_place(place_file) is not None, place_file.parent)
+    else:
+        wait_for_file(place_file.with_name("runs.json"))
     folder = run_of_place(place_file)
     # The rule's log is the run's.
     log = place_file.with_suffix(".log")

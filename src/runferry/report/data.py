@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.search.history import read_history
 from runferry.errors import ConfigError, SegmentError
 from runferry.report.attempts import add_usage, moment, report_attempt
 from runferry.report.measurements import read_measurements
@@ -65,7 +66,9 @@ def read_experiment(experiment_folder: Path, tell: Callable[[int, int], None] | 
     finals = sorted({*curves, *(metric for run in runs for metric in run.final)}, key=metric_order)
     differing, shared = _compare(runs)
     thinned = any(curve.logged > len(curve.steps) for run in runs for curve in run.curves.values())
-    return ExperimentReport(experiment_folder.resolve().name, built, runs, metrics, finals, differing, shared, thinned)
+    search = read_history(experiment_folder)
+    name = experiment_folder.resolve().name
+    return ExperimentReport(name, built, runs, metrics, finals, differing, shared, thinned, search)
 
 
 def _thin_all(runs: list[RunReport]) -> None:

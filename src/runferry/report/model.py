@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from runferry.config.search.history import SearchHistory
     from runferry.runs.job_usage import JobUsage
 
 
@@ -207,6 +208,8 @@ class ExperimentReport:
         Those that all runs have in common.
     thinned : bool
         Whether some curve has fewer points than were logged.
+    search : SearchHistory or None
+        What each point of a search gave, in the order in which points were asked for.
     """
 
     name: str
@@ -217,6 +220,7 @@ class ExperimentReport:
     differing: list[str]
     shared: dict[str, Any]
     thinned: bool
+    search: SearchHistory | None = None
 
 
 def thin(values: Sequence[float], most: int) -> list[int]:

@@ -109,7 +109,8 @@ def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> Traini
         elif output.parent.parent.name == rounds.FOLDER and output.stem.isdigit():
             experiment, launcher = output.parents[2], ("launch-place", str(output.resolve()))
         elif state.is_place(output):
-            experiment, launcher = output.parents[1], ("launch-place", str(output.resolve()))
+            # Asked here: a node whose filesystem does not show the point yet must not ask for another one.
+            experiment, launcher = output.parents[1], ("launch-place", "--point-asked", str(output.resolve()))
         elif output == done_file(output.parent):
             experiment, launcher = output.parents[2], ("launch-pack", str(output.parent.resolve()))
         else:

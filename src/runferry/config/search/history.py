@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runferry.config.search.results import metric_names, metrics_of
+from runferry.config.search.state import points_file, points_of, read_definition, read_events
+from runferry.errors import LaunchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from runferry.config.search.state import Point
 
@@ -27,6 +30,28 @@ class Outcome:
     """The best of each metric so far."""
     front: bool
     """Whether no other point is better in one metric and as good in all others."""
+
+
+@dataclass(frozen=True)
+class SearchHistory:
+    """What a search gave, point by point."""
+
+    metrics: tuple[str, ...]
+    """Names, in the order of the values."""
+    goals: tuple[str, ...]
+    """Of each metric, "minimize" or "maximize"."""
+    outcomes: Sequence[Outcome]
+
+
+def read_history(experiment: Path) -> SearchHistory | None:
+    """Read the history of a search from `results/<experiment>`; None where there is no search."""
+    try:
+        definition = read_definition(experiment)["definition"]
+    except (LaunchError, OSError, ValueError, KeyError):
+        return None
+    goals = tuple(str(metric.get("goal", "minimize")) for metric in metrics_of(definition))
+    found = outcomes(points_of(read_events(points_file(experiment))), definition)
+    return SearchHistory(tuple(metric_names(definition)), goals, found)
 
 
 def outcomes(points: Sequence[Point], definition: Mapping[str, Any]) -> list[Outcome]:
