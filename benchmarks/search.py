@@ -8,7 +8,7 @@ Prints JSON lines, in seconds of the wall clock, from the begin of the first tra
 Which length a run has follows from when it begins, the same list for both. The cluster is that of `make cluster-up`,
 as root on Debian, and nothing else should be at work on it.
 
-    python benchmarks/search.py                     # 40 runs of 4 to 40 seconds on 8 places: about eight minutes
+    python benchmarks/search.py                     # 40 runs of 8 to 80 seconds on 8 places: about twelve minutes
     python benchmarks/search.py --runs 16 --places 4
 """
 
@@ -30,7 +30,7 @@ from sync import report, say
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 0.6
-SHORTEST = 4.0
+SHORTEST = 8.0
 """Seconds; the longest is ten times that, and the lengths between are spread evenly on a logarithmic scale."""
 
 TRAIN = """

@@ -211,3 +211,19 @@ def test_a_bayes_sweep_without_an_engine_goes_to_the_best_that_takes_it():
     rounds = make_experiment(sweep, runs_per_round=5)
     assert rounds.search is None
     assert rounds.rounds.number == 8
+
+
+@pytest.mark.slow
+def test_wandbs_own_engine_searches_what_the_others_do_not_know(tmp_path, sweeps_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(sweeps_cache))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    sweep = sweep_over_x(method="bayes", parameters={"x": {"distribution": "normal", "mu": 1.0, "sigma": 1.0}})
+    del sweep["scheduler"]
+    searches = [Search(tmp_path / name, sweep) for name in ("one", "other")]
+    for place, state in ((1, "finished"), (2, "failed"), (3, "pruned"), (4, "finished")):
+        points = [search.ask(place) for search in searches]
+        assert points[0] == points[1]
+        for search in searches if place < 4 else ():
+            search.end(place, [{"loss": points[0]["x"] ** 2}], state)
+    assert len({point.parameters["x"] for point in searches[0].points}) == 4
+    assert {event["engine"] for event in searches[0].events if "asked" in event} == {"wandb"}
