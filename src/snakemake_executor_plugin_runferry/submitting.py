@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,17 @@ class SubmittingExecutor(PluginExecutor):
     @run_uuid.setter
     def run_uuid(self, given: str) -> None:
         self._run_uuid = given
+
+    def run_jobs(self, jobs: list[Any]) -> None:
+        """Submit jobs; those of one search have their points from one start of its engine."""
+        searches: dict[Path, list[Path]] = {}
+        for place in filter(None, map(place_of_search, jobs)):
+            searches.setdefault(place.parent, []).append(place.resolve())
+        for places in searches.values():
+            # What is wrong is said for each job.
+            with suppress(RunferryError, OSError):
+                ask(places[0], say, places[1:])
+        super().run_jobs(jobs)
 
     def run_job(self, job: Any) -> None:
         """Submit a job; a training whose job of an earlier start is still in the queue goes on with that."""

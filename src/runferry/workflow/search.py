@@ -90,8 +90,17 @@ def begin(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> N
     write_json(folder / FOLDER / DEFINITION, begun)
 
 
-def ask(place_file: Path, say: Callable[[str], None]) -> bool:
+def ask(place_file: Path, say: Callable[[str], None], also: Sequence[Path] = ()) -> bool:
     """Ask for the point of a place, unless it has one; tell the engine first what has ended since.
+
+    Parameters
+    ----------
+    place_file
+        `results/<experiment>/search/<place>.json`.
+    say
+        Takes a line for the user.
+    also
+        Other places of the search that want a point now: the engine is started once for all.
 
     Returns
     -------
@@ -103,7 +112,7 @@ def ask(place_file: Path, say: Callable[[str], None]) -> bool:
     ConfigError, PackingError
         As `begin`; also when no run logs the metric, or the experiment is another one meanwhile.
     """
-    experiment, place = place_file.parents[1], int(place_file.stem)
+    experiment = place_file.parents[1]
     file = points_file(experiment)
     with turn(experiment / FOLDER / "lock"):
         begun = read_definition(experiment)
@@ -112,29 +121,39 @@ def ask(place_file: Path, say: Callable[[str], None]) -> bool:
         append_events(file, new)
         events += new
         points = points_of(events)
-        if place_file.exists() or any(point.place == place for point in points):
+        known = {point.place for point in points}
+        missing = [one for one in (place_file, *also) if int(one.stem) not in known and not one.exists()]
+        if not missing:
             return True
         sweep = sweep_definition.check(begun["definition"], begun["where"])
         runs = [_run_of(begun, sweep, point.parameters, point.repetition) for point in points]
         _check_runs(experiment, runs, points)
         _check_metric(begun, sweep, points)
-        answer = ask_engine(begun, _python(begun["engine"], say), do="ask", events=events_that_hold(events), count=1)
-        if not answer["points"]:
-            if answer.get("declined"):
-                return False
-            say(f"{experiment.name}: the search ends after {len(points)} points: {answer['ended']}")
-            write_json(place_file, {"run": None, "finished": False, "reason": answer["ended"]})
-            return True
-        parameters = answer["points"][0]
-        repetition = repetitions(points)[key_of(parameters)]
-        run = _run_of(begun, sweep, parameters, repetition)
-        # First the run, so that a point that is known has one.
-        pruner = {"pruner": {"name": begun["pruner"]}} if begun["pruner"] else {}
-        write_changed(RunFolder(experiment / run.id).run_file, {**run.as_record(), **begun["record"], **pruner})
-        asked = {"asked": len(points) + 1, "place": place, "run": run.id, "parameters": parameters}
-        append_events(file, [{**asked, "repetition": repetition, "engine": begun["engine"]}])
-        write_table(experiment / "runs.tsv", [*runs, run], begun["definition"])
+        request = {"do": "ask", "events": events_that_hold(events), "count": len(missing)}
+        answer = ask_engine(begun, _python(begun["engine"], say), **request)
+        counted = repetitions(points)
+        for one, parameters in zip(missing, answer["points"], strict=False):
+            repetition = counted[key_of(parameters)]
+            counted[key_of(parameters)] += 1
+            run = _run_of(begun, sweep, parameters, repetition)
+            _write_run(experiment, begun, run)
+            runs.append(run)
+            asked = {"asked": len(runs), "place": int(one.stem), "run": run.id, "parameters": parameters}
+            append_events(file, [{**asked, "repetition": repetition, "engine": begun["engine"]}])
+        write_table(experiment / "runs.tsv", runs, begun["definition"])
+        left = missing[len(answer["points"]) :]
+        if left and answer.get("declined"):
+            return place_file not in left
+        for one in left:
+            say(f"{experiment.name}: the search ends after {len(runs)} points: {answer['ended']}")
+            write_json(one, {"run": None, "finished": False, "reason": answer["ended"]})
     return True
+
+
+def _write_run(experiment: Path, begun: Mapping[str, Any], run: RunDefinition) -> None:
+    """Write `run.json`, before the point counts: one that does has a run."""
+    pruner = {"pruner": {"name": begun["pruner"]}} if begun["pruner"] else {}
+    write_changed(RunFolder(experiment / run.id).run_file, {**run.as_record(), **begun["record"], **pruner})
 
 
 def ask_until_answered(place_file: Path, say: Callable[[str], None]) -> None:
