@@ -91,7 +91,7 @@ def sweeps_cache(wheels: Path) -> Path:
 @pytest.fixture(scope="session")
 def ask_sweeps(sweeps_cache: Path) -> Callable[[str, object], object]:
     """Run code where W&B's `sweeps` package is: it finds `asked` and leaves `answer`."""
-    (python,) = sweeps_cache.glob("runferry/sweeps-*/bin/python")
+    (python,) = sweeps_cache.glob("runferry/sweeps-*-wandb-*/bin/python")
 
     def ask(code: str, asked: object) -> object:
         program = f"import json, sys\nasked = json.load(sys.stdin)\n{code}\njson.dump(answer, sys.stdout)"

@@ -19,6 +19,7 @@ from support.errors import (
     provoked_doctor,
     provoked_files,
     provoked_runs,
+    provoked_search,
     provoked_sweeps,
 )
 from support.errors.provoking import Row, World
@@ -32,6 +33,7 @@ ROWS: list[Row] = [
     *provoked_doctor.ROWS,
     *provoked_files.ROWS,
     *provoked_runs.ROWS,
+    *provoked_search.ROWS,
     *provoked_sweeps.ROWS,
 ]
 

@@ -163,9 +163,9 @@ def create_runs(
     experiments = experiments_of(checked)
     made: dict[str, list[Run]] = {}
     for name, experiment in experiments.items():
-        if experiment.rounds:
+        if experiment.chosen_count:
             message = f"config: experiments.{name}: found a bayes sweep, expected one whose runs are known beforehand"
-            raise ConfigError(f"{message}; the workflow chooses its runs in rounds")
+            raise ConfigError(f"{message}; the workflow chooses its runs while it goes on")
     for name, experiment in experiments.items():
         folder = Path(results).resolve() / name
         experiment.write(folder / "runs.tsv")

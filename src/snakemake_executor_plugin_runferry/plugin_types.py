@@ -25,6 +25,9 @@ class PluginExecutor:
 
     def __init__(self, workflow: Any, logger: Any) -> None: ...
 
+    def run_jobs(self, jobs: list[Any]) -> None:
+        """Submit the jobs that Snakemake has chosen together."""
+
     def run_job(self, job: Any) -> None:
         """Submit a job."""
 

@@ -7,7 +7,7 @@ import os
 import shlex
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,11 @@ from snakemake_interface_executor_plugins.executors.base import (  # pyright: ig
     SubmittedJobInfo,
 )
 
+from runferry.errors import RunferryError
 from runferry.runs import slurm
 from runferry.system.messages import say
-from runferry.workflow.training_job import training_of
+from runferry.workflow.search import AGAIN_SECONDS, ask
+from runferry.workflow.training_job import place_of_search, training_of
 from snakemake_executor_plugin_runferry import outputs
 from snakemake_executor_plugin_runferry.launcher_call import launcher_call, quoted_for_wrap
 from snakemake_executor_plugin_runferry.messages import ends_by_itself
@@ -73,8 +75,22 @@ class SubmittingExecutor(PluginExecutor):
     def run_uuid(self, given: str) -> None:
         self._run_uuid = given
 
+    def run_jobs(self, jobs: list[Any]) -> None:
+        """Submit jobs; those of one search have their points from one start of its engine."""
+        searches: dict[Path, list[Path]] = {}
+        for place in filter(None, map(place_of_search, jobs)):
+            searches.setdefault(place.parent, []).append(place.resolve())
+        for places in searches.values():
+            # What is wrong is said for each job.
+            with suppress(RunferryError, OSError):
+                ask(places[0], say, places[1:])
+        super().run_jobs(jobs)
+
     def run_job(self, job: Any) -> None:
         """Submit a job; a training whose job of an earlier start is still in the queue goes on with that."""
+        place = place_of_search(job)
+        if place and not self._has_point(job, place):
+            return
         training = self.training(job)
         if training is None:
             super().run_job(job)
@@ -84,9 +100,23 @@ class SubmittingExecutor(PluginExecutor):
         except (WorkflowError, OSError) as error:
             self._report_error(SubmittedJobInfo(job), str(error))
 
+    def _has_point(self, job: Any, place: Path) -> bool:
+        """Ask the engine of a search for the point of a place; where there is none to be had now, see to the job."""
+        try:
+            if ask(place.resolve(), say):
+                return True
+        except (RunferryError, OSError) as error:
+            allow_no_retry(job)
+            self._report_error(SubmittedJobInfo(job), str(error))
+            return False
+        again = threading.Timer(AGAIN_SECONDS, self.run_job, (job,))
+        again.daemon = True
+        again.start()
+        return False
+
     def run_array_jobs(self, jobs: list[Any]) -> None:
         """Submit jobs as an array, trainings one by one: of an array the first task's end is taken for that of all."""
-        others = [job for job in jobs if self.training(job) is None]
+        others = [job for job in jobs if self.training(job) is None and place_of_search(job) is None]
         for job in jobs:
             if job not in others:
                 self.run_job(job)

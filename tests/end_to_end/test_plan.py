@@ -278,6 +278,8 @@ def test_a_bayes_sweep_has_a_job_for_each_place(project, plan):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["experiments"][0]
     assert (found["runs"], found["jobs"], found["gpu_hours"]) == (5, 5, 10.0)
+    # Five on four places are two after each other, of two hours each.
+    assert found["note"].startswith("5 points to come on 4 places, at most 4h of training; ")
 
 
 def test_a_bad_config_is_one_line(project, plan):

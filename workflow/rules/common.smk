@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from runferry.config.search.search import resource_name
 from runferry.workflow import entry, handlers
 from runferry.workflow.rule_functions import RuleFunctions
 from runferry.workflow.start_options import let_packs_follow
@@ -41,6 +42,9 @@ if workflow.is_main_process:
         workflow,
         quiet="ALL" in {kind.name for kind in workflow.output_settings.quiet or ()},
     )
+    # Places of each search: a run has one from its start to its end, and asks for its point when it gets one.
+    for name, search in plan.searches.items():
+        workflow.register_resource(resource_name(name), search.parallel)
 EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]
 functions = RuleFunctions(
     plan,

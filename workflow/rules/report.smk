@@ -2,6 +2,7 @@ rule report:
     input:
         runs=expand("<results>/{experiment}/runs.tsv", experiment=plan.listed),
         rounds=plan.rounds_of("<results>/{experiment}/rounds/{round}/synced.json"),
+        places=plan.points("<results>/{experiment}/search/{place}-synced.json"),
         receipts=plan.targets("<results>/{experiment}/{run}/receipt.json"),
     output:
         pages=report(

@@ -1,4 +1,4 @@
-"""Define the commands that the rules of sweeps call: `launch-place`, `sync-round` and `best`."""
+"""Define the commands that the rules of sweeps call: `launch-place`, `sync-round`, `sync-place` and `best`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ if TYPE_CHECKING:
 
 
 def add_sweep_commands(commands: Commands) -> None:
-    """Add `launch-place`, `sync-round` and `best` to the command line."""
+    """Add `launch-place`, `sync-round`, `sync-place` and `best` to the command line."""
     parser = commands.add_parser(
         "launch-place",
-        help="run a run of a bayes sweep's round, as a job does",
-        description="Run the run of a place in a round, and write ENDED when it has ended: also when its command "
-        "failed, which is a result for the next round. Remove ENDED to have it run again.",
+        help="run a run of a sweep whose results choose its runs, as a job does",
+        description="Run the run of a place in a round or a search, and write ENDED when it has ended: also when its "
+        "command failed, which is a result, too. A search is asked for a point where the place has none. Remove ENDED "
+        "to have it run again.",
     )
-    parser.add_argument("ended", type=Path, metavar="ENDED", help="results/<experiment>/rounds/<round>/<place>.json")
+    parser.add_argument(
+        "ended",
+        type=Path,
+        metavar="ENDED",
+        help="results/<experiment>/rounds/<round>/<place>.json or results/<experiment>/search/<place>.json",
+    )
+    parser.add_argument("--point-asked", action="store_true", help="the place of a search has its point: do not ask")
     parser.set_defaults(command=_launch_place)
     parser = commands.add_parser(
         "sync-round",
@@ -29,6 +36,14 @@ def add_sweep_commands(commands: Commands) -> None:
     parser.add_argument("synced", type=Path, metavar="SYNCED", help="results/<experiment>/rounds/<round>/synced.json")
     parser.add_argument("--log", type=Path, metavar="FILE", help="details go here")
     parser.set_defaults(command=_sync_round)
+    parser = commands.add_parser(
+        "sync-place",
+        help="sync the run of a place of a search",
+        description="Sync the run of a place, also a failed one, and write SYNCED when it has its receipt.",
+    )
+    parser.add_argument("synced", type=Path, metavar="SYNCED", help="results/<experiment>/search/<place>-synced.json")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="details go here")
+    parser.set_defaults(command=_sync_place)
     parser = commands.add_parser(
         "best",
         help="find the best run of an experiment that another one needs",
@@ -41,20 +56,44 @@ def add_sweep_commands(commands: Commands) -> None:
 
 
 def _launch_place(given: argparse.Namespace) -> int:
+    from runferry.config.search.state import is_place
     from runferry.launch.bayes_run import launch_place
 
-    return launch_place(given.ended.resolve())
+    ended: Path = given.ended.resolve()
+    if is_place(ended) and not given.point_asked:
+        from runferry.system.messages import say
+        from runferry.workflow.search import ask_until_answered
+
+        ask_until_answered(ended, say)
+        if ended.exists():
+            # There was no point left to ask for.
+            return 0
+    return launch_place(ended)
 
 
 def _sync_round(given: argparse.Namespace) -> int:
-    from runferry.cli.sync import sync_by_words
     from runferry.config.rounds import round_file
-    from runferry.system.files import read_json, write_json
+    from runferry.system.files import read_json
 
     experiment = given.synced.resolve().parents[2]
     runs = [run["id"] for run in read_json(round_file(experiment, int(given.synced.parent.name)))]
+    return _sync(given, experiment, runs)
+
+
+def _sync_place(given: argparse.Namespace) -> int:
+    from runferry.system.files import read_json
+
+    synced: Path = given.synced.resolve()
+    run = read_json(synced.with_name(synced.name.replace("-synced", "")))["run"]
+    return _sync(given, synced.parents[1], [run] if run else [])
+
+
+def _sync(given: argparse.Namespace, experiment: Path, runs: list[str]) -> int:
+    from runferry.cli.sync import sync_by_words
+    from runferry.system.files import write_json
+
     log = ["--log", str(given.log)] if given.log else []
-    status = sync_by_words([*log, *(str(experiment / run) for run in runs)])
+    status = sync_by_words([*log, *(str(experiment / run) for run in runs)]) if runs else 0
     if status == 0:
         write_json(given.synced, {"runs": runs})
     return status

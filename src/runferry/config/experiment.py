@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from runferry.config.names import BEST_FILE, ENVIRONMENTS, SWEEP_FILE, WANDB
-from runferry.config.run import RunDefinition, cell_text, run_of_sweep, short_hash, write_changed
+from runferry.config.names import BEST_FILE, ENVIRONMENTS, WANDB
+from runferry.config.run import RunDefinition, run_of_sweep, short_hash, write_changed, write_table
 from runferry.runs.folder import RunFolder
-from runferry.system.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from runferry.config.data import Item
     from runferry.config.rounds import Rounds
+    from runferry.config.search.search import Search
     from runferry.config.sweep import parameter
     from runferry.config.sweep.definition import Sweep
 
@@ -29,7 +29,7 @@ class Experiment:
     workdir: Path
     """Where the command runs; relative to the folder that Snakemake works in."""
     runs: Mapping[str, RunDefinition]
-    """By id, in the order of the sweep; none of a bayes sweep, whose runs are chosen while it goes on (`rounds`)."""
+    """By id, in the order of the sweep; none where runs are chosen while the sweep goes on (`rounds`, `search`)."""
     cores: int | None
     """None leaves it to the cluster, as the next two."""
     gpus: int
@@ -70,7 +70,9 @@ class Experiment:
     sweep: Sweep | None = None
     """The sweep definition that the runs come from."""
     rounds: Rounds | None = None
-    """Of a bayes sweep."""
+    """Of a bayes sweep in rounds."""
+    search: Search | None = None
+    """Of a sweep whose points an engine chooses one by one."""
     needs: tuple[str, ...] = ()
     """Names of the experiments whose results the runs use."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -82,13 +84,27 @@ class Experiment:
 
     @property
     def metric(self) -> Mapping[str, Any] | None:
-        """Return the sweep's own `metric`, by which the best of several runs is chosen; None without a sweep."""
+        """Return the sweep's own `metric`, by which the best of several runs is chosen; None without one."""
         return self.sweep.metric if self.sweep else None
+
+    @property
+    def chosen_count(self) -> int | None:
+        """Return the number of runs that are chosen while the sweep goes on; None where all are known."""
+        chosen = self.search or self.rounds
+        return chosen.count if chosen else None
 
     @cached_property
     def digest(self) -> str:
         """Return a hash of all that `write` would write, so that Snakemake sees when it has to be written again."""
         return short_hash([self.record_of(run) for run in self.runs.values()], 16)
+
+    @cached_property
+    def search_digest(self) -> str:
+        """Return a hash of all that `search.json` would say, so that Snakemake sees when it has to be written again."""
+        search, sweep = self.search, self.sweep
+        if search is None or sweep is None:
+            return ""
+        return short_hash([sweep.definition, search.seed, search.count, search.parallel, self.shared_record], 16)
 
     def write(self, runs_file: Path, runs: Iterable[RunDefinition] | None = None) -> None:
         """Write `run.json` for every run, then their table: `runs_file`, tab-separated with a header.
@@ -104,20 +120,7 @@ class Experiment:
         runs = list(self.runs.values() if runs is None else runs)
         for run in runs:
             write_changed(RunFolder(runs_file.parent / run.id).run_file, self.record_of(run))
-        if self.sweep:
-            # For `sync`, which can make the sweep on the server.
-            write_changed(runs_file.parent / SWEEP_FILE, self.sweep.definition)
-        names = list(dict.fromkeys(name for run in runs for name in run.parameters))
-        rows = [["id", "name", *names]]
-        rows += [
-            [
-                run.id,
-                run.name,
-                *(cell_text(run.parameters[name]) if name in run.parameters else "" for name in names),
-            ]
-            for run in runs
-        ]
-        write_atomically(runs_file, "".join("\t".join(row) + "\n" for row in rows))
+        write_table(runs_file, runs, self.sweep.definition if self.sweep else None)
 
     def run_of(self, parameters: parameter.Parameters, repetition: int = 0) -> RunDefinition:
         """Make a run of the experiment's sweep from its parameters.
@@ -133,12 +136,13 @@ class Experiment:
 
     def record_of(self, run: RunDefinition) -> dict[str, Any]:
         """Return the content of a run's `run.json`."""
+        return {**run.as_record(), **self.shared_record}
+
+    @cached_property
+    def shared_record(self) -> dict[str, Any]:
+        """Return what `run.json` says of every run of the experiment."""
         return {
-            "id": run.id,
-            "name": run.name,
             "experiment": self.name,
-            "command": list(run.command),
-            "parameters": run.parameters,
             "workdir": self._workdir,
             # Relative to the run's folder, so that results/ can be moved.
             "environment": f"../../{ENVIRONMENTS}/{self.environment}.json" if self.environment else None,
@@ -153,7 +157,6 @@ class Experiment:
             **({"stage": [item.as_record() for item in self.stage]} if self.stage else {}),
             **({"collect": list(self.collect)} if self.collect else {}),
             **({"variables": dict(self.variables)} if self.variables else {}),
-            **({"macros": list(run.macros)} if run.macros else {}),
             **({"needs": {name: f"../../{name}/{BEST_FILE}" for name in self.needs}} if self.needs else {}),
             **({"early_terminate": self._early_terminate} if self._early_terminate else {}),
         }

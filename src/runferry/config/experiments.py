@@ -15,6 +15,7 @@ from runferry.config.names import ENVIRONMENTS, WANDB
 from runferry.config.needs import check_needs, macros_in
 from runferry.config.rounds import Rounds
 from runferry.config.run import RunDefinition, cell_text, make_run, run_of_sweep
+from runferry.config.search.search import Search, best_engine, check_engine
 from runferry.config.sweep import definition as sweep_definition
 from runferry.config.sweep import macros
 from runferry.config.table import read_table
@@ -113,6 +114,7 @@ def _experiment(
         ),
         sweep=definition,
         rounds=_rounds(definition, section),
+        search=_search(definition, section),
         needs=tuple(needs),
         variables=check_variables(
             section["variables"], f"{where}.variables", has_data=bool(section["stage"] or section["collect"])
@@ -121,9 +123,22 @@ def _experiment(
 
 
 def _rounds(definition: Sweep | None, section: Mapping[str, Any]) -> Rounds | None:
-    if definition is None or definition.method != "bayes":
+    """Return the rounds of a bayes sweep that is to have them: the config says how many runs each has."""
+    if definition is None or section["runs_per_round"] is None or not definition.is_searched:
         return None
+    if definition.scheduler:
+        message = f"{definition.where}: scheduler: found it with runs_per_round, expected one of the two"
+        raise ConfigError(f"{message}: an engine is asked for one point at a time, `parallel` runs at most")
     return Rounds(definition.count(section["count"]), section["runs_per_round"], section["seed"])
+
+
+def _search(definition: Sweep | None, section: Mapping[str, Any]) -> Search | None:
+    """Return the search of a sweep whose points follow from results, unless it has rounds."""
+    if definition is None or section["runs_per_round"] is not None or not definition.is_searched:
+        return None
+    engine = definition.scheduler["engine"] if definition.scheduler else best_engine(definition.parameters)
+    check_engine(engine, definition.where)
+    return Search(definition.count(section["count"]), section["parallel"], section["seed"], engine)
 
 
 def _needs(section: Mapping[str, Any], where: str, made: Mapping[str, Experiment]) -> dict[str, str | None]:
@@ -131,9 +146,9 @@ def _needs(section: Mapping[str, Any], where: str, made: Mapping[str, Experiment
     needs: dict[str, str | None] = {}
     for name in section["needs"]:
         needed = made[name]
-        needs[name] = next(iter(needed.runs)) if len(needed.runs) == 1 and not needed.rounds else None
+        needs[name] = next(iter(needed.runs)) if len(needed.runs) == 1 else None
         if needs[name] is None and needed.metric is None:
-            many = f"{len(needed.runs)} runs" if not needed.rounds else "a bayes sweep"
+            many = f"{len(needed.runs)} runs" if needed.runs else "a search"
             message = f"{where}.needs: found {name}, which has {many}, expected one run, or `metric` in its sweep"
             raise ConfigError(f"{message}, by which the best is chosen")
     return needs
@@ -158,8 +173,8 @@ def _source(
         return None, _runs_of_table(name, Path(table), line, f"{where}.command", identity)
     source = given if isinstance(given, str) else f"{where}.sweep"
     definition = sweep_definition.check(load_yaml(Path(given)) if isinstance(given, str) else given, source)
-    _check_macros([definition.definition.get("command"), definition.definition["parameters"]], needs, source)
-    if definition.method == "bayes":
+    _check_macros([definition.definition.get("command"), definition.definition.get("parameters")], needs, source)
+    if definition.is_searched:
         return definition, []
     points = definition.points(section["count"], section["seed"])
     return definition, (run_of_sweep(name, definition, point, identity) for point in points)

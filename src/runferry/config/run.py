@@ -7,10 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.names import SWEEP_FILE
 from runferry.config.sweep import macros as sweep_macros
 from runferry.config.sweep import parameter
 from runferry.config.texts import check_texts
-from runferry.system.files import write_json
+from runferry.system.files import write_atomically, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +34,16 @@ class RunDefinition:
     macros: tuple[int, ...] = ()
     """The positions of arguments with a macro for the launcher (`runferry.config.sweep.macros.late_macros`)."""
 
+    def as_record(self) -> dict[str, Any]:
+        """Return what `run.json` says of this run alone."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "command": list(self.command),
+            "parameters": self.parameters,
+            **({"macros": list(self.macros)} if self.macros else {}),
+        }
+
 
 def run_of_sweep(
     name: str, definition: Sweep, point: parameter.Parameters, identity: Mapping[str, Any]
@@ -51,6 +62,9 @@ def run_of_sweep(
         What else makes the run what it is, for its id.
     """
     shown = " ".join(f"{one.name}={_at(point, one.path)}" for one in definition.shown)
+    if not definition.parameters:
+        # Which there are, each point says itself.
+        shown = " ".join(f"{key}={value}" for key, value in point.items())
     arguments = sweep_macros.command(definition.definition, point, definition.where)
     macros = sweep_macros.late_macros(definition.definition, point, definition.where)
     return make_run(name, shown, point, arguments, identity, macros)
@@ -94,6 +108,20 @@ def write_changed(file: Path, content: Any) -> None:
         same = False
     if not same:
         write_json(file, content)
+
+
+def write_table(runs_file: Path, runs: Sequence[RunDefinition], definition: Mapping[str, Any] | None) -> None:
+    """Write the table of an experiment's runs, tab-separated with a header, and its sweep definition beside it."""
+    if definition is not None:
+        # For `sync`, which can make the sweep on the server.
+        write_changed(runs_file.parent / SWEEP_FILE, definition)
+    names = list(dict.fromkeys(name for run in runs for name in run.parameters))
+    rows = [["id", "name", *names]]
+    rows += [
+        [run.id, run.name, *(cell_text(run.parameters[name]) if name in run.parameters else "" for name in names)]
+        for run in runs
+    ]
+    write_atomically(runs_file, "".join("\t".join(row) + "\n" for row in rows))
 
 
 def short_hash(value: Any, length: int) -> str:

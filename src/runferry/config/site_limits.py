@@ -112,7 +112,7 @@ def check_rounds(experiments: Mapping[str, Experiment], requests: Mapping[str, R
         For the first one: its runs do not share jobs.
     """
     for name, experiment in experiments.items():
-        if experiment.rounds and requests[name].packing.part_of_node:
+        if experiment.chosen_count and requests[name].packing.part_of_node:
             where = f"config: experiments.{name}.resources.gpus"
             message = f"{where}: found {experiment.gpus} for a bayes sweep, whose runs do not share jobs"
             raise ConfigError(f"{message}; expected all GPUs of a node, since this site gives whole nodes only")

@@ -1,11 +1,13 @@
-"""Launch the run that a bayes sweep chose for a place, and write how it ended."""
+"""Launch the run that was chosen for a place in a round or a search, and write how it ended."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from runferry.config.rounds import run_of_place
+from runferry.config import rounds
+from runferry.config.search import state
+from runferry.errors import LaunchError
 from runferry.runs import reasons
 from runferry.system.files import write_json
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def launch_place(place_file: Path) -> int:
-    """Train the run that a bayes sweep chose for a place; write `place_file` when it has ended, finished or failed.
+    """Train the run that was chosen for a place; write `place_file` when it has ended, finished or failed.
 
     Returns
     -------
@@ -24,9 +26,12 @@ def launch_place(place_file: Path) -> int:
         0 when it has ended; as `launch` does where it has not: it was stopped, and goes on later.
     """
     from runferry.launch.launch import launch
-    from runferry.launch.node_files import wait_for_file
+    from runferry.launch.node_files import wait_for_file, wait_until
 
-    wait_for_file(place_file.with_name("runs.json"))
+    if state.is_place(place_file):
+        wait_until(lambda: state.run_of_place(place_file) is not None, place_file.parent)
+    else:
+        wait_for_file(place_file.with_name("runs.json"))
     folder = run_of_place(place_file)
     # The rule's log is the run's.
     log = place_file.with_suffix(".log")
@@ -37,6 +42,23 @@ def launch_place(place_file: Path) -> int:
     if not folder.trained_file.exists() and _last_reason(folder) != reasons.OUT_OF_MEMORY:
         status = launch(folder)
     return 0 if note_end(place_file) else status or 1
+
+
+def run_of_place(place_file: Path) -> RunFolder:
+    """Return the folder of the run whose end `place_file` records.
+
+    Raises
+    ------
+    LaunchError
+        When none has been chosen.
+    """
+    if not state.is_place(place_file):
+        return rounds.run_of_place(place_file)
+    folder = state.run_of_place(place_file)
+    if folder is None:
+        message = f"{place_file.with_name(state.POINTS)}: found no point of place {place_file.stem}, expected one"
+        raise LaunchError(f"{message} that has been asked for; type: runferry launch-place {place_file}")
+    return folder
 
 
 def note_end(place_file: Path) -> bool:

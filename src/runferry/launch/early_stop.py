@@ -7,20 +7,14 @@ It looks at these only when its run reaches a band and every `SIBLINGS_SECONDS` 
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.message import DecodeError
-
 from runferry.config.sweep.hyperband import bands, threshold, value_to_compare
-from runferry.errors import SegmentError
+from runferry.launch.own_rows import OwnRows
 from runferry.system.files import read_json, write_json
 from runferry.system.values import is_mapping
-from runferry.trackers.wandb.log.messages import name_of, parser
-from runferry.trackers.wandb.log.segment import find_log
-from runferry.trackers.wandb.log.tail import LogTail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +49,7 @@ class EarlyStop:
         self._sign = -1.0 if section["metric"].get("goal") == "maximize" else 1.0
         self._hyperband: Mapping[str, Any] = section["hyperband"]
         self._bands = bands(self._hyperband)
-        self._tails: dict[str, LogTail] = {}
+        self._own = OwnRows(folder, [self._metric])
         self._values: list[float] = []
         self._reached = 0
         self._next = time.monotonic() + LOOK_SECONDS
@@ -95,24 +89,7 @@ class EarlyStop:
         return True
 
     def _read(self) -> None:
-        parse = parser("HistoryOnly")
-        for segment in self._folder.segments():
-            # One that is being made may have no log yet.
-            with suppress(OSError, DecodeError, SegmentError):
-                if segment.name not in self._tails:
-                    self._tails[segment.name] = LogTail(find_log(segment))
-                for payload in self._tails[segment.name]:
-                    self._add(parse(payload))
-
-    def _add(self, record: Any) -> None:
-        if not record.HasField("history"):
-            return
-        for item in record.history.item:
-            if name_of(item) == self._metric:
-                with suppress(ValueError):
-                    value = float(item.value_json)
-                    if math.isfinite(value):
-                        self._values.append(self._sign * value)
+        self._values += [self._sign * row[self._metric] for row in self._own.read()]
 
     def _values_at(self, band: int) -> list[float]:
         found: list[float] = []

@@ -33,6 +33,7 @@ from runferry.trackers.wandb.job_runs import JobRuns
 
 if TYPE_CHECKING:
     from runferry.launch.early_stop import EarlyStop
+    from runferry.launch.pruning import Pruning
     from runferry.launch.signals import SignalWatch
     from runferry.trackers.tracker import TrackerInJob
     from runferry.trackers.wandb.job_runs import Logged
@@ -124,7 +125,7 @@ class Execution:
                     ending = self._say_left_behind(ending, left)
                     if watches.early and watches.early.stopped and not watches.fence.superseded:
                         # It has done what the sweep wants of it; its checkpoint and its rows are there.
-                        ending = Ending(0, message=watches.early.stopped)
+                        ending = Ending(0, message=watches.early.stopped, pruned=True)
             exit_code = ending.status
         finally:
             written = self._finish(keeper, exit_code, watches)
@@ -182,12 +183,16 @@ class Execution:
         clock = JobClock(warning_of(self.run_record), job_end())
         # The warning comes from the first node's launcher, as a signal; what is left to each is the end by force.
         clock.warned = self.node is not None
-        early: EarlyStop | None = None
+        early: EarlyStop | Pruning | None = None
         if self.node is None and "early_terminate" in self.run_record:
             # Only here: other runs need neither it nor protobuf.
             from runferry.launch.early_stop import EarlyStop
 
             early = EarlyStop(self.folder, self.run_record["early_terminate"])
+        elif self.node is None and "pruner" in self.run_record:
+            from runferry.launch.pruning import Pruning
+
+            early = Pruning(self.folder, self.run_record["pruner"], lambda line: note(self.log, line))
         return Watches(clock, FenceWatch(self.attempt), job_end, lambda line: note(self.log, line), early)
 
     def _finish(self, keeper: Keeper, exit_code: int, watches: Watches) -> bool:

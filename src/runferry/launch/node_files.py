@@ -16,7 +16,7 @@ from runferry.errors import LaunchError
 from runferry.system.temporary_folders import OwnedFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from runferry.runs.folder import RunFolder
 
@@ -67,12 +67,17 @@ LATENCY_VARIABLE = "RUNFERRY_LATENCY_WAIT"
 
 def wait_for_file(file: Path) -> None:
     """Return when this node's filesystem shows a file that was written elsewhere, or when that takes too long."""
+    wait_until(file.exists, file.parent)
+
+
+def wait_until(is_there: Callable[[], bool], folder: Path) -> None:
+    """Return when `is_there` finds what was written elsewhere into `folder`, or when that takes too long."""
     given = os.environ.get(LATENCY_VARIABLE, "")
     end = time.monotonic() + (float(given) if given.replace(".", "", 1).isdigit() else 0.0)
-    while not file.exists() and time.monotonic() < end:
+    while not is_there() and time.monotonic() < end:
         # Looking at the folder makes some filesystems look again.
         with suppress(OSError):
-            os.listdir(file.parent)  # noqa: PTH208
+            os.listdir(folder)  # noqa: PTH208
         time.sleep(0.5)
 
 

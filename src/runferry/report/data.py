@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.search.history import read_history
 from runferry.errors import ConfigError, SegmentError
 from runferry.report.attempts import add_usage, moment, report_attempt
 from runferry.report.goals import read_goals
@@ -80,6 +81,7 @@ def read_experiment(experiment_folder: Path, tell: Callable[[int, int], None] | 
         thinned=any(curve.logged > len(curve.steps) for run in runs for curve in run.curves.values()),
         counters=counters,
         goals=read_goals(experiment_folder, [metric for metric in finals if metric not in counters]),
+        search=read_history(experiment_folder),
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from runferry.config.search.history import SearchHistory
     from runferry.report.goals import Goal
     from runferry.report.media import Media
     from runferry.runs.job_usage import JobUsage
@@ -244,6 +245,8 @@ class ExperimentReport:
         The metrics that only count, as an epoch does.
     goals : list of Goal
         By which the runs are compared: the sweep's own, else one that is guessed; empty where none can be.
+    search : SearchHistory or None
+        What each point of a search gave, in the order in which points were asked for.
     """
 
     name: str
@@ -257,6 +260,7 @@ class ExperimentReport:
     thinned: bool
     counters: set[str] = field(default_factory=set[str])
     goals: list[Goal] = field(default_factory=list["Goal"])
+    search: SearchHistory | None = None
 
     @property
     def own(self) -> list[RunReport]:

@@ -175,6 +175,7 @@ class Attempt:
             "passed_on": [signal_name(number) for number in ending.passed_on],
             "segments": self.segments(),
             "message": ending.message,
+            **({"pruned": True} if ending.pruned else {}),
             "used": add_used(used_by_children(), self.used_elsewhere),
         }
         if ending.outcome == "finished":

@@ -28,6 +28,8 @@ class Ending:
         One line for the user, or None.
     reason
         Why it ended, where that is no matter of how it ended: one of `runferry.runs.reasons`; else None.
+    pruned
+        Whether its sweep ended it early, and wants no more of it.
     """
 
     exit_code: int | None
@@ -35,6 +37,7 @@ class Ending:
     passed_on: tuple[int, ...] = ()
     message: str | None = None
     reason: str | None = None
+    pruned: bool = False
 
     @classmethod
     def from_return_code(cls, return_code: int, passed_on: tuple[int, ...] = ()) -> Ending:

@@ -1,1 +1,1 @@
-"""Answer the Snakefile: the plan, packs, rounds, and what jobs are told."""
+"""Answer the Snakefile: the plan, packs, rounds, searches, and what jobs are told."""

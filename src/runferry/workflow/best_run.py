@@ -112,8 +112,7 @@ def unmet_needs(results: Path, experiments: Mapping[str, Experiment]) -> list[st
             if needed in why:
                 why[name] = f"it needs {needed}, which was not started either"
             elif not (results / needed / BEST_FILE).exists() and (failed := _failed(results / needed)):
-                rounds = experiments[needed].rounds
-                count = rounds.count if rounds else len(experiments[needed].runs)
+                count = experiments[needed].chosen_count or len(experiments[needed].runs)
                 found = f"{len(failed)} of {count} runs failed" if count > 1 else "its run failed"
                 why[name] = f"it needs {needed}, of which {found}; see {failed[0].log_file}"
     return [f"{name}: not started, because {reason}" for name, reason in why.items()]

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.search.search import resource_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -142,6 +144,21 @@ class RuleFunctions:
         rounds = f"{self.results}/{wildcards.experiment}/rounds"
         return self._settled(self._needs(wildcards), f"{rounds}/{wildcards.round}/{wildcards.place}.json")
 
+    def needs_of_place(self, wildcards: Any) -> list[Any]:
+        """List the inputs of a run of a search, except the search: its environment and others' results."""
+        return self._settled(
+            self._needs(wildcards), f"{self.results}/{wildcards.experiment}/search/{wildcards.place}.json"
+        )
+
+    def search_digest(self, wildcards: Any) -> str:
+        """Hash what a search is asked with, so that Snakemake writes it again where it has changed."""
+        return self.plan.experiments[wildcards.experiment].search_digest
+
+    @property
+    def search_resources(self) -> dict[str, OfWildcards]:
+        """Return the resources of a run of a search: its own, and one of the search's places."""
+        return self.resources | {resource_name(name): _one_place(name) for name in self.plan.searches}
+
     def results_needed(self, wildcards: Any) -> list[str]:
         """List the files that name the best run of each experiment that one needs."""
         return self.plan.best_of_needed(wildcards.experiment, f"{self.results}/{{experiment}}/best.json")
@@ -175,6 +192,7 @@ class RuleFunctions:
             wildcards.experiment,
             run=str(self.results / "{experiment}" / "{run}" / "trained.json"),
             place=str(self.results / "{experiment}" / "rounds" / "{round}" / "{place}.json"),
+            point=str(self.results / "{experiment}" / "search" / "{place}.json"),
         )
 
     # Packs.
@@ -215,6 +233,10 @@ def _resource(name: str, request: Callable[[Any], Request]) -> OfWildcards:
     if name == "slurm_request":
         name = "slurm_extra"
     return lambda wildcards: request(wildcards).resources.get(name)
+
+
+def _one_place(search: str) -> OfWildcards:
+    return lambda wildcards: int(wildcards.experiment == search)
 
 
 def _one_of(names: Iterable[str] | Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Run W&B's `sweeps` package in an environment of its own: it needs numpy below 2, unlike all else here.
 
-Built once for a user, on the login node, below `$XDG_CACHE_HOME/runferry` (some 300 MB), when a bayes sweep first
+Built once for a user, on the login node, below `$XDG_CACHE_HOME/runferry` (some 400 MB), when it first
 chooses a run. Nothing imports it: it is asked in a process of its own.
 """
 
@@ -21,7 +21,8 @@ from runferry.errors import ConfigError, PackingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-REQUIREMENTS = ("sweeps==0.3.0", "numpy<2")
+REQUIREMENTS = ("sweeps==0.3.0", "numpy<2", "wandb>=0.31")
+"""wandb has the class that drives it in a search; rounds ask it themselves."""
 
 NEWEST_PYTHON = (3, 12)
 """The last one for which numpy below 2 has wheels (numpy 1.26.4 on the package index)."""
@@ -93,7 +94,7 @@ def find_python(say: Callable[[str], None]) -> Path:
     """
     base = _base_python()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "runferry"
-    folder = cache / f"{REQUIREMENTS[0].replace('==', '-')}-{Path(base).name}-{sys.implementation.cache_tag}"
+    folder = cache / f"{REQUIREMENTS[0].replace('==', '-')}-wandb-{Path(base).name}-{sys.implementation.cache_tag}"
     python = folder / "bin" / "python"
     complete = folder / "complete"
     if complete.exists():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.config import rounds
+from runferry.config.search import state
 from runferry.errors import ConfigError, LaunchError
 from runferry.launch import bayes_run
 from runferry.runs import reasons
@@ -33,7 +34,7 @@ class TrainingJob:
     launcher
         What follows `runferry` in the command that trains.
     in_round
-        Whether it has a place in a round of a bayes sweep, where a run that failed is done with, too.
+        Whether it has a place in a round or a search, where a run that failed is done with, too.
     """
 
     done_file: Path
@@ -46,6 +47,8 @@ class TrainingJob:
     def name(self) -> str:
         """Return a name for its Slurm job: the experiment, and the run, the pack or the place in a round."""
         parts = self.done_file.with_suffix("").parts
+        if state.is_place(self.done_file):
+            return f"{parts[-3]}-search-{parts[-1]}"
         if self.in_round:
             experiment, _, number, place = parts[-4:]
             return f"{experiment}-round-{number}-{place}"
@@ -105,6 +108,9 @@ def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> Traini
             experiment, launcher = output.parents[1], ("launch", str(output.parent.resolve()))
         elif output.parent.parent.name == rounds.FOLDER and output.stem.isdigit():
             experiment, launcher = output.parents[2], ("launch-place", str(output.resolve()))
+        elif state.is_place(output):
+            # Asked here: a node whose filesystem does not show the point yet must not ask for another one.
+            experiment, launcher = output.parents[1], ("launch-place", "--point-asked", str(output.resolve()))
         elif output == done_file(output.parent):
             experiment, launcher = output.parents[2], ("launch-pack", str(output.parent.resolve()))
         else:
@@ -116,8 +122,18 @@ def training_job(outputs: Iterable[str], attempts: Mapping[Path, int]) -> Traini
             folders = _folders(output, launcher[0])
         except (ConfigError, LaunchError):
             continue
-        if folders:
+        if folders or (state.is_place(output) and output.exists()):
             return TrainingJob(output, folders, allowed, launcher, in_round=launcher[0] == "launch-place")
+    return None
+
+
+def place_of_search(job: Any) -> Path | None:
+    """Return the file of the place of a search that a job of Snakemake's has, for which a point is to be asked for."""
+    if job.is_group():
+        return None
+    for output in map(Path, job.output):
+        if state.is_place(output) and output.parents[1].resolve() in _attempts:
+            return output
     return None
 
 
@@ -125,6 +141,9 @@ def _folders(output: Path, command: str) -> tuple[RunFolder, ...]:
     if command == "launch":
         run = RunFolder(output.parent)
         return (run,) if run.run_file.exists() else ()
+    if state.is_place(output) and output.exists() and state.run_of_place(output) is None:
+        # There was no point left to ask for.
+        return ()
     if command == "launch-place":
-        return (rounds.run_of_place(output),)
+        return (bayes_run.run_of_place(output),)
     return tuple(folders_of_pack(output.parent, read_pack(output.parent)))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runferry.config.cluster import Cluster
     from runferry.config.experiment import Experiment
     from runferry.config.job_request import Request
+    from runferry.config.search.search import Search
     from runferry.workflow.folder_lock import OtherController
 
 
@@ -60,8 +61,22 @@ class Workflow:
         """Plan which runs share which jobs: see `runferry.workflow.pack_plan.plan_packs`."""
         return plan_packs(results, self.cluster, self.experiments, self.requests, controller=controller)
 
+    @cached_property
+    def searches(self) -> Mapping[str, Search]:
+        """Return the searches, by the experiments' names."""
+        return {name: one.search for name, one in self.experiments.items() if one.search}
+
+    def points(self, pattern: str, *names: str) -> list[str]:
+        """Fill `{experiment}` and `{place}` of `pattern` with every place of searches: of all, or of `names`."""
+        return [
+            path
+            for name in names or self.searches
+            if name in self.searches
+            for path in self.searches[name].places(pattern.replace("{experiment}", name))
+        ]
+
     def places(self, pattern: str, *names: str) -> list[str]:
-        """Fill `{experiment}`, `{round}` and `{place}` of `pattern` for bayes sweeps: of all, or of `names`."""
+        """Fill `{experiment}`, `{round}` and `{place}` of `pattern` for sweeps in rounds: of all, or of `names`."""
         return [
             path
             for name in names or self.experiments
@@ -73,11 +88,11 @@ class Workflow:
         """Fill `{experiment}` of `pattern` with the experiments that one needs."""
         return [pattern.replace("{experiment}", name) for name in self.experiments[experiment].needs]
 
-    def ends(self, experiment: str, *, run: str, place: str) -> list[str]:
-        """List the files that record the ends of all runs of an experiment: `run` or `place`, filled in."""
+    def ends(self, experiment: str, *, run: str, place: str, point: str) -> list[str]:
+        """List the files that record the ends of all runs of an experiment: `run`, `place` or `point`, filled in."""
         one = self.experiments[experiment]
         paths = [run.replace("{experiment}", experiment).replace("{run}", name) for name in one.runs]
-        return [*paths, *self.places(place, experiment)]
+        return [*paths, *self.places(place, experiment), *self.points(point, experiment)]
 
     def best_options(self, experiment: str) -> list[str]:
         """Return the options of `runferry best`."""
@@ -105,8 +120,8 @@ class Workflow:
 
     @property
     def listed(self) -> list[str]:
-        """Return the names of the experiments whose runs are known beforehand: all but bayes sweeps."""
-        return [name for name, one in self.experiments.items() if one.rounds is None]
+        """Return the names of the experiments whose runs are known beforehand."""
+        return [name for name, one in self.experiments.items() if one.chosen_count is None]
 
     def targets(self, pattern: str) -> list[str]:
         """Fill `{experiment}` and `{run}` of `pattern` with every run of every experiment, in their order."""

@@ -141,7 +141,7 @@ def test_any_text_is_one_argument_unchanged(text):
         ({"method": "grid", "parameters": {"a": {"value": 1}}, "command": ["${no}"]}, ["${no}", "${args}"]),
         ({"method": "grid", "parameters": {"a": {"value": 1}}, "command": "x"}, ["command", "list of arguments"]),
         ({"method": "grid", "paramters": {}}, ["paramters", "did you mean parameters?"]),
-        ({"method": "custom", "scheduler": {"engine": "optuna"}}, ["scheduler", "needs no server"]),
+        ({"method": "custom", "scheduler": {"job": "x"}}, ["scheduler.job", "W&B Launch", "needs no server"]),
         ({"method": "random", "job": "x"}, ["job", "W&B Launch", "needs no server"]),
         ({"method": "bayes", "parameters": {"a": {"min": 0.0, "max": 1.0}}}, ["metric", "bayes needs"]),
         (

@@ -74,7 +74,7 @@ def _flat(world: World) -> None:
 
 
 def _rounds(_: World) -> None:
-    experiment = one(gpus=1, rounds=SimpleNamespace())
+    experiment = one(gpus=1, rounds=SimpleNamespace(count=1))
     site_limits.check_rounds({"e": experiment}, {"e": make_request(experiment, cluster("tamia"))})
 
 

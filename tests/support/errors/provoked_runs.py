@@ -168,7 +168,7 @@ def _changed_sweep(world: World) -> None:
         "parameters": {"a": {"min": 0.0, "max": 1.0}},
     }
     sweep = str(world.file("sweep.yaml", json.dumps(definition)))
-    experiment = made({"e": {"sweep": sweep, "count": 1}})["e"]
+    experiment = made({"e": {"sweep": sweep, "count": 1, "runs_per_round": 1}})["e"]
     file = bayes._chosen_file(world.tmp, 1)
     world.file(str(file.relative_to(world.tmp)), json.dumps([{"id": "other", "parameters": {"a": 1}, "repetition": 0}]))
     bayes.choose(experiment, world.tmp, 1, print)

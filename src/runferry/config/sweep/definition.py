@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.config.sweep.distributions import at_random, grid
 from runferry.config.sweep.macros import check_command
 from runferry.config.sweep.parameter import Parameter, Parameters, is_finite_number, quoted, read_parameters
+from runferry.config.sweep.scheduler import check_metrics, check_scheduler, engine_of, find_source, section_of
 from runferry.errors import ConfigError
 from runferry.system.text import suggest
 from runferry.system.values import is_mapping
@@ -25,16 +26,11 @@ MOST_RUNS = 100_000
 # `settings` is written by `wandb sweep --settings`; the others are W&B's schema (sweeps 0.3.0).
 _KEYS = (
     *("program", "method", "parameters", "command", "name", "description", "metric", "project", "entity", "run_cap"),
-    *("early_terminate", "controller", "apiVersion", "kind", "settings"),
+    *("early_terminate", "controller", "apiVersion", "kind", "settings", "scheduler", "metrics"),
 )
 _IGNORED = {"count": "the number of runs is run_cap here, or the experiment's own count"}
 """Keys that are often written and that W&B's sweeps do not have, and what is meant."""
-_NEED_A_SERVER = {
-    "job": "W&B Launch",
-    "image_uri": "W&B Launch",
-    "scheduler": "a sweep scheduler, which talks to W&B's server",
-    "metrics": "a sweep scheduler, which talks to W&B's server",
-}
+_NEED_A_SERVER = {"job": "W&B Launch", "image_uri": "W&B Launch"}
 _METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 _IMPUTE = ("latest", "best", "worst")
 _CHOICES = {
@@ -54,11 +50,24 @@ class Sweep:
     where: str
     """The file or the config's key, for messages."""
     parameters: tuple[Parameter, ...]
+    """None where a function of the scheduler's source names them."""
+    source: str | None = None
+    """The whole path of the scheduler's source file."""
 
     @property
     def method(self) -> str:
-        """Return the method by which points are chosen: one of `METHODS`."""
-        return self.definition["method"]
+        """Return the method by which points are chosen: one of `METHODS`, or "custom" where an engine does."""
+        return self.definition.get("method", "custom")
+
+    @property
+    def scheduler(self) -> Mapping[str, Any] | None:
+        """Return W&B's section on the engine that chooses points, checked; None without one."""
+        return self.definition.get("scheduler")
+
+    @property
+    def is_searched(self) -> bool:
+        """Return whether results choose the points that follow, so that these are not known beforehand."""
+        return self.method == "bayes" or engine_of(self.definition) != "wandb"
 
     @property
     def run_cap(self) -> int | None:
@@ -183,23 +192,30 @@ def check(definition: Any, where: str) -> Sweep:
         if key not in _KEYS and key not in _IGNORED and (meant := suggest(str(key), _KEYS)):
             known = ", ".join(_KEYS)
             raise ConfigError(f"{where}: {key}: found an unknown key, expected one of {known}{meant}")
-    method = definition.get("method")
-    if method not in METHODS:
+    if "scheduler" in definition:
+        check_scheduler(definition, where)
+    # These engines have their own; W&B writes "custom" or nothing then.
+    engine = engine_of(definition)
+    method = definition.get("method", "custom")
+    if method not in METHODS and not (engine != "wandb" and method == "custom"):
+        method = definition.get("method")
         expected = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
         raise ConfigError(
             f"{where}: method: found {quoted(method)}, expected {expected}{suggest(str(method), METHODS)}"
         )
-    parameters = read_parameters(definition.get("parameters"), where)
+    by_run: Any = section_of(definition).get("search_space")
+    parameters = () if by_run else read_parameters(definition.get("parameters"), where)
     _check_cap(definition.get("run_cap"), where)
     _check_metric(definition, where)
     _check_early_terminate(definition, where)
     check_command(definition, where)
-    sweep = Sweep(definition, where, parameters)
-    if method == "grid":
+    sweep = Sweep(definition, where, parameters, find_source(definition, where))
+    if method == "grid" and not sweep.is_searched:
         for parameter in parameters:
             parameter.grid_count(f"{where}: parameters.{parameter.name}")
-    if method == "bayes" and not any(parameter.distribution != "constant" for parameter in parameters):
-        raise ConfigError(f"{where}: parameters: found constants alone, expected one to search, since method is bayes")
+    if sweep.is_searched and not by_run and not any(parameter.distribution != "constant" for parameter in parameters):
+        why = "method is bayes" if method == "bayes" else f"{engine} searches"
+        raise ConfigError(f"{where}: parameters: found constants alone, expected one to search, since {why}")
     return sweep
 
 
@@ -210,9 +226,13 @@ def _check_cap(cap: Any, where: str) -> None:
 
 def _check_metric(definition: Mapping[str, Any], where: str) -> None:
     metric = definition.get("metric")
+    if "metrics" in definition:
+        check_metrics(definition, where)
+        return
     if metric is None:
         for needs, what in (
-            (definition["method"] == "bayes", "bayes"),
+            (definition.get("method") == "bayes", "bayes"),
+            (engine_of(definition) != "wandb", "scheduler"),
             ("early_terminate" in definition, "early_terminate"),
         ):
             if needs:

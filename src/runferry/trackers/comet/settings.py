@@ -58,14 +58,14 @@ class CometSettings:
         Raises
         ------
         ConfigError
-            For a variable that the launcher sets, a bayes sweep, `early_terminate`, and an experiment that another
-            needs the best run of.
+            For a variable that the launcher sets, a sweep whose results choose its runs, `early_terminate`, and an
+            experiment that another needs the best run of.
         """
         check_own_variables(experiment, _KEYS, self.title)
         where = f"config: experiments.{experiment.name}"
         found: str | None = None
-        if experiment.rounds:
-            found = "a bayes sweep"
+        if experiment.chosen_count:
+            found = "a sweep whose results choose its runs"
         elif experiment.sweep and experiment.sweep.early_terminate:
             found = "a sweep with early_terminate"
         elif several := [name for name in experiment.needs if len(others[name].runs) > 1]:

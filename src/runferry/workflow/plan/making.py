@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runferry.config.billing import billed
 from runferry.config.rounds import FOLDER as ROUNDS
+from runferry.config.search.history import best_of
+from runferry.config.search.state import points_file, points_of, read_events
 from runferry.runs.folder import RunFolder
 from runferry.runs.pack import FOLDER, done_file
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, states_of
+from runferry.system.text import count_of, time_in_words
 from runferry.trackers.registry import settings_of
 from runferry.workflow.executor_choice import note_on_executor
 from runferry.workflow.plan.environments import environments_there
@@ -23,16 +27,18 @@ from runferry.workflow.plan.model import (
     PlannedJob,
 )
 from runferry.workflow.plan.notes import notes_of
-from runferry.workflow.plan.runs import PlannedRun, files_and_bytes, places_of
+from runferry.workflow.plan.runs import PlannedRun, files_and_bytes, places_of, points_in_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from runferry.config.cluster import Bundle
     from runferry.config.experiment import Experiment
     from runferry.config.job_request import Request
-    from runferry.config.rounds import Rounds
+    from runferry.config.search.search import Search
     from runferry.workflow.pack_plan import PackPlan
+    from runferry.workflow.plan.runs import Place
     from runferry.workflow.workflow import Workflow
 
 
@@ -84,7 +90,12 @@ def make_plan(packs: PackPlan, workflow: Workflow, chosen: frozenset[str] | None
 def _experiment(experiment: Experiment, packs: PackPlan, chosen: frozenset[str] | None) -> ExperimentPlan:
     folder = packs.results / experiment.name
     if experiment.rounds:
-        return _bayes_sweep(experiment, experiment.rounds, folder, packs, chosen)
+        files = experiment.rounds.places(str(folder / ROUNDS / "{round}" / "{place}.json"))
+        return _chosen(experiment, places_of(folder, experiment.rounds), files, packs, chosen)
+    if experiment.search:
+        files = experiment.search.places(str(points_file(folder).with_name("{place}.json")))
+        planned = _chosen(experiment, points_in_plan(folder, experiment.search), files, packs, chosen)
+        return replace(planned, note=_note_on_search(experiment, experiment.search, len(planned.jobs), folder))
     states = states_of(folder, experiment.runs)
     jobs: list[PlannedJob] = []
     job_of_pack: dict[str, int] = {}
@@ -109,6 +120,16 @@ def _experiment(experiment: Experiment, packs: PackPlan, chosen: frozenset[str] 
     return ExperimentPlan(experiment.name, experiment.environment, runs, jobs, experiment.attempts)
 
 
+def _note_on_search(experiment: Experiment, search: Search, left: int, folder: Path) -> str:
+    """Describe how long a search takes at most, and what it has given so far."""
+    places = min(search.parallel, search.count)
+    longest = search.longest_minutes(experiment.time, left)
+    words = f"{count_of(left, 'point')} to come on {count_of(places, 'place')}, at most {time_in_words(longest)}"
+    words = f"{words} of training; {search.engine} chooses them" if left else f"all {search.count} points have ended"
+    best = best_of(points_of(read_events(points_file(folder))), experiment.sweep.definition if experiment.sweep else {})
+    return f"{words}; {best}" if best else words
+
+
 def _is_to_train(folder: Path, run: str, state: str, packs: PackPlan, chosen: frozenset[str] | None) -> bool:
     if chosen is None:
         return state in {WAITING, RUNNING, FAILED}
@@ -119,16 +140,19 @@ def _is_to_train(folder: Path, run: str, state: str, packs: PackPlan, chosen: fr
     return str(done_file(folder / FOLDER / pack) if pack else RunFolder(folder / run).trained_file) in chosen
 
 
-def _bayes_sweep(
-    experiment: Experiment, rounds: Rounds, folder: Path, packs: PackPlan, chosen: frozenset[str] | None
+def _chosen(
+    experiment: Experiment,
+    places: Sequence[Place],
+    files: Sequence[str],
+    packs: PackPlan,
+    chosen: frozenset[str] | None,
 ) -> ExperimentPlan:
     """Plan a sweep whose runs are chosen while it goes on: one job for each place that has not ended."""
     job = _job(packs.requests[experiment.name], experiment, 1, packs.cluster.bundle)
     runs: list[PlannedRun] = []
     jobs: list[PlannedJob] = []
-    files = rounds.places(str(folder / ROUNDS / "{round}" / "{place}.json"))
-    for place, file in zip(places_of(folder, rounds), files, strict=True):
-        # A failed run of a round has ended, and is a result.
+    for place, file in zip(places, files, strict=True):
+        # A failed run has ended, and is a result.
         number = None
         waits = not place.ended and place.state not in {UNSYNCED, DONE}
         if waits if chosen is None else file in chosen:

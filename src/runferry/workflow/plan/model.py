@@ -93,6 +93,8 @@ class ExperimentPlan:
     jobs: Sequence[PlannedJob]
     attempts: int
     """Jobs that a run may have."""
+    note: str | None = None
+    """Of a search: how long it takes at most, and what it has given so far."""
 
     @cached_property
     def states(self) -> Counter[str]:
@@ -114,6 +116,7 @@ class ExperimentPlan:
             "states": {state: self.states[state] for state in STATES},
             **totals(self.jobs),
             "attempts": self.attempts,
+            **({"note": self.note} if self.note else {}),
             "job_kinds": [{**asdict(job), "count": count} for job, count in Counter(self.jobs).items()],
         }
 

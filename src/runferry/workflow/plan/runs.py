@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runferry.config.rounds import round_file
-from runferry.runs.state import WAITING, names_in, state_and_reason
+from runferry.config.search.state import points_file, points_of, read_events
+from runferry.runs.state import DONE, WAITING, names_in, state_and_reason
 from runferry.system.files import read_json
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry.config.rounds import Rounds
+    from runferry.config.search.search import Search
 
 
 SAMPLE = 20
@@ -46,14 +48,14 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Place:
-    """One place in a round of a bayes sweep, whose run may not be chosen yet."""
+    """One place in a round or a search, whose run may not be chosen yet."""
 
     id: str
     name: str
     state: str
     why: str | None
     ended: bool
-    """Whether the round counts its run as ended, however that was."""
+    """Whether its run counts as ended, however that was."""
 
 
 def places_of(folder: Path, rounds: Rounds) -> list[Place]:
@@ -69,6 +71,20 @@ def places_of(folder: Path, rounds: Rounds) -> list[Place]:
             run = chosen[place - 1] if place <= len(chosen) else ""
             state, why = state_and_reason(folder / run) if run else (WAITING, None)
             found.append(Place(run, f"round {number}, place {place}", state, why, f"{place}.json" in ended))
+    return found
+
+
+def points_in_plan(folder: Path, search: Search) -> list[Place]:
+    """Return each place of a search with the state of its run; `folder` is `results/<experiment>`."""
+    chosen = {point.place: point.run for point in points_of(read_events(points_file(folder)))}
+    ended = set(names_in(points_file(folder).parent))
+    found: list[Place] = []
+    for place in range(1, search.count + 1):
+        run = chosen.get(place, "")
+        state, why = state_and_reason(folder / run) if run else (WAITING, None)
+        if not run and f"{place}.json" in ended:
+            state = DONE
+        found.append(Place(run, f"place {place}", state, why, f"{place}.json" in ended))
     return found
 
 

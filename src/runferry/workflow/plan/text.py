@@ -38,6 +38,7 @@ def lines(plan: Plan) -> list[str]:
     for experiment in shown:
         kinds = Counter(experiment.jobs).most_common()
         found += [f"{experiment.name}: {count_of(count, 'job')} of {job_in_words(job)}" for job, count in kinds[:3]]
+        found += [f"{experiment.name}: {experiment.note}"] if experiment.note else []
     return [*found, *_notes(plan, jobs)]
 
 

@@ -1,0 +1,121 @@
+"""Stop a run where the pruner of its search's engine says so, by what is on the shared disk.
+
+Each launcher notes some of its run's rows in `reported.json`, and asks the engine, which is told these of all runs that
+are under way and what is known of those that have ended. The engine is a process of its own, of a second or two, on
+the node: it is asked once a minute at most, and only when there are new rows.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from runferry.config.search.engine import ask_engine
+from runferry.config.search.results import metric_names, sample
+from runferry.config.search.state import events_that_hold, points_file, points_of, read_definition, read_events
+from runferry.errors import RunferryError
+from runferry.launch.own_rows import OwnRows
+from runferry.system.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from runferry.runs.folder import RunFolder
+
+ASK_SECONDS = 60.0
+"""Between two questions to the engine."""
+ANSWER_SECONDS = 1.0
+"""Between two looks whether it has answered."""
+KILL_SECONDS = 30.0
+"""For the command to end after its SIGTERM, as W&B's agent gives it."""
+FILE = "reported.json"
+"""In the run's folder: rows for the engine, evenly spread."""
+
+
+class Pruning:
+    """Decides when the run is to be stopped; used as `runferry.launch.early_stop.EarlyStop` is.
+
+    Attributes
+    ----------
+    stopped : str or None
+        Why, once it has been decided.
+    """
+
+    def __init__(self, folder: RunFolder, section: Mapping[str, Any], note: Callable[[str], None]) -> None:
+        """Take the section `pruner` of `run.json`: its `name`."""
+        self.stopped: str | None = None
+        self._folder = folder
+        self._experiment = folder.path.absolute().parent
+        self._pruner: str = section["name"]
+        self._note = note
+        self._begun = read_definition(self._experiment)
+        self._names = metric_names(self._begun["definition"])
+        self._own = OwnRows(folder, self._names)
+        self._rows: list[dict[str, float]] = []
+        self._next = time.monotonic() + ASK_SECONDS
+        self._answers: list[bool] | None = None
+        self._said = False
+
+    def seconds_to_next(self) -> float:
+        """Return the seconds until the next check or, once `stopped`, until the end by force."""
+        return max(0.0, self._next - time.monotonic())
+
+    def due(self) -> bool:
+        """Return whether the next check is due or, once `stopped`, the end by force."""
+        return time.monotonic() >= self._next
+
+    def look(self) -> bool:
+        """Ask the engine, or take its answer, and return whether the run is to be stopped now."""
+        if self._answers is None:
+            self._next = time.monotonic() + ASK_SECONDS
+            new = [row for row in self._own.read() if "_step" in row]
+            if new:
+                self._rows += new
+                write_json(self._folder.path / FILE, {"rows": sample(self._rows)})
+                self._answers = []
+                self._next = time.monotonic() + ANSWER_SECONDS
+                # Beside the loop that passes signals on.
+                threading.Thread(target=self._ask, args=(self._answers,), daemon=True).start()
+            return False
+        if not self._answers:
+            self._next = time.monotonic() + ANSWER_SECONDS
+            return False
+        answer = self._answers[0]
+        self._answers = None
+        self._next = time.monotonic() + (KILL_SECONDS if answer else ASK_SECONDS)
+        if answer:
+            last = self._rows[-1]
+            values = ", ".join(f"{name} was {last[name]:g}" for name in self._names if name in last)
+            self.stopped = f"pruned by {self._begun['engine']}'s {self._pruner}: {values} at step {last['_step']:g}"
+        return answer
+
+    def _ask(self, answers: list[bool]) -> None:
+        try:
+            answers.append(self._is_pruned())
+        except (RunferryError, OSError, ValueError, KeyError) as error:
+            if not self._said:
+                self._note(f"the engine was asked whether to prune the run, and did not say: {error}")
+                self._said = True
+            answers.append(False)
+
+    def _is_pruned(self) -> bool:
+        events = read_events(points_file(self._experiment))
+        running: dict[str, list[dict[str, float]]] = {}
+        own: int | None = None
+        for point in points_of(events):
+            if point.run == self._folder.path.name:
+                own = point.number
+                running[str(point.number)] = sample(self._rows)
+            elif point.state is None:
+                with suppress(OSError, ValueError, KeyError):
+                    running[str(point.number)] = read_json(self._reported(point.run))["rows"]
+        if own is None:
+            return False
+        answer = ask_engine(self._begun, do="prune", events=events_that_hold(events), number=own, running=running)
+        return bool(answer["pruned"])
+
+    def _reported(self, run: str) -> Path:
+        return self._experiment / run / FILE

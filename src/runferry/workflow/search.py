@@ -1,0 +1,219 @@
+"""Begin a search, and ask its engine for the point of a place when the place's job is about to be submitted."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runferry.config.run import run_of_sweep, write_changed, write_table
+from runferry.config.search.engine import ask_engine
+from runferry.config.search.results import metric_names
+from runferry.config.search.search import check_engine
+from runferry.config.search.state import (
+    DEFINITION,
+    FOLDER,
+    append_events,
+    events_that_hold,
+    key_of,
+    points_file,
+    points_of,
+    read_definition,
+    read_events,
+    repetitions,
+)
+from runferry.config.sweep import definition as sweep_definition
+from runferry.errors import ConfigError
+from runferry.runs.folder import RunFolder
+from runferry.system.files import read_json, write_json
+from runferry.system.locks import turn
+from runferry.workflow.search_results import result_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runferry.config.experiment import Experiment
+    from runferry.config.run import RunDefinition
+    from runferry.config.search.state import Point
+    from runferry.config.sweep.definition import Sweep
+
+AGAIN_SECONDS = 15.0
+"""Until an engine that wants results of other runs first is asked again."""
+_RUNS_WITHOUT_METRIC = 3
+"""Finished runs without a value of the metric, after which no more are trained."""
+
+
+def begin(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> None:
+    """Check a search with its engine and write `search.json`, with which its points are asked for.
+
+    Parameters
+    ----------
+    folder
+        `results/<experiment>`.
+    say
+        Takes a line for the user.
+
+    Raises
+    ------
+    ConfigError
+        When the engine or a source file fails, or the search space names no parameter.
+    PackingError
+        When W&B's own engine cannot be installed.
+    """
+    search, sweep = experiment.search, experiment.sweep
+    if search is None or sweep is None:
+        raise AssertionError
+    engine = search.engine
+    before = [event["engine"] for event in read_events(points_file(folder)) if "asked" in event]
+    if before and not sweep.scheduler:
+        # Nobody named one: what is installed meanwhile does not change a search that goes on.
+        engine = str(before[0])
+        check_engine(engine, sweep.where)
+    begun = {
+        "experiment": experiment.name,
+        "where": sweep.where,
+        "definition": sweep.definition,
+        "engine": engine,
+        "source": sweep.source,
+        "seed": search.seed,
+        "count": search.count,
+        "parallel": search.parallel,
+        "record": experiment.shared_record,
+    }
+    found = ask_engine(begun, _python(engine, say), do="check")
+    if not found["parameters"]:
+        message = f"{sweep.where}: scheduler.search_space: found that it names no parameter, expected one to search"
+        raise ConfigError(f"{message}; return a dict such as {{'lr': trial.suggest_float('lr', 1e-5, 1e-1, log=True)}}")
+    begun["pruner"] = found["pruner"]
+    say(f"{experiment.name}: {engine} chooses {search.count} points, {search.parallel} at a time")
+    write_json(folder / FOLDER / DEFINITION, begun)
+
+
+def ask(place_file: Path, say: Callable[[str], None], also: Sequence[Path] = ()) -> bool:
+    """Ask for the point of a place, unless it has one; tell the engine first what has ended since.
+
+    Parameters
+    ----------
+    place_file
+        `results/<experiment>/search/<place>.json`.
+    say
+        Takes a line for the user.
+    also
+        Other places of the search that want a point now: the engine is started once for all.
+
+    Returns
+    -------
+    bool
+        False where the engine wants results of runs that are under way first.
+
+    Raises
+    ------
+    ConfigError, PackingError
+        As `begin`; also when no run logs the metric, or the experiment is another one meanwhile.
+    """
+    experiment = place_file.parents[1]
+    file = points_file(experiment)
+    with turn(experiment / FOLDER / "lock"):
+        begun = read_definition(experiment)
+        events = read_events(file)
+        new = _told_since(experiment, begun, points_of(events), say)
+        append_events(file, new)
+        events += new
+        points = points_of(events)
+        known = {point.place for point in points}
+        missing = [one for one in (place_file, *also) if int(one.stem) not in known and not one.exists()]
+        if not missing:
+            return True
+        sweep = sweep_definition.check(begun["definition"], begun["where"])
+        runs = [_run_of(begun, sweep, point.parameters, point.repetition) for point in points]
+        _check_runs(experiment, runs, points)
+        _check_metric(begun, sweep, points)
+        request = {"do": "ask", "events": events_that_hold(events), "count": len(missing)}
+        answer = ask_engine(begun, _python(begun["engine"], say), **request)
+        counted = repetitions(points)
+        for one, parameters in zip(missing, answer["points"], strict=False):
+            repetition = counted[key_of(parameters)]
+            counted[key_of(parameters)] += 1
+            run = _run_of(begun, sweep, parameters, repetition)
+            _write_run(experiment, begun, run)
+            runs.append(run)
+            asked = {"asked": len(runs), "place": int(one.stem), "run": run.id, "parameters": parameters}
+            append_events(file, [{**asked, "repetition": repetition, "engine": begun["engine"]}])
+        write_table(experiment / "runs.tsv", runs, begun["definition"])
+        left = missing[len(answer["points"]) :]
+        if left and answer.get("declined"):
+            return place_file not in left
+        for one in left:
+            say(f"{experiment.name}: the search ends after {len(runs)} points: {answer['ended']}")
+            write_json(one, {"run": None, "finished": False, "reason": answer["ended"]})
+    return True
+
+
+def _write_run(experiment: Path, begun: Mapping[str, Any], run: RunDefinition) -> None:
+    """Write `run.json`, before the point counts: one that does has a run."""
+    pruner = {"pruner": {"name": begun["pruner"]}} if begun["pruner"] else {}
+    write_changed(RunFolder(experiment / run.id).run_file, {**run.as_record(), **begun["record"], **pruner})
+
+
+def ask_until_answered(place_file: Path, say: Callable[[str], None]) -> None:
+    """Ask for the point of a place, as `ask` does, again and again while the engine wants results first."""
+    said = False
+    while not ask(place_file, say):
+        if not said:
+            say(f"{place_file.parents[1].name}: the engine wants results of other runs first; asking again")
+        said = True
+        time.sleep(AGAIN_SECONDS)
+
+
+def _run_of(begun: Mapping[str, Any], sweep: Sweep, parameters: Mapping[str, Any], repetition: int) -> RunDefinition:
+    identity = {"repetition": repetition} if repetition else {}
+    return run_of_sweep(begun["experiment"], sweep, dict(parameters), identity)
+
+
+def _told_since(
+    experiment: Path, begun: Mapping[str, Any], points: Sequence[Point], say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Return what there is to tell: runs that have ended, and results that were deleted."""
+    names = metric_names(begun["definition"])
+    new: list[dict[str, Any]] = []
+    for point in points:
+        folder = RunFolder(experiment / point.run)
+        ended = _has_ended(experiment, point) and folder.attempts_folder.exists()
+        if point.state is None and ended:
+            new.append({"told": point.number, **result_of(folder, names)})
+        elif point.state is not None and not ended:
+            place = experiment / FOLDER / f"{point.place}.json"
+            again = f"; remove {place} to have it trained again" if place.exists() else ", and is trained again"
+            say(f"{folder.path}: its result was deleted: the search goes on without it{again}")
+            new.append({"forgotten": point.number})
+    return new
+
+
+def _has_ended(experiment: Path, point: Point) -> bool:
+    try:
+        return read_json(experiment / FOLDER / f"{point.place}.json")["run"] == point.run
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _check_runs(experiment: Path, runs: Sequence[RunDefinition], points: Sequence[Point]) -> None:
+    if [run.id for run in runs] != [point.run for point in points]:
+        message = f"{points_file(experiment)}: found runs of another command or definition, expected those of one sweep"
+        raise ConfigError(f"{message}; give the changed experiment another name, or change it back")
+
+
+def _check_metric(begun: Mapping[str, Any], sweep: Sweep, points: Sequence[Point]) -> None:
+    finished = [point for point in points if point.state == "finished"]
+    for name in metric_names(sweep.definition):
+        if len(finished) >= _RUNS_WITHOUT_METRIC and not any(name in (point.values or {}) for point in finished):
+            message = f"{begun['where']}: metric: found no value of {name} in {len(finished)} runs that finished"
+            raise ConfigError(f"{message}, expected wandb.log() of it in each; name a metric that the command logs")
+
+
+def _python(engine: str, say: Callable[[str], None]) -> Path:
+    if engine != "wandb":
+        return Path(sys.executable)
+    from runferry.workflow.sweeps_package import find_python
+
+    return find_python(say)

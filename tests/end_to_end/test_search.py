@@ -1,0 +1,67 @@
+"""Searches through Snakemake: points asked for one by one, of an engine, with failed and pruned runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from runferry.config.search.state import points_file, points_of, read_events
+from runferry_standin import running
+
+# What it was given and reached goes to a file of its own; it fails above 2.
+TRAIN = """
+import json, os, pathlib, sys, time
+import wandb
+run = wandb.init()
+x = run.config.x
+with open("ground-truth.jsonl", "a") as file:
+    file.write(json.dumps({"run": run.id, "x": x, "begin": time.time()}) + "\\n")
+if x > 2:
+    sys.exit(3)
+for step in range(3):
+    run.log({"loss": (x - 1) ** 2 + 1 / (step + 1)})
+time.sleep(0.5)
+"""
+
+
+def _search(**more) -> dict:
+    sweep = {
+        "program": "train.py",
+        "command": [sys.executable, "${program}"],
+        "metric": {"name": "loss", "goal": "minimize"},
+        "scheduler": {"engine": "optuna"},
+        "parameters": {"x": {"min": -3.0, "max": 3.0}},
+    }
+    return {"sweep": sweep, "count": 6, "parallel": 2, **more}
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_point_by_point_with_what_failed(project):
+    project.write("train.py", TRAIN)
+    with running() as server:
+        project.environment |= server.environment | {"WANDB_ERROR_REPORTING": "false"}
+        project.configure({"search": _search()}, sync={"sweeps": True})
+        planned = project.planned()
+        assert planned == {"search": 1, "train_in_search": 6, "sync_place": 6, "report": 1, "all": 1}
+        done = project.snakemake("--cores", "4")
+        assert done.returncode == 0, done.stderr
+        events = read_events(points_file(project.folder / "results/search"))
+        points = points_of(events)
+        truth = [json.loads(line) for line in (project.folder / "ground-truth.jsonl").read_text().splitlines()]
+        assert {point.run: point.parameters["x"] for point in points} == {one["run"]: one["x"] for one in truth}
+        assert len(truth) == len(points) == 6
+        # At most two at a time: when a point is asked for, all but one of those before have been told.
+        told = 0
+        for event in events:
+            told += "told" in event
+            assert "told" in event or event["asked"] - told <= 2, events
+        for one in truth:
+            held = server.run("demo", "tests", one["run"])
+            assert held["state"] == ("failed" if one["x"] > 2 else "finished")
+        # The sweep is on the server, once, and all of its runs are counted to it.
+        (sweep,) = json.loads((project.folder / "results/search/sweep-on-server.json").read_text()).values()
+        assert sorted(sweep["runs"]) == sorted(one["run"] for one in truth)
+    assert project.planned("train_all") == {}
+    assert "all 6 points have ended; best so far: loss" in project.snakemake("-n").stderr

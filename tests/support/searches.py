@@ -1,0 +1,106 @@
+"""Searches without jobs: begun from a config, their runs ended by the tests; and W&B's own classes driven by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from runferry.config import loading
+from runferry.config.experiments import experiments
+from runferry.config.search.state import points_file, points_of, read_events
+from runferry.system.files import read_json, write_json
+from runferry.workflow.search import ask, begin
+from support.paths import ROOT
+from support.sample_experiment import write_log_of
+
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+SEED = 7
+
+
+def sweep_over_x(**more: Any) -> dict[str, Any]:
+    """A sweep that Optuna searches."""
+    return {
+        "command": ["true", "${args}"],
+        "metric": {"name": "loss", "goal": "minimize"},
+        "scheduler": {"engine": "optuna"},
+        "parameters": {"x": {"min": -3.0, "max": 3.0}, "layers": {"values": [1, 2, 4]}},
+        **more,
+    }
+
+
+def make_experiment(sweep: dict[str, Any] | str, **more: Any) -> Any:
+    """Make the experiment `search` of a config."""
+    section = {"sweep": sweep, "count": 40, "parallel": 4, "seed": SEED, **more}
+    config = {"wandb": {"project": "tests"}, "experiments": {"search": section}}
+    return experiments(loading.validate(config, SCHEMA))["search"]
+
+
+class Search:
+    """A search in `folder`, whose runs end when a test says so."""
+
+    def __init__(self, folder: Path, sweep: dict[str, Any] | str, **more: Any) -> None:
+        self.folder = folder / "search"
+        self.said: list[str] = []
+        begin(make_experiment(sweep, **more), self.folder, self.said.append)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return read_events(points_file(self.folder))
+
+    @property
+    def points(self) -> list[Any]:
+        return points_of(self.events)
+
+    def place_file(self, place: int) -> Path:
+        return self.folder / "search" / f"{place}.json"
+
+    def ask(self, place: int) -> dict[str, Any]:
+        """Ask for the point of a place; return its parameters."""
+        assert ask(self.place_file(place), self.said.append)
+        (point,) = [point for point in self.points if point.place == place]
+        return dict(point.parameters)
+
+    def end(self, place: int, rows: list[dict[str, Any]], state: str = "finished") -> None:
+        """Have the run of a place end, with what it logged."""
+        (point,) = [point for point in self.points if point.place == place]
+        run = self.folder / point.run
+        write_log_of(run, rows)
+        write_json(run / "attempts" / "1.json", {"attempt": 1})
+        if state != "failed":
+            write_json(run / "trained.json", {"run": point.run, **({"pruned": True} if state == "pruned" else {})})
+        write_json(self.place_file(place), {"run": point.run, "finished": state != "failed"})
+
+
+class ByHand:
+    """W&B's optimizer, which lives through the whole search, asked and told without anything of runferry's."""
+
+    def __init__(self, sweep: dict[str, Any], sampler: Any = None) -> None:
+        from wandb.sdk.sweeps import SweepInfo
+        from wandb.sdk.sweeps.scheduler.optimizer import make_optimizer
+
+        self.optimizer: Any = make_optimizer(SweepInfo("search", "search", "", "", sweep, ""))
+        if sampler is not None:
+            self.optimizer.study.sampler = sampler
+        self.runs: dict[int, str] = {}
+
+    def ask(self, place: int) -> dict[str, Any]:
+        (suggested,) = self.optimizer.ask_n_runs(1)
+        self.runs[place] = suggested.run_id
+        return suggested.config.flat_dict()
+
+    def end(self, place: int, rows: list[dict[str, Any]], state: str = "finished") -> None:
+        from wandb.sdk.sweeps.run_state import RunState
+        from wandb.sdk.sweeps.scheduler.optimizer import RunConfig, RunWithMetrics
+
+        run = self.runs[place]
+        history = [{"_step": step, **row} for step, row in enumerate(rows)]
+        word = "running" if state == "pruned" else state
+        data = RunWithMetrics(RunConfig({}), RunState(word), "", history[-1] if history else {}, history)
+        self.optimizer.tell_run(run, data)
+        if state == "pruned":
+            assert self.optimizer.prune_runs([run], [data]) == [run]
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """What `search.json` says."""
+    return read_json(folder / "search" / "search.json")
