@@ -11,6 +11,10 @@ if workflow.modifier.is_main_snakefile():
 configfile: "config/config.yaml"
 
 
+if workflow.modifier.is_main_snakefile():
+    entry.keep_profiles_cluster(config, controller=workflow.is_main_process)
+
+
 RESULTS = Path(workflow.pathvars.apply("<results>"))
 LOGS = Path(workflow.pathvars.apply("<logs>"))
 plan = entry.load(
