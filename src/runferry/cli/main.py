@@ -10,6 +10,7 @@ from runferry import __version__
 from runferry.cli.doctor import add_doctor
 from runferry.cli.environment import add_environment_commands
 from runferry.cli.housekeeping import add_housekeeping
+from runferry.cli.init import add_init
 from runferry.cli.launch import add_launch, split_command
 from runferry.cli.packs import add_pack_commands
 from runferry.cli.plan import add_plan
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"runferry {__version__}")
     parser.add_argument("--debug", action="store_true", help=f"show a traceback with an error (or set {DEBUG}=1)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_init(commands)
     add_plan(commands)
     add_profile(commands)
     add_launch(commands)

@@ -65,7 +65,7 @@ def find_site(profile: str | None, account: str | None, addresses: Sequence[str]
     Parameters
     ----------
     profile
-        The folder that Snakemake is given, or a shipped one's name; None leaves the cluster to the config or `$CC_CLUSTER`.
+        As Snakemake is given it, or the name of a shipped one; None leaves the cluster to the config or `$CC_CLUSTER`.
     account
         From the command line; it comes before the config's and the environment's.
     addresses
