@@ -223,14 +223,15 @@ def _command(line: str) -> list[str] | None:
     if re.match(r"python3? -m (venv|virtualenv|pip)\b", line):
         return None
     try:
+        # `2>&1` is not `2 > file`, which the lexer would not tell apart.
+        line = re.sub(r"\s+[0-9&]?>>?\s*(&[0-9]|\S+)|\s+<\s*\S+", "", line)
         lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
         lexer.whitespace_split = True
         words = list(lexer)
     except ValueError:
         return None
     end = next((place for place, word in enumerate(words) if re.fullmatch(r"[|&;<>]+", word)), len(words))
-    # `2>&1`: the number belongs to what follows.
-    words = words[: end - 1] if end and end < len(words) and words[end - 1] in {"1", "2"} else words[:end]
+    words = words[:end]
     while words and re.match(r"[A-Za-z_]\w*=", words[0]):
         words.pop(0)
     if words[:1] and words[0] in _AROUND:
