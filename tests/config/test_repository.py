@@ -77,8 +77,9 @@ def test_a_script_is_found_whose_package_makes_the_run(folder):
     ("body", "how", "defaults", "varied"),
     [
         (
-            "add_argument('-l', '--lr', type=float, default=1)\nadd_argument('--fast', action='store_true')\n"
-            "add_argument('--name', default='x')\n",
+            """add_argument('-l', '--lr', type=float, default=1)
+add_argument('--fast', action='store_true')
+add_argument('--name', default='x')""",
             "args",
             {"lr": 1.0, "name": "x"},
             ("lr", [1.0, 0.1]),
