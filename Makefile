@@ -133,7 +133,7 @@ demo: $(VENV)/.ready-demo
 OLDEST_TESTS := $(addprefix tests/,system runs config executor workflow cli end_to_end \
   sync/test_options.py sync/wandb/test_comparison.py docs/test_environment_yml.py test_api.py test_errors.py)
 NEWEST_ONLY := $(addprefix tests/,config/sweep/test_definition_by_wandb.py \
-  end_to_end/test_frameworks.py end_to_end/test_framework_scripts.py)
+  end_to_end/test_frameworks.py end_to_end/test_framework_scripts.py end_to_end/test_own_repository.py)
 
 # The tests on the cluster wait for Slurm most of the time, and some need it alone: one process, beside the others.
 CLUSTER_LOG := $(VENV)/cluster-tests.log
