@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +78,7 @@ def _ignore(file: Path) -> list[str]:
     text = file.read_text(encoding="utf-8", errors="surrogateescape") if file.exists() else ""
     there = {line.strip().strip("/") for line in text.splitlines()}
     missing = [line for line in _IGNORED if line.strip("/") not in there]
-    if missing and (file.exists() or shutil.which("git")):
+    if missing:
         with file.open("a", encoding="utf-8") as stream:
             stream.write("\n" * bool(text and not text.endswith("\n")) + "# What runferry makes.\n")
             stream.write("".join(f"{line}\n" for line in missing))
