@@ -225,7 +225,7 @@ def test_init_takes_over_a_job_script(folder, capsys):
     (folder / "set").mkdir()
     assert main(["init", "--cluster", "narval", "--from-sbatch", "job.sh"]) == 0
     said = capsys.readouterr().out
-    assert "note     job.sh: not taken over: lines 9, 12; see the end of config/config.yaml\n" in said
+    assert "note     job.sh: not taken over: lines 9, 13; see the end of config/config.yaml\n" in said
     assert said.endswith(
         'next:\n  runferry plan --profile narval\n  snakemake --profile "$(runferry profile narval)"\n'
     )
