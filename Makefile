@@ -57,7 +57,7 @@ $(VENV)/oldest/.ready: pyproject.toml tests/oldest.txt | $(BIN)/python
 	@test -x $(VENV)/oldest/bin/python || $(PYTHON) -m venv $(VENV)/oldest
 	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --upgrade pip
 	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --constraint tests/oldest.txt \
-	  --editable '.[progress,slurm,standin]' pytest pytest-timeout pytest-xdist hypothesis
+	  --editable '.[progress,standin]' pytest pytest-timeout pytest-xdist hypothesis
 	@touch $@
 
 $(VENV)/wheels/.ready: tests/wheels.txt | $(BIN)/python
@@ -133,7 +133,7 @@ demo: $(VENV)/.ready-demo
 OLDEST_TESTS := $(addprefix tests/,system runs config executor workflow cli end_to_end \
   sync/test_options.py sync/wandb/test_comparison.py docs/test_environment_yml.py test_api.py test_errors.py)
 NEWEST_ONLY := $(addprefix tests/,config/sweep/test_definition_by_wandb.py \
-  end_to_end/test_frameworks.py end_to_end/test_framework_scripts.py)
+  end_to_end/test_frameworks.py end_to_end/test_framework_scripts.py end_to_end/test_own_repository.py)
 
 # The tests on the cluster wait for Slurm most of the time, and some need it alone: one process, beside the others.
 CLUSTER_LOG := $(VENV)/cluster-tests.log

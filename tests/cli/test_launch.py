@@ -9,6 +9,7 @@ import pytest
 
 from runferry import api
 from runferry.cli import main
+from runferry.system.messages import STARTED_BY
 from support.new_runs import own_folder  # noqa: F401 - a fixture
 
 
@@ -33,12 +34,18 @@ def test_the_command_after_two_dashes_is_made_a_run_and_launched_once():
     assert len(run.attempts) == 1
 
 
-def test_its_exit_code_is_the_commands_and_launched_again_it_is_another_attempt():
+def test_its_exit_code_is_the_commands_and_launched_again_it_is_another_attempt(monkeypatch):
+    monkeypatch.delenv(STARTED_BY, raising=False)
     words = ["results/line/a", "--", "sh", "-c", "exit 3"]
-    assert [_launch(*words).returncode for _ in range(2)] == [3, 3]
+    done = [_launch(*words), _launch(words[0])]
+    assert [one.returncode for one in done] == [3, 3]
+    for one in done:
+        assert "runferry: run a: the log is results/line/a/train.log\n" in one.stderr
+    monkeypatch.setenv(STARTED_BY, "snakemake")
+    assert "the log is" not in _launch(words[0]).stderr
     (run,) = api.find_runs()
     assert run.state == "failed"
-    assert [attempt["exit_code"] for attempt in run.attempts] == [3, 3]
+    assert [attempt["exit_code"] for attempt in run.attempts] == [3, 3, 3]
 
 
 def test_options_of_a_new_run_without_a_command_are_refused(capsys):

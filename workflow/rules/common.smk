@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 from runferry.config.search.search import resource_name
@@ -16,6 +17,10 @@ CLUSTER_IN_FILE = (
 configfile: "config/config.yaml"
 
 
+if workflow.modifier.is_main_snakefile():
+    entry.keep_profiles_cluster(config, controller=workflow.is_main_process)
+
+
 RESULTS = Path(workflow.pathvars.apply("<results>"))
 LOGS = Path(workflow.pathvars.apply("<logs>"))
 plan = entry.load(
@@ -31,17 +36,17 @@ config.update(plan.config)
 
 let_packs_follow(workflow)
 packs = plan.packs(RESULTS, controller=workflow.is_main_process)
+# The rules call the package that is installed beside Snakemake. An environment of conda's would have another Python
+# without it, so that `--software-deployment-method conda`, for rules of a workflow above, makes none for these. The
+# linter asks for one of each rule.
+CONDA = "../envs/runferry.yaml" if "--lint" in sys.argv else None
+QUIET = "ALL" in {kind.name for kind in workflow.output_settings.quiet or ()}
 if workflow.is_main_process:
     # Before the jobs of a dry run and of a real start; nothing where --quiet all is given.
     # Imported here only: every job evaluates this, too.
     from runferry.workflow.plan.showing import show_plan
 
-    show_plan(
-        plan,
-        packs,
-        workflow,
-        quiet="ALL" in {kind.name for kind in workflow.output_settings.quiet or ()},
-    )
+    show_plan(plan, packs, workflow, quiet=QUIET)
     # Places of each search: a run has one from its start to its end, and asks for its point when it gets one.
     for name, search in plan.searches.items():
         workflow.register_resource(resource_name(name), search.parallel)

@@ -14,7 +14,7 @@ rule report:
         "<logs>/report.log",
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     params:
         folders=EXPERIMENT_FOLDERS,
         cluster=plan.cluster.name,
