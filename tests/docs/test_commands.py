@@ -140,7 +140,7 @@ def _inline_commands() -> list[tuple[str, str]]:
 def test_a_command_within_a_sentence_is_one(name, command):
     program, *words = shlex.split(command)
     if program == "runferry":
-        parser = main._parser()
+        parser, _ = main._parser()
         # With its name alone a command is spoken of, not typed.
         given = words if len(words) > 1 or words[0].startswith("-") else [*words, "--help"]
         if "--help" in given or "--version" in given:

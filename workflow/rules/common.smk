@@ -5,7 +5,7 @@ from runferry.workflow.rule_functions import RuleFunctions
 
 # As a module, this has the config that the workflow above gives it, and a config/config.yaml is that one's own.
 if workflow.modifier.is_main_snakefile():
-    entry.check_config_file("config/config.yaml")
+    entry.check_config_file("config/config.yaml", config)
 
 
 configfile: "config/config.yaml"

@@ -15,7 +15,6 @@ def add_sweep_commands(commands: Commands) -> None:
     """Add `launch-place`, `sync-round` and `best` to the command line."""
     parser = commands.add_parser(
         "launch-place",
-        help="run a run of a bayes sweep's round, as a job does",
         description="Run the run of a place in a round, and write ENDED when it has ended: also when its command "
         "failed, which is a result for the next round. Remove ENDED to have it run again.",
     )
@@ -23,7 +22,6 @@ def add_sweep_commands(commands: Commands) -> None:
     parser.set_defaults(command=_launch_place)
     parser = commands.add_parser(
         "sync-round",
-        help="sync the runs of a bayes sweep's round",
         description="Sync the runs of a round, failed ones too, and write SYNCED when each has its receipt.",
     )
     parser.add_argument("synced", type=Path, metavar="SYNCED", help="results/<experiment>/rounds/<round>/synced.json")
@@ -31,7 +29,6 @@ def add_sweep_commands(commands: Commands) -> None:
     parser.set_defaults(command=_sync_round)
     parser = commands.add_parser(
         "best",
-        help="find the best run of an experiment that another one needs",
         description="Write BEST: the run that finished with the best value of the metric, or the only one.",
     )
     parser.add_argument("best", type=Path, metavar="BEST", help="results/<experiment>/best.json")

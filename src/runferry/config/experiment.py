@@ -77,6 +77,8 @@ class Experiment:
     """Environment variables of the command, with their macros (`runferry.config.variables`)."""
     tracker: str = WANDB
     """What the runs log to, "wandb" or "comet"."""
+    pinned: bool = False
+    """Whether runs are trained from a snapshot of the code."""
 
     @property
     def metric(self) -> Mapping[str, Any] | None:
@@ -117,6 +119,21 @@ class Experiment:
         ]
         write_atomically(runs_file, "".join("\t".join(row) + "\n" for row in rows))
 
+    def write_missing(self, folder: Path) -> None:
+        """Write `run.json` again for each run whose folder was deleted, which is how a user has it trained again.
+
+        Parameters
+        ----------
+        folder
+            `results/<experiment>`. Where it has no table, rule `runs` writes them all.
+        """
+        if not (folder / "runs.tsv").exists():
+            return
+        for run in self.runs.values():
+            file = RunFolder(folder / run.id).run_file
+            if not file.exists():
+                write_changed(file, self.record_of(run))
+
     def run_of(self, parameters: parameter.Parameters, repetition: int = 0) -> RunDefinition:
         """Make a run of the experiment's sweep from its parameters.
 
@@ -144,6 +161,7 @@ class Experiment:
             "warning": {"signal": self.warning_signal, "seconds": self.warning_seconds},
             **({} if self.tracker == WANDB else {"tracker": self.tracker}),
             self.tracker: {**self.tracker_settings, "group": self.name},
+            **({"code": "pinned"} if self.pinned else {}),
             **({"nodes": self.nodes} if self.nodes > 1 else {}),
             **({"tasks": self.tasks} if self.tasks > 1 else {}),
             **({"gpus_per_task": self.gpus_per_task} if self.gpus_per_task else {}),

@@ -112,6 +112,7 @@ def _experiment(
         sweep=definition,
         rounds=_rounds(definition, section),
         needs=tuple(needs),
+        pinned=config.get("code") == "pinned",
         variables=check_variables(
             section["variables"], f"{where}.variables", has_data=bool(section["stage"] or section["collect"])
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, states_of
 from runferry.trackers.registry import settings_of
 from runferry.workflow.executor_choice import note_on_executor
+from runferry.workflow.plan.code import code_notes
 from runferry.workflow.plan.model import (
     BYTES_OF_RUN,
     FILES_OF_PACK,
@@ -18,6 +19,7 @@ from runferry.workflow.plan.model import (
     PlannedJob,
 )
 from runferry.workflow.plan.runs import PlannedRun, files_and_bytes, places_of
+from runferry.workflow.results_folder import renaming_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from runferry.config.job_request import Request
     from runferry.config.rounds import Rounds
     from runferry.workflow.pack_plan import PackPlan
+
+_CODE = {
+    "pinned": "code: pinned: jobs run a snapshot that is taken when Snakemake starts",
+    "current": "code: a job runs the files as they are when it starts (`code: pinned` runs a snapshot of now)",
+}
 
 
 def make_plan(
@@ -73,6 +80,8 @@ def make_plan(
         tracker.name,
         tracker.title,
         note_on_executor(sys.argv[1:]) if cluster.slurm else None,
+        (_CODE[str(config.get("code"))], *code_notes(packs.results, packs.experiments, planned)),
+        renaming_notes(packs.results, packs.experiments),
     )
 
 

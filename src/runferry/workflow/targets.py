@@ -1,0 +1,63 @@
+"""Refuse a target that no rule makes, in one line, before Snakemake looks for it."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from runferry.errors import ConfigError
+from runferry.system.text import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_TAKES_A_WORD = re.compile(r"--.*|-[sdjck]")
+_TAKES_NONE = re.compile(
+    r"--(dry-?run|dry|printshellcmds|keep-going|forceall|force|nolock|touch|verbose|summary|dag|rulegraph|filegraph|"
+    r"rerun-incomplete|ri|ignore-incomplete|ii|reason|quiet|stats|lint|unlock|debug|trust-io-cache)"
+)
+
+
+def check_targets(rules: Iterable[Any], words: Sequence[str]) -> None:
+    """Refuse the targets of a command line that are neither rules nor files that a rule makes.
+
+    Parameters
+    ----------
+    rules
+        Snakemake's, all of them.
+    words
+        What was typed after `snakemake`.
+
+    Raises
+    ------
+    ConfigError
+        For the first such target, with the targets that are meant for users.
+    """
+    found = list(rules)
+    for target in _targets(words):
+        if any(rule.name == target or rule.is_producer(target) for rule in found) or os.path.exists(target):  # noqa: PTH110
+            continue
+        own = [name for name in ("all", "train_all", "sync_all", "report") if any(rule.name == name for rule in found)]
+        message = (
+            f"{target}: found no such target, expected one of {', '.join(own)}, or a file that a rule makes, such as "
+            f"results/<experiment>/<run>/receipt.json{suggest(target, [rule.name for rule in found])}"
+        )
+        raise ConfigError(message)
+
+
+def _targets(words: Sequence[str]) -> list[str]:
+    """List the words that are surely targets: those before all options, and those after an option that takes no word.
+
+    >>> _targets(["trian_all", "--profile", "profiles/local", "-n", "results/x", "--config", "a=1", "b=2"])
+    ['trian_all', 'results/x']
+    """
+    found: list[str] = []
+    taking = False
+    for word in words:
+        if word.startswith("-") and len(word) > 1:
+            # What follows an option of several words is left to Snakemake.
+            taking = bool(_TAKES_A_WORD.fullmatch(word)) and not _TAKES_NONE.fullmatch(word)
+        elif not taking:
+            found.append(word)
+    return found
