@@ -19,6 +19,7 @@ from support.errors import (
     provoked_doctor,
     provoked_files,
     provoked_runs,
+    provoked_start,
     provoked_sweeps,
 )
 from support.errors.provoking import Row, World
@@ -32,6 +33,7 @@ ROWS: list[Row] = [
     *provoked_doctor.ROWS,
     *provoked_files.ROWS,
     *provoked_runs.ROWS,
+    *provoked_start.ROWS,
     *provoked_sweeps.ROWS,
 ]
 
@@ -73,7 +75,7 @@ def test_it_says_what_was_found_what_was_expected_and_what_to_type(
     assert "\n" not in told
     assert re.search(r"\bfound\b", told), told
     assert re.search(r"\bexpected\b", told), told
-    assert re.search(r"; [^;]*\brun: \w+", told), told
+    assert re.search(r"; [^;]*\brun: \S+", told), told
 
 
 def test_every_place_that_raises_has_its_row() -> None:

@@ -23,7 +23,7 @@ def defect(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ZeroDivisionError(DEFECT)
 
     monkeypatch.delenv("RUNFERRY_DEBUG", raising=False)
-    monkeypatch.setattr(status, "run_folders", fail)
+    monkeypatch.setattr(status, "run_folders_and_missing", fail)
 
 
 @pytest.mark.usefixtures("defect")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,10 @@ from runferry.system.text import suggest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_TAKES_A_WORD = re.compile(r"--.*|-[sdjck]")
+_TAKES_ONE = re.compile(
+    r"--((workflow-)?profile|snakefile|directory|executor|scheduler|logger|latency-wait|retries)|-[sde]"
+)
+_TAKES_WORDS = re.compile(r"--.*|-[jckSRUO]")
 _TAKES_NONE = re.compile(
     r"--(dry-?run|dry|printshellcmds|keep-going|forceall|force|nolock|touch|verbose|summary|dag|rulegraph|filegraph|"
     r"rerun-incomplete|ri|ignore-incomplete|ii|reason|quiet|stats|lint|unlock|debug|trust-io-cache)"
@@ -47,17 +51,20 @@ def check_targets(rules: Iterable[Any], words: Sequence[str]) -> None:
 
 
 def _targets(words: Sequence[str]) -> list[str]:
-    """List the words that are surely targets: those before all options, and those after an option that takes no word.
+    """List the words that are surely targets: those that no option before them can take.
 
     >>> _targets(["trian_all", "--profile", "profiles/local", "-n", "results/x", "--config", "a=1", "b=2"])
     ['trian_all', 'results/x']
     """
     found: list[str] = []
-    taking = False
+    taken = 0.0
     for word in words:
         if word.startswith("-") and len(word) > 1:
             # What follows an option of several words is left to Snakemake.
-            taking = bool(_TAKES_A_WORD.fullmatch(word)) and not _TAKES_NONE.fullmatch(word)
-        elif not taking:
+            several = _TAKES_WORDS.fullmatch(word) and not _TAKES_NONE.fullmatch(word) and "=" not in word
+            taken = 1 if _TAKES_ONE.fullmatch(word) else math.inf if several else 0
+        elif taken:
+            taken -= 1
+        else:
             found.append(word)
     return found
