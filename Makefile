@@ -139,9 +139,9 @@ NEWEST_ONLY := $(addprefix tests/,config/sweep/test_definition_by_wandb.py \
 CLUSTER_LOG := $(VENV)/cluster-tests.log
 test: setup
 	@echo "the tests on a Slurm cluster run beside the others; what they say comes last ($(CLUSTER_LOG))"
-	@$(BIN)/python -m pytest tests/cluster >$(CLUSTER_LOG) 2>&1 & cluster=$$!; \
+	@$(BIN)/python -m pytest --durations 15 tests/cluster >$(CLUSTER_LOG) 2>&1 & cluster=$$!; \
 	trap 'kill $$cluster 2>/dev/null; wait $$cluster; exit 130' INT TERM; \
-	$(BIN)/python -m pytest -n 2 --ignore tests/cluster; newest=$$?; \
+	$(BIN)/python -m pytest -n 2 --durations 30 --ignore tests/cluster; newest=$$?; \
 	$(VENV)/oldest/bin/python -m pytest -n 2 $(OLDEST_TESTS) $(addprefix --ignore=,$(NEWEST_ONLY)); oldest=$$?; \
 	wait $$cluster; cluster=$$?; cat $(CLUSTER_LOG); \
 	exit $$((newest | oldest | cluster))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,11 @@ from support.slurm import cluster as slurm_cluster
 from support.slurm.cgroups import usable
 from support.slurm.cluster import Cluster, exclusively, locked
 from support.slurm.start import missing
+from support.slurm.user import User
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from runferry_standin import StandIn
 
@@ -53,6 +56,13 @@ def _running_cluster() -> Iterator[Cluster]:
             use.close()
             if (cluster.folder / "started-by-tests").exists() and not slurm_cluster.in_use(cluster.folder):
                 cluster.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _training_wandb(wandb_python: Callable[[str], Path]) -> None:
+    """Train with another wandb than the newest where a test names none: TRAINING_WANDB=0.22.3 pytest tests/cluster."""
+    if version := os.environ.get("TRAINING_WANDB"):
+        User.python = str(wandb_python(version))
 
 
 @pytest.fixture

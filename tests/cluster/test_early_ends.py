@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,10 @@ def test_a_command_that_fails_by_itself_is_run_once(ended: User, server, suffix)
 def test_a_job_out_of_memory_is_named_so_and_run_once(ended: User, server, suffix):
     run = run_of(ended, f"filling{suffix}")
     assert reasons(run) == ["out of memory"]
+    # Killed together with its launcher, or alone.
+    assert re.match(
+        r"Slurm ended it, out of memory: |ended without a word \(out of memory\)", attempts(run)[0]["message"]
+    )
     assert_held_once(server, run)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runferry.runs.log import last_lines, read_tail
+from runferry.runs.reasons import PROBABLY_OUT_OF_MEMORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,11 +31,6 @@ class Hint:
     patterns: tuple[str, ...]
     text: str
 
-
-_OUT_OF_MEMORY = (
-    "most likely it ran out of memory: ask for more (resources.memory in config.yaml), or see in the job's accounting "
-    "who ended it"
-)
 
 #: The first that fits is taken.
 HINTS = (
@@ -129,7 +125,7 @@ def find_hint(log: Path, begin: int, ending: Ending, wandb_version: str | None) 
             return hint.text.format(wandb=wandb_version or "here", **found[0].groupdict())
     # A shell gives 128 + 9 for a child of its own that was killed.
     if ending.signal == signal.SIGKILL or ending.exit_code == 128 + signal.SIGKILL:
-        return _OUT_OF_MEMORY
+        return PROBABLY_OUT_OF_MEMORY
     return _last_line(tail)
 
 

@@ -68,7 +68,10 @@ def settle(folder: RunFolder, states: dict[str, str]) -> None:
             # A job that ended as any other, and not the attempt: something killed all processes of that at once.
             end_record(folder, record, reason or (reasons.KILLED if state in {"FAILED", "COMPLETED"} else reasons.LOST))
         elif reason and record.get("reason") in _UNSURE:
-            _write(folder, record | {"reason": reason})
+            message = record.get("message")
+            if reason == reasons.OUT_OF_MEMORY and message == reasons.PROBABLY_OUT_OF_MEMORY:
+                message = reasons.FOUND_OUT_OF_MEMORY
+            _write(folder, record | {"reason": reason, "message": message})
 
 
 def settle_earlier(folder: RunFolder, attempt: int, job: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -114,11 +115,27 @@ class RunFolder:
         wandb_run
             The id of one W&B run, where only its segments are wanted.
         """
-        # The rest of the name is <YYYYmmdd_HHMMSS>-<id>, so that the names sort by time.
         names = [name for name in _names_in(self.wandb_folder) if name.startswith(("offline-run-", "run-"))]
         if wandb_run is not None:
             names = [name for name in names if wandb_run_of(name) == wandb_run]
-        return [self.wandb_folder / name for name in sorted(names, key=lambda name: name.removeprefix("offline-"))]
+        # The rest of the name is <YYYYmmdd_HHMMSS>-<id>, so that the names sort by time.
+        names.sort(key=lambda name: name.removeprefix("offline-"))
+        return [self.wandb_folder / name for name in self._in_order_of_attempts(names)]
+
+    def _in_order_of_attempts(self, names: list[str]) -> list[str]:
+        """Put names that are in order of their times into that of their attempts, where the records name them.
+
+        wandb names a segment by local time: a node in another time zone, a clock that is set, or the end of summer time
+        would put a later attempt's rows before an earlier one's.
+        """
+        if len(names) < 2:
+            return names
+        # What is wrong with a record is said where that is needed; here the names say the order then.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            attempt_of = {name: record["attempt"] for record in self.attempts() for name in record["segments"]}
+            ordered = iter(sorted((name for name in names if name in attempt_of), key=attempt_of.__getitem__))
+            return [next(ordered) if name in attempt_of else name for name in names]
+        return names
 
     def segment_names(self) -> list[str]:
         """List the names of the segments of all attempts, of whichever tracker."""

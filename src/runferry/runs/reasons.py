@@ -28,6 +28,14 @@ ENDED = frozenset({FAILED, KILLED, OUT_OF_MEMORY, CANCELLED})
 OWN_FAULT = frozenset({FAILED, KILLED, OUT_OF_MEMORY})
 """Reasons after which the run has failed, and has another attempt only when a user asks for it."""
 
+PROBABLY_OUT_OF_MEMORY = (
+    "most likely it ran out of memory: ask for more (resources.memory in config.yaml), or see in the job's accounting "
+    "who ended it"
+)
+"""Message of an attempt whose command was killed and that does not know by whom."""
+FOUND_OUT_OF_MEMORY = "Slurm ended it, out of memory: ask for more (resources.memory in config.yaml)"
+"""The same, once Slurm has said so."""
+
 _OF_SLURM = {
     "TIMEOUT": TIME_LIMIT,
     "DEADLINE": TIME_LIMIT,

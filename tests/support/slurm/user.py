@@ -32,7 +32,7 @@ class User:
     environment
         The variables of the person's shell.
     python
-        The interpreter of the training, with the newest wandb.
+        The interpreter of the training, with the newest wandb where the tests are not told another (TRAINING_WANDB).
     """
 
     python = sys.executable

@@ -153,3 +153,22 @@ def test_attempts_of_both_modes_make_one_run(modes, wandb_python, at_the_login_n
     assert losses_of(held) == 2 * [step / 2 for step in range(20)]
     assert [row["_step"] for row in held["history"]] == list(range(40))
     assert len(job.folder.segments()) == 2
+
+
+@pytest.mark.parametrize("modes", [("online", "offline"), ("offline", "offline")], ids=str)
+def test_an_attempt_on_a_node_whose_clock_is_behind_comes_after_the_one_before(
+    modes, wandb_python, at_the_login_node, tmp_path
+):
+    server = at_the_login_node
+    job = Job(tmp_path, wandb_python(NEWEST), server.environment)
+    for mode, zone in zip(modes, ("EST+5", "PST+8"), strict=True):
+        job.environment["TZ"] = zone
+        assert job.run(mode=mode)[0] == 0
+        (outcome,) = sync([job.folder], QUICK)
+        assert outcome.problem is None
+    held = server.run("demo", "digits", "run1")
+    assert losses_of(held) == 2 * [step / 2 for step in range(20)]
+    assert [row["_step"] for row in held["history"]] == list(range(40))
+    first, second = job.folder.segments()
+    # wandb names a segment by the time of the node.
+    assert second.name.removeprefix("offline-") < first.name.removeprefix("offline-")
