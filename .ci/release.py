@@ -21,7 +21,7 @@ META_WRAPPER = "workflow/wrappers/meta/train_and_sync/meta_wrapper.smk"
 IN_THE_WHEEL = """
 import sys, runferry
 from runferry.config.loading import schema_file
-sys.exit(not (runferry.__file__.startswith(sys.prefix) and schema_file().parents[1].samefile(runferry.__path__[0])))
+sys.exit(not (runferry.__file__.startswith(sys.prefix) and schema_file().is_relative_to(runferry.__path__[0])))
 """
 
 

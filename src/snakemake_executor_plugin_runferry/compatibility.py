@@ -32,7 +32,7 @@ def why_not() -> str | None:
     except ImportError:
         return (
             f"executor: found no {PACKAGE}, expected the plugin that `executor: runferry` is built upon; "
-            "type: pip install 'runferry[slurm]'"
+            "type: pip install 'snakemake-executor-plugin-slurm>=2.5.3'"
         )
     return why_not_plugin(plugin)
 

@@ -70,7 +70,8 @@ def test_one_command_builds_tries_what_was_built_and_tags(clone):
     assert message.startswith(f"runferry {__version__}\n\n### Added\n\n- Something new.")
     with zipfile.ZipFile(clone / "dist" / f"runferry-{__version__}-py3-none-any.whl") as wheel:
         names = wheel.namelist()
-    assert "runferry/config/config.schema.yaml" in names
+    assert "runferry/shipped/workflow/schemas/config.schema.yaml" in names
+    assert {"runferry/shipped/workflow/Snakefile", "runferry/shipped/profiles/narval/config.yaml"} <= set(names)
     assert "runferry/py.typed" in names
     with tarfile.open(clone / "dist" / f"runferry-{__version__}.tar.gz") as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}

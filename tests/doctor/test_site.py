@@ -31,7 +31,7 @@ def test_the_config_of_the_folder_and_the_command_line_count(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--profile", "nowhere"], "--profile: found no profile in nowhere, expected a folder such as profiles/narval"),
+        (["--profile", "nowhere"], "profile: found 'nowhere', expected one of beluga, "),
         ([], "config: cluster: found nothing, and no $CC_CLUSTER"),
         (
             ["--profile", str(ROOT / "profiles" / "local"), "--probe"],

@@ -78,4 +78,4 @@ def test_without_the_plugin_the_line_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, compatibility.PLUGIN, None)
     line = compatibility.why_not() or ""
     assert "found no snakemake-executor-plugin-slurm" in line
-    assert line.endswith("type: pip install 'runferry[slurm]'")
+    assert line.endswith("type: pip install 'snakemake-executor-plugin-slurm>=2.5.3'")

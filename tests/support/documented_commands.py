@@ -50,8 +50,8 @@ NOT_AS_WRITTEN = {
     "python3 -m venv ~/runferry-venv": NotAsWritten("the tests' own environment is there in its place"),
     "git clone <repository> runferry": NotAsWritten("a copy of this checkout is there in its place"),
     "git clone <repository> runferry && cd runferry": NotAsWritten("the block starts in a copy of this checkout"),
-    "pip install --editable '.[slurm]'": NotAsWritten("it asks the package index; `make setup` does just this"),
-    "pip install --editable '.[slurm,comet]'": NotAsWritten(
+    "pip install --editable .": NotAsWritten("it asks the package index; `make setup` does just this"),
+    "pip install --editable '.[comet]'": NotAsWritten(
         "it asks the package index; the tests have comet_ml in environments of their own"
     ),
     "comet login": NotAsWritten("it asks for a key on the terminal; the tests' key is in COMET_API_KEY"),

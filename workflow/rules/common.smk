@@ -11,6 +11,10 @@ if workflow.modifier.is_main_snakefile():
 configfile: "config/config.yaml"
 
 
+if workflow.modifier.is_main_snakefile():
+    entry.keep_profiles_cluster(config, controller=workflow.is_main_process)
+
+
 RESULTS = Path(workflow.pathvars.apply("<results>"))
 LOGS = Path(workflow.pathvars.apply("<logs>"))
 plan = entry.load(
@@ -24,12 +28,10 @@ plan = entry.load(
 config.update(plan.config)
 
 packs = plan.packs(RESULTS, controller=workflow.is_main_process)
+QUIET = "ALL" in {kind.name for kind in workflow.output_settings.quiet or ()}
 if workflow.is_main_process:
     # The first lines of a dry run and of a real start; nothing where --quiet all is given.
-    plan.show(
-        packs,
-        quiet="ALL" in {kind.name for kind in workflow.output_settings.quiet or ()},
-    )
+    plan.show(packs, quiet=QUIET)
 EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]
 functions = RuleFunctions(
     plan,

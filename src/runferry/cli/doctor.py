@@ -38,7 +38,9 @@ def add_doctor(commands: Commands) -> None:
         epilog="Exit code: 0 all is as expected; 1 something differs, would not work or could not be found out; "
         "2 wrong usage.",
     )
-    parser.add_argument("--profile", metavar="FOLDER", help="as Snakemake's, such as profiles/narval; else $CC_CLUSTER")
+    parser.add_argument(
+        "--profile", metavar="NAME", help="a cluster's, such as narval, or a folder as Snakemake's; else $CC_CLUSTER"
+    )
     parser.add_argument(
         "--account", metavar="NAME", help="the one that jobs would have; else the config's, or the first"
     )

@@ -33,9 +33,13 @@ def _launch(folder: str) -> int:
 
     from runferry.launch.launch import launch
     from runferry.runs.folder import RunFolder
-    from runferry.system.messages import exit_code_of
+    from runferry.system.messages import STARTED_BY, exit_code_of, say
 
-    return exit_code_of(lambda: launch(RunFolder(Path(folder).resolve())), words=["launch", folder])
+    run = RunFolder(Path(folder).resolve())
+    if not os.environ.get(STARTED_BY):
+        # A user has typed it, not a rule.
+        say(f"run {run.path.name}: the log is {os.path.relpath(run.log_file)}")
+    return exit_code_of(lambda: launch(run), words=["launch", folder])
 
 
 def _is_settled(arguments: list[str]) -> bool:

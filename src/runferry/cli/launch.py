@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError
 from runferry.runs.folder import RunFolder
-from runferry.system.messages import say
+from runferry.system.messages import STARTED_BY, say
 
 if TYPE_CHECKING:
     import argparse
@@ -57,7 +58,7 @@ def _launch(given: argparse.Namespace) -> int:
                 f"launch: found --{unused[0]} without a command, expected one: runferry launch RUN_FOLDER -- COMMAND"
             )
             raise ConfigError(message)
-        return launch(RunFolder(given.folder.resolve()))
+        return launch(tell_log(RunFolder(given.folder.resolve())))
     from runferry.config.single_run import make_single_run
 
     options = {option: getattr(given, option) for option in _OF_A_NEW_RUN}
@@ -65,4 +66,11 @@ def _launch(given: argparse.Namespace) -> int:
     if folder.trained_file.exists():
         say(f"{given.folder}: trained already; remove {folder.trained_file.name} there to train it again")
         return 0
-    return launch(folder)
+    return launch(tell_log(folder))
+
+
+def tell_log(folder: RunFolder) -> RunFolder:
+    """Say where the log of a run is, where a user has typed the command and not a rule; return the run's folder."""
+    if not os.environ.get(STARTED_BY):
+        say(f"run {folder.path.name}: the log is {os.path.relpath(folder.log_file)}")
+    return folder

@@ -10,9 +10,11 @@ from runferry import __version__
 from runferry.cli.doctor import add_doctor
 from runferry.cli.environment import add_environment_commands
 from runferry.cli.housekeeping import add_housekeeping
+from runferry.cli.init import add_init
 from runferry.cli.launch import add_launch, split_command
 from runferry.cli.packs import add_pack_commands
 from runferry.cli.plan import add_plan
+from runferry.cli.profile import add_profile
 from runferry.cli.report import add_report
 from runferry.cli.status import add_status
 from runferry.cli.sweep import add_sweep_commands
@@ -55,12 +57,14 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     parser = argparse.ArgumentParser(
         prog="runferry",
         description="Train offline on compute nodes, sync to Weights & Biases, prove what arrived.",
-        epilog="The whole pipeline is a Snakemake workflow: snakemake --profile profiles/local",
+        epilog='The whole pipeline is a Snakemake workflow: snakemake --profile "$(runferry profile local)"',
     )
     parser.add_argument("--version", action="version", version=f"runferry {__version__}")
     parser.add_argument("--debug", action="store_true", help=f"show a traceback with an error (or set {DEBUG}=1)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_init(commands)
     add_plan(commands)
+    add_profile(commands)
     add_launch(commands)
     add_sync(commands)
     add_status(commands)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from runferry.cli.common import Commands
 
+_SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
+"""Where Snakemake looks for a workflow that neither the command line nor a profile names."""
+
 
 def add_plan(commands: Commands) -> None:
     """Add `plan` to the command line."""
@@ -28,7 +31,7 @@ def add_plan(commands: Commands) -> None:
         "the cluster would refuse. Nothing is submitted, run or written but the page that --html names.",
         epilog="Exit code: 0 nothing would be refused; 1 something would; 2 a usage or config error.",
     )
-    parser.add_argument("--profile", metavar="FOLDER", help="as Snakemake's, such as profiles/narval")
+    parser.add_argument("--profile", metavar="NAME", help="a cluster's, such as narval, or a folder as Snakemake's")
     parser.add_argument("--snakefile", metavar="FILE", help="as Snakemake's (default: what Snakemake finds)")
     parser.add_argument("--directory", metavar="FOLDER", help="as Snakemake's: where results/ is (default: here)")
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as Snakemake's")
@@ -54,8 +57,14 @@ def _plan(given: argparse.Namespace) -> int:
 
 def _ask_snakemake(given: argparse.Namespace) -> dict[str, Any] | int:
     """Have Snakemake read profile and config as at a start; return the plan's record, or the exit code of an error."""
+    from runferry.config.profiles import PROFILE_VARIABLE, find_profile
+    from runferry.system.shipped import shipped
     from runferry.workflow.plan.record import VARIABLE
 
+    if given.profile:
+        given.profile = str(find_profile(given.profile))
+    elif not (given.snakefile or os.environ.get(PROFILE_VARIABLE) or any(map(os.path.exists, _SNAKEFILES))):
+        given.snakefile = str(shipped("workflow") / "Snakefile")
     command = [sys.executable, "-m", "snakemake", "--dry-run"]
     for option in ("profile", "snakefile", "directory"):
         value = getattr(given, option)

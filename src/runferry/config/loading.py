@@ -13,6 +13,7 @@ import yaml
 
 from runferry.config.texts import check_texts
 from runferry.errors import ConfigError
+from runferry.system.shipped import shipped
 from runferry.system.text import suggest
 from runferry.system.values import is_list, is_mapping
 
@@ -223,8 +224,6 @@ class _StrictLoader(_UniqueKeys, yaml.SafeLoader):
 
 _FAST_LOADER: Any = type("_FastLoader", (_UniqueKeys, yaml.CSafeLoader), {}) if hasattr(yaml, "CSafeLoader") else None
 
-_NAME = "config.schema.yaml"
-
 
 def read_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, Any]:
     """Check a config, given or in a file, and return it with its defaults.
@@ -241,6 +240,5 @@ def read_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str,
 
 
 def schema_file() -> Path:
-    """Return the path of the config's schema: beside this module in a wheel, in `workflow/` in a checkout."""
-    installed = Path(__file__).with_name(_NAME)
-    return installed if installed.is_file() else Path(__file__).parents[3] / "workflow" / "schemas" / _NAME
+    """Return the path of the config's schema, which is the workflow's."""
+    return shipped("workflow") / "schemas" / "config.schema.yaml"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 from runferry.config.account import given_account
 from runferry.config.cluster import Cluster, facts, find_cluster
 from runferry.config.loading import cluster_name, load_yaml
-from runferry.errors import ConfigError
-from runferry.system.values import is_list, is_mapping
+from runferry.config.profiles import find_profile, read_profile
+from runferry.system.values import is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CONFIG = Path("config") / "config.yaml"
 """Where the workflow looks for the config, in its working folder."""
-# The names that Snakemake 9 takes, the newest first.
-_PROFILE_FILES = ("profile.v*+.yaml", "profile.yaml", "config.v*+.yaml", "config.yaml")
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def find_site(profile: str | None, account: str | None, addresses: Sequence[str]
     Parameters
     ----------
     profile
-        The folder that Snakemake is given; None leaves the cluster to the config or `$CC_CLUSTER`.
+        As Snakemake is given it, or the name of a shipped one; None leaves the cluster to the config or `$CC_CLUSTER`.
     account
         From the command line; it comes before the config's and the environment's.
     addresses
@@ -81,7 +78,7 @@ def find_site(profile: str | None, account: str | None, addresses: Sequence[str]
     ConfigError
         When the profile or the config cannot be read, or no cluster is named that runferry knows.
     """
-    settings, config = _read_profile(Path(profile)) if profile else ({}, {})
+    settings, config = read_profile(find_profile(profile)) if profile else ({}, {})
     own = load_yaml(folder / CONFIG) if (folder / CONFIG).is_file() else None
     if is_mapping(own):
         config = {**own, **config}
@@ -107,33 +104,3 @@ def configured_base_url(folder: Path) -> str | None:
 def _base_url(config: Mapping[str, Any]) -> str | None:
     wandb = config.get("wandb")
     return wandb.get("base_url") if is_mapping(wandb) else None
-
-
-def _read_profile(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a profile's settings, and what its config files and its `config:` say."""
-    files = [file for pattern in _PROFILE_FILES for file in sorted(folder.glob(pattern), reverse=True)]
-    if not files:
-        message = f"--profile: found no profile in {folder}, expected a folder such as profiles/narval"
-        raise ConfigError(message)
-    settings = load_yaml(files[0])
-    if not is_mapping(settings):
-        message = f"{files[0]}: found no keys, expected Snakemake's options"
-        raise ConfigError(message)
-    config: dict[str, Any] = {}
-    for name in _listed(settings.get("configfile")) + _listed(settings.get("configfiles")):
-        # As Snakemake: a file beside the profile comes first.
-        read = load_yaml(folder / name if (folder / name).exists() else Path(name))
-        config |= read if is_mapping(read) else {}
-    given = settings.get("config")
-    if is_mapping(given):
-        config |= given
-    for pair in _listed(given):
-        if found := re.fullmatch(r"(\w+)=(.*)", pair):
-            config[found[1]] = found[2]
-    return settings, config
-
-
-def _listed(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [str(item) for item in value] if is_list(value) else []

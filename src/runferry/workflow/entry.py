@@ -9,6 +9,7 @@ import gc
 import os
 import shutil
 import sys
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +19,7 @@ from runferry.config.account import given_account, known_accounts, resolve_accou
 from runferry.config.cluster import LOCAL, Cluster, find_cluster
 from runferry.config.experiments import experiments
 from runferry.config.job_request import Request, make_request
+from runferry.config.profiles import chosen_profiles, option, read_profile
 from runferry.errors import RunferryError
 from runferry.launch.retries import RETRY_VARIABLE
 from runferry.runs.slurm import NO_PARTITION
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from runferry.config.experiment import Experiment
+
+_CLUSTER_VARIABLE = "RUNFERRY_CLUSTER_OF_PROFILE"
 
 
 def check_config_file(file: str, config: Mapping[str, Any]) -> None:
@@ -62,6 +66,33 @@ def check_command_line(rules: Iterable[Any]) -> None:
         check_targets(rules, sys.argv[1:])
     except RunferryError as error:
         _stop(error)
+
+
+def keep_profiles_cluster(config: dict[str, Any], *, controller: bool) -> None:
+    """Set the cluster that the profile names where the command line's `--configfile` has replaced the profile's own.
+
+    Jobs are asked for and submitted as the profile says, so that its cluster comes before that of a config file. A
+    Snakemake inside a job sees no profile; it has this from the one that the user started.
+
+    Parameters
+    ----------
+    config
+        Snakemake's merged config, which is changed.
+    controller
+        As in `load`.
+    """
+    if controller:
+        os.environ.pop(_CLUSTER_VARIABLE, None)
+        words = sys.argv[1:]
+        if option(words, "--configfile", "--configfiles") and not any(word.startswith("cluster=") for word in words):
+            for profile in chosen_profiles(words):
+                # Snakemake itself says what is wrong with a profile.
+                with suppress(RunferryError):
+                    if name := read_profile(profile)[1].get("cluster"):
+                        os.environ[_CLUSTER_VARIABLE] = str(name)
+                        break
+    if name := os.environ.get(_CLUSTER_VARIABLE):
+        config["cluster"] = name
 
 
 def load(
