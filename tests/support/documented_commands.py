@@ -45,12 +45,10 @@ _TRAINS = NotAsWritten(
 
 NOT_AS_WRITTEN = {
     "ssh narval.alliancecan.ca": _ELSEWHERE,
-    "scp narval.alliancecan.ca:scratch/runferry/results/digits/report.html .": _ELSEWHERE,
+    "scp narval.alliancecan.ca:my-project/results/train/report.html .": _ELSEWHERE,
     "module load python/3.11": NotAsWritten("only a site has environment modules"),
     "python3 -m venv ~/runferry-venv": NotAsWritten("the tests' own environment is there in its place"),
-    "git clone <repository> runferry": NotAsWritten("a copy of this checkout is there in its place"),
-    "git clone <repository> runferry && cd runferry": NotAsWritten("the block starts in a copy of this checkout"),
-    "pip install --editable .": NotAsWritten("it asks the package index; `make setup` does just this"),
+    "pip install git+<repository>": NotAsWritten("it asks the package index; the tests' own environment has it"),
     "pip install --editable '.[comet]'": NotAsWritten(
         "it asks the package index; the tests have comet_ml in environments of their own"
     ),
@@ -68,9 +66,14 @@ NOT_AS_WRITTEN = {
     ),
     "wandb login": NotAsWritten("it asks for a key on the terminal; the tests' key is in WANDB_API_KEY"),
     "tmux new -s runferry": NotAsWritten("it takes the terminal"),
-    "snakemake --profile profiles/narval --config account=def-<pi>": _TRAINS,
     "snakemake --profile profiles/narval": NotAsWritten(
         _TRAINS.reason, "snakemake --profile profiles/narval -n", _TRAINS.shown_by
+    ),
+    'snakemake --profile "$(runferry profile narval)"': NotAsWritten(
+        _TRAINS.reason, 'snakemake --profile "$(runferry profile narval)" -n', _TRAINS.shown_by
+    ),
+    "runferry report results/train": NotAsWritten(
+        "the copy of the checkout has another experiment", "runferry report results/digits"
     ),
     "sbatch --account=def-<pi> job.sh --learning_rate=0.1": NotAsWritten(
         _TRAINS.reason,

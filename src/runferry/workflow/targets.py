@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 _TAKES_ONE = re.compile(
     r"--((workflow-)?profile|snakefile|directory|executor|scheduler|logger|latency-wait|retries)|-[sde]"
 )
-_TAKES_WORDS = re.compile(r"--.*|-[jckSRUO]")
 _TAKES_NONE = re.compile(
-    r"--(dry-?run|dry|printshellcmds|keep-going|forceall|force|nolock|touch|verbose|summary|dag|rulegraph|filegraph|"
-    r"rerun-incomplete|ri|ignore-incomplete|ii|reason|quiet|stats|lint|unlock|debug|trust-io-cache)"
+    r"--(dry-?run|dry|printshellcmds|keep-going|forceall|force|nolock|touch|verbose|rerun-incomplete|ri|"
+    r"ignore-incomplete|ii)|-[npkFft]+"
 )
 
 
@@ -53,6 +52,8 @@ def check_targets(rules: Iterable[Any], words: Sequence[str]) -> None:
 def _targets(words: Sequence[str]) -> list[str]:
     """List the words that are surely targets: those that no option before them can take.
 
+    >>> _targets(["--quiet", "rules", "progress", "-np", "here"])
+    ['here']
     >>> _targets(["trian_all", "--profile", "profiles/local", "-n", "results/x", "--config", "a=1", "b=2"])
     ['trian_all', 'results/x']
     """
@@ -60,9 +61,9 @@ def _targets(words: Sequence[str]) -> list[str]:
     taken = 0.0
     for word in words:
         if word.startswith("-") and len(word) > 1:
-            # What follows an option of several words is left to Snakemake.
-            several = _TAKES_WORDS.fullmatch(word) and not _TAKES_NONE.fullmatch(word) and "=" not in word
-            taken = 1 if _TAKES_ONE.fullmatch(word) else math.inf if several else 0
+            # What follows any other option may be a word of it, and is left to Snakemake.
+            none = _TAKES_NONE.fullmatch(word) or "=" in word
+            taken = 0 if none else 1 if _TAKES_ONE.fullmatch(word) else math.inf
         elif taken:
             taken -= 1
         else:
