@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -101,6 +102,90 @@ def test_a_config_file_of_the_foreign_workflow_is_its_own_affair(project, grid):
     project.write("config/config.yaml", "twice: 1\ntwice: 2\n")
     snakefile = _foreign(project, repr(str(ROOT / "workflow" / "Snakefile")), _training(grid))
     assert project.planned(snakefile=snakefile) == PLANNED
+
+
+# What `snakedeploy deploy-workflow <url> . --tag v0.1.0` writes (0.17.1, its template use_module.smk.jinja); it copies
+# config/ and profiles/ beside it, and nothing else.
+DEPLOYED = """from snakemake.utils import min_version
+
+
+min_version("6.10.0")
+
+
+configfile: "config/config.yaml"
+
+
+# declare https://github.com/lab/runferry as a module
+module runferry:
+    snakefile:
+        github("lab/runferry", path="workflow/Snakefile", tag="v0.1.0")
+    config:
+        config
+
+
+# use all rules from https://github.com/lab/runferry
+use rule * from runferry
+"""
+# As far as Snakemake asks it before it makes an environment.
+CONDA = """#!/bin/sh
+echo "$@" >>conda.txt
+case "$1" in
+info) echo '{"conda_prefix": "/opt/conda", "platform": "linux-64"}';;
+--version) echo "conda 25.1.0";;
+*) exit 1;;
+esac
+"""
+ONE_OF_TWO_FAILS = """
+import sys, wandb
+run = wandb.init()
+run.log({"loss": int(sys.argv[1].split("=")[1])})
+if "--n=1" in sys.argv:
+    raise SystemExit("no convergence")
+run.finish()
+"""
+
+
+def test_what_snakedeploy_writes_starts_and_its_handlers_fire(project, repository):
+    home = project.environment["HOME"]
+    project.write("home/.gitconfig", f'[url "file://{repository}"]\n\tinsteadOf = https://github.com/lab/runferry\n')
+    project.environment["XDG_CACHE_HOME"] = f"{home}/.cache"
+    for name in ("config", "profiles"):
+        shutil.copytree(ROOT / name, project.folder / name)
+    project.write("workflow/Snakefile", DEPLOYED)
+    snakemake = [sys.executable, "-m", "snakemake", "--profile", "profiles/local"]
+    planned = project.run(*snakemake, "-n")
+    assert planned.returncode == 0, planned.stderr
+    assert "digits: 6 jobs of 1 run" in planned.stderr
+    project.write("train.py", ONE_OF_TWO_FAILS)
+    command = [sys.executable, "train.py", "${args}"]
+    sweep = {"method": "grid", "parameters": {"n": {"values": [1, 2]}}, "command": command}
+    sweep["metric"] = {"name": "loss", "goal": "minimize"}
+    project.configure({"a": {"sweep": sweep}}, sync={"watch": True, "interval": 1})
+    # For rules of a workflow above; of these, none has conda make an environment.
+    conda = project.write("bin/conda", CONDA)
+    conda.chmod(0o755)
+    with running() as server:
+        project.environment |= server.environment | {
+            "WANDB_ERROR_REPORTING": "false",
+            "PATH": f"{conda.parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        done = project.run(*snakemake, "--sdm", "conda")
+        held = {run: server.run("demo", "tests", run)["state"] for run in server.runs("demo", "tests")}
+    assert done.returncode != 0
+    assert sorted(held.values()) == ["failed", "finished"], done.stderr
+    assert set((project.folder / "conda.txt").read_text().splitlines()) <= {"info --json", "--version"}
+    (failed,) = project.folder.glob("results/a/*/interim-receipt.json")
+    assert (project.folder / "logs" / "watch.log").exists()
+    said = [line.removeprefix("runferry: ") for line in done.stderr.splitlines() if line.startswith("runferry: ")]
+    (best,) = (run for run, state in held.items() if state == "finished")
+    last = said[said.index("a: 1 of 2 runs verified on the server, 1 failed") :]
+    assert last == [
+        "a: 1 of 2 runs verified on the server, 1 failed",
+        f"a: best loss 2 (n=2): {server.url}/demo/tests/runs/{best}",
+        "a: report results/a/report.html",
+        f"a: n=1 failed (failed: no convergence); see results/a/{failed.parent.name}/train.log",
+        "what is done is kept; fix what failed, then run: snakemake --profile profiles/local --sdm conda",
+    ]
 
 
 TWO_IN_ONE_FOLDER = """

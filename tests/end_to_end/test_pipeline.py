@@ -118,8 +118,7 @@ def test_one_more_run_is_fewer_than_twelve_files_on_the_shared_filesystem(connec
 
 def test_the_demo_is_the_real_thing_in_small(connected, server, wheels):
     connected.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
-    for name in ("config", "examples"):
-        shutil.copytree(ROOT / name, connected.folder / name)
+    shutil.copytree(ROOT / "config", connected.folder / "config")
     done = connected.snakemake()
     assert done.returncode == 0, done.stderr
     folders = _run_folders(connected)

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 from runferry.workflow import entry, handlers
@@ -28,6 +29,10 @@ plan = entry.load(
 config.update(plan.config)
 
 packs = plan.packs(RESULTS, controller=workflow.is_main_process)
+# The rules call the package that is installed beside Snakemake. An environment of conda's would have another Python
+# without it, so that `--software-deployment-method conda`, for rules of a workflow above, makes none for these. The
+# linter asks for one of each rule.
+CONDA = "../envs/runferry.yaml" if "--lint" in sys.argv else None
 QUIET = "ALL" in {kind.name for kind in workflow.output_settings.quiet or ()}
 if workflow.is_main_process:
     # The first lines of a dry run and of a real start; nothing where --quiet all is given.

@@ -7,7 +7,7 @@ rule environment:
         "<logs>/environments/{environment}.log",
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     params:
         options=functions.environment_options,
         content=functions.environment_digest,

@@ -11,7 +11,7 @@ rule pack:
         "<logs>/{experiment}/packs/{pack}.log",
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     params:
         options=functions.pack_options,
     shell:
@@ -30,7 +30,7 @@ rule train_pack:
     # As of rule `train`.
     retries: plan.retries
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     threads: functions.pack_cores
     resources:
         **functions.pack_resources,
@@ -52,7 +52,7 @@ rule settle:
         run=packs.packed,
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     params:
         folder=subpath(output.trained, parent=True),
     shell:

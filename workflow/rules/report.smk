@@ -13,7 +13,7 @@ rule report:
         "<logs>/report.log",
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     params:
         folders=EXPERIMENT_FOLDERS,
     shell:

@@ -11,7 +11,7 @@ rule choose_round:
         "<logs>/{experiment}/rounds/{round}.log",
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     params:
         # More of them are chosen where the sweep gets longer; those that are chosen stay.
         size=functions.round_size,
@@ -32,7 +32,7 @@ rule train_in_round:
     # As of rule `train`.
     retries: plan.retries
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     threads: functions.cores
     resources:
         **functions.resources,
@@ -50,7 +50,7 @@ rule sync_round:
         "<logs>/{experiment}/rounds/{round}/sync.log",
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     shell:
         # Failed runs too, whose receipt is an interim one.
         "runferry sync-round --log {log:q} {output.synced:q}"
@@ -65,7 +65,7 @@ rule best:
         "<logs>/{experiment}/best.log",
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     params:
         options=functions.best_options,
     shell:

@@ -7,7 +7,7 @@ rule sync:
         "<logs>/{experiment}/sync/{run}.log",
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     params:
         folder=subpath(output.receipt, parent=True),
     shell:
@@ -21,7 +21,7 @@ rule sync_all:
     # Not a list of receipts: it carries what is there, of failed runs too, and trains nothing.
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     params:
         folders=EXPERIMENT_FOLDERS,
     shell:

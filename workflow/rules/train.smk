@@ -5,7 +5,7 @@ rule runs:
         "<logs>/{experiment}/runs.log",
     localrule: True
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     params:
         digest=functions.runs_digest,
     script:
@@ -24,7 +24,7 @@ rule train:
     # Which runs are started again, and how often, is decided for each: see snakemake_executor_plugin_runferry.executor.
     retries: plan.retries
     conda:
-        "../envs/runferry.yaml"
+        CONDA
     threads: functions.cores
     resources:
         **functions.resources,

@@ -70,7 +70,7 @@ def _launch(given: argparse.Namespace) -> int:
 
 
 def tell_log(folder: RunFolder) -> RunFolder:
-    """Say where the log of a run is, where a user has typed the command and not a rule; return the run's folder."""
+    """Print where the log of a run is, where a user has typed the command and not a rule; return the run's folder."""
     if not os.environ.get(STARTED_BY):
         say(f"run {folder.path.name}: the log is {os.path.relpath(folder.log_file)}")
     return folder

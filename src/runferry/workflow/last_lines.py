@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError
@@ -65,7 +66,8 @@ def _lines_of(experiment: ExperimentStatus) -> list[str]:
     others = [(experiment.states[UNSYNCED], "not on the server yet"), (experiment.states[FAILED], "failed")]
     line += "".join(f", {number} {what}" for number, what in others if number)
     lines = [line]
-    best = experiment.best
+    # A training that broke off may have been ahead of the others.
+    best = replace(experiment, runs=[run for run in experiment.runs if run.state in {DONE, UNSYNCED}]).best
     if best is not None and experiment.metric is not None:
         # The name of a run is its parameters, unless the user gave it another.
         link = _link(RunFolder(experiment.folder / best.id))

@@ -196,15 +196,8 @@ def _read_directive(read: JobScript, number: int, text: str) -> None:
 def _read_line(read: JobScript, number: int, line: str) -> None:
     if loaded := re.match(r"(?:module\s+(?:load|add)|ml(?:\s+load)?)\s+([^#;&|]+)", line):
         read.modules += [name for name in loaded[1].split() if not name.startswith("-")]
-    elif exported := re.match(r"export\s+([A-Za-z_]\w*)=(.*)$", line):
-        name, value = exported[1], exported[2].strip().strip("\"'")
-        if _OWN_VARIABLES.match(name):
-            return
-        text = node_text(value)
-        if text is None:
-            read.left.append((number, line))
-        else:
-            read.variables[name] = text
+    elif line.startswith("export "):
+        _read_export(read, number, line)
     elif assigned := re.fullmatch(r"([A-Za-z_]\w*)=([^\s$`]+)", line):
         read.shell[assigned[1]] = assigned[2].strip("\"'")
     elif installing := re.match(r"(?:python3? -m )?pip3? install\s+([^#;&|]+)", line):
@@ -244,6 +237,22 @@ def _command(line: str) -> list[str] | None:
     # The environment is there already.
     words = words[2:] if words[:2] == ["uv", "run"] else words
     return words if len(words) > 1 else None
+
+
+def _read_export(read: JobScript, number: int, line: str) -> None:
+    try:
+        words = shlex.split(line, comments=True)[1:]
+    except ValueError:
+        words = [line]
+    for word in words:
+        name, has_value, value = word.partition("=")
+        text = node_text(value)
+        if _OWN_VARIABLES.match(name) or not has_value:
+            continue
+        if text is None:
+            read.left.append((number, line))
+        else:
+            read.variables[name] = text
 
 
 def _installed(words: list[str]) -> list[str]:
