@@ -35,7 +35,6 @@ class NotAsWritten:
 
 
 _ELSEWHERE = NotAsWritten("it is typed on another machine, or leads to one")
-_OWN_REPOSITORY = "tests/end_to_end/test_own_repository.py::test_three_commands_lead_to_verified_runs"
 _PYTEST = NotAsWritten("it is a part of this suite, which runs it with the clusters that are there")
 _MEASURES = "it measures for minutes on a quiet machine; that it starts is all that is seen"
 _TRAINS = NotAsWritten(
@@ -65,27 +64,15 @@ NOT_AS_WRITTEN = {
         "runferry status --watch --help",
         "tests/report/status/test_screen.py::test_the_watched_screen_is_refreshed_in_place_and_the_terminal_given_back",
     ),
-    "cd ~/my-repository": NotAsWritten("it is the reader's own"),
-    "runferry init": NotAsWritten(
-        "it overwrites nothing, and the checkout has a config", "runferry init --help", _OWN_REPOSITORY
-    ),
-    "runferry plan --profile narval": NotAsWritten(
-        "the account is in the config that init has written",
-        "runferry plan --profile narval --config account=def-<pi>",
-        _OWN_REPOSITORY,
-    ),
-    'snakemake --profile "$(runferry profile narval)"': NotAsWritten(
-        "it needs a Slurm that runs jobs",
-        'snakemake --profile "$(runferry profile narval)" --config account=def-<pi> -n',
-        _OWN_REPOSITORY,
-    ),
     "wandb login": NotAsWritten("it asks for a key on the terminal; the tests' key is in WANDB_API_KEY"),
     "tmux new -s runferry": NotAsWritten("it takes the terminal"),
     "snakemake --profile profiles/narval": NotAsWritten(
         _TRAINS.reason, "snakemake --profile profiles/narval -n", _TRAINS.shown_by
     ),
     'snakemake --profile "$(runferry profile narval)"': NotAsWritten(
-        _TRAINS.reason, 'snakemake --profile "$(runferry profile narval)" -n', _TRAINS.shown_by
+        _TRAINS.reason,
+        'snakemake --profile "$(runferry profile narval)" -n',
+        "tests/end_to_end/test_own_repository.py::test_three_commands_lead_to_verified_runs",
     ),
     "runferry report results/train": NotAsWritten(
         "the copy of the checkout has another experiment", "runferry report results/digits"

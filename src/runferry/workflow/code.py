@@ -36,7 +36,8 @@ def note_code(results: Path, experiments: Iterable[Experiment]) -> None:
 
     Each job inherits the variable from this process, whatever executor submits it.
     """
-    found: dict[str, str] = {}
+    # Another use of the workflow in this Snakemake, as a module, has its own.
+    found: dict[str, str] = json.loads(os.environ.get(VARIABLE, "{}"))
     for workdir, pinned in sorted({(experiment.workdir.resolve(), experiment.pinned) for experiment in experiments}):
         try:
             if pinned:
