@@ -207,9 +207,11 @@ module load python/3.11 \\
     cuda
 export WANDB_API_KEY=123 FOO=1
 export HF_HOME=$SCRATCH/hf
+cp -r set "$SLURM_TMPDIR/"
 python prepare.py
 RATE=1e-2
-python train.py --lr $RATE --seed=$SLURM_ARRAY_TASK_ID --out $SLURM_TMPDIR/x --n 2 > log.txt 2>&1 &
+python train.py --lr $RATE --seed=$SLURM_ARRAY_TASK_ID --out $SLURM_TMPDIR/x \\
+    --data=$SLURM_TMPDIR/set/a --n 2 > log.txt 2>&1 &
 tar xf data.tar -C $SLURM_TMPDIR
 """
 
@@ -220,9 +222,10 @@ def test_init_takes_over_a_job_script(folder, capsys):
     )
     write(folder, train_py=f"{SCRIPT}p.add_argument('--out', default='.')\n{options}", requirements_txt="wandb\n")
     (folder / "job.sh").write_text(JOB)
+    (folder / "set").mkdir()
     assert main(["init", "--cluster", "narval", "--from-sbatch", "job.sh"]) == 0
     said = capsys.readouterr().out
-    assert "note     job.sh: not taken over: lines 8, 11; see the end of config/config.yaml\n" in said
+    assert "note     job.sh: not taken over: lines 9, 12; see the end of config/config.yaml\n" in said
     assert said.endswith(
         'next:\n  runferry plan --profile narval\n  snakemake --profile "$(runferry profile narval)"\n'
     )
@@ -234,12 +237,13 @@ def test_init_takes_over_a_job_script(folder, capsys):
     assert config["environment"] == {"modules": ["python/3.11", "cuda"], "requirements": "requirements.txt"}
     assert config["experiments"]["train"] == {
         "sweep": "config/sweep.yaml",
+        "stage": [{"from": "set"}],
         "variables": {"FOO": "1", "HF_HOME": "${envvar:SCRATCH}/hf"},
         "resources": {"gpus": 0, "time": "1h"},
     }
     sweep = yaml.safe_load((folder / "config" / "sweep.yaml").read_text())
     assert sweep == {
-        "command": ["python", "train.py", "--out=${envvar:SLURM_TMPDIR}/x", "--n", "2", "${args}"],
+        "command": ["python", "train.py", "--out=${scratch}/x", "--data=${data}/set/a", "--n", "2", "${args}"],
         "method": "grid",
         "metric": {"name": "loss", "goal": "minimize"},
         "parameters": {"seed": {"values": [0, 1, 2]}, "lr": {"value": 0.01}},

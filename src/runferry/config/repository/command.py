@@ -111,12 +111,13 @@ def _take_from(sweep: FirstSweep, job: JobScript, words: list[str]) -> None:
             sweep.varied[name] = values
         else:
             sweep.fixed[name] = _typed(value)
+    staged = {source.name for source in job.staged}
     for word in kept:
         if _TASK.search(word):
             sweep.notes.append(f"{job.file}: {word} is the index of an array; make it a parameter of the sweep")
         elif node_text(word) is None:
             sweep.notes.append(f"{job.file}: {word} needs a shell, and no shell reads the command; write its value")
-    sweep.words = [_node_value(word) for word in kept]
+    sweep.words = [node_text(word, staged) or word for word in kept]
 
 
 def array_indices(text: str) -> list[int]:
@@ -137,10 +138,6 @@ def _typed(text: str) -> Any:
         with suppress(ValueError):
             return kind(text)
     return text
-
-
-def _node_value(text: str) -> str:
-    return node_text(text) or text
 
 
 def _filled(word: str, shell: Mapping[str, str]) -> str:

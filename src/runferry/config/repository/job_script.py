@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.config.repository.shell import node_text
@@ -13,7 +15,6 @@ from runferry.system.text import time_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
 _SHORT = {
     "t": "time",
@@ -69,6 +70,8 @@ class JobScript:
     variables: dict[str, str] = field(default_factory=dict[str, str])
     shell: dict[str, str] = field(default_factory=dict[str, str])
     """Its own variables that are not exported."""
+    staged: list[Path] = field(default_factory=list[Path])
+    """Files and folders that it copies to `$SLURM_TMPDIR`, under their names."""
     left: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """The lines that no key of the config says: number and text."""
 
@@ -204,6 +207,12 @@ def _read_line(read: JobScript, number: int, line: str) -> None:
         read.installed += _installed(installing[1].split())
     elif activated := re.match(r"(?:source|\.)\s+(\S+)/bin/activate\b", line):
         read.venv = activated[1]
+    elif copied := re.fullmatch(r"cp\s+((?:-\S+\s+)*)(.+?)\s+\"?\$\{?SLURM_TMPDIR\}?/?\.?\"?", line):
+        sources = [Path(os.path.expandvars(word)).expanduser() for word in shlex.split(copied[2])]
+        if all(source.exists() for source in sources):
+            read.staged += sources
+        else:
+            read.left.append((number, line))
     elif (command := _command(line)) is not None:
         read.commands.append((number, line, command))
         read.container = read.container or next((word for word in shlex.split(line) if word.endswith(".sif")), None)

@@ -108,6 +108,9 @@ def propose(folder: Path, asked: Asked) -> Proposal:
     lines += _wandb_lines(project or _project_name(folder), script)
     lines += _environment_lines(packages, job, asked.cluster)
     lines += ["experiments:", f"  {_experiment_name(script, folder)}:", *(f"    {line}" for line in experiment)]
+    if job and job.staged:
+        lines.append("    stage:  # put onto the node: ${data} in the command, $RUNFERRY_DATA in the script")
+        lines += [f"      - {yaml_line({'from': str(source)})}" for source in job.staged]
     if job and job.variables:
         lines += ["    variables:", *(f"      {name}: {yaml_line(value)}" for name, value in job.variables.items())]
     comment = "of one run" + "; cores and memory are what the site recommends" * ("cores" not in resources)
