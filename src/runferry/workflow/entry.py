@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from runferry.config import loading, site_limits
-from runferry.config.account import given_account, known_accounts, resolve_account
 from runferry.config.cluster import LOCAL, Cluster, find_cluster
 from runferry.config.experiments import experiments
-from runferry.config.job_request import Request, make_request
 from runferry.config.profiles import chosen_profiles, option, read_profile
 from runferry.errors import RunferryError
 from runferry.launch.retries import RETRY_VARIABLE
@@ -29,20 +27,22 @@ from runferry.system.messages import debug_wanted, note_command, say, show_trace
 from runferry.trackers.registry import settings_of
 from runferry.workflow.code import check_code
 from runferry.workflow.folder_lock import look_at_lock
+from runferry.workflow.job_requests import Payment, Refusals, requests_of
 from runferry.workflow.results_folder import check_results
+from runferry.workflow.start_options import wants_dry_run
 from runferry.workflow.targets import check_targets
 from runferry.workflow.training_job import register_experiments
 from runferry.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from runferry.config.experiment import Experiment
 
 _CLUSTER_VARIABLE = "RUNFERRY_CLUSTER_OF_PROFILE"
 
 
-def check_config_file(file: str, config: Mapping[str, Any]) -> None:
+def check_config_file(file: str, config: Mapping[str, Any]) -> str | None:
     """Refuse a config file that is malformed, empty or missing, before Snakemake reads it.
 
     Parameters
@@ -52,10 +52,13 @@ def check_config_file(file: str, config: Mapping[str, Any]) -> None:
     config
         What Snakemake has read of other files and the command line so far.
 
+    Returns what it says of the cluster, which a profile may override.
+
     Not for a module: there the config comes from the workflow that uses it, and a file of that name is its own.
     """
     try:
         loading.check_config_file(Path(file), given=config)
+        return loading.cluster_in(Path(file))
     except RunferryError as error:
         _stop(error)
 
@@ -95,8 +98,14 @@ def keep_profiles_cluster(config: dict[str, Any], *, controller: bool) -> None:
         config["cluster"] = name
 
 
-def load(
-    config: Mapping[str, Any], schema_file: str, results: Path, *, controller: bool = True, jobs: int | None = None
+def load(  # noqa: PLR0913 - each is a keyword with a default
+    config: Mapping[str, Any],
+    schema_file: str,
+    results: Path,
+    *,
+    controller: bool = True,
+    jobs: int | None = None,
+    cluster_in_file: str | None = None,
 ) -> Workflow:
     """Check the config and make the experiments, or end Snakemake with one line that says what to fix.
 
@@ -113,6 +122,8 @@ def load(
         accounts, and only there a job is refused.
     jobs
         Snakemake's `--jobs`.
+    cluster_in_file
+        What `check_config_file` has returned.
     """
     _put_on_path()
     if controller:
@@ -128,7 +139,7 @@ def load(
         if controller and cluster.retired:
             _say_retired(cluster)
         _name_no_partition(asked=controller and cluster.slurm)
-        refusals = _Refusals()
+        refusals = Refusals(dry_run=controller and wants_dry_run(sys.argv[1:]))
         tracker = settings_of(checked)
         refusals.check(lambda: tracker.check(checked, cluster))
         check_results(results)
@@ -137,26 +148,24 @@ def load(
         if controller and cluster.slurm:
             # Before anything is submitted: a job gets a copy of this process's variables.
             tracker.put_keys_away(checked)
-        requests: dict[str, Request] = {}
-        all_made = made
-        for name, experiment in made.items():
-            refusals.check(lambda one=experiment: tracker.check_experiment(one, all_made))
-            refusals.check(lambda name=name, one=experiment: requests.update({name: make_request(one, cluster)}))
+        for experiment in made.values():
+            refusals.check(lambda one=experiment: tracker.check_experiment(one, made))
+        requests = requests_of(made, checked, cluster, refusals, controller=controller)
+        # What is left is what a plan shows.
         made = {name: experiment for name, experiment in made.items() if name in requests}
         refusals.check(lambda: site_limits.check_rounds(made, requests))
-        retries, other = 0, None
+        retries, other, payment = 0, None, Payment()
         if controller:
             other = look_at_lock(say)
             retries = _retries(results, made, cluster)
-            for experiment in made.values():
-                refusals.check(lambda one=experiment: site_limits.check_times([one], cluster))
             refusals.check(lambda: site_limits.check_cap(jobs, cluster))
             refusals.check(lambda: check_code(made.values()))
             # Elsewhere, as for a dry run on a laptop, this folder is not the one that jobs will be submitted from.
             if shutil.which("sbatch"):
                 refusals.check(lambda: site_limits.check_folder(Path.cwd(), cluster))
-            refusals.check(lambda: requests.update(_paid(requests, checked, cluster)))
-        return Workflow(checked, cluster, made, requests, retries, tuple(refusals.found), other)
+            refusals.check(lambda: payment.find(requests, checked, cluster))
+        found = tuple(refusals.found)
+        return Workflow(checked, cluster, made, requests, retries, found, payment.in_words, cluster_in_file, other)
     except RunferryError as error:
         _stop(error)
 
@@ -169,23 +178,6 @@ def freeze_what_stays() -> None:
     without this 9.5).
     """
     gc.freeze()
-
-
-class _Refusals:
-    """Collects refusals: the first one ends the start, unless only a plan is wanted, which names them all."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def check(self, check: Callable[[], None]) -> None:
-        try:
-            check()
-        except RunferryError as error:
-            from runferry.workflow.plan import record
-
-            if record.wanted() is None:
-                raise
-            self.found.append(str(error))
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
@@ -204,7 +196,8 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
 def _retries(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
     """Note which jobs train; return how often one may be started again at most, which its executor decides."""
     register_experiments({results / name: experiment.attempts for name, experiment in made.items()})
-    return max(experiment.attempts for experiment in made.values()) - 1 if cluster.slurm else 0
+    most = max((experiment.attempts for experiment in made.values()), default=1)
+    return most - 1 if cluster.slurm else 0
 
 
 def _note_retry() -> None:
@@ -216,17 +209,6 @@ def _note_retry() -> None:
     given = dict(pairwise(sys.argv)).get("--attempt", "")
     if given.isdigit():
         os.environ[RETRY_VARIABLE] = given
-
-
-def _paid(requests: Mapping[str, Request], config: Mapping[str, Any], cluster: Cluster) -> dict[str, Request]:
-    """Name the account of each request, asking Slurm once."""
-    if not cluster.slurm:
-        return dict(requests)
-    given, known = given_account(config), known_accounts()
-    return {
-        name: request.paid_by(resolve_account(given, cluster, known, gpu=request.gpus > 0))
-        for name, request in requests.items()
-    }
 
 
 def _say_retired(cluster: Cluster) -> None:
