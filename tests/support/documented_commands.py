@@ -44,7 +44,8 @@ _TRAINS = NotAsWritten(
 )
 
 _EXTRA = (
-    "snakemake --profile profiles/narval --set-resources \"train:slurm_extra='--begin=now+1hour --signal=USR2@120'\""
+    "snakemake --profile profiles/narval --config account=def-<pi> "
+    "--set-resources \"train:slurm_extra='--begin=now+1hour'\""
 )
 NOT_AS_WRITTEN = {
     "ssh narval.alliancecan.ca": _ELSEWHERE,
