@@ -26,7 +26,7 @@ help:
 # The virtual environment itself. Debian keeps the module that venv needs in a package of its own.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "found $$($(PYTHON) --version), expected Python 3.11 or newer; type: make PYTHON=python3.12 ..." >&2; exit 1; }
+	  { echo "found $$($(PYTHON) --version), expected Python 3.11 or newer; run: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory debian-venv
 	$(PYTHON) -m venv $(VENV)
 	@# The pip that comes with a Python of some years ago takes half an hour to choose versions that a new one finds at once.

@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="the training's interpreter for --least")
     given = parser.parse_args()
     if not shutil.which("sbatch") or subprocess.run(["scontrol", "ping"], check=False, capture_output=True).returncode:
-        sys.exit("found no Slurm that answers; type: make cluster-up")
+        sys.exit("found no Slurm that answers; run: make cluster-up")
     with tempfile.TemporaryDirectory(prefix="runferry-benchmark-", dir=Path.home()) as temporary, running() as server:
         folder = Path(temporary)
         environment = os.environ | server.environment | {"WANDB_ERROR_REPORTING": "false", "SBATCH_ACCOUNT": "def-test"}

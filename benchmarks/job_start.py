@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--without-environment", action="store_true", help="measure the launcher alone")
     given = parser.parse_args()
     if not shutil.which("sbatch") or subprocess.run(["scontrol", "ping"], check=False, capture_output=True).returncode:
-        sys.exit("found no Slurm that answers; type: make cluster-up")
+        sys.exit("found no Slurm that answers; run: make cluster-up")
     with tempfile.TemporaryDirectory(prefix="runferry-benchmark-", dir=Path.home()) as temporary, running() as server:
         folder = Path(temporary)
         (folder / "first.py").write_text(FIRST_LINE)

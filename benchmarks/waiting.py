@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40, help="of each run (default: %(default)s)")
     given = parser.parse_args()
     if not shutil.which("sbatch") or subprocess.run(["scontrol", "ping"], check=False, capture_output=True).returncode:
-        sys.exit("found no Slurm that answers; type: make cluster-up")
+        sys.exit("found no Slurm that answers; run: make cluster-up")
     with tempfile.TemporaryDirectory(prefix="runferry-benchmark-", dir=Path.home()) as temporary, running() as server:
         folder = Path(temporary)
         (folder / "train.py").write_text(TRAIN)

@@ -21,6 +21,7 @@ from support.errors import (
     provoked_repository,
     provoked_runs,
     provoked_search,
+    provoked_start,
     provoked_sweeps,
 )
 from support.errors.provoking import Row, World
@@ -36,6 +37,7 @@ ROWS: list[Row] = [
     *provoked_repository.ROWS,
     *provoked_runs.ROWS,
     *provoked_search.ROWS,
+    *provoked_start.ROWS,
     *provoked_sweeps.ROWS,
 ]
 
@@ -77,7 +79,7 @@ def test_it_says_what_was_found_what_was_expected_and_what_to_type(
     assert "\n" not in told
     assert re.search(r"\bfound\b", told), told
     assert re.search(r"\bexpected\b", told), told
-    assert re.search(r"; [^;]*\btype(?: again)?: \w+", told), told
+    assert re.search(r"; [^;]*\brun: \S+", told), told
 
 
 def test_every_place_that_raises_has_its_row() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import yaml
 
 from runferry.config.cluster import cluster_names, facts
 
@@ -20,8 +24,8 @@ _UNKNOWN = "not established"
 
 _OVERVIEW = """# Clusters
 
-There is a profile for each: `snakemake --profile profiles/narval`. What a profile knows of its cluster was read in the
-site's documentation; each page names where and when. **runferry was never run on any of them;** there,
+There is a profile for each: `snakemake --profile "$(runferry profile narval)"`. What a profile knows of its cluster was
+read in the site's documentation; each page names where and when. **runferry was never run on any of them;** there,
 [`runferry doctor`](../doctor.md) checks in five minutes what we could only read. What is not established is not
 checked, and the profile is careful.
 
@@ -104,7 +108,7 @@ def _command(given: dict[str, Any]) -> str:
     account = f" --config account={prefix}<pi>" if prefix else ""
     return (
         "What Snakemake would do, without a Slurm and without submitting anything:\n\n"
-        f"```console\n$ snakemake --profile profiles/{given['name']}{account} -n\n```"
+        f'```console\n$ snakemake --profile "$(runferry profile {given["name"]})"{account} -n\n```'
     )
 
 
@@ -183,7 +187,7 @@ def _submitted(given: dict[str, Any], root: Path) -> str:
     """Say what the tests have seen sbatch be given, without what is the same everywhere."""
     golden = (root / "tests" / "end_to_end" / "golden" / f"{given['name']}.txt").read_text(encoding="utf-8")
     rows = [
-        f"| `{asked.partition(': ')[2]}` | `{_options(line)}` |"
+        f"| `{_as_yaml(asked.partition(': ')[2])}` | `{_options(line)}` |"
         for asked, line in re.findall(r"^(\w+: \{.*\})\n(sbatch .*)$", golden, re.MULTILINE)
     ]
     return (
@@ -191,6 +195,11 @@ def _submitted(given: dict[str, Any], root: Path) -> str:
         "the default time of an hour (`tests/end_to_end/test_profiles.py::test_what_sbatch_is_given`):\n\n"
         "| `resources:` | options |\n| --- | --- |\n" + "\n".join(rows)
     )
+
+
+def _as_yaml(text: str) -> str:
+    """Write a Python dictionary as the config has it, on one line."""
+    return yaml.safe_dump(ast.literal_eval(text), default_flow_style=True, sort_keys=False, width=1000).strip()
 
 
 def _options(line: str) -> str:
@@ -211,11 +220,13 @@ def _sources(given: dict[str, Any]) -> str:
         "site": "accounts, modules, wheels",
     }
     rows = {
-        names[name]: f"{source['page']}, read {source['read']}" + (f" ({source['note']})" if "note" in source else "")
+        names[name]: f"{_link(source['page'])}, read {source['read']}"
+        + (f" ({source['note']})" if "note" in source else "")
         for name, source in given["sources"].items()
     }
     return (
-        f"## Where this was read\n\n{_table(rows)}\n\nThe file is `src/runferry/clusters/{given['name']}.yaml`. "
+        f"## Where this was read\n\n{_table(rows, 'what', 'page')}\n\n"
+        f"The file is `src/runferry/clusters/{given['name']}.yaml`. "
         "Should the site say otherwise today, the site is right: change the file, and the page and the profile follow."
     )
 
@@ -223,15 +234,29 @@ def _sources(given: dict[str, Any]) -> str:
 def _source(given: dict[str, Any], *names: str) -> str:
     # What has no source of its own was read in the cluster's.
     found = dict.fromkeys(
-        f"{source['page']}, {source['read']}"
+        f"{_link(source['page'])}, {source['read']}"
         for name in names
         if (source := given["sources"].get(name, given["sources"]["cluster"]))
     )
     return f"<small>({'; '.join(found)})</small>"
 
 
-def _table(rows: dict[str, str]) -> str:
-    return "| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {text} |" for name, text in rows.items())
+def _link(page: str) -> str:
+    """Return a page's name as a link, where its address follows from it."""
+    title = page.removeprefix("Alliance wiki, ")
+    if title == "general pages":
+        address = "https://docs.alliancecan.ca/wiki/Technical_documentation"
+    elif title != page:
+        address = f"https://docs.alliancecan.ca/wiki/{quote(title.replace(' ', '_'))}"
+    elif found := re.search(r"\(([\w-]+(?:\.[\w-]+)+)\)", page):
+        address = f"https://{found[1]}"
+    else:
+        return page
+    return f'<a href="{address}">{page.replace("&", "&amp;")}</a>'
+
+
+def _table(rows: dict[str, str], left: str = "what", right: str = "here") -> str:
+    return f"| {left} | {right} |\n| --- | --- |\n" + "\n".join(f"| {name} | {text} |" for name, text in rows.items())
 
 
 def _sentence(text: str) -> str:

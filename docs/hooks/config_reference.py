@@ -14,10 +14,28 @@ if TYPE_CHECKING:
 _HEAD = """# Every key of the config
 
 Made from `workflow/schemas/config.schema.yaml`, which is what a config is held against. Examples and explanations are
-in [the config](guide.md).
+in [the config](guide.md). `runferry init` writes a first one.
+
+## What everybody needs
+
+| key | what it says |
+| --- | --- |
+{common}
+
+The other keys have defaults, and most configs name none of them. Every key with its default:
 """
 
 _TABLE = "| key | default | takes | what it says |\n| --- | --- | --- | --- |"
+_COMMON = (
+    "account",
+    "wandb.project",
+    "environment.modules",
+    "environment.requirements",
+    "experiments.<name>.sweep",
+    "experiments.<name>.command",
+    "experiments.<name>.resources.gpus",
+    "experiments.<name>.resources.time",
+)
 _NAMED = ("environments", "experiments")
 """Sections whose keys are names of the user's."""
 
@@ -26,14 +44,27 @@ def config_reference(schema: Path) -> str:
     """Write the page; `schema` is the file."""
     properties: dict[str, Any] = yaml.safe_load(schema.read_text(encoding="utf-8"))["properties"]
     tables: dict[str, list[str]] = {}
+    said: dict[str, str] = {}
+    seen: list[Any] = []
     for name, section in properties.items():
         # Keys that are no sections share one table.
         title = (
             f"`{name}`" if "properties" in section or name in _NAMED else "Where jobs run, what they log to, and paths"
         )
         tables.setdefault(title, []).extend(_rows(name, section, seen=[]))
+        said |= {
+            key: _cell(found.get("description") or found.get("expected", ""))
+            for key, found in _walk(name, section, seen)
+        }
+    common = "\n".join(f"| <code>{key.replace('<', '&lt;')}</code> | {said[key]} |" for key in _COMMON)
     return (
-        "\n\n".join([_HEAD, *(f"## {title}\n\n{_TABLE}\n" + "\n".join(rows) for title, rows in tables.items())]) + "\n"
+        "\n\n".join(
+            [
+                _HEAD.format(common=common),
+                *(f"## {title}\n\n{_TABLE}\n" + "\n".join(rows) for title, rows in tables.items()),
+            ]
+        )
+        + "\n"
     )
 
 

@@ -25,6 +25,7 @@ _LINKS = {
     "../docs/module.md": "../module.md",
     "../docs/wrappers.md": "../wrappers.md",
     "../docs/library.md": "../library.md",
+    "../docs/data-and-environments.md": "../data-and-environments.md",
 }
 
 
@@ -32,7 +33,7 @@ def made_pages() -> dict[str, str]:
     """Make the pages that are in no file of docs/: the page's path -> its Markdown."""
     guide = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
     for link, on_the_site in _LINKS.items():
-        guide = guide.replace(f"]({link})", f"]({on_the_site})")
+        guide = guide.replace(f"]({link}", f"]({on_the_site}")
     return {
         "config/guide.md": guide,
         "config/reference.md": config_reference(ROOT / "workflow" / "schemas" / "config.schema.yaml"),

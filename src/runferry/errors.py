@@ -7,7 +7,7 @@ class RunferryError(Exception):
     """An error that the user can fix; its text is one line: what was found, what was expected, what to do.
 
     What to type next is added where it is shown (`runferry.system.messages`), unless the text
-    itself says it as `type: ...`.
+    itself says it as `run: ...`.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class RunferryError(Exception):
     """
 
     exit_code = 1
-    before_next = "mend it, then type"
+    before_next = "fix it, then run"
     next_command: str | None = None
 
 
@@ -42,7 +42,7 @@ class AnotherAttemptError(LaunchError):
     """A conflict with another attempt that is at work on the run: this one has to leave the run alone."""
 
     exit_code = 75  # sysexits.h: try again later
-    before_next = "to see how it goes on, type"
+    before_next = "to see how it goes on, run"
     next_command = "runferry status"
 
 
@@ -53,13 +53,13 @@ class SegmentError(RunferryError):
 class ServerError(RunferryError):
     """A W&B server that could not be asked, or refused to answer."""
 
-    before_next = "nothing is lost; to try again, type"
+    before_next = "nothing is lost; to try again, run"
 
 
 class NotVerifiedError(RunferryError):
     """A server that does not hold what the disk holds, so that no receipt was written."""
 
-    before_next = "afterwards type"
+    before_next = "afterwards run"
 
 
 class AccountError(ConfigError):

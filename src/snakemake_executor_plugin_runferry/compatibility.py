@@ -32,7 +32,7 @@ def why_not() -> str | None:
     except ImportError:
         return (
             f"executor: found no {PACKAGE}, expected the plugin that `executor: runferry` is built upon; "
-            "type: pip install 'snakemake-executor-plugin-slurm>=2.5.3'"
+            "run: pip install 'snakemake-executor-plugin-slurm>=2.5.3'"
         )
     return why_not_plugin(plugin)
 
@@ -47,7 +47,7 @@ def why_not_plugin(plugin: Any) -> str | None:
     if not missing:
         return None
     found = f"found no {', '.join(missing)} in its Executor and ExecutorSettings"
-    return f"{PACKAGE} {_version()}: {found}, expected those of {KNOWN}; type: pip install '{PACKAGE}>=2.5.3,<2.9'"
+    return f"{PACKAGE} {_version()}: {found}, expected those of {KNOWN}; run: pip install '{PACKAGE}>=2.5.3,<2.9'"
 
 
 def _takes(executor: Any, name: str, words: tuple[str, ...]) -> bool:

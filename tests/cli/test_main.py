@@ -23,7 +23,7 @@ def defect(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ZeroDivisionError(DEFECT)
 
     monkeypatch.delenv("RUNFERRY_DEBUG", raising=False)
-    monkeypatch.setattr(status, "run_folders", fail)
+    monkeypatch.setattr(status, "run_folders_and_missing", fail)
 
 
 @pytest.mark.usefixtures("defect")
@@ -32,7 +32,7 @@ def test_a_defect_is_one_line_that_says_how_to_see_its_traceback(capfd: pytest.C
 
     [line] = capfd.readouterr().err.splitlines()
     assert "ZeroDivisionError: the first line" in line
-    assert line.endswith("type: runferry --debug status 'a folder'")
+    assert line.endswith("run: runferry --debug status 'a folder'")
 
 
 @pytest.mark.usefixtures("defect")
@@ -54,10 +54,10 @@ def test_what_a_rule_or_job_types_names_the_command_that_the_person_typed(
     words = ["status", str(tmp_path / "nowhere")]
     monkeypatch.delenv("RUNFERRY_STARTED_BY", raising=False)
     assert main(words) == 2
-    assert capfd.readouterr().err.endswith(f"; mend it, then type: runferry status {tmp_path}/nowhere\n")
+    assert capfd.readouterr().err.endswith(f"; fix it, then run: runferry status {tmp_path}/nowhere\n")
     monkeypatch.setenv("RUNFERRY_STARTED_BY", "snakemake --profile profiles/narval")
     assert main(words) == 2
-    assert capfd.readouterr().err.endswith("; mend it, then type: snakemake --profile profiles/narval\n")
+    assert capfd.readouterr().err.endswith("; fix it, then run: snakemake --profile profiles/narval\n")
 
 
 @pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])

@@ -33,7 +33,7 @@ def test_each_name_leads_to_a_folder_and_an_unknown_one_to_a_suggestion(project)
     wrong = project.runferry("profile", "profiles/narval")
     assert wrong.returncode == 2
     assert "found 'profiles/narval', expected one of beluga, " in wrong.stderr
-    assert wrong.stderr.endswith("(did you mean narval?); type: runferry profile\n")
+    assert wrong.stderr.endswith("(did you mean narval?); run: runferry profile\n")
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def test_two_controllers_at_once_train_each_run_once(user, server):
     assert "unlock" not in refused.stderr
     assert re.search(
         rf"^runferry: {user.folder}: found a Snakemake \(process {first.pid}, since [-0-9: ]{{16}}\) at work here, "
-        "expected one at a time for the same runs; wait until it has ended; type: runferry status$",
+        "expected one at a time for the same runs; wait until it has ended; run: runferry status$",
         refused.stderr,
         re.MULTILINE,
     ), refused.stderr

@@ -150,5 +150,5 @@ def test_what_goes_on_is_said_now_and_then(ended: User, way):
     # Snakemake lasts for a minute or two here.
     assert 1 <= len(said) <= 3
     assert len(set(said)) == len(said)
-    assert re.fullmatch(r"runferry: \d runs: (\d queued, )?\d running; for more, type: runferry status", said[0])
+    assert re.fullmatch(r"runferry: \d runs: (\d queued, )?\d running; for more, run: runferry status", said[0])
     assert log.count("runferry status") == 1

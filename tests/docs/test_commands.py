@@ -19,6 +19,7 @@ import yaml
 
 from runferry.cli import main
 from runferry.config import loading
+from runferry.config.sweep import definition
 from runferry_standin import running
 from support.documented_commands import NOT_AS_WRITTEN, ROOT, fences, pages, script, sessions
 from support.slurm_stub import make_stub
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 SESSIONS = sessions()
 TRAIN = "import sys, wandb\nrun = wandb.init()\nrun.log({'n': int(sys.argv[1].split('=')[1])})\nrun.finish()\n"
+MINE = """
+import argparse, wandb
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+run = wandb.init(config=vars(parser.parse_args()))
+run.log({"loss": 1})
+"""
 
 
 @pytest.fixture(scope="session")
@@ -91,10 +99,13 @@ def test_the_commands_of_a_block_do_what_they_are_for(place, checkout, tmp_path)
     home.mkdir()
     (home / "runferry-venv").symlink_to(ROOT / ".venv")
     _write_old_project(folder, home / "old-project")
+    (home / "my-project").mkdir()
+    (home / "my-project" / "train.py").write_text(MINE)
+    (home / "my-project" / "requirements.txt").write_text("wandb\n")
     text = script(SESSIONS[place])
     if "somebody" not in text:
         # Where no account is named, the reader has one.
-        variables = variables | {"STUB_ACCOUNTS": "somebody"}
+        variables = variables | {"STUB_ACCOUNTS": "somebody", "SBATCH_ACCOUNT": "somebody"}
     done = _bash(text, folder, variables | {"HOME": str(home), "SCRATCH": str(folder.parent)})
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -140,7 +151,7 @@ def _inline_commands() -> list[tuple[str, str]]:
 def test_a_command_within_a_sentence_is_one(name, command):
     program, *words = shlex.split(command)
     if program == "runferry":
-        parser = main._parser()
+        parser, _ = main._parser()
         # With its name alone a command is spoken of, not typed.
         given = words if len(words) > 1 or words[0].startswith("-") else [*words, "--help"]
         if "--help" in given or "--version" in given:
@@ -154,7 +165,7 @@ def test_a_command_within_a_sentence_is_one(name, command):
         assert words[0] in targets
     elif program == "snakemake":
         for profile in [after for word, after in pairwise(words) if word == "--profile"]:
-            assert (ROOT / profile).is_dir() or "<" in profile
+            assert (ROOT / profile).is_dir() or "<" in profile or profile.startswith("$(runferry profile ")
     else:
         for file in [word for word in words if word.endswith(".py")]:
             assert (ROOT / file).is_file()
@@ -190,7 +201,9 @@ def test_a_piece_of_a_config_is_one(fence):
     schema = yaml.safe_load(SCHEMA.read_text())
     given = yaml.safe_load(fence.text)
     smallest = {"wandb": {"project": "p"}, "experiments": {"e": {"command": ["true"]}}}
-    if given.keys() <= schema["properties"].keys():
+    if "method" in given:
+        definition.check(given, fence.place)
+    elif given.keys() <= schema["properties"].keys():
         loading.validate(smallest | given, SCHEMA)
     else:
         # A piece of an experiment.
@@ -204,7 +217,8 @@ def _texts_of_the_source() -> list[str]:
 
 def test_the_messages_that_troubleshooting_explains_are_said():
     page = pages()["docs/troubleshooting.md"]
-    messages = re.findall(r"^\| `([^`]+)` \|", page[page.index("## Messages") :], re.MULTILINE)
+    ours = re.split(r"^## ", page[page.index("## Messages") + 3 :], flags=re.MULTILINE)[0]
+    messages = re.findall(r"^\| `([^`]+)` \|", ours, re.MULTILINE)
     assert len(messages) > 15
     texts = _texts_of_the_source()
     for message in messages:

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.mark.parametrize(
     ("days", "said"),
-    [(50, "in 10 days; type: runferry sync"), (70, "at any time now; type: runferry sync"), (10, None)],
+    [(50, "in 10 days; run: runferry sync"), (70, "at any time now; run: runferry sync"), (10, None)],
 )
 def test_a_start_says_when_what_is_not_synced_will_be_purged(project, days, said):
     project.configure({"a": {"command": ["true"]}})

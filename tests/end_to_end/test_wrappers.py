@@ -133,7 +133,7 @@ def test_sync_writes_a_receipt_and_what_is_trained_goes_along(run, project, serv
     assert json.loads((folder / "results/line/a/receipt.json").read_text())["server"]["history_lines"] == 10
     assert (folder / "results/line/b/interim-receipt.json").is_file()
     assert len(server.runs("demo", "wrapper-test")) == 2
-    assert "1 of 1 runs verified" in (folder / "logs" / "sync" / "a.log").read_text()
+    assert "1 of 1 run verified" in (folder / "logs" / "sync" / "a.log").read_text()
 
 
 @pytest.mark.slow

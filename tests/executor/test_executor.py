@@ -610,7 +610,7 @@ def test_a_plugin_without_a_method_that_is_built_upon_is_refused_in_one_line(mis
     line = compatibility.why_not_plugin(changed)
     assert line is not None
     assert f"found no {missing}(" in line
-    assert "type: pip install" in line
+    assert "run: pip install" in line
     assert "\n" not in line
 
 

@@ -51,7 +51,7 @@ def test_a_line_is_said_where_something_has_changed_and_once_a_minute_at_most(cl
     _show(shown, queued=1200, running=1)
     _show(shown, running=3, trained=1196, failed=2)
     assert capsys.readouterr().err.splitlines() == [
-        "runferry: 1,201 runs: 1,200 queued, 1 running; for more, type: runferry status",
+        "runferry: 1,201 runs: 1,200 queued, 1 running; for more, run: runferry status",
         "runferry: 1,201 runs: 3 running, 1,196 trained, 2 failed",
     ]
 

@@ -63,7 +63,7 @@ def test_a_changed_plugin_is_refused_in_one_line_and_nothing_is_submitted(change
     (line,) = [line for line in refused.stderr.splitlines() if line.startswith("runferry: ")]
     assert "found no" in line
     assert "cancel_jobs(active_jobs)" in line
-    assert "type: pip install 'snakemake-executor-plugin-slurm" in line
+    assert "run: pip install 'snakemake-executor-plugin-slurm" in line
     assert "Traceback" not in refused.stderr
     assert not (changed / "done").exists()
 
@@ -78,4 +78,4 @@ def test_without_the_plugin_the_line_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, compatibility.PLUGIN, None)
     line = compatibility.why_not() or ""
     assert "found no snakemake-executor-plugin-slurm" in line
-    assert line.endswith("type: pip install 'snakemake-executor-plugin-slurm>=2.5.3'")
+    assert line.endswith("run: pip install 'snakemake-executor-plugin-slurm>=2.5.3'")

@@ -35,7 +35,6 @@ class NotAsWritten:
 
 
 _ELSEWHERE = NotAsWritten("it is typed on another machine, or leads to one")
-_OWN_REPOSITORY = "tests/end_to_end/test_own_repository.py::test_three_commands_lead_to_verified_runs"
 _PYTEST = NotAsWritten("it is a part of this suite, which runs it with the clusters that are there")
 _MEASURES = "it measures for minutes on a quiet machine; that it starts is all that is seen"
 _TRAINS = NotAsWritten(
@@ -45,16 +44,15 @@ _TRAINS = NotAsWritten(
 )
 
 _EXTRA = (
-    "snakemake --profile profiles/narval --set-resources \"train:slurm_extra='--begin=now+1hour --signal=USR2@120'\""
+    "snakemake --profile profiles/narval --config account=def-<pi> "
+    "--set-resources \"train:slurm_extra='--begin=now+1hour'\""
 )
 NOT_AS_WRITTEN = {
     "ssh narval.alliancecan.ca": _ELSEWHERE,
-    "scp narval.alliancecan.ca:scratch/runferry/results/digits/report.html .": _ELSEWHERE,
+    "scp narval.alliancecan.ca:my-project/results/train/report.html .": _ELSEWHERE,
     "module load python/3.11": NotAsWritten("only a site has environment modules"),
     "python3 -m venv ~/runferry-venv": NotAsWritten("the tests' own environment is there in its place"),
-    "git clone <repository> runferry": NotAsWritten("a copy of this checkout is there in its place"),
-    "git clone <repository> runferry && cd runferry": NotAsWritten("the block starts in a copy of this checkout"),
-    "pip install --editable .": NotAsWritten("it asks the package index; `make setup` does just this"),
+    "pip install git+<repository>": NotAsWritten("it asks the package index; the tests' own environment has it"),
     "pip install --editable '.[comet]'": NotAsWritten(
         "it asks the package index; the tests have comet_ml in environments of their own"
     ),
@@ -70,23 +68,8 @@ NOT_AS_WRITTEN = {
         "runferry status --watch --help",
         "tests/report/status/test_screen.py::test_the_watched_screen_is_refreshed_in_place_and_the_terminal_given_back",
     ),
-    "cd ~/my-repository": NotAsWritten("it is the reader's own"),
-    "runferry init": NotAsWritten(
-        "it overwrites nothing, and the checkout has a config", "runferry init --help", _OWN_REPOSITORY
-    ),
-    "runferry plan --profile narval": NotAsWritten(
-        "the account is in the config that init has written",
-        "runferry plan --profile narval --config account=def-<pi>",
-        _OWN_REPOSITORY,
-    ),
-    'snakemake --profile "$(runferry profile narval)"': NotAsWritten(
-        "it needs a Slurm that runs jobs",
-        'snakemake --profile "$(runferry profile narval)" --config account=def-<pi> -n',
-        _OWN_REPOSITORY,
-    ),
     "wandb login": NotAsWritten("it asks for a key on the terminal; the tests' key is in WANDB_API_KEY"),
     "tmux new -s runferry": NotAsWritten("it takes the terminal"),
-    "snakemake --profile profiles/narval --config account=def-<pi>": _TRAINS,
     _EXTRA: NotAsWritten(
         _TRAINS.reason,
         f"{_EXTRA} -n",
@@ -94,6 +77,14 @@ NOT_AS_WRITTEN = {
     ),
     "snakemake --profile profiles/narval": NotAsWritten(
         _TRAINS.reason, "snakemake --profile profiles/narval -n", _TRAINS.shown_by
+    ),
+    'snakemake --profile "$(runferry profile narval)"': NotAsWritten(
+        _TRAINS.reason,
+        'snakemake --profile "$(runferry profile narval)" -n',
+        "tests/end_to_end/test_own_repository.py::test_three_commands_lead_to_verified_runs",
+    ),
+    "runferry report results/train": NotAsWritten(
+        "the copy of the checkout has another experiment", "runferry report results/digits"
     ),
     "sbatch --account=def-<pi> job.sh --learning_rate=0.1": NotAsWritten(
         _TRAINS.reason,

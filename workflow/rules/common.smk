@@ -8,7 +8,7 @@ from runferry.workflow.start_options import let_packs_follow
 
 # As a module, this has the config that the workflow above gives it, and a config/config.yaml is that one's own.
 CLUSTER_IN_FILE = (
-    entry.check_config_file("config/config.yaml")
+    entry.check_config_file("config/config.yaml", config)
     if workflow.modifier.is_main_snakefile()
     else None
 )

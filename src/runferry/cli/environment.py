@@ -44,7 +44,6 @@ def add_environment_commands(commands: Commands) -> None:
     parser.set_defaults(command=_environment)
     parser = commands.add_parser(
         "unpack",
-        help="unpack an environment, as a job does",
         description="Unpack the environment of RECORD below FOLDER and print its folder; one that is there is used "
         "again.",
     )

@@ -95,7 +95,7 @@ def _adopt(given: argparse.Namespace) -> int:
         progress.say(f"{each.segment}: " + (f"left: {each.left}" if each.folder is None else f"-> {each.folder.path}"))
     taken = [each for each in done if each.folder]
     word = "would move" if given.dry_run else "moved"
-    rest = f"; type: runferry sync {given.results / given.experiment}" if taken and not given.dry_run else ""
+    rest = f"; run: runferry sync {given.results / given.experiment}" if taken and not given.dry_run else ""
     progress.say(f"{word} {len(taken)} of {len(done)} segments{rest}")
     return 0 if len(taken) == len(done) else 1
 
@@ -111,7 +111,7 @@ def _rename(given: argparse.Namespace) -> int:
     for folder, ids in rename(run_folders(given.paths), progress.say).items():
         for old, new in ids.items():
             progress.say(f"{folder}: the W&B run {old} is {new} from now on")
-    progress.say(f"type: runferry sync {' '.join(str(path) for path in given.paths)}")
+    progress.say(f"run: runferry sync {' '.join(str(path) for path in given.paths)}")
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from runferry import __version__
 from runferry.cli.doctor import add_doctor
@@ -19,11 +19,15 @@ from runferry.cli.report import add_report
 from runferry.cli.status import add_status
 from runferry.cli.sweep import add_sweep_commands
 from runferry.cli.sync import add_sync
+from runferry.errors import ConfigError
 from runferry.sync.options import options_for
 from runferry.system.messages import DEBUG, exit_code_of
+from runferry.system.text import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from runferry.cli.common import Commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,15 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     `launch` returns the exit code of the user's command instead.
     """
-    parser = _parser()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    parser, commands = _parser()
+    if words and not words[0].startswith("-") and words[0] not in commands.choices:
+        return exit_code_of(lambda: _refuse(words[0], commands), words=words)
     options = options_for(words[1:]) if words[:1] == ["sync"] else []
     ours, run_command = split_command([*words[:1], *options, *words[1:]])
     given = parser.parse_args(ours, argparse.Namespace(run_command=run_command, words=words))
     return exit_code_of(lambda: given.command(given), debug=given.debug, words=words)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _refuse(word: str, commands: Commands) -> NoReturn:
+    # Those without a help are the rules' own.
+    known = [action.dest for action in commands._choices_actions]  # pyright: ignore[reportPrivateUsage]
+    message = f"found the command {word!r}, expected one of {', '.join(known)}{suggest(word, known)}"
+    raise ConfigError(f"{message}; run: runferry --help")
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Commands]:
+    """Build the parser; a command that only rules and jobs type has no `help`, and is not listed."""
     parser = argparse.ArgumentParser(
         prog="runferry",
         description="Train offline on compute nodes, sync to Weights & Biases, prove what arrived.",
@@ -60,4 +74,4 @@ def _parser() -> argparse.ArgumentParser:
     add_environment_commands(commands)
     add_housekeeping(commands)
     add_doctor(commands)
-    return parser
+    return parser, commands

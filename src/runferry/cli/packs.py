@@ -24,7 +24,6 @@ def add_pack_commands(commands: Commands) -> None:
 def _add_pack(commands: Commands) -> None:
     parser = commands.add_parser(
         "pack",
-        help="write down which runs share a job",
         description="Write FILE, the runs.json of a pack: runs of one experiment that share a Slurm job.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="results/<experiment>/packs/<pack>/runs.json")
@@ -59,7 +58,6 @@ def _pack(given: argparse.Namespace) -> int:
 def _add_launch_pack(commands: Commands) -> None:
     parser = commands.add_parser(
         "launch-pack",
-        help="run the runs of a pack, as a job does",
         description="Launch what is left of the runs that PACK_FOLDER/runs.json names, so many at a time, each with "
         "its own GPUs, attempt and log; then write done.json. A run that fails leaves the others alone.",
         epilog="Exit code: 0 each run has had its attempt; 1 some are to go on in another job; 128 + N signal N came "
@@ -78,7 +76,6 @@ def _launch_pack(given: argparse.Namespace) -> int:
 def _add_settle(commands: Commands) -> None:
     parser = commands.add_parser(
         "settle",
-        help="say whether a run of a pack was trained",
         description="Write the trained.json of a run that was trained in a pack; else say why there is none.",
         epilog="Exit code: 0 it was trained; 1 it was not.",
     )
@@ -96,7 +93,6 @@ def _settle(given: argparse.Namespace) -> int:
 def _add_launch_nodes(commands: Commands) -> None:
     parser = commands.add_parser(
         "launch-nodes",
-        help="run one run's command on every node of its job",
         description="What `runferry launch` starts for a run of several nodes, and with --node what runs on each.",
     )
     parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="results/<experiment>/<run>")
@@ -119,7 +115,6 @@ def _launch_nodes(given: argparse.Namespace) -> int:
 def _add_launch_tasks(commands: Commands) -> None:
     parser = commands.add_parser(
         "launch-tasks",
-        help="run one run's command as several tasks on its node",
         description="What `runferry launch` starts for a run of several tasks, and with --task what each of them is.",
     )
     parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="results/<experiment>/<run>")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from runferry.cli.common import RUN_PATHS, interval, run_folders
+from runferry.cli.common import RUN_PATHS, interval, run_folders_and_missing
 from runferry.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _status(given: argparse.Namespace) -> int:
     style = Style.of(sys.stdout)
 
     def look() -> Status:
-        return looking.look(run_folders(given.paths))
+        return looking.look(run_folders_and_missing(given.paths))
 
     def text(status: Status) -> str:
         return json.dumps(status.as_json()) if given.json else "\n".join(lines(status, style))

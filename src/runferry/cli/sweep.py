@@ -15,7 +15,6 @@ def add_sweep_commands(commands: Commands) -> None:
     """Add `launch-place`, `sync-round`, `sync-place` and `best` to the command line."""
     parser = commands.add_parser(
         "launch-place",
-        help="run a run of a sweep whose results choose its runs, as a job does",
         description="Run the run of a place in a round or a search, and write ENDED when it has ended: also when its "
         "command failed, which is a result, too. A search is asked for a point where the place has none. Remove ENDED "
         "to have it run again.",
@@ -30,7 +29,6 @@ def add_sweep_commands(commands: Commands) -> None:
     parser.set_defaults(command=_launch_place)
     parser = commands.add_parser(
         "sync-round",
-        help="sync the runs of a bayes sweep's round",
         description="Sync the runs of a round, failed ones too, and write SYNCED when each has its receipt.",
     )
     parser.add_argument("synced", type=Path, metavar="SYNCED", help="results/<experiment>/rounds/<round>/synced.json")
@@ -38,7 +36,6 @@ def add_sweep_commands(commands: Commands) -> None:
     parser.set_defaults(command=_sync_round)
     parser = commands.add_parser(
         "sync-place",
-        help="sync the run of a place of a search",
         description="Sync the run of a place, also a failed one, and write SYNCED when it has its receipt.",
     )
     parser.add_argument("synced", type=Path, metavar="SYNCED", help="results/<experiment>/search/<place>-synced.json")
@@ -46,7 +43,6 @@ def add_sweep_commands(commands: Commands) -> None:
     parser.set_defaults(command=_sync_place)
     parser = commands.add_parser(
         "best",
-        help="find the best run of an experiment that another one needs",
         description="Write BEST: the run that finished with the best value of the metric, or the only one.",
     )
     parser.add_argument("best", type=Path, metavar="BEST", help="results/<experiment>/best.json")

@@ -107,6 +107,7 @@ def _sync(given: argparse.Namespace) -> int:
     from runferry.sync.outcome import Limits
     from runferry.system.messages import typed
     from runferry.system.progress import progress_for
+    from runferry.system.text import count_of
 
     if given.watch:
         return watch(given)
@@ -129,11 +130,18 @@ def _sync(given: argparse.Namespace) -> int:
             progress.say(line)
             log.write(f"{line}\n")
     verified = len(outcomes) - len(problems)
+    # What was stopped is there as far as it came, and is no result.
+    unfinished = sum(not outcome.problem and not outcome.folder.trained_file.exists() for outcome in outcomes)
     if outcomes:
         progress.say(
-            f"{verified} of {len(outcomes)} runs verified"
+            f"{verified} of {count_of(len(outcomes), 'run')} verified"
+            + (
+                f", {unfinished} of which {'is' if unfinished == 1 else 'are'} not trained to the end"
+                if unfinished
+                else ""
+            )
             + (f"; for the rest see {given.log}" if problems and given.log else "")
-            + (f"; to try these again, type: {typed(['runferry', *given.words])}" if problems else "")
+            + (f"; to try these again, run: {typed(['runferry', *given.words])}" if problems else "")
         )
     if problems:
         from runferry.report.status.purge import purge_warning

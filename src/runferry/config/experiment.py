@@ -81,6 +81,8 @@ class Experiment:
     """Options of Slurm's that jobs are given besides: partition, constraint, qos, reservation, exclude, mail."""
     tracker: str = WANDB
     """What the runs log to, "wandb" or "comet"."""
+    pinned: bool = False
+    """Whether runs are trained from a snapshot of the code."""
 
     @property
     def metric(self) -> Mapping[str, Any] | None:
@@ -122,6 +124,21 @@ class Experiment:
             write_changed(RunFolder(runs_file.parent / run.id).run_file, self.record_of(run))
         write_table(runs_file, runs, self.sweep.definition if self.sweep else None)
 
+    def write_missing(self, folder: Path) -> None:
+        """Write `run.json` again for each run whose folder was deleted, which is how a user has it trained again.
+
+        Parameters
+        ----------
+        folder
+            `results/<experiment>`. Where it has no table, rule `runs` writes them all.
+        """
+        if not (folder / "runs.tsv").exists():
+            return
+        for run in self.runs.values():
+            file = RunFolder(folder / run.id).run_file
+            if not file.exists():
+                write_changed(file, self.record_of(run))
+
     def run_of(self, parameters: parameter.Parameters, repetition: int = 0) -> RunDefinition:
         """Make a run of the experiment's sweep from its parameters.
 
@@ -150,6 +167,7 @@ class Experiment:
             "warning": {"signal": self.warning_signal, "seconds": self.warning_seconds},
             **({} if self.tracker == WANDB else {"tracker": self.tracker}),
             self.tracker: {**self.tracker_settings, "group": self.name},
+            **({"code": "pinned"} if self.pinned else {}),
             **({"nodes": self.nodes} if self.nodes > 1 else {}),
             **({"tasks": self.tasks} if self.tasks > 1 else {}),
             **({"gpus_per_task": self.gpus_per_task} if self.gpus_per_task else {}),

@@ -116,6 +116,7 @@ def _experiment(
         rounds=_rounds(definition, section),
         search=_search(definition, section),
         needs=tuple(needs),
+        pinned=config.get("code") == "pinned",
         variables=check_variables(
             section["variables"], f"{where}.variables", has_data=bool(section["stage"] or section["collect"])
         ),

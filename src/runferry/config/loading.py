@@ -32,6 +32,35 @@ def check_yaml(file: Path) -> None:
         load_yaml(file)
 
 
+def check_config_file(file: Path, given: Mapping[str, Any]) -> None:
+    """Refuse a config file that is missing, empty or malformed.
+
+    Parameters
+    ----------
+    file
+        In the folder that the user works in.
+    given
+        The config of other files and the command line. Where it has experiments, the file may be missing.
+
+    Raises
+    ------
+    ConfigError
+        With the file; as `load_yaml`, too.
+    """
+    if not file.is_file():
+        if "experiments" in given:
+            return
+        message = (
+            f"{file}: found no such file in {Path.cwd()}, expected the config with the experiments; "
+            "go to the folder that has it (or: runferry init writes one)"
+        )
+        raise ConfigError(message)
+    found = load_yaml(file)
+    if not is_mapping(found):
+        what = "nothing" if found is None else json.dumps(found, default=str)[:80]
+        raise ConfigError(f"{file}: found {what} in it, expected a mapping of keys such as `experiments`")
+
+
 def cluster_in(file: Path) -> str | None:
     """Return the cluster that a config file names; None where it names none, or is not there.
 
@@ -152,7 +181,9 @@ def _one_line(error: Any) -> str:
     if error.parent is not None and error.parent.validator == "propertyNames":
         path = ".".join(str(part) for part in error.parent.absolute_path)
     found = json.dumps(error.instance, ensure_ascii=False)
-    if len(found) > 80:
+    if isinstance(error.instance, bool) and "boolean" not in _types(error.schema):
+        found += " (which YAML makes of a bare off, no, on or yes; a word is put in quotes)"
+    elif len(found) > 80:
         found = found[:77] + "..."
     expected = _expected(error.schema)
     if type(error.instance) is int and expected.startswith("a time "):

@@ -39,7 +39,7 @@ def shipped_profile(name: str) -> Path:
     known = profile_names()
     if name not in known:
         expected = f"expected one of {', '.join(known)}{suggest(Path(name).name, known)}"
-        raise ConfigError(f"profile: found {name!r}, {expected}; type: runferry profile")
+        raise ConfigError(f"profile: found {name!r}, {expected}; run: runferry profile")
     return shipped("profiles") / name
 
 

@@ -60,6 +60,7 @@ def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
         {"folder": path.name},
         macros.late_macros(template, given, "command"),
     )
+    own = _wandb_settings(Path(workdir))
     owner = Experiment(
         name=experiment,
         workdir=Path(workdir),
@@ -70,8 +71,8 @@ def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
         memory=None,
         time=0,
         tracker_settings={
-            "project": project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
-            "entity": entity or os.environ.get("WANDB_ENTITY"),
+            "project": project or os.environ.get("WANDB_PROJECT") or own.get("project") or DEFAULT_PROJECT,
+            "entity": entity or os.environ.get("WANDB_ENTITY") or own.get("entity"),
             "tags": list(tags),
             "mode": OFFLINE,
             "base_url": None,
@@ -85,6 +86,21 @@ def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
     _check_same(made, record)
     write_changed(made.run_file, record)
     return made
+
+
+def _wandb_settings(workdir: Path) -> Mapping[str, str]:
+    """Read what `wandb init` wrote for the command's folder, which wandb would take online."""
+    if not (workdir / "wandb" / "settings").is_file():
+        return {}
+    # Only here: it is one import more for every job.
+    from configparser import ConfigParser, Error
+
+    parser = ConfigParser(interpolation=None)
+    try:
+        parser.read(workdir / "wandb" / "settings")
+    except (Error, UnicodeDecodeError):
+        return {}
+    return dict(parser["default"]) if parser.has_section("default") else {}
 
 
 def _relative(environment: Path, folder: Path) -> str:

@@ -90,7 +90,7 @@ def _submit(site: Site, options: ProbeOptions, folder: Path) -> tuple[str, int]:
     """Submit the job; return its id, and how many seconds before its end it asks for a signal."""
     known = known_accounts()
     if site.account is None and len(payers(known)) > 1:
-        message = f"found several accounts ({', '.join(known)}), expected one that pays; type: --account NAME"
+        message = f"found several accounts ({', '.join(known)}), expected one that pays; add --account NAME"
         raise AccountError(message)
     gpu = gpu_option(site) if options.gpu else []
     count = int(gpu[0].rpartition("=")[2].rpartition(":")[2]) if gpu else 0

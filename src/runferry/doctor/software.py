@@ -110,7 +110,7 @@ def _in_wheelhouse(name: str, versions: Sequence[str], least: str, python: str) 
     what = f"{name} for Python {python}"
     expected = f"{least} or newer" if least else "one version"
     if not versions:
-        return Finding(WHEELHOUSE, what, "differs", "none", expected, "environment.index_allowed downloads it")
+        return Finding(WHEELHOUSE, what, "differs", "none", expected, "`environment: {index: allowed}` downloads it")
     found = ", ".join(versions[-5:])
     if least and _numbers(versions[-1]) < _numbers(least):
         return Finding(WHEELHOUSE, what, "differs", found, expected)

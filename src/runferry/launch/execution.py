@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import LaunchError
+from runferry.launch.code import VARIABLE as CODE_VARIABLE
+from runferry.launch.code import UsedCode, use_code
 from runferry.launch.collect import collect_files
 from runferry.launch.command import Command, Watches, not_started
 from runferry.launch.core_keeper import Keeper, TimeLimits
@@ -80,8 +82,18 @@ class Execution:
         if not workdir.is_dir():
             message = f"{workdir}: found no such folder, expected the experiment's workdir, where the command is to run"
             raise LaunchError(message)
+        several = self.node is None and self.run_record.get("nodes", 1) > 1
+        code = use_code(self.run_record, self.folder, self.scratch.folder, self._note, unpack=not several)
+        self.attempt.runs_code(code.record)
+        self.run_record = code.run
+        ending, written = self._run(Path(code.run["workdir"]), signals, follow_from, several=several)
+        return (self._bring_back(code, ending) if code.snapshot else ending), written
+
+    def _run(
+        self, workdir: Path, signals: SignalWatch, follow_from: int | None, *, several: bool
+    ) -> tuple[Ending, bool]:
         prepared: Prepared | None = None
-        if self.node is None and self.run_record.get("nodes", 1) > 1:
+        if several:
             # It starts this same on every node, there with the run's command.
             command = [sys.executable, "-m", "runferry", "launch-nodes", str(self.folder.path)]
             environment, core, followed = {**os.environ, ATTEMPT_VARIABLE: str(self.attempt.number)}, None, False
@@ -228,9 +240,7 @@ class Execution:
             self._bring_in()
             bring_in_earlier(self.folder, lambda line: note(self.log, line))
             self.attempt.counts_as_earlier()
-        return prepare(
-            self.run_record, self.folder.path, self._variables(), self.scratch.folder, lambda text: note(self.log, text)
-        )
+        return prepare(self.run_record, self.folder.path, self._variables(), self.scratch.folder, self._note)
 
     def _variables(self) -> dict[str, str]:
         """Give the command what it inherits, what it must know of its run, and what the tracker wants of both."""
@@ -238,6 +248,7 @@ class Execution:
         modules = [*run.get("modules", ()), *self.tracker.modules(run)]
         inherited = variables_after_loading(list(dict.fromkeys(modules)), "modules")
         inherited.pop("PYTHONHOME", None)
+        inherited.pop(CODE_VARIABLE, None)
         # Before the tracker's: what it needs of PYTHONPATH and the like it adds to the user's.
         inherited |= own_variables(run, path, inherited, Places.of_run(run, self.scratch.folder))
         # What the first node's tracker writes is the run; what another's does is kept beside it.
@@ -254,11 +265,26 @@ class Execution:
     def _collect(self, data: Path, ending: Ending) -> Ending:
         """Bring back what the command left on the node, whatever its ending; then remove the run's own folder there."""
         patterns = self.run_record.get("collect", ())
-        # Each node beside its other files: two nodes may write files of the same name.
-        target = node_folder(self.folder, self.node) / "collected" if self.node else self.folder.collected_folder
-        problems = collect_files(patterns, data, target, lambda text: note(self.log, text))
+        problems = collect_files(patterns, data, self._collected, self._note)
         if not problems:
             shutil.rmtree(data, ignore_errors=True)
+        return self._say_not_collected(problems, ending)
+
+    def _bring_back(self, code: UsedCode, ending: Ending) -> Ending:
+        """Bring back what the command wrote into its snapshot, as it would have stayed in the user's own folder."""
+        return self._say_not_collected(code.bring_back(self._collected, self._note), ending)
+
+    def _note(self, text: str) -> None:
+        note(self.log, text)
+
+    @property
+    def _collected(self) -> Path:
+        # Each node beside its other files: two nodes may write files of the same name.
+        return node_folder(self.folder, self.node) / "collected" if self.node else self.folder.collected_folder
+
+    @staticmethod
+    def _say_not_collected(problems: list[str], ending: Ending) -> Ending:
+        if not problems:
             return ending
         message = f"not collected: {problems[0]}" + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
         if ending.outcome == "finished":

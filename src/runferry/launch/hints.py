@@ -73,7 +73,7 @@ HINTS = (
     ),
     Hint(
         (r"(?i)api_key not configured|No API key configured",),
-        "there is no W&B key in this job, which an online run needs: type wandb login on the login node (~/.netrc) or "
+        "there is no W&B key in this job, which an online run needs: run wandb login on the login node (~/.netrc) or "
         "set WANDB_API_KEY before Snakemake is started; wandb.mode: offline in config.yaml, with no mode= and no "
         "WANDB_MODE in the script, needs none here",
     ),
@@ -130,4 +130,6 @@ def find_hint(log: Path, begin: int, ending: Ending, wandb_version: str | None) 
 
 
 def _last_line(tail: str) -> str | None:
-    return next((line.strip() for line in last_lines(tail, 1)), None)
+    # pydantic's last line is an address; the line before it is the reason.
+    lines = [line for line in last_lines(tail, 3) if "errors.pydantic.dev" not in line]
+    return lines[-1].strip() if lines else None

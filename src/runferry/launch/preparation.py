@@ -102,6 +102,9 @@ def _in_environment(
     if container := read_container(record_file):
         shared = scratch / SHARED_FOLDER
         folders = [folder.resolve(), *([shared] if shared.is_dir() else [])]
+        if "code_root" in run:
+            # What the snapshot leads to.
+            folders.append(Path(run["code_root"]))
         if SCRATCH in json.dumps([run["command"], run.get("variables")]):
             folders.append(scratch)
         contained = Contained(container.image, scratch, Path(run["workdir"]), folders, gpu=run.get("gpus", 0) > 0)

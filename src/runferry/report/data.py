@@ -14,7 +14,7 @@ from runferry.report.measurements import read_measurements
 from runferry.report.media import without_media
 from runferry.report.model import Curve, ExperimentReport, RunReport, State, ending
 from runferry.report.sampling import Curves, is_counter, metric_order
-from runferry.runs.folder import RunFolder, listed_runs, wandb_run_of
+from runferry.runs.folder import RunFolder, listed_names, wandb_run_of
 from runferry.system.files import read_json
 from runferry.system.values import is_list, is_mapping, is_number
 from runferry.trackers.wandb.log.segment import Segment, read_segment
@@ -94,7 +94,7 @@ def _thin_all(runs: list[RunReport]) -> None:
 
 
 def _run_ids(experiment_folder: Path) -> tuple[list[str], set[str]]:
-    """Give the names of all run folders, those of the sweep first, and which ones the sweep has."""
+    """List the ids of all runs, those of the sweep first, and return which ones the sweep has."""
     if not experiment_folder.is_dir():
         message = f"{experiment_folder}: found no such folder, expected an experiment's, as in results/<experiment>"
         raise ConfigError(message)
@@ -103,19 +103,20 @@ def _run_ids(experiment_folder: Path) -> tuple[list[str], set[str]]:
         for folder in experiment_folder.iterdir()
         if any((folder / name).exists() for name in ("run.json", "wandb", "attempts"))
     }
-    if not folders:
+    listed = list(listed_names(experiment_folder))
+    if not folders and not listed:
         message = f"{experiment_folder}: found no run in it, expected an experiment's, as in results/<experiment>"
         raise ConfigError(message)
-    try:
-        listed = [name for name in listed_runs(experiment_folder) if name in folders]
-    except FileNotFoundError:
-        listed = []
     return [*listed, *sorted(folders - set(listed))], set(listed)
 
 
 def _read_run(folder: RunFolder, built: datetime, most: int) -> list[RunReport]:
     """Read a run, and after it the further W&B runs that its command made."""
     run = RunReport(id=folder.path.name, name="")
+    if not folder.path.exists():
+        run.name = listed_names(folder.path.parent).get(run.id, run.id)
+        run.notes.append("has no folder: it was deleted, and is trained again at the next start")
+        return [run]
     record = _mapping(folder.run_file, run.notes)
     run.name = str(record.get("name") or "")
     run.parameters = _flat(record.get("parameters"))

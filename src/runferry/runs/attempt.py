@@ -48,6 +48,8 @@ class Attempt:
         pid, pid_start  of the launcher, and when that started (clock ticks since the machine did)
         command         the list of arguments
         environment     key of the packed environment, or null
+        code            `digest`, `commit`, whether `changed` since and `pinned`, and the file with the `state` and
+                        its diff (`runferry.runs.code`); not there where it is not known
         wandb           version of wandb in the training environment, or null
         start, end      ISO 8601, UTC; `end` is null while it runs
         seconds         between the two, by a clock that never jumps
@@ -142,6 +144,10 @@ class Attempt:
         self.record |= {"environment": environment, "wandb": wandb}
         if self._written_here:
             self._write()
+
+    def runs_code(self, code: dict[str, Any] | None) -> None:
+        """Put into the record which code the command is (`runferry.runs.code.CodeState.as_record`)."""
+        self.record |= {"code": code} if code else {}
 
     def segments(self) -> list[str]:
         """List the names of the segments that this attempt has begun, in order."""

@@ -208,6 +208,16 @@ def find_run_folders(path: Path) -> list[RunFolder]:
     return [RunFolder(folder) for folder in found]
 
 
+def listed_names(experiment: Path) -> dict[str, str]:
+    """Return the ids of an experiment's runs with their names, in the order of its table; empty without a table."""
+    try:
+        lines = (experiment / "runs.tsv").read_text().splitlines()[1:]
+    except OSError:
+        return {}
+    cells = [line.split("\t") for line in lines]
+    return {row[0]: row[1] if len(row) > 1 else row[0] for row in cells if row[0]}
+
+
 def listed_runs(experiment: Path) -> list[str]:
     """Return the ids of an experiment's runs, in the order of its table, `runs.tsv`.
 

@@ -52,7 +52,10 @@ def adopt_segments(
     for path in paths:
         found = _find(path)
         if not found:
-            message = f"{path}: found no offline-run-* in it, expected a folder that has some, or one itself"
+            known = next(path.rglob("offline-run-*"), None)
+            what = "only runs that runferry has already" if known else "no offline-run-*"
+            sync = f"; run: runferry sync {known.parent.parent}" if known else ""
+            message = f"{path}: found {what} in it, expected a folder that has some of others, or one itself{sync}"
             raise ConfigError(message)
         done += [_adopt(segment, results / experiment, dry_run=dry_run) for segment in found]
     return done

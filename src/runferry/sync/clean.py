@@ -128,9 +128,9 @@ def _why_kept(folder: RunFolder, run: dict[str, Any], base_url: str | None, olde
     if not (folder.trained_file.exists() or run.get("adopted")) and (why := _why_to_be_continued(attempt)):
         return f"not trained to its end ({why}): it may be continued"
     if not folder.receipt_file.exists():
-        return "no receipt; type: runferry sync"
+        return "no receipt; run: runferry sync"
     if not holds(folder, base_url):
-        return "the receipt does not speak of what is on disk; type: runferry sync"
+        return "the receipt does not speak of what is on disk; run: runferry sync"
     age = datetime.now(UTC) - datetime.fromisoformat(read_json(folder.receipt_file)["verified"])
     return f"verified {age.days} days ago" if age < older_than else None
 

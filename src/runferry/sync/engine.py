@@ -138,7 +138,7 @@ class _Group:
             for folder in self._trained():
                 wanted.setdefault(queue.key(folder), Outcome(folder, asked=False))
         if len(wanted) > asked_for:
-            self.progress.say(f"{len(wanted) - asked_for} other runs are trained and have no receipt: syncing them too")
+            self.progress.say(_also(len(wanted) - asked_for))
         error: RunferryError | None = None
         try:
             self._carry(list(wanted.values()), hold)
@@ -238,3 +238,9 @@ def _unsettled(outcomes: Iterable[Outcome]) -> dict[tuple[str, str | None], list
             if not holds(outcome.folder, base_url, interim=not outcome.asked):
                 by_server[tracker, base_url].append(outcome)
     return by_server
+
+
+def _also(count: int) -> str:
+    if count == 1:
+        return "1 other run is trained and has no receipt: syncing it too"
+    return f"{count:,} other runs are trained and have no receipt: syncing them too"

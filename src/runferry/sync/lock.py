@@ -51,13 +51,13 @@ _NOT_SUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 class LockLostError(RunferryError):
     """Raised when another machine took the lock, because this process was stopped for too long."""
 
-    before_next = "afterwards type"
+    before_next = "afterwards run"
 
 
 class LockBusyError(RunferryError):
     """Raised when another process holds the lock and the caller does not wait."""
 
-    before_next = "afterwards type"
+    before_next = "afterwards run"
 
 
 class Hold:

@@ -32,7 +32,7 @@ SILENT_SECONDS = 300.0
 class WatchedError(RunferryError):
     """Raised when another process watches the results folder already."""
 
-    before_next = "afterwards type"
+    before_next = "afterwards run"
 
 
 class Syncer:

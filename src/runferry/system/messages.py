@@ -42,24 +42,21 @@ def exit_code_of(command: Callable[[], int], *, words: Sequence[str], debug: boo
         say(with_next_step(error, ["runferry", *words]))
         return error.exit_code
     except KeyboardInterrupt:
-        say(f"interrupted; what is done is kept; for the rest type: {typed(['runferry', *words])}")
+        say(f"interrupted; what is done is kept; for the rest run: {typed(['runferry', *words])}")
         return INTERRUPTED
     except OSError as error:
         # A full disk or a folder without permission is the user's to fix, not a defect.
         show_traceback(debug=debug)
         where = f"{error.filename}: " if error.filename else ""
         again = typed(["runferry", *words])
-        say(
-            f"{where}found: {error.strerror or error}, expected what can be read or written; "
-            f"mend it, then type: {again}"
-        )
+        say(f"{where}found: {error.strerror or error}, expected what can be read or written; fix it, then run: {again}")
         return 1
     except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
         show_traceback(debug=debug)
         first_line = str(error).partition("\n")[0]
         say(
             f"a defect of runferry's: found {type(error).__name__}: {first_line}, expected no such error; "
-            f"for the traceback, to be attached to an issue, type: runferry --debug {shlex.join(words)}"
+            f"for the traceback, to be attached to an issue, run: runferry --debug {shlex.join(words)}"
         )
         return 1
 
@@ -106,7 +103,7 @@ def with_next_step(error: RunferryError, words: Sequence[str] | None = None) -> 
         The command that failed; by default this process's own.
     """
     text = str(error)
-    if "; type: " in text:
+    if "; run: " in text:
         return text
     command = error.next_command or typed(words or _own_words())
     return f"{text}; {error.before_next}: {command}"

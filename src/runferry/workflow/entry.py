@@ -25,29 +25,48 @@ from runferry.sync.options import set_options
 from runferry.system import text
 from runferry.system.messages import debug_wanted, note_command, say, show_traceback, with_next_step
 from runferry.trackers.registry import settings_of
+from runferry.workflow.code import check_code
 from runferry.workflow.folder_lock import look_at_lock
 from runferry.workflow.job_requests import Payment, Refusals, requests_of
+from runferry.workflow.results_folder import check_results
 from runferry.workflow.start_options import wants_dry_run
+from runferry.workflow.targets import check_targets
 from runferry.workflow.training_job import register_experiments
 from runferry.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from runferry.config.experiment import Experiment
 
 _CLUSTER_VARIABLE = "RUNFERRY_CLUSTER_OF_PROFILE"
 
 
-def check_config_file(file: str) -> str | None:
-    """Refuse a malformed config file, with line and column, before Snakemake reads it; a missing one is left to it.
+def check_config_file(file: str, config: Mapping[str, Any]) -> str | None:
+    """Refuse a config file that is malformed, empty or missing, before Snakemake reads it.
+
+    Parameters
+    ----------
+    file
+        `config/config.yaml`. It may be missing where `--configfile` names another.
+    config
+        What Snakemake has read of other files and the command line so far.
 
     Returns what it says of the cluster, which a profile may override.
 
     Not for a module: there the config comes from the workflow that uses it, and a file of that name is its own.
     """
     try:
+        loading.check_config_file(Path(file), given=config)
         return loading.cluster_in(Path(file))
+    except RunferryError as error:
+        _stop(error)
+
+
+def check_command_line(rules: Iterable[Any]) -> None:
+    """Refuse a target that none of the rules makes; of a start by the user, and of no other workflow's."""
+    try:
+        check_targets(rules, sys.argv[1:])
     except RunferryError as error:
         _stop(error)
 
@@ -123,6 +142,7 @@ def load(  # noqa: PLR0913 - each is a keyword with a default
         refusals = Refusals(dry_run=controller and wants_dry_run(sys.argv[1:]))
         tracker = settings_of(checked)
         refusals.check(lambda: tracker.check(checked, cluster))
+        check_results(results)
         set_options(results, _sync_options(checked["sync"]))
         made = experiments_of(checked)
         if controller and cluster.slurm:
@@ -139,6 +159,7 @@ def load(  # noqa: PLR0913 - each is a keyword with a default
             other = look_at_lock(say)
             retries = _retries(results, made, cluster)
             refusals.check(lambda: site_limits.check_cap(jobs, cluster))
+            refusals.check(lambda: check_code(made.values()))
             # Elsewhere, as for a dry run on a laptop, this folder is not the one that jobs will be submitted from.
             if shutil.which("sbatch"):
                 refusals.check(lambda: site_limits.check_folder(Path.cwd(), cluster))

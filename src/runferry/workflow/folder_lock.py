@@ -46,7 +46,7 @@ class OtherController:
         """
         if output in self.outputs and locks():
             expected = "expected one at a time for the same runs; wait until it has ended"
-            sys.exit(f"runferry: {Path.cwd()}: found {self.name} at work here, {expected}; type: runferry status")
+            sys.exit(f"runferry: {Path.cwd()}: found {self.name} at work here, {expected}; run: runferry status")
 
 
 def note_start() -> None:

@@ -11,6 +11,7 @@ from runferry.errors import ConfigError, RunferryError
 from runferry.runs.folder import find_run_folders
 from runferry.system.messages import say, typed
 from runferry.workflow import live_sync
+from runferry.workflow.code import note_code
 from runferry.workflow.folder_lock import note_start
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _fired: list[tuple[str, Workflow]] = []
 
 
 def on_start(plan: Workflow, results: Path, logs: Path) -> None:
-    """Warn of files that a purge will delete, and start live sync where the config says so.
+    """Note the code, write deleted runs' records again, warn of a purge, and start live sync where the config says so.
 
     Called once Snakemake has the folder's lock and is about to run jobs. Live sync would end by itself with this
     Snakemake, however that ends.
@@ -38,6 +39,9 @@ def on_start(plan: Workflow, results: Path, logs: Path) -> None:
     if not _first_time("start", plan):
         return
     note_start()
+    note_code(results, plan.experiments.values())
+    for name in plan.listed:
+        plan.experiments[name].write_missing(results / name)
     # Only here: every job evaluates the Snakefile, and this imports protobuf.
     from runferry.report.status.purge import purge_warning
 

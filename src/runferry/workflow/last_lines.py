@@ -45,7 +45,7 @@ def last_lines(results: Path, experiments: Mapping[str, Experiment], *, again: s
     status = Looking().look(folders)
     lines = [line for experiment in status.experiments[:_MOST_EXPERIMENTS] for line in _lines_of(experiment)]
     if len(status.experiments) > _MOST_EXPERIMENTS:
-        lines.append(f"and {len(status.experiments) - _MOST_EXPERIMENTS} more experiments; type: runferry status")
+        lines.append(f"and {len(status.experiments) - _MOST_EXPERIMENTS} more experiments; run: runferry status")
     if succeeded:
         return lines
     return [*lines, *_failures(status), f"what is done is kept; {step}"]
@@ -96,4 +96,4 @@ def _failures(status: Status) -> Sequence[str]:
         if run.failure
     ]
     more = len(status.failures) - _MOST_FAILURES
-    return [*lines, f"and {more} more failed; type: runferry status"] if more > 0 else lines
+    return [*lines, f"and {more} more failed; run: runferry status"] if more > 0 else lines

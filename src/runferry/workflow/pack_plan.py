@@ -103,7 +103,12 @@ class PackPlan:
             # One run that has all that its job asks for needs no pack.
             if len(members) > 1 or packing.part_of_node:
                 pack = self._pack(name, {run: _count_attempts(waiting[run]) for run in members})
-                self._take(short_hash([name, members], 12), pack, members)
+                pack_id, again = short_hash([name, members], 12), 1
+                # Runs whose folders were deleted: of the pack that they had, nothing is to be done.
+                while begun.get(pack_id) == (pack, True):
+                    again += 1
+                    pack_id = short_hash([name, members, again], 12)
+                self._take(pack_id, pack, members)
 
     def _pack(self, name: str, runs: Mapping[str, int]) -> Pack:
         experiment, packing = self.experiments[name], self.requests[name].packing

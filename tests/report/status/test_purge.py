@@ -33,7 +33,7 @@ def test_status_names_what_is_unsynced_damaged_and_near_the_purge(runs, tmp_path
     assert main(["status", str(tmp_path / "results")]) == 0
     shown = capsys.readouterr().out
     assert "scratch is purged after 60 days" in shown
-    assert "in 5 days; type: runferry sync" in shown
+    assert "in 5 days; run: runferry sync" in shown
     # What is old and was synced is not warned about, nor is what is young.
     os.utime(log)
     os.utime(log_of(runs[0]), (old, old))
@@ -49,7 +49,7 @@ def test_a_sync_that_leaves_something_old_behind_says_when_it_is_purged(runs, se
     server.faults({"match": "file_stream", "run": runs[1].path.name, "status": 400})
     command = ["sync", "--patience", "0.3", str(tmp_path / "results")]
     assert main(command) == 1
-    said = f"scratch is purged after 60 days: {log_of(runs[1])} at any time now; type: runferry sync"
+    said = f"scratch is purged after 60 days: {log_of(runs[1])} at any time now; run: runferry sync"
     assert said in capsys.readouterr().err
     server.faults()
     assert main(command) == 0

@@ -52,12 +52,12 @@ def _submitted(words: str, said: str, *accounts: str) -> Row:
 
 def _doctor(world: World) -> None:
     world.file("config/config.yaml", "cluster: local")
-    given = _parser().parse_args(["doctor", "--probe"])
+    given = _parser()[0].parse_args(["doctor", "--probe"])
     given.command(given)
 
 
 def _both(world: World) -> None:
-    given = _parser().parse_args(["doctor", "--server", "--probe"])
+    given = _parser()[0].parse_args(["doctor", "--server", "--probe"])
     given.command(given)
 
 
@@ -77,7 +77,7 @@ def _empty_profile(world: World) -> None:
 
 
 def _without_command(world: World) -> None:
-    given = _parser().parse_args(["launch", "--name", "x", str(world.tmp)])
+    given = _parser()[0].parse_args(["launch", "--name", "x", str(world.tmp)])
     given.run_command = []
     commands_launch._launch(given)
 

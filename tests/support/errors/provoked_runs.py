@@ -305,7 +305,6 @@ ROWS = [
         lambda _: Service._start_core(SimpleNamespace(_installed=None)),  # type: ignore[arg-type]
     ),
     Row("launch/retries.py", "is not run again: ", _run_again),
-    _adopted("found no offline-run-*", ""),
     _adopted("found no such folder", "none"),
     Row("launch/node_files.py", "would be lost", _not_writable),
     Row("launch/node_files.py", "a file to add to", _log_is_a_folder),

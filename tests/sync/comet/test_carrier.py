@@ -133,7 +133,7 @@ def test_a_wrong_key_is_said_and_nothing_is_sent(server, run, monkeypatch, capfd
     done = runferry("sync", str(run.path))
     assert done.returncode == 1
     assert (
-        f"{server.url}: refused the key found in COMET_API_KEY (HTTP 401), expected a valid one; type: comet login"
+        f"{server.url}: refused the key found in COMET_API_KEY (HTTP 401), expected a valid one; run: comet login"
         in done.stderr
     )
     assert server.experiments == {}
@@ -144,7 +144,7 @@ def test_without_a_key_what_to_type_is_said(server, run, monkeypatch):
     monkeypatch.delenv("COMET_API_KEY")
     done = runferry("sync", str(run.path))
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("type: comet login")
+    assert done.stderr.strip().endswith("run: comet login")
     (Path(os.environ["HOME"]) / ".comet.config").write_text(f"[comet]\napi_key={KEY}\n")
     assert runferry("sync", str(run.path)).returncode == 0
     assert_all_there(server.the_only())
@@ -164,7 +164,7 @@ def test_a_server_that_is_down_is_said_and_the_next_sync_brings_all(server, run,
 def test_without_the_program_comet_what_to_install_is_said(server, run, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     problem = runferry("sync", str(run.path)).stderr
-    assert "found no program comet, expected that of comet_ml; type: pip install 'runferry[comet]'" in problem
+    assert "found no program comet, expected that of comet_ml; run: pip install 'runferry[comet]'" in problem
     assert server.experiments == {}
 
 

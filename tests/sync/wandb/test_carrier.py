@@ -295,7 +295,7 @@ def test_ctrl_c_ends_the_sync_and_its_wandb_and_the_next_one_completes(newest_wa
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert f"for the rest type: runferry sync {folder.path}" in said
+    assert f"for the rest run: runferry sync {folder.path}" in said
     assert "Traceback" not in said
     marker = f"WANDB_BASE_URL={server.url}"
     assert [process for process in psutil.process_iter() if _is_core_of(process, marker)] == []

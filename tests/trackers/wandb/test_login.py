@@ -21,7 +21,7 @@ def test_the_key_comes_from_the_environment_first(monkeypatch, tmp_path):
 def test_the_key_comes_from_netrc_by_host_and_port(tmp_path):
     (tmp_path / ".netrc").write_text(f"machine w.example:8080 login user password {KEY}")
     assert find_server("https://w.example:8080").key == KEY
-    with pytest.raises(ServerError, match=r"found no key .* type: wandb login"):
+    with pytest.raises(ServerError, match=r"found no key .* run: wandb login"):
         find_server("https://w.example")
 
 

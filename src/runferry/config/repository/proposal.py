@@ -84,7 +84,7 @@ def propose(folder: Path, asked: Asked) -> Proposal:
     """
     if (folder / CONFIG).exists():
         message = f"found {CONFIG}, expected none, since init overwrites nothing; for what it asks for"
-        raise ConfigError(f"{message}; type: runferry plan --profile {asked.cluster.name}")
+        raise ConfigError(f"{message}; run: runferry plan --profile {asked.cluster.name}")
     made = Proposal(folder)
     job = read_job_script(asked.job_script) if asked.job_script else None
     sweeps = find_sweeps(folder)

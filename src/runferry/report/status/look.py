@@ -14,7 +14,7 @@ from runferry.report.status.purge import Oldest, finders
 from runferry.report.status.queue import Asking
 from runferry.report.status.segments import SegmentCounts, last_value
 from runferry.runs import reasons
-from runferry.runs.folder import STATE_FILE
+from runferry.runs.folder import STATE_FILE, listed_names
 from runferry.runs.log import last_lines, read_tail
 from runferry.runs.receipt import holds
 from runferry.runs.receipt_stamp import is_for
@@ -85,6 +85,7 @@ class Looking:
         logs: list[tuple[float, Path]],
         metric: Metric | None,
     ) -> list[RunStatus]:
+        names = listed_names(experiment)
         states = states_of(experiment, [folder.path.name for folder in folders])
         if experiment.parent not in self._counts:
             self._counts[experiment.parent] = SegmentCounts(experiment.parent)
@@ -92,6 +93,11 @@ class Looking:
         runs: list[RunStatus] = []
         for folder in folders:
             state, why = states[folder.path.name]
+            if state == WAITING and not folder.path.exists():
+                # The user has deleted it, or it was never written.
+                run = folder.path.name
+                runs.append(RunStatus(run, names.get(run, run), experiment.name, state))
+                continue
             try:
                 looking = _LookingAtRun(folder, found, counts, logs)
                 runs.append(looking.look(state, why, metric.name if metric else None, self._values))

@@ -52,7 +52,7 @@ class Oldest:
             return None
         left = self.purge_days - self.days
         when = f"in {left:.0f} days" if left > 0 else "at any time now"
-        return f"scratch is purged after {self.purge_days} days: {self.file} {when}; type: runferry sync"
+        return f"scratch is purged after {self.purge_days} days: {self.file} {when}; run: runferry sync"
 
 
 def purge_warning(folders: Callable[[], Iterable[RunFolder]]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,8 +121,11 @@ def _unsynced(status: Status, style: Style) -> list[str]:
     if warning := oldest.warning():
         found.append(style.red(warning))
     elif any(run.state in {UNSYNCED, FAILED} for run in some):
-        folder = os.path.commonpath([each.folder for each in status.experiments])
-        found.append(style.yellow(f"to sync what has ended, type: runferry sync --if-any {folder}"))
+        folders = [str(each.folder) for each in status.experiments]
+        if len({each.folder.parent for each in status.experiments}) == 1:
+            folders = [os.path.commonpath(folders)]
+        named = shlex.join(folders)
+        found.append(style.yellow(f"to sync what has ended, run: runferry sync --if-any {named}"))
     return found
 
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from runferry import __version__
 from runferry.errors import NotVerifiedError, RunferryError, ServerError
+from runferry.runs.code import code_of_attempts
 from runferry.runs.folder import FOLDER
 from runferry.runs.receipt import sha256
 from runferry.runs.receipt_stamp import archives_on_disk, stamp
@@ -246,6 +247,7 @@ class CometCarrier:
             ],
             "experiments": experiments,
             "unreadable": job.unreadable,
+            "code": code_of_attempts(job.outcome.folder),
             "runferry": __version__,
         }
 

@@ -178,7 +178,7 @@ def find_comet() -> str:
     beside = Path(sys.executable).parent / "comet"
     found = str(beside) if beside.is_file() else shutil.which("comet")
     if found is None:
-        raise ServerError("found no program comet, expected that of comet_ml; type: pip install 'runferry[comet]'")
+        raise ServerError("found no program comet, expected that of comet_ml; run: pip install 'runferry[comet]'")
     return found
 
 

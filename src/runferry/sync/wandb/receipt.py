@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry import __version__
+from runferry.runs.code import code_of_attempts
 from runferry.runs.receipt import sha256, stamp_or_nothing
 from runferry.runs.receipt_stamp import logs_on_disk
 from runferry.sync.wandb.comparison import segment_differences
@@ -82,6 +83,7 @@ def write_receipt(folder: RunFolder, runs: Sequence[VerifiedRun], server: Server
             "artifacts": sum(len(run.disk.artifacts) for run in runs),
             "missing": [line for run in runs for line in (*run.job.gone, *segment_differences(run.disk))],
             "unreadable": {name: why for run in runs for name, why in run.disk.unreadable.items()},
+            "code": code_of_attempts(folder),
             "wandb_runs": [first, *(_entry(run, server) for run in runs[1:])],
             "wandb": importlib.metadata.version("wandb"),
             "runferry": __version__,

@@ -157,7 +157,7 @@ class CometServer:
     def _parsed(self, answer: requests.Response) -> dict[str, Any]:
         if answer.status_code in {401, 403}:
             message = f"{self.base_url}: refused the key found in {self.key_source} (HTTP {answer.status_code})"
-            raise ServerError(f"{message}, expected a valid one; type: comet login")
+            raise ServerError(f"{message}, expected a valid one; run: comet login")
         if answer.status_code in REDIRECTS:
             raise ServerError(redirect_message(self.base_url, answer.status_code, answer.headers.get("Location")))
         if answer.status_code != 200:
@@ -203,7 +203,7 @@ def find_server(base_url: str | None, say: Callable[[str], None] = lambda _line:
             return CometServer(url, key, str(file), say)
     where = " nor ".join(map(str, files))
     message = f"{url}: found no key ({COMET_KEY_VARIABLE} is not set, neither {where} has an api_key)"
-    raise ServerError(f"{message}, expected one; type: comet login")
+    raise ServerError(f"{message}, expected one; run: comet login")
 
 
 def _key_in(file: Path) -> str | None:

@@ -44,7 +44,7 @@ def find_server(
     if key := _key_in_netrc(file, host):
         return Server(url, key, str(file), deadline, say)
     message = (
-        f"{url}: found no key ({KEY_VARIABLE} is not set, {file} has none for {host}), expected one; type: wandb login"
+        f"{url}: found no key ({KEY_VARIABLE} is not set, {file} has none for {host}), expected one; run: wandb login"
     )
     raise ServerError(message)
 

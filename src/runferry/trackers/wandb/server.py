@@ -242,7 +242,7 @@ class Server:
         """Return the message that the server refused the key, with HTTP status 401 or 403, and the key's source."""
         valid = "one that may write there" if status == HTTPStatus.FORBIDDEN else "a valid one"
         refused = f"{self.base_url}: refused the key found in {self.key_source} (HTTP {status})"
-        return f"{refused}, expected {valid}; type: wandb login"
+        return f"{refused}, expected {valid}; run: wandb login"
 
 
 def _variables(entity: str, project: str, names: Sequence[str]) -> dict[str, Any]:

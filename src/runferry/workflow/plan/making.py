@@ -16,6 +16,7 @@ from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, states
 from runferry.system.text import count_of, time_in_words
 from runferry.trackers.registry import settings_of
 from runferry.workflow.executor_choice import note_on_executor
+from runferry.workflow.plan.code import code_notes
 from runferry.workflow.plan.environments import environments_there
 from runferry.workflow.plan.model import (
     BYTES_OF_RUN,
@@ -28,6 +29,7 @@ from runferry.workflow.plan.model import (
 )
 from runferry.workflow.plan.notes import notes_of
 from runferry.workflow.plan.runs import PlannedRun, files_and_bytes, places_of, points_in_plan
+from runferry.workflow.results_folder import renaming_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +42,11 @@ if TYPE_CHECKING:
     from runferry.workflow.pack_plan import PackPlan
     from runferry.workflow.plan.runs import Place
     from runferry.workflow.workflow import Workflow
+
+_CODE = {
+    "pinned": "code: pinned: jobs run a snapshot that is taken when Snakemake starts",
+    "current": "code: a job runs the files as they are when it starts (`code: pinned` runs a snapshot of now)",
+}
 
 
 def make_plan(packs: PackPlan, workflow: Workflow, chosen: frozenset[str] | None = None) -> Plan:
@@ -84,6 +91,8 @@ def make_plan(packs: PackPlan, workflow: Workflow, chosen: frozenset[str] | None
         executor_note=note_on_executor(sys.argv[1:]) if cluster.slurm else None,
         notes=tuple(notes_of(workflow, {each.name for each in planned if each.jobs})),
         account=workflow.account,
+        code=(_CODE[str(config.get("code"))], *code_notes(packs.results, packs.experiments, planned)),
+        renamed=renaming_notes(packs.results, packs.experiments),
     )
 
 

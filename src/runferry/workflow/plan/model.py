@@ -154,6 +154,10 @@ class Plan:
         What the runs log to: its name, "wandb" or "comet", and what a user calls it.
     executor_note : str or None
         What is less under the executor that the user has chosen.
+    code : sequence of str
+        Which code jobs run, and what has changed since runs were trained.
+    renamed : sequence of str
+        Experiments whose runs there are under another name.
     """
 
     cluster: str
@@ -172,6 +176,8 @@ class Plan:
     tracker: str = "wandb"
     tracker_title: str = "W&B"
     executor_note: str | None = None
+    code: Sequence[str] = field(default_factory=tuple)
+    renamed: Sequence[str] = field(default_factory=tuple)
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -196,6 +202,8 @@ class Plan:
             },
             "job_cap": self.job_cap,
             "executor_note": self.executor_note,
+            "code": list(self.code),
+            "renamed": list(self.renamed),
             "account": self.account,
             "notes": list(self.notes),
             "refusals": list(self.refusals),

@@ -61,6 +61,9 @@ def _notes(plan: Plan, jobs: Sequence[PlannedJob]) -> list[str]:
         found.append(f"account: {plan.account}")
     if plan.executor_note:
         found.append(plan.executor_note)
+    found += plan.renamed
+    # Where nothing is to be trained, only what has changed.
+    found += plan.code if jobs else plan.code[1:]
     found.append(f"{plan.tracker_title} {plan.mode}: {plan.reason}")
     return [*found, *(f"note: {note}" for note in plan.notes)]
 
