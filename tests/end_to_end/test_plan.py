@@ -147,6 +147,35 @@ def test_everything_that_will_be_refused_is_named_at_once(project, plan, grid):
     assert "refused: config: wandb.mode: found online" in plan(cluster="tamia").stdout
 
 
+def test_a_plan_of_which_everything_is_refused_says_so(project, plan):
+    project.configure({"x": {"command": ["true"], "resources": {"gpus": 1, "gpu": "any", "time": "3h"}}})
+    done = plan()
+    assert done.returncode == 1, done.stderr
+    refused, rest = done.stdout.splitlines()
+    assert refused.startswith("refused: config: experiments.x.resources.gpu: found 'any', expected one of a100")
+    assert rest == "Plan for Narval: nothing is left to run"
+
+
+def test_a_dry_run_names_all_refusals_and_plans_the_rest(project, plan):
+    project.configure(
+        {
+            "odd": {"command": ["true"], "resources": {"gpus": 5}},
+            "large": {"command": ["true"], "resources": {"memory": "5T", "cores": 500}},
+            "good": {"command": ["true"], "resources": {"gpus": 1, "time": "3h"}},
+        }
+    )
+    profile = ("--profile", str(ROOT / "profiles" / "narval"))
+    done = project.run(*project.snakemake_command(profile=False), *profile, "-n")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()
+    refused = [line.partition(": found")[0] for line in said if line.startswith("refused: ")]
+    assert refused == [f"refused: config: experiments.{name}" for name in ("odd.resources.gpus", "large.resources.cores")]
+    assert said.index("Plan for Narval") == 2
+    assert any(line.startswith("good: 1 job of 1 run, 1 a100") for line in said)
+    assert said[-1].startswith("runferry: 2 things refused, as said above; ")
+    assert "Job stats" not in done.stdout + done.stderr
+
+
 def test_rgu_hours_are_unknown_where_the_site_does_not_say(project, plan, grid):
     project.configure({"a": {"sweep": grid(1), "resources": {"gpus": 8, "gpu": "h200"}}})
     found = json.loads(plan("--json", cluster="tamia").stdout)["total"]

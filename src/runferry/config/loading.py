@@ -141,7 +141,11 @@ def _one_line(error: Any) -> str:
     found = json.dumps(error.instance, ensure_ascii=False)
     if len(found) > 80:
         found = found[:77] + "..."
-    return f"config: {path or 'the whole'}: found {found}, expected {_expected(error.schema)}"
+    expected = _expected(error.schema)
+    if type(error.instance) is int and expected.startswith("a time "):
+        # YAML 1.1 counts in sixties: 72:00:00 is 259200.
+        expected += "; a time with colons in quotes, which YAML reads as a number without"
+    return f"config: {path or 'the whole'}: found {found}, expected {expected}"
 
 
 def _expected(schema: Mapping[str, Any]) -> str:

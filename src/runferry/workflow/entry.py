@@ -26,6 +26,7 @@ from runferry.system import text
 from runferry.system.messages import debug_wanted, note_command, say, show_traceback, with_next_step
 from runferry.trackers.registry import settings_of
 from runferry.workflow.folder_lock import look_at_lock
+from runferry.workflow.start_options import wants_dry_run
 from runferry.workflow.training_job import register_experiments
 from runferry.workflow.workflow import Workflow
 
@@ -79,7 +80,7 @@ def load(
         if controller and cluster.retired:
             _say_retired(cluster)
         _name_no_partition(asked=controller and cluster.slurm)
-        refusals = _Refusals()
+        refusals = _Refusals(dry_run=controller and wants_dry_run(sys.argv[1:]))
         tracker = settings_of(checked)
         refusals.check(lambda: tracker.check(checked, cluster))
         set_options(results, _sync_options(checked["sync"]))
@@ -92,14 +93,17 @@ def load(
         for name, experiment in made.items():
             refusals.check(lambda one=experiment: tracker.check_experiment(one, all_made))
             refusals.check(lambda name=name, one=experiment: requests.update({name: make_request(one, cluster)}))
+        if controller:
+            for name, request in list(requests.items()):
+                if not refusals.check(lambda one=made[name], request=request: _check_limits(one, request, cluster)):
+                    del requests[name]
+        # What is left is what a plan shows.
         made = {name: experiment for name, experiment in made.items() if name in requests}
         refusals.check(lambda: site_limits.check_rounds(made, requests))
         retries, other = 0, None
         if controller:
             other = look_at_lock(say)
             retries = _retries(results, made, cluster)
-            for experiment in made.values():
-                refusals.check(lambda one=experiment: site_limits.check_times([one], cluster))
             refusals.check(lambda: site_limits.check_cap(jobs, cluster))
             # Elsewhere, as for a dry run on a laptop, this folder is not the one that jobs will be submitted from.
             if shutil.which("sbatch"):
@@ -121,20 +125,29 @@ def freeze_what_stays() -> None:
 
 
 class _Refusals:
-    """Collects refusals: the first one ends the start, unless only a plan is wanted, which names them all."""
+    """Collects refusals: the first one ends the start, unless only a plan or a dry run is wanted, which names all."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, dry_run: bool) -> None:
         self.found: list[str] = []
+        self._dry_run = dry_run
 
-    def check(self, check: Callable[[], None]) -> None:
+    def check(self, check: Callable[[], None]) -> bool:
+        """Return whether nothing was refused."""
         try:
             check()
         except RunferryError as error:
             from runferry.workflow.plan import record
 
-            if record.wanted() is None:
+            if record.wanted() is None and not self._dry_run:
                 raise
             self.found.append(str(error))
+            return False
+        return True
+
+
+def _check_limits(experiment: Experiment, request: Request, cluster: Cluster) -> None:
+    site_limits.check_times([experiment], cluster)
+    site_limits.check_node(experiment, make_request(experiment, cluster, request.packing.capacity), cluster)
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
@@ -153,7 +166,8 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
 def _retries(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
     """Note which jobs train; return how often one may be started again at most, which its executor decides."""
     register_experiments({results / name: experiment.attempts for name, experiment in made.items()})
-    return max(experiment.attempts for experiment in made.values()) - 1 if cluster.slurm else 0
+    most = max((experiment.attempts for experiment in made.values()), default=1)
+    return most - 1 if cluster.slurm else 0
 
 
 def _note_retry() -> None:

@@ -8,6 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runferry.config.environments import PlannedEnvironment, plan_environments
+from runferry.errors import ConfigError
+from runferry.system.messages import with_next_step
+from runferry.system.text import count_of
 from runferry.workflow.pack_plan import PackPlan, plan_packs
 
 if TYPE_CHECKING:
@@ -69,14 +72,17 @@ class Workflow:
         from runferry.workflow.plan.text import lines
 
         file = record.wanted()
-        if file is None and quiet:
+        if file is None and quiet and not self.refusals:
             return
         made = make_plan(packs, self.environments, self.config, self.refusals)
-        if file is None:
-            print("\n".join(lines(made)), file=sys.stderr, flush=True)  # noqa: T201
-            return
-        record.write(file, made)
-        sys.exit(0)
+        if file:
+            record.write(file, made)
+            sys.exit(0)
+        print("\n".join(lines(made)), file=sys.stderr, flush=True)  # noqa: T201
+        if self.refusals:
+            # Of a dry run.
+            line = f"{count_of(len(self.refusals), 'thing')} refused, as said above; a start ends with the first"
+            sys.exit(f"runferry: {with_next_step(ConfigError(line))}")
 
     def packs(self, results: Path, *, controller: bool) -> PackPlan:
         """Plan which runs share which jobs: see `runferry.workflow.pack_plan.plan_packs`."""
