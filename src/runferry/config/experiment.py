@@ -45,6 +45,14 @@ class Experiment:
     """The name of the environment, or None where commands run with the PATH as it is."""
     modules: tuple[str, ...] = ()
     """Environment modules that a job loads before the command, in this order."""
+    gpu_memory: int | None = None
+    """MiB that the GPU must have of its own: the smallest that has so much is asked for, where `gpu` is None."""
+    partition: str | None = None
+    """None leaves it to the cluster, as the next two."""
+    qos: str | None = None
+    """The quality of service."""
+    constraint: str | None = None
+    """The features that the nodes must have."""
     nodes: int = 1
     """Of one run; the other resources are those of each."""
     tasks: int = 1

@@ -187,9 +187,15 @@ def _paid(requests: Mapping[str, Request], config: Mapping[str, Any], cluster: C
         return dict(requests)
     given, known = given_account(config), known_accounts()
     return {
-        name: request.paid_by(resolve_account(given, cluster, known, gpu=request.gpus > 0))
+        name: request.paid_by(
+            resolve_account(given, cluster, known, gpu=request.gpus > 0, suffix=_account_suffix(request, cluster))
+        )
         for name, request in requests.items()
     }
+
+
+def _account_suffix(request: Request, cluster: Cluster) -> str | None:
+    return request.gpu.account_suffix if request.gpu else cluster.account_suffix
 
 
 def _say_retired(cluster: Cluster) -> None:

@@ -31,6 +31,9 @@ RESOURCES = (
     "gres",
     "tasks_per_gpu",
     "slurm_account",
+    "slurm_partition",
+    "qos",
+    "constraint",
     "slurm_extra",
 )
 """What jobs may ask for, in Snakemake's and the Slurm plugin's names; one that a cluster does not want is left out."""
