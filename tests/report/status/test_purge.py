@@ -53,7 +53,7 @@ def test_status_names_what_is_unsynced_damaged_and_near_the_purge(
     assert "in 5 days; type: runferry sync" in shown
     # What is old and was synced is not warned about, nor is what is young.
     for run in runs[1:]:
-        os.utime(log_of(run), (later, later))
+        os.utime(log_of(run), (later, later - 10))
     assert main(["status", str(tmp_path / "results")]) == 0
     assert "purged" not in capsys.readouterr().out
 

@@ -18,6 +18,7 @@ from runferry.workflow.plan.model import (
     PlannedJob,
 )
 from runferry.workflow.plan.runs import PlannedRun, files_and_bytes, places_of
+from runferry.workflow.plan.unknown import not_established
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,6 +74,7 @@ def make_plan(
         tracker.name,
         tracker.title,
         note_on_executor(sys.argv[1:]) if cluster.slurm else None,
+        not_established=not_established(cluster, packs.requests.values()),
     )
 
 

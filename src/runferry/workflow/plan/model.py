@@ -136,6 +136,8 @@ class Plan:
         What the runs log to: its name, "wandb" or "comet", and what a user calls it.
     executor_note : str or None
         What is less under the executor that the user has chosen.
+    not_established : sequence of str
+        Facts of the cluster that are not known, so that nothing is checked against them.
     """
 
     cluster: str
@@ -152,6 +154,7 @@ class Plan:
     tracker: str = "wandb"
     tracker_title: str = "W&B"
     executor_note: str | None = None
+    not_established: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -176,6 +179,7 @@ class Plan:
             },
             "job_cap": self.job_cap,
             "executor_note": self.executor_note,
+            "not_established": list(self.not_established),
             "refusals": list(self.refusals),
         }
 

@@ -54,6 +54,8 @@ def _notes(plan: Plan, jobs: Sequence[PlannedJob]) -> list[str]:
     missing = [name for name, there in plan.environments.items() if not there]
     if missing:
         found.append(f"environments to build: {', '.join(missing)}")
+    if plan.not_established:
+        found.append(f"not established of {plan.title}, and not checked: {'; '.join(plan.not_established)}")
     if plan.executor_note:
         found.append(plan.executor_note)
     found.append(f"{plan.tracker_title} {plan.mode}: {plan.reason}")
