@@ -177,9 +177,17 @@ def test_the_smallest_gpu_with_enough_memory_is_asked_for(cluster, gpus, gigabyt
 @pytest.mark.parametrize(
     ("cluster", "given", "said"),
     [
-        ("narval", {"gpu_memory": 41 * 1024}, "found 41 GiB, expected as much that 1 GPUs of a job of Narval have each"),
+        (
+            "narval",
+            {"gpu_memory": 41 * 1024},
+            "found 41 GiB, expected as much that 1 GPUs of a job of Narval have each",
+        ),
         ("killarney", {"gpu_memory": 1024}, "of a job of Killarney have each (not established); name a model"),
-        ("narval", {"gpu_memory": 1024, "gpu": "a100"}, "gpu_memory: found 1 GiB with gpu: a100, expected one of the two"),
+        (
+            "narval",
+            {"gpu_memory": 1024, "gpu": "a100"},
+            "gpu_memory: found 1 GiB with gpu: a100, expected one of the two",
+        ),
         ("fir", {"gpu": "any"}, "found any, expected a model, one of h100, "),
         ("fir", {"gpu": "any"}, "Fir refuses a request without one"),
         ("mila", {"gpu": "any"}, "not established there"),

@@ -105,7 +105,9 @@ def test_what_is_wrong_is_named_with_what_was_found_and_expected(change, said):
         assert part in message
 
 
-@pytest.mark.parametrize("time", ["yesterday", "", "m", "1:2:3:4", "90", 90, "1.5h", "0m", "1:99:00", "1:30:60", "1-12:60"])
+@pytest.mark.parametrize(
+    "time", ["yesterday", "", "m", "1:2:3:4", "90", 90, "1.5h", "0m", "1:99:00", "1:30:60", "1-12:60"]
+)
 def test_a_time_that_is_none_is_refused(time):
     given = {**SMALLEST, "experiments": {"e": {"command": ["true"], "resources": {"time": time}}}}
     with pytest.raises(ConfigError, match="expected a time such as 15m"):

@@ -92,7 +92,11 @@ def test_a_run_is_told_what_online_takes_here(cluster, mode, record):
         ("narval", {"gpus": 4, "cores": 48, "memory": 498 * 1024}, None),
         # Twelve at a time have as much each.
         ("narval", {"cores": 8, "side_by_side": 12}, "cores: found 96 for a job, expected 64 at most"),
-        ("mila", {"gpus": 1, "gpu": "h100", "time": 240}, "time: found 4h with h100, expected 3h at most, the longest h100"),
+        (
+            "mila",
+            {"gpus": 1, "gpu": "h100", "time": 240},
+            "time: found 4h with h100, expected 3h at most, the longest h100",
+        ),
         ("mila", {"gpus": 1, "gpu": "h100", "time": 180}, None),
         ("mila", {"gpus": 1, "gpu": "a100", "time": 240}, None),
         # Not established.

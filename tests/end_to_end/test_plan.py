@@ -169,7 +169,9 @@ def test_a_dry_run_names_all_refusals_and_plans_the_rest(project, plan):
     assert done.returncode == 1
     said = done.stderr.splitlines()
     refused = [line.partition(": found")[0] for line in said if line.startswith("refused: ")]
-    assert refused == [f"refused: config: experiments.{name}" for name in ("odd.resources.gpus", "large.resources.cores")]
+    assert refused == [
+        f"refused: config: experiments.{name}" for name in ("odd.resources.gpus", "large.resources.cores")
+    ]
     assert said.index("Plan for Narval") == 2
     assert any(line.startswith("good: 1 job of 1 run, 1 a100") for line in said)
     assert said[-1].startswith("runferry: 2 things refused, as said above; ")

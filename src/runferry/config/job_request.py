@@ -119,9 +119,7 @@ def _check_tasks(experiment: Experiment) -> None:
         raise ConfigError(f"{message}, expected gpus: {each * tasks}, the GPUs of all tasks together")
 
 
-def _task_resources(
-    tasks: int, cores: int, others: Mapping[str, Any], *, said_always: bool
-) -> dict[str, int | str]:
+def _task_resources(tasks: int, cores: int, others: Mapping[str, Any], *, said_always: bool) -> dict[str, int | str]:
     """Return what asks for tasks on each node, beside the other resources of a job."""
     said: dict[str, int | str] = {"cpus_per_task": cores // tasks, "tasks": tasks} if tasks > 1 else {}
     if said_always or {"gpu", "gres"} & set(others):
@@ -199,7 +197,9 @@ def _gpu(experiment: Experiment, cluster: Cluster) -> Gpu | None:
     if experiment.gpus == 0:
         said = {"gpu": experiment.gpu, "gpu_memory": experiment.gpu_memory}
         for key in (key for key, value in said.items() if value is not None):
-            found = f"found {experiment.gpu if key == 'gpu' else memory_in_words(experiment.gpu_memory or 0)} with gpus: 0"
+            found = (
+                f"found {experiment.gpu if key == 'gpu' else memory_in_words(experiment.gpu_memory or 0)} with gpus: 0"
+            )
             raise ConfigError(f"{where}.{key}: {found}, expected gpus: 1 or more beside it, or {key}: null")
         return None
     if not cluster.gpus or cluster.default_gpu is None:

@@ -33,7 +33,9 @@ def placement(experiment: Experiment, cluster: Cluster, gpu: Gpu | None, minutes
     if usual and usual.qos_prefix and qos is None:
         where = f"config: experiments.{experiment.name}.resources.qos"
         expected = f"expected one that begins with {usual.qos_prefix}, which {cluster.title} wants named"
-        raise ConfigError(f"{where}: found none, {expected}; yours: sacctmgr show assoc user=$USER format=account,qos%80")
+        raise ConfigError(
+            f"{where}: found none, {expected}; yours: sacctmgr show assoc user=$USER format=account,qos%80"
+        )
     constraint = experiment.constraint or (gpu and gpu.constraint)
     named = {"slurm_partition": partition, "qos": qos, "constraint": constraint}
     return {name: value for name, value in named.items() if value}

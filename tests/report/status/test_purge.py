@@ -30,9 +30,7 @@ def days_later(monkeypatch):
     return later
 
 
-def test_status_names_what_is_unsynced_damaged_and_near_the_purge(
-    runs, tmp_path, capsys, monkeypatch, days_later
-):
+def test_status_names_what_is_unsynced_damaged_and_near_the_purge(runs, tmp_path, capsys, monkeypatch, days_later):
     synced(runs[:1])
     log = log_of(runs[1])
     log.write_bytes(log.read_bytes()[:-5])
@@ -58,7 +56,9 @@ def test_status_names_what_is_unsynced_damaged_and_near_the_purge(
     assert "purged" not in capsys.readouterr().out
 
 
-def test_a_sync_that_leaves_something_old_behind_says_when_it_is_purged(runs, server, tmp_path, capsys, monkeypatch, days_later):
+def test_a_sync_that_leaves_something_old_behind_says_when_it_is_purged(
+    runs, server, tmp_path, capsys, monkeypatch, days_later
+):
     days_later(61)
     monkeypatch.setenv("CC_CLUSTER", "rorqual")
     monkeypatch.setenv("SCRATCH", str(tmp_path))
