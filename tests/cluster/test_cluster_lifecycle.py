@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from support.slurm.cgroups import usable
+from support.slurm.machine import BRING_UP
 from support.slurm.namespaces import wait_for
 
 

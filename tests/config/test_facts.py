@@ -1,4 +1,4 @@
-"""The clusters' files beside copies of the tables that they were made from: facts/*.tsv, each with its source and date."""
+"""The clusters' files beside copies of the tables that they were made from: facts/*.tsv, each with source and date."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ def stated(table: Path) -> list[Stated]:
     lines = [line for line in table.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     header, *rows = [line.split("\t") for line in lines]
     found = []
-    for cluster, *cells in rows:
-        columns = header[1:]
-        before = ()
+    for cluster, *rest in rows:
+        columns, cells, before = header[1:], rest, ()
         if columns[0].endswith("/*"):
             # The second column names a part of the file: a model, or a MIG instance.
             before, columns, cells = (*columns[0].removesuffix("/*").split("/"), cells[0]), columns[1:], cells[1:]

@@ -169,27 +169,18 @@ def _check_memory(experiment: Experiment, cluster: Cluster) -> None:
 def _gpu_resources(cluster: Cluster, gpu: Gpu, count: int, nodes: int) -> dict[str, int | str]:
     # tasks_per_gpu: plugin 2.5.3 adds --ntasks-per-gpu=1 to each request with `gpu` or `gres`, so that two GPUs are two
     # tasks with all the cores each; 0 keeps it from that in every version, and Slurm's own default is one task.
-    match cluster.gpu_option:
-        case "gpus" if nodes > 1:
-            # --gpus is the number of all nodes together, which Slurm may divide as it likes.
-            return {"slurm_extra": f"--gpus-per-node={_named(gpu, count)}"}
-        case "gpus" if gpu.request:
-            return {"gpu": count, "gpu_model": gpu.request, "tasks_per_gpu": 0}
-        case "gpus":
-            return {"gpu": count, "tasks_per_gpu": 0}
+    option = cluster.gpu_option or "gpus"
+    model = "" if option.endswith("-untyped") else gpu.request
+    request = f"{model}:{count}" if model else str(count)
+    match option.removesuffix("-untyped"):
+        case "gpus" if nodes == 1:
+            return {"gpu": count, **({"gpu_model": model} if model else {}), "tasks_per_gpu": 0}
         case "gres":
-            return {"gres": f"gpu:{_named(gpu, count)}", "tasks_per_gpu": 0}
-        case "gres-untyped":
-            return {"gres": f"gpu:{count}", "tasks_per_gpu": 0}
-        # The plugin has no resource for --gpus-per-node, and lets it pass here.
-        case "gpus-per-node":
-            return {"slurm_extra": f"--gpus-per-node={_named(gpu, count)}"}
+            return {"gres": f"gpu:{request}", "tasks_per_gpu": 0}
+        # Of several nodes, --gpus is the number of all together, which Slurm may divide as it likes. The plugin has no
+        # resource for --gpus-per-node, and lets it pass here.
         case _:
-            return {"slurm_extra": f"--gpus-per-node={count}"}
-
-
-def _named(gpu: Gpu, count: int) -> str:
-    return f"{gpu.request}:{count}" if gpu.request else str(count)
+            return {"slurm_extra": f"--gpus-per-node={request}"}
 
 
 def _gpu(experiment: Experiment, cluster: Cluster) -> Gpu | None:

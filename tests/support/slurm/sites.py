@@ -87,8 +87,8 @@ LEONARDO = Site(
 JEAN_ZAY = Site(
     # Its GPUs have no type: a constraint names them.
     (
-        Node("jv1", 40, 180000, {"": 4}, features="v100,v100-16g"),
-        Node("jv2", 40, 180000, {"": 4}, features="v100,v100-32g"),
+        Node("jv1", 40, 180000, {"": 4}, features="v100-16g"),
+        Node("jv2", 40, 180000, {"": 4}, features="v100-32g"),
         Node("ja1", 64, 480000, {"": 8}, features="a100"),
         Node("jh1", 96, 500000, {"": 4}, features="h100"),
         Node("jc1", 40, 180000),
