@@ -9,13 +9,15 @@ import pytest
 from runferry.config.cluster import find_cluster
 from runferry.config.experiment import Experiment
 from runferry.config.job_request import make_request
+from runferry.config.placement import SLURM_OPTIONS
 from runferry.errors import ConfigError
 
 
 def _request(cluster: str, gpus: int = 0, **more):
     given = {"cores": None, "gpu": None, "memory": None, "time": 60} | more
+    slurm = {key: given.pop(key) for key in SLURM_OPTIONS if key in given}
     experiment = Experiment(
-        name="e", workdir=Path(), runs={}, gpus=gpus, tracker_settings={}, environment=None, **given
+        name="e", workdir=Path(), runs={}, gpus=gpus, tracker_settings={}, environment=None, slurm=slurm, **given
     )
     return make_request(experiment, find_cluster(cluster))
 

@@ -39,12 +39,10 @@ def test_defaults_are_filled_in_at_every_level():
         "gpus": 0,
         "gpu": None,
         "gpu_memory": None,
-        "partition": None,
-        "qos": None,
-        "constraint": None,
         "cores": None,
         "memory": None,
         "time": "1h",
+        **dict.fromkeys(["partition", "constraint", "qos", "reservation", "exclude", "mail"]),
     }
     assert checked["experiments"]["e"]["workdir"] == "."
 
@@ -124,7 +122,7 @@ def test_a_time_that_slurm_reads_otherwise_is_refused(time):
 def test_a_time_that_yaml_has_made_a_number_of_is_to_be_put_in_quotes():
     # 72:00:00 without quotes, in YAML 1.1.
     given = {**SMALLEST, "experiments": {"e": {"command": ["true"], "resources": {"time": 259200}}}}
-    with pytest.raises(ConfigError, match="found 259200, expected a time .* in quotes"):
+    with pytest.raises(ConfigError, match=r"found 259200, expected a time .* in quotes"):
         loading.validate(given, SCHEMA)
 
 

@@ -47,12 +47,6 @@ class Experiment:
     """Environment modules that a job loads before the command, in this order."""
     gpu_memory: int | None = None
     """MiB that the GPU must have of its own: the smallest that has so much is asked for, where `gpu` is None."""
-    partition: str | None = None
-    """None leaves it to the cluster, as the next two."""
-    qos: str | None = None
-    """The quality of service."""
-    constraint: str | None = None
-    """The features that the nodes must have."""
     nodes: int = 1
     """Of one run; the other resources are those of each."""
     tasks: int = 1
@@ -83,6 +77,8 @@ class Experiment:
     """Names of the experiments whose results the runs use."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables of the command, with their macros (`runferry.config.variables`)."""
+    slurm: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Options of Slurm's that jobs are given besides: partition, constraint, qos, reservation, exclude, mail."""
     tracker: str = WANDB
     """What the runs log to, "wandb" or "comet"."""
 

@@ -12,6 +12,7 @@ from runferry.config.experiment import Experiment
 from runferry.config.loading import load_yaml
 from runferry.config.names import ENVIRONMENTS, WANDB
 from runferry.config.needs import check_needs, macros_in
+from runferry.config.placement import SLURM_OPTIONS
 from runferry.config.rounds import Rounds
 from runferry.config.run import RunDefinition, cell_text, make_run, run_of_sweep
 from runferry.config.sweep import definition as sweep_definition
@@ -93,10 +94,8 @@ def _experiment(
         gpu=resources["gpu"],
         memory=mebibytes(resources["memory"]) if resources["memory"] else None,
         gpu_memory=mebibytes(resources["gpu_memory"]) if resources["gpu_memory"] else None,
-        partition=resources["partition"],
-        qos=resources["qos"],
-        constraint=resources["constraint"],
         time=time,
+        slurm={key: value for key in SLURM_OPTIONS if (value := resources[key]) is not None},
         tracker=config.get("tracker", WANDB),
         tracker_settings=config[config.get("tracker", WANDB)],
         nodes=resources["nodes"],

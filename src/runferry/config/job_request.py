@@ -100,7 +100,7 @@ def make_request(experiment: Experiment, cluster: Cluster, runs: int = 1) -> Req
         said_always = cluster.jobs is not None and cluster.jobs.tasks_per_node
         if experiment.tasks > 1 or said_always:
             resources |= _task_resources(experiment.tasks, cores, resources, said_always=said_always)
-        resources |= placement(experiment, cluster, gpu, time)
+        resources |= placement(experiment, cluster, gpu, time, str(resources.get("slurm_extra", "")))
     return Request(cores, said, time, gpu, gpus, experiment.tasks, packing, resources)
 
 

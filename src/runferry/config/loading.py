@@ -31,6 +31,18 @@ def check_yaml(file: Path) -> None:
         load_yaml(file)
 
 
+def cluster_in(file: Path) -> str | None:
+    """Return the cluster that a config file names; None where it names none, or is not there.
+
+    Raises
+    ------
+    ConfigError
+        As `check_yaml`.
+    """
+    given: Any = load_yaml(file) if file.is_file() else None
+    return str(given["cluster"]) if is_mapping(given) and given.get("cluster") else None
+
+
 def load_yaml(file: Path) -> Any:
     """Read a YAML file, refusing duplicate keys.
 

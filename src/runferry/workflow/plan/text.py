@@ -54,12 +54,16 @@ def _notes(plan: Plan, jobs: Sequence[PlannedJob]) -> list[str]:
     missing = [name for name, there in plan.environments.items() if not there]
     if missing:
         found.append(f"environments to build: {', '.join(missing)}")
+    if any(job.billed is not None and job.billed_by is None for job in jobs):
+        found.append(f"RGU-h: of the GPUs alone; what {plan.title} bills for cores and memory is not established")
+    if plan.account:
+        found.append(f"account: {plan.account}")
     if plan.not_established:
         found.append(f"not established of {plan.title}, and not checked: {'; '.join(plan.not_established)}")
     if plan.executor_note:
         found.append(plan.executor_note)
     found.append(f"{plan.tracker_title} {plan.mode}: {plan.reason}")
-    return found
+    return [*found, *(f"note: {note}" for note in plan.notes)]
 
 
 def disk_in_words(plan: Plan) -> str:
@@ -89,7 +93,10 @@ def job_in_words(job: PlannedJob) -> str:
     parts.append(f"{count_of(job.cores, 'core')}{each}")
     if job.memory:
         parts.append(f"{memory_in_words(job.memory)}{each}")
-    return ", ".join([*parts, time_in_words(job.minutes)])
+    parts.append(time_in_words(job.minutes))
+    if job.billed is not None and job.billed_by:
+        parts.append(f"billed as {job.billed * job.nodes:.3g} RGU by its {job.billed_by}")
+    return ", ".join(parts)
 
 
 def _row(name: str, experiments: Sequence[ExperimentPlan], jobs: Sequence[PlannedJob]) -> tuple[str, ...]:
