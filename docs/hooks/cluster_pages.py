@@ -101,7 +101,8 @@ def _retired(retired: dict[str, Any] | None) -> str:
 
 def _command(given: dict[str, Any]) -> str:
     prefix = next(iter(given["account"]["prefixes"]), None)
-    account = f" --config account={prefix}<pi>" if prefix else ""
+    named = f"{prefix}<pi>" if prefix else "<project>" if given["account"]["required"] else ""
+    account = f" --config account={named}" if named else ""
     return (
         "What Snakemake would do, without a Slurm and without submitting anything:\n\n"
         f"```console\n$ snakemake --profile profiles/{given['name']}{account} -n\n```"
@@ -218,10 +219,16 @@ def _submitted(given: dict[str, Any], root: Path) -> str:
         for asked, line in re.findall(r"^(\w+: \{.*\})\n(sbatch .*)$", golden, re.MULTILINE)
     ]
     return (
-        "## What sbatch is given\n\nFor an account that the scheduler knows as `..._cpu` and `..._gpu`, and "
-        "the default time of an hour (`tests/end_to_end/test_profiles.py::test_what_sbatch_is_given`):\n\n"
+        f"## What sbatch is given\n\nFor an account{_known_as(given['account'])}, and the "
+        "default time of an hour (`tests/end_to_end/test_profiles.py::test_what_sbatch_is_given`):\n\n"
         "| `resources:` | options |\n| --- | --- |\n" + "\n".join(rows)
     )
+
+
+def _known_as(account: dict[str, Any]) -> str:
+    if account["prefixes"]:
+        return " that the scheduler knows as `..._cpu` and `..._gpu`"
+    return " of the name `lab`" + (f", `lab{account['suffix']}` without GPUs" if "suffix" in account else "")
 
 
 def _options(line: str) -> str:
