@@ -105,7 +105,8 @@ def _retired(retired: dict[str, Any] | None) -> str:
 
 def _command(given: dict[str, Any]) -> str:
     prefix = next(iter(given["account"]["prefixes"]), None)
-    account = f" --config account={prefix}<pi>" if prefix else ""
+    named = f"{prefix}<pi>" if prefix else "<project>" if given["account"]["required"] else ""
+    account = f" --config account={named}" if named else ""
     return (
         "What Snakemake would do, without a Slurm and without submitting anything:\n\n"
         f'```console\n$ snakemake --profile "$(runferry profile {given["name"]})"{account} -n\n```'
@@ -155,16 +156,31 @@ def _jobs(given: dict[str, Any]) -> str:
     rows = {
         "longest job with a GPU": _time(jobs["longest"]["gpu"]),
         "longest job without": _time(jobs["longest"]["cpu"]),
+        **_placement("with a GPU", jobs.get("gpu", {})),
+        **_placement("without", jobs.get("cpu", {})),
         "shortest job": _time(jobs["shortest"]) if jobs["shortest"] else "no limit known",
         "a job should last at least": _time(jobs["advised"]) if jobs["advised"] else "nothing said",
         "jobs of a user, queued and running": _say(jobs["cap"]),
         **({"of which running": str(jobs["running"])} if "running" in jobs else {}),
         "memory can be asked for": "yes" if jobs["memory_flag"] else "no: `--mem` is refused, and is not sent",
-        "account": f"needed: {' or '.join(f'`{prefix}...`' for prefix in account['prefixes'])}"
-        if account["required"]
-        else "not needed",
+        "account": _account(account),
     }
     return f"## Jobs\n\n{_table(rows)}\n\n{_source(given, 'cluster', 'site')}"
+
+
+def _placement(kind: str, given: dict[str, Any]) -> dict[str, str]:
+    """Say what a job of a kind names for the scheduler; nothing where it names nothing."""
+    named = [f"partition `{given['partition']}`"] if "partition" in given else []
+    named += [f"quality of service `{tier['name']}` up to {_time(tier['longest'])}" for tier in given.get("qos", [])]
+    named += [f"a quality of service of yours, `{given['qos_prefix']}...`"] if "qos_prefix" in given else []
+    return {f"a job {kind} names": ", ".join(named)} if named else {}
+
+
+def _account(account: dict[str, Any]) -> str:
+    if not account["required"]:
+        return "not needed"
+    prefixes = " or ".join(f"`{prefix}...`" for prefix in account["prefixes"])
+    return f"needed: {prefixes}" if prefixes else "needed"
 
 
 def _folders(given: dict[str, Any]) -> str:
@@ -177,10 +193,26 @@ def _folders(given: dict[str, Any]) -> str:
         "Python": f"`module load {given['modules']['python']}`" if given["modules"]["python"] else "",
         "wheels of the site's own": "yes: environments are built from them" if given["wheelhouse"] else "no",
         "`$SLURM_TMPDIR`": _say(given["node_local"]),
+        "only reached from": login.get("only_from", ""),
+        "ssh that nobody attends": ", ".join(f"`{host}`" for host in login.get("automation", [])),
         "scratch is purged after": f"{given['scratch_purge_days']} days" if given["scratch_purge_days"] else _UNKNOWN,
+        "what is about to be purged": f"`{given['scratch_purge_list']}`" if "scratch_purge_list" in given else "",
+        "runs are synced": _synced(given["sync"]),
         "no jobs from": ", ".join(f"`{closed['folder']}` ({closed['reason']})" for closed in given["submit"]),
     }
     return f"## Where things are\n\n{_table({name: text for name, text in rows.items() if text})}"
+
+
+def _synced(sync: dict[str, Any]) -> str:
+    places = {
+        "login": "on the login node",
+        "job": f"by a job on the partition `{sync['partition']}`",
+        "remote": "on your own machine",
+    }
+    free = ", ".join(f"`{name}`" for name in sync.get("free", []))
+    return " or ".join(places[place] for place in sync["where"]) + (
+        f" (partitions free of charge: {free}; whether they reach the internet is not established)" if free else ""
+    )
 
 
 def _submitted(given: dict[str, Any], root: Path) -> str:
@@ -191,8 +223,8 @@ def _submitted(given: dict[str, Any], root: Path) -> str:
         for asked, line in re.findall(r"^(\w+: \{.*\})\n(sbatch .*)$", golden, re.MULTILINE)
     ]
     return (
-        "## What sbatch is given\n\nFor an account that the scheduler knows as `..._cpu` and `..._gpu`, and "
-        "the default time of an hour (`tests/end_to_end/test_profiles.py::test_what_sbatch_is_given`):\n\n"
+        f"## What sbatch is given\n\nFor an account{_known_as(given['account'])}, and the "
+        "default time of an hour (`tests/end_to_end/test_profiles.py::test_what_sbatch_is_given`):\n\n"
         "| `resources:` | options |\n| --- | --- |\n" + "\n".join(rows)
     )
 
@@ -200,6 +232,12 @@ def _submitted(given: dict[str, Any], root: Path) -> str:
 def _as_yaml(text: str) -> str:
     """Write a Python dictionary as the config has it, on one line."""
     return yaml.safe_dump(ast.literal_eval(text), default_flow_style=True, sort_keys=False, width=1000).strip()
+
+
+def _known_as(account: dict[str, Any]) -> str:
+    if account["prefixes"]:
+        return " that the scheduler knows as `..._cpu` and `..._gpu`"
+    return " of the name `lab`" + (f", `lab{account['suffix']}` without GPUs" if "suffix" in account else "")
 
 
 def _options(line: str) -> str:
@@ -263,8 +301,10 @@ def _sentence(text: str) -> str:
     return text.strip().rstrip(".") + "."
 
 
-def _time(text: str) -> str:
+def _time(text: str | None) -> str:
     """Write `7d` as a person would."""
+    if text is None:
+        return _UNKNOWN
     number, unit = re.fullmatch(r"(\d+)([dhm])", text).groups()
     word = {"d": "day", "h": "hour", "m": "minute"}[unit]
     return f"{number} {word}{'' if number == '1' else 's'}"

@@ -14,6 +14,7 @@ from runferry_standin import running
 from support.slurm import cluster as slurm_cluster
 from support.slurm.cgroups import usable
 from support.slurm.cluster import Cluster, exclusively, locked
+from support.slurm.machine import another_machine
 from support.slurm.start import missing
 from support.slurm.user import User
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry_standin import StandIn
+    from support.slurm.machine import Machine
 
 
 # `make test` runs these tests in a shell's background, where SIGINT is ignored; what they start would inherit that.
@@ -77,6 +79,13 @@ def cluster_alone(_running_cluster: Cluster) -> Iterator[Cluster]:
     """Give the running cluster to one test alone, which may break it for a while."""
     with exclusively(_running_cluster.folder):
         yield _running_cluster
+
+
+@pytest.fixture
+def machine(cluster: Cluster) -> Iterator[Machine]:
+    """Make another machine for a cluster of its own; `cluster` first, whose /localscratch both have then."""
+    with another_machine() as machine:
+        yield machine
 
 
 @pytest.fixture

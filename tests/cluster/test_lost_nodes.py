@@ -7,7 +7,6 @@ import time
 import pytest
 
 from support.slurm.cluster import Cluster
-from support.slurm.configuration import DEFAULT_PARTITION, URGENT_PARTITION
 from support.slurm.ending_early import (
     TRAIN,
     assert_held_once,
@@ -17,6 +16,7 @@ from support.slurm.ending_early import (
     run_of,
     wait_until,
 )
+from support.slurm.sites import DEFAULT_PARTITION, URGENT_PARTITION
 from support.slurm.user import User, attempts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]

@@ -11,8 +11,8 @@ import pytest
 
 from runferry_standin import running
 from support.slurm.cluster import exclusively
-from support.slurm.configuration import URGENT_PARTITION
 from support.slurm.ending_early import TRAIN, assert_held_once, experiment, has_logged, reasons, run_of, wait_until
+from support.slurm.sites import URGENT_PARTITION
 from support.slurm.user import PLUGIN, User, attempts
 
 if TYPE_CHECKING:

@@ -105,3 +105,15 @@ def test_slurm_is_asked_as_the_plugin_asks(tmp_path, monkeypatch, tools, known):
         _tool(tmp_path, name, script)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert known_accounts() == known
+
+
+@pytest.mark.parametrize(
+    ("given", "suffix", "known", "account"),
+    [
+        ("xyz", "@h100", [], "xyz@h100"),
+        ("xyz@v100", "@h100", ["xyz@h100", "xyz@v100"], "xyz@h100"),
+        ("xyz@h100", "@h100", ["xyz@h100"], "xyz@h100"),
+    ],
+)
+def test_each_kind_of_gpu_has_an_account_of_its_own_where_the_site_says_so(given, suffix, known, account):
+    assert resolve_account(given, find_cluster("jeanzay"), known, gpu=True, suffix=suffix) == account

@@ -17,7 +17,8 @@ SCHEMA = yaml.safe_load((Path(cluster.__file__).parents[1] / "clusters" / "schem
 
 def test_these_are_the_clusters():
     pages = ["beluga", "cedar", "graham", "narval", "rorqual", "tamia", "vulcan"]
-    assert cluster_names() == sorted([*pages, "fir", "killarney", "local", "mila", "nibi", "trillium"])
+    europe = ["jeanzay", "juwels", "leonardo", "marenostrum5"]
+    assert cluster_names() == sorted([*pages, *europe, "fir", "killarney", "local", "mila", "nibi", "trillium"])
 
 
 def test_the_schema_is_one():
@@ -60,7 +61,7 @@ def test_facts_fit_together(name):
     ("availability", "names"),
     [
         ("limited", ["beluga", "narval", "rorqual", "tamia"]),
-        ("no", ["graham", "trillium"]),
+        ("no", ["graham", "jeanzay", "juwels", "leonardo", "marenostrum5", "trillium"]),
         ("yes", ["cedar", "fir", "killarney", "local", "mila", "nibi", "vulcan"]),
     ],
 )

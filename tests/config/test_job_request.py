@@ -9,13 +9,15 @@ import pytest
 from runferry.config.cluster import find_cluster
 from runferry.config.experiment import Experiment
 from runferry.config.job_request import make_request
+from runferry.config.placement import SLURM_OPTIONS
 from runferry.errors import ConfigError
 
 
 def _request(cluster: str, gpus: int = 0, **more):
     given = {"cores": None, "gpu": None, "memory": None, "time": 60} | more
+    slurm = {key: given.pop(key) for key in SLURM_OPTIONS if key in given}
     experiment = Experiment(
-        name="e", workdir=Path(), runs={}, gpus=gpus, tracker_settings={}, environment=None, **given
+        name="e", workdir=Path(), runs={}, gpus=gpus, tracker_settings={}, environment=None, slurm=slurm, **given
     )
     return make_request(experiment, find_cluster(cluster))
 
@@ -40,6 +42,42 @@ def _request(cluster: str, gpus: int = 0, **more):
         ("mila", 1, "a100l", {"gres": "gpu:a100l:1", "tasks_per_gpu": 0}),
         ("trillium", 4, None, {"slurm_extra": "--gpus-per-node=4"}),
         ("beluga", 1, None, {"slurm_extra": "--gpus-per-node=v100:1"}),
+        ("narval", 2, "any", {"gpu": 2, "tasks_per_gpu": 0}),
+        (
+            "mila",
+            1,
+            "h100",
+            {"gres": "gpu:h100:1", "tasks_per_gpu": 0, "slurm_partition": "short-unkillable"},
+        ),
+        (
+            "jeanzay",
+            2,
+            "v100-32g",
+            {
+                "gres": "gpu:2",
+                "tasks_per_gpu": 0,
+                "slurm_extra": "--ntasks-per-node=1",
+                "qos": "qos_gpu-t3",
+                "constraint": "v100-32g",
+            },
+        ),
+        (
+            "leonardo",
+            4,
+            None,
+            {"slurm_extra": "--gpus-per-node=4 --ntasks-per-node=1", "slurm_partition": "boost_usr_prod"},
+        ),
+        (
+            "juwels",
+            4,
+            None,
+            {
+                "gres": "gpu:4",
+                "tasks_per_gpu": 0,
+                "slurm_extra": "--ntasks-per-node=1",
+                "slurm_partition": "booster",
+            },
+        ),
     ],
 )
 def test_gpus_are_asked_for_as_the_site_wants(cluster, gpus, gpu, said):
@@ -62,6 +100,10 @@ def test_gpus_are_asked_for_as_the_site_wants(cluster, gpus, gpu, said):
         ("beluga", 4, {}, 40, 186 * 1024),
         # Where nothing is established.
         ("mila", 1, {}, 12, 250 * 1024),
+        # More than a GPU's share of cores is established there, and no memory.
+        ("jeanzay", 1, {"gpu": "h100"}, 24, None),
+        ("jeanzay", 1, {"gpu": "h100", "memory": 1024}, 24, 1024),
+        ("jeanzay", 0, {}, 2, 4 * 1024),
         # --mem is refused there.
         ("trillium", 1, {}, 24, None),
         ("trillium", 0, {"memory": 1024}, 2, None),
@@ -110,6 +152,74 @@ def test_what_a_cluster_has_not_is_refused(cluster, gpus, gpu, said):
         _request(cluster, gpus, gpu=gpu)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "gpus", "gigabytes", "chosen"),
+    [
+        ("narval", 1, 5, "a100_1g.5gb"),
+        ("narval", 1, 6, "a100_2g.10gb"),
+        ("narval", 1, 10, "a100_2g.10gb"),
+        ("narval", 1, 20, "a100_3g.20gb"),
+        ("narval", 1, 21, "a100"),
+        # A job has one MIG instance.
+        ("narval", 2, 5, "a100"),
+        ("fir", 1, 40, "h100_3g.40gb"),
+        ("jeanzay", 1, 10, "v100"),
+        ("jeanzay", 4, 17, "v100-32g"),
+        ("jeanzay", 8, 33, "a100"),
+    ],
+)
+def test_the_smallest_gpu_with_enough_memory_is_asked_for(cluster, gpus, gigabytes, chosen):
+    gpu = _request(cluster, gpus, gpu_memory=gigabytes * 1024).gpu
+    assert gpu is not None
+    assert gpu.name == chosen
+
+
+@pytest.mark.parametrize(
+    ("cluster", "given", "said"),
+    [
+        (
+            "narval",
+            {"gpu_memory": 41 * 1024},
+            "found 41 GiB, expected as much that 1 GPUs of a job of Narval have each",
+        ),
+        ("killarney", {"gpu_memory": 1024}, "of a job of Killarney have each (not established); name a model"),
+        (
+            "narval",
+            {"gpu_memory": 1024, "gpu": "a100"},
+            "gpu_memory: found 1 GiB with gpu: a100, expected one of the two",
+        ),
+        ("fir", {"gpu": "any"}, "found any, expected a model, one of h100, "),
+        ("fir", {"gpu": "any"}, "Fir refuses a request without one"),
+        ("mila", {"gpu": "any"}, "not established there"),
+        ("marenostrum5", {}, "resources.qos: found none, expected one that begins with acc_, which MareNostrum 5"),
+    ],
+)
+def test_a_choice_that_a_cluster_cannot_make_is_refused(cluster, given, said):
+    with pytest.raises(ConfigError) as caught:
+        _request(cluster, 1, **given)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "gpus", "given", "placed"),
+    [
+        ("jeanzay", 1, {"time": 20 * 60}, {"qos": "qos_gpu-t3"}),
+        ("jeanzay", 1, {"time": 20 * 60 + 1}, {"qos": "qos_gpu-t4"}),
+        ("jeanzay", 0, {"time": 21 * 60}, {"qos": "qos_cpu-t4"}),
+        ("leonardo", 0, {}, {"slurm_partition": "dcgp_usr_prod"}),
+        # What the user says comes first.
+        ("jeanzay", 1, {"qos": "qos_gpu-dev", "constraint": "h100"}, {"qos": "qos_gpu-dev", "constraint": "h100"}),
+        ("leonardo", 1, {"qos": "boost_qos_dbg"}, {"slurm_partition": "boost_usr_prod", "qos": "boost_qos_dbg"}),
+        ("marenostrum5", 1, {"qos": "acc_ehpc"}, {"slurm_partition": "acc", "qos": "acc_ehpc"}),
+        ("narval", 1, {"partition": "mine"}, {"slurm_partition": "mine"}),
+    ],
+)
+def test_partition_and_quality_of_service_are_those_of_the_site(cluster, gpus, given, placed):
+    resources = _request(cluster, gpus, **given).resources
+    names = ("slurm_partition", "qos", "constraint")
+    assert {name: resources[name] for name in names if name in resources} == placed
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def test_defaults_are_filled_in_at_every_level():
         "gpus_per_task": None,
         "gpus": 0,
         "gpu": None,
+        "gpu_memory": None,
         "cores": None,
         "memory": None,
         "time": "1h",

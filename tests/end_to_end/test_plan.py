@@ -265,6 +265,16 @@ def test_rgu_hours_are_unknown_where_the_site_does_not_say(project, plan, grid):
     assert "unknown" in plan(cluster="tamia").stdout
 
 
+def test_what_is_not_established_of_a_site_is_said(project, plan, grid):
+    project.configure({"a": {"sweep": grid(1), "resources": {"gpus": 1, "gpu": "h100", "qos": "acc_ehpc"}}})
+    unknown = ["the longest GPU job", "h100: its share of memory", "how many jobs a user may have"]
+    assert json.loads(plan("--json", cluster="marenostrum5").stdout)["not_established"] == unknown
+    line = f"not established of MareNostrum 5, and not checked: {'; '.join(unknown)}"
+    assert line in plan(cluster="marenostrum5").stdout
+    project.configure({"a": {"sweep": grid(1), "resources": {"gpus": 1}}})
+    assert "not established" not in plan(cluster="narval").stdout
+
+
 def test_a_bayes_sweep_has_a_job_for_each_place(project, plan):
     sweep = {
         "method": "bayes",

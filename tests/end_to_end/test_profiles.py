@@ -24,7 +24,16 @@ CLUSTERS = [name for name in cluster_names() if name != "local"]
 GPUS = {
     "tamia": ({"gpus": 4}, {"gpus": 8, "gpu": "h200"}),
     "trillium": ({"gpus": 1}, {"gpus": 4}),
+    "juwels": ({"gpus": 4}, {"gpus": 4, "nodes": 2}),
+    "marenostrum5": ({"gpus": 1, "qos": "acc_ehpc"}, {"gpus": 2, "qos": "acc_debug"}),
 }
+# What else a site's users ask for.
+FURTHER = {
+    "jeanzay": {"h100": {"gpus": 4, "gpu": "h100", "time": "21h"}, "a100": {"gpus": 1, "gpu_memory": "40G"}},
+    "leonardo": {"long": {"gpus": 4, "time": "4d", "qos": "boost_qos_lprod"}, "tasks": {"gpus": 4, "tasks": 4}},
+    "narval": {"any": {"gpus": 1, "gpu": "any"}, "by_memory": {"gpus": 1, "gpu_memory": "10G"}},
+}
+CPU = {"marenostrum5": {"qos": "gp_ehpc"}}
 
 # One job each: how many runs, and what each asks for.
 PACKS = {
@@ -59,7 +68,11 @@ def _snakemake(project, cluster: str, *arguments: str):
 
 def _with_accounts(project, slurm, cluster: str) -> None:
     account = _account(cluster)
-    known = f"{account}_cpu {account}_gpu" if find_cluster(cluster).account_required else account
+    site = find_cluster(cluster)
+    # As Slurm's own names are there.
+    endings = {site.account_suffix, *(gpu.account_suffix for gpu in site.gpus.values())} - {None}
+    endings = endings or ({"_cpu", "_gpu"} if site.account_prefixes else {""})
+    known = " ".join(f"{account}{ending}" for ending in sorted(endings))
     project.environment |= slurm.variables | {"STUB_ACCOUNTS": known, "SBATCH_ACCOUNT": account}
 
 
@@ -108,7 +121,7 @@ def _normalised(arguments: list[str], folder: Path) -> str:
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_what_sbatch_is_given(project, slurm, cluster):
     one, two = GPUS.get(cluster, ({"gpus": 1}, {"gpus": 2}))
-    asked = {"one_gpu": one, "two_gpus": two, "cpu": {}}
+    asked = {"one_gpu": one, "two_gpus": two, "cpu": CPU.get(cluster, {})} | FURTHER.get(cluster, {})
     if instance := next((gpu.name for gpu in find_cluster(cluster).gpus.values() if gpu.instance), None):
         asked["mig"] = {"gpus": 1, "gpu": instance}
     project.configure({name: {"command": ["true"], "resources": resources} for name, resources in asked.items()})

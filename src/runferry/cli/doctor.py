@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runferry.cli.doctor_learn import learn
 from runferry.cli.doctor_server import FILE, PROJECT, try_server
 from runferry.errors import ConfigError
 from runferry.system.files import write_atomically, write_numbered
@@ -79,6 +80,12 @@ def add_doctor(commands: Commands) -> None:
     )
     server.add_argument("--project", default=PROJECT, metavar="NAME", help="where to make them (default: %(default)s)")
     server.add_argument("--entity", metavar="NAME", help="a team or user (default: the key's own)")
+    new = parser.add_argument_group("a cluster that runferry does not know")
+    new.add_argument(
+        "--learn",
+        metavar="NAME",
+        help="draft its file of facts, NAME.yaml, from what Slurm says here; with --probe from a job too",
+    )
     # Ends the job after so long, and at the first signal: for tests, which do not wait for its time limit.
     probe.add_argument("--probe-seconds", type=float, help=argparse.SUPPRESS)
     parser.set_defaults(command=_doctor)
@@ -89,6 +96,8 @@ def _doctor(given: argparse.Namespace) -> int:
         if given.probe:
             raise ConfigError("--server: found --probe too, expected one of them; one looks at a server, one at a node")
         return try_server(given)
+    if given.learn:
+        return learn(given)
     from runferry.doctor.checking import run_checks
     from runferry.doctor.examination import login_checks
     from runferry.doctor.record import Redaction

@@ -70,11 +70,14 @@ def known_accounts() -> list[str]:
     return sorted(set(lines or ()))
 
 
-def resolve_account(given: str | None, cluster: Cluster, known: Sequence[str], *, gpu: bool) -> str | None:
+def resolve_account(
+    given: str | None, cluster: Cluster, known: Sequence[str], *, gpu: bool, suffix: str | None = None
+) -> str | None:
     """Return the name of the account for a job, as Slurm knows it; None where none is needed.
 
     On the Alliance an account `def-x` is two to Slurm, `def-x_cpu` and `def-x_gpu`. sbatch takes the short name; the
-    executor plugin compares it with what `sacctmgr` lists, and refuses.
+    executor plugin compares it with what `sacctmgr` lists, and refuses. On Jean Zay there is one for each kind of GPU,
+    `xyz@v100`, and sbatch takes no other name.
 
     Parameters
     ----------
@@ -86,6 +89,8 @@ def resolve_account(given: str | None, cluster: Cluster, known: Sequence[str], *
         `known_accounts()`; when empty, what was given is taken as it is.
     gpu
         Whether the job has GPUs.
+    suffix
+        What the account's name ends with that pays for such a job, where the site's names end so.
 
     Raises
     ------
@@ -101,6 +106,9 @@ def resolve_account(given: str | None, cluster: Cluster, known: Sequence[str], *
             f"account: found none, {expected}; set account in the config, --config account=... or $SBATCH_ACCOUNT"
             f"{_yours(known)}"
         )
+    if suffix and not given.endswith(suffix):
+        # An account of another kind was named: its project is what counts.
+        given = given.partition(suffix[0])[0] + suffix
     if not known:
         return given
     names = {name.lower(): name for name in known}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import yaml
 
+from runferry.config.gpus import Gpu, GpuOption, Tier, gpus_of, tiers
 from runferry.errors import ConfigError
 from runferry.system.text import mebibytes, minutes, suggest
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 """The name of the cluster that is none: this machine."""
-
-GpuOption = Literal["gpus", "gres", "gpus-per-node", "gpus-per-node-untyped"]
-"""The option of sbatch that takes a GPU request; the last takes a number only."""
 
 
 @dataclass(frozen=True)
@@ -36,38 +34,6 @@ class WandbFacts:
     """Why, as a half sentence."""
     module: str | None
     """The environment module that an online job loads."""
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """A GPU model, or a MIG instance of one."""
-
-    name: str
-    """What a config says."""
-    request: str
-    """What Slurm is told."""
-    aliases: tuple[str, ...]
-    """Other names that a config may say."""
-    instance: bool
-    """Whether it is a MIG instance, of which a job gets one."""
-    counts: tuple[int, ...] | None
-    """The numbers of them that one job can have on one node."""
-    whole_node: bool
-    """Whether the site gives whole nodes of it only."""
-    cores: int | None
-    """Recommended for each."""
-    memory: int | None
-    """Recommended for each, in MiB."""
-    node_memory: int | None
-    """Of a whole node, in MiB."""
-    rgu: float | None
-    """Reference GPU units of one."""
-    node_cores: int | None = None
-    """Of a whole node."""
-    longest: int | None = None
-    """The longest job with it, in minutes, where it is shorter than that of others."""
-    partition: str | None = None
-    """The partition that alone has it."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +53,32 @@ class Bundle:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """The partition and the quality of service that jobs of a kind name."""
+
+    partition: str | None = None
+    """None leaves it to the scheduler."""
+    qos: tuple[Tier, ...] = ()
+    """The shortest first; none leaves it to the scheduler, or to the user."""
+    qos_prefix: str | None = None
+    """How those begin of which the user has to name one."""
+
+
+@dataclass(frozen=True)
+class SyncPlaces:
+    """The places where a sync can run: "login", "job" or "remote" (the user's own machine), the best first."""
+
+    where: tuple[str, ...]
+    partition: str | None
+    """Of a sync's job; its nodes reach the internet. None where none is established."""
+
+
+@dataclass(frozen=True)
 class Jobs:
     """The limits of a job, in minutes, and of a user's jobs."""
 
-    longest_cpu: int
-    longest_gpu: int
+    longest_cpu: int | None
+    longest_gpu: int | None
     shortest: int | None
     advised: int | None
     """How long a job should last at least; a shorter one is taken all the same."""
@@ -99,11 +86,17 @@ class Jobs:
     """Jobs of one user, queued and running."""
     memory_flag: bool
     """Whether sbatch accepts --mem."""
+    cpu: Placement
+    """Of jobs without GPUs."""
+    gpu: Placement
+    """Of jobs with GPUs, where their model says nothing else."""
+    tasks_per_node: bool
+    """Whether a request says how many tasks each node has."""
     tiers: tuple[int, ...] = ()
     """The time limits, in minutes, by which the site sorts jobs: a shorter job finds more nodes."""
 
-    def longest(self, gpus: int) -> int:
-        """Return the time limit of the longest job with that many GPUs, in minutes."""
+    def longest(self, gpus: int) -> int | None:
+        """Return the time limit of the longest job with that many GPUs, in minutes; None is not established."""
         return self.longest_gpu if gpus else self.longest_cpu
 
 
@@ -138,6 +131,8 @@ class Cluster:
     """Whether pip finds the site's own wheels and must use nothing else (`--no-index`)."""
     account_required: bool
     account_prefixes: tuple[str, ...]
+    account_suffix: str | None
+    """What the account's name ends with that pays for a job without GPUs; a GPU model has its own."""
     wandb: WandbFacts
     gpu_option: GpuOption | None
     """None where GPUs are not asked for."""
@@ -145,13 +140,18 @@ class Cluster:
     """Models, then MIG instances, by name."""
     default_gpu: str | None
     """The model of a request that names none."""
+    any_gpu: bool | None
+    """Whether the site takes a request that leaves the model to the scheduler; None is not established."""
     jobs: Jobs | None
     """None where nothing limits a job."""
     node_local: str | None
     """The node-local disk, in words."""
     scratch_purge_days: int | None
     """After which files on scratch are purged."""
+    scratch_purge_list: str | None
+    """The site's own list of what is about to be purged, with `<user>` in it."""
     closed_folders: tuple[ClosedFolder, ...]
+    sync: SyncPlaces
     largest_node: Node | None = None
     """Without GPUs."""
     bundle: Bundle | None = None
@@ -211,72 +211,42 @@ def _cluster(given: dict[str, Any]) -> Cluster:
         wheelhouse=given["wheelhouse"],
         account_required=given["account"]["required"],
         account_prefixes=tuple(given["account"]["prefixes"]),
+        account_suffix=given["account"].get("suffix"),
         wandb=WandbFacts(**given["wandb"]),
         gpu_option=gpu.get("request"),
-        gpus={
-            **{name: _model(name, section) for name, section in gpu.get("models", {}).items()},
-            **{name: _instance(name, section) for name, section in gpu.get("instances", {}).items()},
-        },
+        gpus=gpus_of(gpu),
         default_gpu=gpu.get("default"),
+        any_gpu=gpu.get("any"),
         jobs=_jobs(jobs) if jobs else None,
         node_local=given["node_local"],
         scratch_purge_days=given["scratch_purge_days"],
+        scratch_purge_list=given.get("scratch_purge_list"),
         closed_folders=tuple(ClosedFolder(**section) for section in given["submit"]),
+        sync=SyncPlaces(tuple(given["sync"]["where"]), given["sync"]["partition"]),
         largest_node=Node(node["cores"], mebibytes(node["memory"])) if (node := given.get("largest_node")) else None,
         bundle=Bundle(one["cores"], one["memory"] * 1024) if (one := gpu.get("bundle")) else None,
     )
 
 
-def _model(name: str, given: dict[str, Any]) -> Gpu:
-    per_node = given["per_node"]
-    if given["whole_node"]:
-        counts = (per_node,)
-    else:
-        counts = tuple(given.get("counts") or range(1, per_node + 1)) if per_node else None
-    return Gpu(
-        name=name,
-        request=name,
-        aliases=tuple(given.get("also", ())),
-        instance=False,
-        counts=counts,
-        whole_node=given["whole_node"],
-        cores=given["cores"],
-        memory=_memory(given["memory"]),
-        node_memory=_memory(given.get("node_memory")),
-        rgu=given["rgu"],
-        node_cores=given.get("node_cores"),
-        longest=minutes(given["longest"]) if "longest" in given else None,
-        partition=given.get("partition"),
-    )
-
-
-def _instance(name: str, given: dict[str, Any]) -> Gpu:
-    request = given.get("request", name)
-    return Gpu(
-        name=name,
-        request=request,
-        aliases=(request, *given.get("also", ())),
-        instance=True,
-        counts=(1,),
-        whole_node=False,
-        cores=given["cores"],
-        memory=_memory(given["memory"]),
-        node_memory=None,
-        rgu=given["rgu"],
-    )
-
-
 def _jobs(given: dict[str, Any]) -> Jobs:
+    longest = given["longest"]
     return Jobs(
-        longest_cpu=minutes(given["longest"]["cpu"]),
-        longest_gpu=minutes(given["longest"]["gpu"]),
-        shortest=minutes(given["shortest"]) if given["shortest"] else None,
-        advised=minutes(given["advised"]) if given["advised"] else None,
+        longest_cpu=_minutes(longest["cpu"]),
+        longest_gpu=_minutes(longest["gpu"]),
+        shortest=_minutes(given["shortest"]),
+        advised=_minutes(given["advised"]),
         cap=given["cap"],
         memory_flag=given["memory_flag"],
         tiers=tuple(minutes(time) for time in given.get("tiers", ())),
+        cpu=_placement(given.get("cpu") or {}),
+        gpu=_placement(given.get("gpu") or {}),
+        tasks_per_node=given.get("tasks_per_node", False),
     )
 
 
-def _memory(given: str | None) -> int | None:
-    return mebibytes(given) if given else None
+def _placement(given: dict[str, Any]) -> Placement:
+    return Placement(given.get("partition"), tiers(given.get("qos")), given.get("qos_prefix"))
+
+
+def _minutes(given: str | None) -> int | None:
+    return minutes(given) if given else None

@@ -45,6 +45,8 @@ class Experiment:
     """The name of the environment, or None where commands run with the PATH as it is."""
     modules: tuple[str, ...] = ()
     """Environment modules that a job loads before the command, in this order."""
+    gpu_memory: int | None = None
+    """MiB that the GPU must have of its own: the smallest that has so much is asked for, where `gpu` is None."""
     nodes: int = 1
     """Of one run; the other resources are those of each."""
     tasks: int = 1

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from runferry.config.data import check_inside, items_of
 from runferry.config.environments import plan_environments
 from runferry.config.experiment import Experiment
-from runferry.config.job_request import SLURM_OPTIONS
 from runferry.config.loading import load_yaml
 from runferry.config.names import ENVIRONMENTS, WANDB
 from runferry.config.needs import check_needs, macros_in
+from runferry.config.placement import SLURM_OPTIONS
 from runferry.config.rounds import Rounds
 from runferry.config.run import RunDefinition, cell_text, make_run, run_of_sweep
 from runferry.config.search.search import Search, best_engine, check_engine
@@ -94,6 +94,7 @@ def _experiment(
         gpus=resources["gpus"],
         gpu=resources["gpu"],
         memory=mebibytes(resources["memory"]) if resources["memory"] else None,
+        gpu_memory=mebibytes(resources["gpu_memory"]) if resources["gpu_memory"] else None,
         time=time,
         slurm={key: value for key in SLURM_OPTIONS if (value := resources[key]) is not None},
         tracker=config.get("tracker", WANDB),

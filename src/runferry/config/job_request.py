@@ -5,19 +5,21 @@ The names and habits of the resources are those of snakemake-executor-plugin-slu
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.gpus import ANY, any_of, smallest_with
 from runferry.config.job_sharing import Packing, make_packing
+from runferry.config.placement import placement
 from runferry.errors import ConfigError
-from runferry.system.text import suggest
+from runferry.system.text import memory_in_words, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runferry.config.cluster import Cluster, Gpu
+    from runferry.config.cluster import Cluster
     from runferry.config.experiment import Experiment
+    from runferry.config.gpus import Gpu
 
 LEAST_CORES = 2
 """One for the training process, one for wandb's own (the Alliance's page on W&B)."""
@@ -28,18 +30,13 @@ LEAST_MEMORY = 64
 less: `benchmarks/job_memory.py --least`, Slurm 22.05 with control groups, 2026-11."""
 
 
-SLURM_OPTIONS = ("partition", "constraint", "qos", "reservation", "exclude", "mail")
-"""Keys of an experiment's `resources` that are Slurm's options of that name."""
-_RESOURCES_OF_PLUGIN = {"partition": "slurm_partition", "constraint": "constraint", "qos": "qos"}
-
-
 @dataclass(frozen=True)
 class Request:
     """The request of an experiment's job; cores, memory and GPUs are those of each node."""
 
     cores: int
     memory: int | None
-    """In MiB; None where the site refuses to be told."""
+    """In MiB; None where the site refuses to be told, or where it is not established and left to the site."""
     time: int
     """In minutes."""
     gpu: Gpu | None
@@ -87,7 +84,9 @@ def make_request(experiment: Experiment, cluster: Cluster, runs: int = 1) -> Req
     at_once = min(runs, packing.side_by_side)
     gpus = gpu.counts[0] if gpu and gpu.whole_node and gpu.counts else packing.gpus(experiment.gpus, at_once)
     cores, memory = _cores(experiment, cluster, gpu, gpus, at_once), _memory(experiment, gpu, gpus, at_once)
-    said = memory if cluster.jobs is None or cluster.jobs.memory_flag else None
+    # More than the site gives by itself may be refused, and less would be all that the job has.
+    left = gpu is not None and gpu.memory is None and experiment.memory is None
+    said = memory if not left and (cluster.jobs is None or cluster.jobs.memory_flag) else None
     time = _time(experiment, cluster, packing.rounds(runs))
     # Snakemake wants a number for mem_mb; the plugin does not send 0.
     resources: dict[str, Any] = {"mem_mb": said or 0, "runtime": time}
@@ -98,9 +97,10 @@ def make_request(experiment: Experiment, cluster: Cluster, runs: int = 1) -> Req
         if experiment.nodes > 1 and not {"gpu", "gres"} & set(resources):
             # Else the plugin asks for one task, and Slurm then gives one node.
             resources["tasks"] = experiment.nodes
-        if experiment.tasks > 1:
-            resources |= _task_resources(experiment.tasks, cores, resources)
-        resources |= _slurm_resources(experiment.slurm, gpu, str(resources.get("slurm_extra", "")))
+        said_always = cluster.jobs is not None and cluster.jobs.tasks_per_node
+        if experiment.tasks > 1 or said_always:
+            resources |= _task_resources(experiment.tasks, cores, resources, said_always=said_always)
+        resources |= placement(experiment, cluster, gpu, time, str(resources.get("slurm_extra", "")))
     return Request(cores, said, time, gpu, gpus, experiment.tasks, packing, resources)
 
 
@@ -119,32 +119,21 @@ def _check_tasks(experiment: Experiment) -> None:
         raise ConfigError(f"{message}, expected gpus: {each * tasks}, the GPUs of all tasks together")
 
 
-def _task_resources(tasks: int, cores: int, others: Mapping[str, Any]) -> dict[str, int | str]:
-    """Return what asks for several tasks on one node, beside the other resources of a job."""
-    said: dict[str, int | str] = {"cpus_per_task": cores // tasks, "tasks": tasks}
-    if {"gpu", "gres"} & set(others):
-        # There the plugin does not pass `tasks`, and lets this pass.
-        said["slurm_extra"] = f"--ntasks-per-node={tasks}"
+def _task_resources(tasks: int, cores: int, others: Mapping[str, Any], *, said_always: bool) -> dict[str, int | str]:
+    """Return what asks for tasks on each node, beside the other resources of a job."""
+    said: dict[str, int | str] = {"cpus_per_task": cores // tasks, "tasks": tasks} if tasks > 1 else {}
+    if said_always or {"gpu", "gres"} & set(others):
+        # Beside these the plugin does not pass `tasks`, and lets this pass.
+        said["slurm_extra"] = " ".join(filter(None, [others.get("slurm_extra"), f"--ntasks-per-node={tasks}"]))
     return said
-
-
-def _slurm_resources(options: Mapping[str, str], gpu: Gpu | None, extra: str) -> dict[str, str]:
-    """Return what passes the user's options of Slurm's; where the plugin has no resource, behind `extra`."""
-    given = {"partition": gpu.partition} if gpu and gpu.partition else {}
-    given |= options
-    words = [extra] if extra else []
-    words += [f"--{key}={shlex.quote(given[key])}" for key in ("reservation", "exclude") if key in given]
-    if "mail" in given:
-        words += [f"--mail-user={shlex.quote(given['mail'])}", "--mail-type=END,FAIL"]
-    said = {_RESOURCES_OF_PLUGIN[key]: value for key, value in given.items() if key in _RESOURCES_OF_PLUGIN}
-    return {**said, "slurm_extra": " ".join(words)} if words else said
 
 
 def _time(experiment: Experiment, cluster: Cluster, rounds: int) -> int:
     """Return the time of a job, in minutes; between two runs there is one for the end of the first."""
     time = experiment.time * rounds + rounds - 1
+    longest = cluster.jobs.longest(experiment.gpus) if cluster.jobs else None
     # A time over the longest, of one run, is refused elsewhere, with its reason.
-    return min(time, max(experiment.time, cluster.jobs.longest(experiment.gpus))) if cluster.jobs else time
+    return time if longest is None else min(time, max(experiment.time, longest))
 
 
 def _cores(experiment: Experiment, cluster: Cluster, gpu: Gpu | None, gpus: int, at_once: int) -> int:
@@ -180,40 +169,63 @@ def _check_memory(experiment: Experiment, cluster: Cluster) -> None:
 def _gpu_resources(cluster: Cluster, gpu: Gpu, count: int, nodes: int) -> dict[str, int | str]:
     # tasks_per_gpu: plugin 2.5.3 adds --ntasks-per-gpu=1 to each request with `gpu` or `gres`, so that two GPUs are two
     # tasks with all the cores each; 0 keeps it from that in every version, and Slurm's own default is one task.
-    match cluster.gpu_option:
-        case "gpus" if nodes > 1:
-            # --gpus is the number of all nodes together, which Slurm may divide as it likes.
-            return {"slurm_extra": f"--gpus-per-node={gpu.request}:{count}"}
-        case "gpus":
-            return {"gpu": count, "gpu_model": gpu.request, "tasks_per_gpu": 0}
+    option = cluster.gpu_option or "gpus"
+    model = "" if option.endswith("-untyped") else gpu.request
+    request = f"{model}:{count}" if model else str(count)
+    match option.removesuffix("-untyped"):
+        case "gpus" if nodes == 1:
+            return {"gpu": count, **({"gpu_model": model} if model else {}), "tasks_per_gpu": 0}
         case "gres":
-            return {"gres": f"gpu:{gpu.request}:{count}", "tasks_per_gpu": 0}
-        # The plugin has no resource for --gpus-per-node, and lets it pass here.
-        case "gpus-per-node":
-            return {"slurm_extra": f"--gpus-per-node={gpu.request}:{count}"}
+            return {"gres": f"gpu:{request}", "tasks_per_gpu": 0}
+        # Of several nodes, --gpus is the number of all together, which Slurm may divide as it likes. The plugin has no
+        # resource for --gpus-per-node, and lets it pass here.
         case _:
-            return {"slurm_extra": f"--gpus-per-node={count}"}
+            return {"slurm_extra": f"--gpus-per-node={request}"}
 
 
 def _gpu(experiment: Experiment, cluster: Cluster) -> Gpu | None:
     where = f"config: experiments.{experiment.name}.resources"
     if experiment.gpus == 0:
-        if experiment.gpu is not None:
-            found = f"found {experiment.gpu} with gpus: 0"
-            raise ConfigError(f"{where}.gpu: {found}, expected gpus: 1 or more beside it, or gpu: null")
+        said = {"gpu": experiment.gpu, "gpu_memory": experiment.gpu_memory}
+        for key in (key for key, value in said.items() if value is not None):
+            found = (
+                f"found {experiment.gpu if key == 'gpu' else memory_in_words(experiment.gpu_memory or 0)} with gpus: 0"
+            )
+            raise ConfigError(f"{where}.{key}: {found}, expected gpus: 1 or more beside it, or {key}: null")
         return None
     if not cluster.gpus or cluster.default_gpu is None:
         # This machine: its GPUs are not handed out, whatever their model.
         return None
-    gpu = cluster.gpus[cluster.default_gpu]
+    if experiment.gpu_memory is not None:
+        return _by_memory(experiment, experiment.gpu_memory, cluster, where)
+    if experiment.gpu is None:
+        return cluster.gpus[cluster.default_gpu]
+    if experiment.gpu.lower() == ANY:
+        if cluster.any_gpu:
+            return any_of(cluster.gpus.values())
+        why = f"{cluster.title} refuses a request without one" if cluster.any_gpu is False else "not established there"
+        expected = f"expected a model, one of {', '.join(cluster.gpus)} on {cluster.title}"
+        raise ConfigError(f"{where}.gpu: found any, {expected}: a GPU of whatever model is {why}")
+    named = cluster.gpu_names.get(experiment.gpu.lower())
+    if named is None:
+        expected = f"expected one of {', '.join(cluster.gpus)}"
+        hint = suggest(experiment.gpu, cluster.gpus)
+        raise ConfigError(f"{where}.gpu: found {experiment.gpu!r}, {expected} on {cluster.title}{hint}")
+    return named
+
+
+def _by_memory(experiment: Experiment, memory: int, cluster: Cluster, where: str) -> Gpu:
+    """Choose the smallest model or MIG instance with that much memory of its own."""
+    found = f"{where}.gpu_memory: found {memory_in_words(memory)}"
     if experiment.gpu is not None:
-        named = cluster.gpu_names.get(experiment.gpu.lower())
-        if named is None:
-            expected = f"expected one of {', '.join(cluster.gpus)}"
-            hint = suggest(experiment.gpu, cluster.gpus)
-            raise ConfigError(f"{where}.gpu: found {experiment.gpu!r}, {expected} on {cluster.title}{hint}")
-        gpu = named
-    return gpu
+        raise ConfigError(f"{found} with gpu: {experiment.gpu}, expected one of the two; the other is null")
+    known = {gpu.name: gpu.own_memory for gpu in cluster.gpus.values() if gpu.own_memory is not None}
+    chosen = smallest_with(memory, cluster.gpus.values(), experiment.gpus)
+    if chosen is None:
+        listed = ", ".join(f"{name} {memory_in_words(own)}" for name, own in known.items())
+        have = f"that {experiment.gpus} GPUs of a job of {cluster.title} have each ({listed or 'not established'})"
+        raise ConfigError(f"{found}, expected as much {have}; name a model with gpu: instead")
+    return chosen
 
 
 def _check_count(experiment: Experiment, cluster: Cluster, gpu: Gpu, packing: Packing) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from runferry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from runferry.config.cluster import Cluster, Gpu
+    from runferry.config.cluster import Cluster
     from runferry.config.experiment import Experiment
+    from runferry.config.gpus import Gpu
 
 MOST_RUNS = 1000
 """Of one pack: Linux takes 128 KiB for one argument, and a rule's shell command, which names them all, is one."""
@@ -132,11 +133,13 @@ def _one_after_another(experiment: Experiment, cluster: Cluster, where: str) -> 
     jobs, given, time = cluster.jobs, experiment.one_after_another, experiment.time
     if jobs is None:
         return given or 1
+    longest = jobs.longest(experiment.gpus)
     # A minute between two of them: see `runferry.config.job_request`.
-    most = max(1, (jobs.longest(experiment.gpus) + 1) // (time + 1))
+    most = max(1, (longest + 1) // (time + 1)) if longest is not None else None
     if given is None:
-        return min(-(-jobs.advised // time), most) if jobs.advised else 1
-    if given > most:
+        enough = -(-jobs.advised // time) if jobs.advised else 1
+        return enough if most is None else min(enough, most)
+    if most is not None and given > most:
         found = f"found {given} with resources.time of {time} minutes, expected {most} at most"
         raise ConfigError(f"{where}: {found}, which the longest job of {cluster.title} has time for")
     return given

@@ -65,7 +65,7 @@ def check_times(experiments: Iterable[Experiment], cluster: Cluster) -> None:
         kind = "GPU" if experiment.gpus else "CPU"
         longest = cluster.jobs.longest(experiment.gpus)
         where = f"config: experiments.{experiment.name}.resources.time: found {time_in_words(experiment.time)}"
-        if experiment.time > longest:
+        if longest is not None and experiment.time > longest:
             limit = f"expected {time_in_words(longest)} at most, the longest {kind} job of {cluster.title}"
             raise ConfigError(f"{where}, {limit}; let the training save checkpoints and take less at a time")
         if cluster.jobs.shortest and experiment.time < cluster.jobs.shortest:

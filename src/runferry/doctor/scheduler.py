@@ -15,7 +15,7 @@ from runferry.system.text import time_in_words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from runferry.config.cluster import Gpu
+    from runferry.config.gpus import Gpu
     from runferry.doctor.site import Site
 
 ABOUT = "Slurm"
@@ -94,7 +94,10 @@ def _longest(site: Site, limits: list[str]) -> Iterator[Finding]:
     minutes = [found for limit in limits if (found := _minutes(limit)) is not None]
     if not site.cluster.jobs:
         return
-    expected = max(site.cluster.jobs.longest_cpu, site.cluster.jobs.longest_gpu)
+    known = [each for each in (site.cluster.jobs.longest_cpu, site.cluster.jobs.longest_gpu) if each is not None]
+    if not known:
+        return
+    expected = max(known)
     if "infinite" in limits:
         yield Finding(ABOUT, "longest time limit of a partition", "differs", "infinite", time_in_words(expected))
     elif minutes:

@@ -69,6 +69,8 @@ def gpu_option(site: Site) -> list[str]:
     match cluster.gpu_option:
         case "gres":
             return [f"--gres=gpu:{gpu.request}:{count}"]
+        case "gres-untyped":
+            return [f"--gres=gpu:{count}"]
         case "gpus-per-node-untyped":
             return [f"--gpus-per-node={count}"]
         case option:
@@ -144,10 +146,11 @@ def _tests(site: Site, known: Sequence[str]) -> Iterator[Finding]:
         yield _test(site, known, f"a GPU job: {gpu[0]}", short, gpu)
     if jobs is None:
         return
-    gpus = len(gpu)
-    yield _test(site, known, f"the longest job, {time_in_words(jobs.longest(gpus))}", jobs.longest(gpus), gpu)
-    longer = jobs.longest(gpus) + 1
-    yield _refused(_test(site, known, f"a longer job, {time_in_words(longer)}", longer, gpu))
+    longest = jobs.longest(len(gpu))
+    if longest is not None:
+        yield _test(site, known, f"the longest job, {time_in_words(longest)}", longest, gpu)
+        longer = longest + 1
+        yield _refused(_test(site, known, f"a longer job, {time_in_words(longer)}", longer, gpu))
     if jobs.shortest:
         shorter = jobs.shortest - 1
         yield _refused(_test(site, known, f"a shorter job, {time_in_words(shorter)}", shorter, gpu))

@@ -89,7 +89,12 @@ class Payment:
             return
         given, known = given_account(config), known_accounts()
         paying = {
-            name: resolve_account(given, cluster, known, gpu=request.gpus > 0) for name, request in requests.items()
+            name: resolve_account(given, cluster, known, gpu=request.gpus > 0, suffix=_account_suffix(request, cluster))
+            for name, request in requests.items()
         }
         requests.update({name: request.paid_by(paying[name]) for name, request in requests.items()})
         self.in_words = account_in_words(config, filter(None, paying.values()), known)
+
+
+def _account_suffix(request: Request, cluster: Cluster) -> str | None:
+    return request.gpu.account_suffix if request.gpu else cluster.account_suffix

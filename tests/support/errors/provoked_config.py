@@ -239,6 +239,10 @@ ROWS = [
     _request("config/job_request.py", "with gpus: 0", "narval", gpu="a100"),
     _request("config/job_request.py", "found {}, {} on {}", "narval", gpus=1, gpu="a10"),
     _request("config/job_request.py", "found {} of {}", "narval", gpus=9),
+    _request("config/job_request.py", "a GPU of whatever model is", "fir", gpus=1, gpu="any"),
+    _request("config/job_request.py", "expected one of the two", "narval", gpus=1, gpu="a100", gpu_memory=1024),
+    _request("config/job_request.py", "name a model with gpu:", "narval", gpus=1, gpu_memory=99 * 1024),
+    _request("config/placement.py", "yours: sacctmgr", "marenostrum5", gpus=1),
 ]
 _MODULE = {"PATH": "/bin", "BASH_FUNC_module%%": "() { echo no such module >&2; return 1; }"}
 

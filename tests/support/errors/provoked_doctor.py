@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +55,15 @@ def _doctor(world: World) -> None:
     world.file("config/config.yaml", "cluster: local")
     given = _parser()[0].parse_args(["doctor", "--probe"])
     given.command(given)
+
+
+def _learn(name: str) -> Callable[[World], None]:
+    def provoke(world: World) -> None:
+        world.program("nothing")
+        given = _parser().parse_args(["doctor", "--learn", name])
+        given.command(given)
+
+    return provoke
 
 
 def _both(world: World) -> None:
@@ -119,6 +129,8 @@ def _new(words: str, *, run: str | None = None, folder: str = "results/e/r", **g
 
 
 ROWS = [
+    Row("cli/doctor_learn.py", "a name of small letters", _learn("My-Cluster")),
+    Row("cli/doctor_learn.py", "found no sbatch", _learn("mycluster")),
     _answer("there is no {}", None),
     _answer("failed (exit code", "echo no >&2; exit 3"),
     _answer("did not answer", "exec sleep 5", seconds=0.1),

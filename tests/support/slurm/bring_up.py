@@ -17,6 +17,7 @@ from support.slurm import cluster as slurm_cluster
 from support.slurm.namespaces import ClusterError
 from support.slurm.network import WAYS, Firewall
 from support.slurm.shape import DEFAULT, Node
+from support.slurm.sites import SITES
 from support.slurm.start import missing
 
 
@@ -43,6 +44,8 @@ def _options() -> argparse.Namespace:
     up = commands.add_parser("up", help="start it")
     text = "name[:cpus[:memory in MB[:model=count,...]]], once for each node; otherwise " + " ".join(map(str, DEFAULT))
     up.add_argument("--node", type=Node.parse, action="append", metavar="NODE", help=text)
+    text = "whose partitions, qualities of service and accounts it has, and nodes where none are named (%(default)s)"
+    up.add_argument("--site", choices=SITES, default="ours", help=text)
     commands.add_parser("down", help="stop it and remove all of it")
     for command in (up, commands.add_parser("network", help="change what the nodes reach")):
         text = "how a node fails to reach what it may not (%(default)s)"
@@ -55,7 +58,8 @@ def _options() -> argparse.Namespace:
 def _up(options: argparse.Namespace) -> int:
     if reason := missing():
         raise ClusterError(reason)
-    asked = slurm_cluster.Cluster(options.folder, options.node or DEFAULT, _firewall(options))
+    site = SITES[options.site]
+    asked = slurm_cluster.Cluster(options.folder, options.node or site.nodes, _firewall(options), site)
     with slurm_cluster.one_at_a_time():
         there = slurm_cluster.found_in(options.folder)
         if there and there.answers():

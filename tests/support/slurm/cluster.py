@@ -14,6 +14,7 @@ from support.slurm import network
 from support.slurm import start as cluster_start
 from support.slurm.namespaces import LOGIN_SIDE, ClusterError, call, inside, keepers, start_daemon, wait_for
 from support.slurm.shape import DEFAULT, Node
+from support.slurm.sites import OURS, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,11 +36,14 @@ class Cluster:
         The nodes it was started with.
     firewall
         What the nodes reach, as far as this object has set it.
+    site
+        Its partitions, qualities of service and accounts.
     """
 
     folder: Path = FOLDER
     shape: Sequence[Node] = DEFAULT
     firewall: network.Firewall = field(default_factory=network.Firewall)
+    site: Site = OURS
 
     @property
     def nodes(self) -> list[str]:

@@ -15,25 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from support.slurm.shape import Node
+    from support.slurm.sites import Site
 
 MARIADB = 26820
 DATABASE_USER = "slurm"
 LOCALSCRATCH = Path("/localscratch")
-
-# As on the Alliance: tiers by time limit. A user names none of them; Slurm's default takes what names none.
-# (A partition called "default" cannot be: the name is Slurm's own word for a template.)
-DEFAULT_PARTITION = "standard"
-PARTITIONS = {
-    DEFAULT_PARTITION: "7-00:00:00",
-    "base_b1": "03:00:00",
-    "base_b2": "12:00:00",
-    "base_b3": "1-00:00:00",
-    "base_b4": "3-00:00:00",
-    "base_b5": "7-00:00:00",
-}
-
-URGENT_PARTITION = "urgent"
-"""Its jobs preempt those of the others, which Slurm runs again unless they were submitted with --no-requeue."""
 
 PROLOG = f"""#!/bin/sh
 # Runs on the node as root before a job: the job's own folder on the node's disk.
@@ -51,7 +37,7 @@ rm -rf "{LOCALSCRATCH}/$SLURM_JOB_USER.$SLURM_JOB_ID.0"
 """
 
 
-def write(folder: Path, nodes: Sequence[Node], cgroups: Path | None) -> None:
+def write(folder: Path, nodes: Sequence[Node], site: Site, cgroups: Path | None) -> None:
     """Write every file under `folder`, and make the device files of the fake GPUs.
 
     `cgroups` is where control groups are mounted (see `cgroups`), None where there are none.
@@ -62,7 +48,7 @@ def write(folder: Path, nodes: Sequence[Node], cgroups: Path | None) -> None:
     (folder / "volatile").mkdir(mode=0o700)
     password = secrets.token_hex(16)
     etc = folder / "etc"
-    _write(etc / "slurm.conf", slurm_conf(folder, nodes, cgroups=cgroups is not None))
+    _write(etc / "slurm.conf", slurm_conf(folder, nodes, site, cgroups=cgroups is not None))
     _write(etc / "slurmdbd.conf", _slurmdbd_conf(folder, password), 0o600)
     _write(etc / "gres.conf", _gres_conf(folder, nodes))
     # Slurm would find out the version by what is mounted on /sys/fs/cgroup.
@@ -78,7 +64,7 @@ def write(folder: Path, nodes: Sequence[Node], cgroups: Path | None) -> None:
     _write(folder / "munge" / "key", secrets.token_hex(64), 0o600)
 
 
-def slurm_conf(folder: Path, nodes: Sequence[Node], *, cgroups: bool) -> str:
+def slurm_conf(folder: Path, nodes: Sequence[Node], site: Site, *, cgroups: bool) -> str:
     """Write slurm.conf."""
     # Without cgroups, processes are followed by their group: linuxproc loses those whose parent has ended.
     track, task = ("cgroup", "task/cgroup") if cgroups else ("pgid", "task/none")
@@ -131,23 +117,23 @@ def slurm_conf(folder: Path, nodes: Sequence[Node], *, cgroups: bool) -> str:
         AccountingStoragePort={network.SLURMDBD}
         # The socket's name, under the password's key: AuthInfo is not used towards slurmdbd.
         AccountingStoragePass={folder}/munge/socket
-        AccountingStorageEnforce=associations,limits
+        AccountingStorageEnforce=associations,limits{",qos" if site.qos else ""}
         AccountingStorageTRES=gres/gpu
         AccountingStoreFlags=job_comment
     """
     text = "\n".join(line.strip() for line in lines.strip().splitlines()) + "\n"
     for index, node in enumerate(nodes):
-        gpus = ",".join(f"gpu:{model}:{number}" for model, number in node.gpus.items())
+        gpus = ",".join(":".join(filter(None, ("gpu", model, str(number)))) for model, number in node.gpus.items())
         text += (
             f"NodeName={node.name} NodeAddr={network.node_address(index)} CPUs={node.cpus} Sockets=1"
             f" CoresPerSocket={node.cpus} ThreadsPerCore=1 RealMemory={node.memory} Weight={node.weight}"
-            f"{f' Gres={gpus}' if gpus else ''} State=UNKNOWN\n"
+            f"{f' Gres={gpus}' if gpus else ''}{f' Feature={node.features}' if node.features else ''} State=UNKNOWN\n"
         )
     names = ",".join(node.name for node in nodes)
-    for name, limit in PARTITIONS.items():
-        default = "YES" if name == DEFAULT_PARTITION else "NO"
-        text += f"PartitionName={name} Nodes={names} Default={default} MaxTime={limit} DefaultTime=01:00:00\n"
-    text += f"PartitionName={URGENT_PARTITION} Nodes={names} PriorityTier=10 PreemptMode=OFF MaxTime=01:00:00\n"
+    for name, partition in site.partitions.items():
+        default = "YES" if name == site.default_partition else "NO"
+        text += f"PartitionName={name} Nodes={','.join(partition.nodes) or names} Default={default}"
+        text += f" MaxTime={partition.limit} DefaultTime={min('01:00:00', partition.limit)} {partition.options}\n"
     return text
 
 
@@ -184,7 +170,8 @@ def _gres_conf(folder: Path, nodes: Sequence[Node]) -> str:
                 if not device.exists():
                     # The null device: Slurm wants a device file, and nothing here calls it.
                     os.mknod(device, 0o020666, os.makedev(1, 3))
-                text += f"NodeName={node.name} Name=gpu Type={model} File={device}\n"
+                kind = f" Type={model}" if model else ""
+                text += f"NodeName={node.name} Name=gpu{kind} File={device}\n"
     return text
 
 

@@ -25,6 +25,8 @@ class Node:
         Model or MIG instance -> how many; fake ones, which Slurm counts and hands out.
     weight
         Slurm takes the node with the lowest weight that fits.
+    features
+        What a request's constraint may name, with commas between.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Node:
     memory: int = 509952
     gpus: dict[str, int] = field(default_factory=dict)
     weight: int = 1
+    features: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Node:

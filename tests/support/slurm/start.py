@@ -31,7 +31,6 @@ SLURM_CONF = Path("/etc/slurm/slurm.conf")
 # A socket's name may have 107 characters.
 LONGEST_FOLDER = 60
 PROGRAMS = ["slurmctld", "slurmd", "slurmdbd", "sbatch", "sacctmgr", "munged", "mariadbd", "nft", "ip", "pkill"]
-ACCOUNTS = ["def-test_cpu", "def-test_gpu"]
 
 
 def missing() -> str | None:
@@ -118,7 +117,7 @@ def _start(cluster: Cluster) -> None:
     # Locks: who uses the cluster at all, and who needs it as it was started (see conftest.py).
     (folder / "users").touch()
     (folder / "turns").touch()
-    configuration.write(folder, cluster.shape, cgroups.mount(folder))
+    configuration.write(folder, cluster.shape, cluster.site, cgroups.mount(folder))
     if not configuration.LOCALSCRATCH.exists():
         (folder / "made-localscratch").touch()
         configuration.LOCALSCRATCH.mkdir()
@@ -184,8 +183,16 @@ def _start_accounting(cluster: Cluster, login: int, database: subprocess.Popen[b
     _wait(folder, "slurmdbd", lambda: network.listening(network.SLURMDBD))
     manage = ["sacctmgr", "--immediate", "--quiet"]
     call(*manage, "add", "cluster", "runferry")
-    call(*manage, "add", "account", ",".join(ACCOUNTS), "cluster=runferry")
-    call(*manage, "add", "user", "root", f"account={','.join(ACCOUNTS)}", f"defaultaccount={ACCOUNTS[0]}")
+    for name, limit in cluster.site.qos.items():
+        # Else a job over the limit waits for ever.
+        call(*manage, "add", "qos", name, f"maxwall={limit}", "flags=DenyOnLimit")
+    accounts = cluster.site.accounts
+    call(*manage, "add", "account", ",".join(accounts), "cluster=runferry")
+    call(*manage, "add", "user", "root", f"account={','.join(accounts)}", f"defaultaccount={next(iter(accounts))}")
+    for account, allowed in accounts.items():
+        if allowed:
+            where = ["where", "name=root", f"account={account}"]
+            call(*manage, "modify", "user", *where, "set", f"qos={','.join(allowed)}", f"defaultqos={allowed[0]}")
     # slurmdbd starts with root in an account of the same name, which no site gives anybody.
     call(*manage, "delete", "user", "root", "account=root")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import time
 from contextlib import suppress
@@ -20,6 +21,7 @@ from runferry.trackers.wandb.log.segment import find_log
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from runferry.config.cluster import Cluster
     from runferry.runs.folder import RunFolder
 
 WARN_DAYS = 14
@@ -33,7 +35,9 @@ class Oldest:
 
     file: Path
     days: float
-    """How long ago."""
+    """How long ago it was written."""
+    idle_days: float
+    """How long ago it was last read or changed, which is what the sites count."""
     purge_days: int | None
     """After which the site purges scratch, where the file is on it; None elsewhere and where it is not known."""
 
@@ -43,14 +47,16 @@ class Oldest:
         found = min(files, default=None)
         if found is None:
             return None
-        changed, file = found
-        return cls(file, (time.time() - changed) / DAY, purge_days(file))
+        written, file = found
+        return cls(file, (time.time() - written) / DAY, _idle_days(file), purge_days(file))
 
     def warning(self) -> str | None:
         """Return a warning when the site's purge comes near; None where it does not."""
-        if self.purge_days is None or self.days < self.purge_days - WARN_DAYS:
+        if listed := _listed(self.file):
+            return f"{listed} names {self.file}, which the site is about to purge; type: runferry sync"
+        if self.purge_days is None or self.idle_days < self.purge_days - WARN_DAYS:
             return None
-        left = self.purge_days - self.days
+        left = self.purge_days - self.idle_days
         when = f"in {left:.0f} days" if left > 0 else "at any time now"
         return f"scratch is purged after {self.purge_days} days: {self.file} {when}; run: runferry sync"
 
@@ -86,10 +92,38 @@ def finders(folder: RunFolder, run: Mapping[str, Any]) -> list[partial[Path]]:
 
 def purge_days(file: Path) -> int | None:
     """Return after how many days the site of `$CC_CLUSTER` purges a file; None for a file that is not on scratch."""
+    site = _site_of_scratch(file)
+    return site.scratch_purge_days if site else None
+
+
+def _site_of_scratch(file: Path) -> Cluster | None:
     name, scratch = os.environ.get("CC_CLUSTER"), os.environ.get("SCRATCH")
     if not name or not scratch or not file.resolve().is_relative_to(os.path.realpath(scratch)):
         return None
     try:
-        return find_cluster(name).scratch_purge_days
+        return find_cluster(name)
     except RunferryError:
+        return None
+
+
+def _idle_days(file: Path) -> float:
+    """Return for how long a file was neither read nor changed, in days: not by its modification time, as the sites."""
+    try:
+        found = file.stat()
+    except OSError:
+        return 0.0
+    return (time.time() - max(found.st_atime, found.st_ctime)) / DAY
+
+
+def _listed(file: Path) -> Path | None:
+    """Return the site's list of what is about to be purged, where it names a file; None elsewhere."""
+    site = _site_of_scratch(file)
+    if site is None or site.scratch_purge_list is None:
+        return None
+    listed = Path(site.scratch_purge_list.replace("<user>", getpass.getuser()))
+    name = str(file.resolve())
+    try:
+        with listed.open(encoding="utf-8", errors="replace") as lines:
+            return listed if any(name in line for line in lines) else None
+    except OSError:
         return None

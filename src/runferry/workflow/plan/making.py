@@ -29,6 +29,7 @@ from runferry.workflow.plan.model import (
 )
 from runferry.workflow.plan.notes import notes_of
 from runferry.workflow.plan.runs import PlannedRun, files_and_bytes, places_of, points_in_plan
+from runferry.workflow.plan.unknown import not_established
 from runferry.workflow.results_folder import renaming_notes
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def make_plan(packs: PackPlan, workflow: Workflow, chosen: frozenset[str] | None
         account=workflow.account,
         code=(_CODE[str(config.get("code"))], *code_notes(packs.results, packs.experiments, planned)),
         renamed=renaming_notes(packs.results, packs.experiments),
+        not_established=not_established(cluster, packs.requests.values()),
     )
 
 

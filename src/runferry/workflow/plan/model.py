@@ -158,6 +158,8 @@ class Plan:
         Which code jobs run, and what has changed since runs were trained.
     renamed : sequence of str
         Experiments whose runs there are under another name.
+    not_established : sequence of str
+        Facts of the cluster that are not known, so that nothing is checked against them.
     """
 
     cluster: str
@@ -178,6 +180,7 @@ class Plan:
     executor_note: str | None = None
     code: Sequence[str] = field(default_factory=tuple)
     renamed: Sequence[str] = field(default_factory=tuple)
+    not_established: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -204,6 +207,7 @@ class Plan:
             "executor_note": self.executor_note,
             "code": list(self.code),
             "renamed": list(self.renamed),
+            "not_established": list(self.not_established),
             "account": self.account,
             "notes": list(self.notes),
             "refusals": list(self.refusals),

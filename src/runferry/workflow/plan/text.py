@@ -59,6 +59,8 @@ def _notes(plan: Plan, jobs: Sequence[PlannedJob]) -> list[str]:
         found.append(f"RGU-h: of the GPUs alone; what {plan.title} bills for cores and memory is not established")
     if plan.account:
         found.append(f"account: {plan.account}")
+    if plan.not_established:
+        found.append(f"not established of {plan.title}, and not checked: {'; '.join(plan.not_established)}")
     if plan.executor_note:
         found.append(plan.executor_note)
     found += plan.renamed

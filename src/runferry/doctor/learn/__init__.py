@@ -1,0 +1,1 @@
+"""Draft the file of facts of a cluster that runferry does not know, from what its Slurm says."""
