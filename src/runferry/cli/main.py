@@ -13,6 +13,7 @@ from runferry.cli.housekeeping import add_housekeeping
 from runferry.cli.launch import add_launch, split_command
 from runferry.cli.packs import add_pack_commands
 from runferry.cli.plan import add_plan
+from runferry.cli.pull import add_pull
 from runferry.cli.report import add_report
 from runferry.cli.status import add_status
 from runferry.cli.sweep import add_sweep_commands
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     add_plan(commands)
     add_launch(commands)
     add_sync(commands)
+    add_pull(commands)
     add_status(commands)
     add_report(commands)
     add_pack_commands(commands)
