@@ -14,6 +14,8 @@ import pytest
 from runferry.runs.folder import RunFolder
 from runferry.runs.receipt import holds
 from support.cut_line import bytes_moved, connections, make_line
+from support.pull_campaign import run
+from support.sync_campaign import SHAPES, write_all
 from support.written_runs import log_of, write_run, wrong
 
 if TYPE_CHECKING:
@@ -122,3 +124,12 @@ def test_what_a_later_attempt_wrote_comes_behind_what_is_here(server, tmp_path: 
     later = sum(file.stat().st_size for file in folder.segments()[1].rglob("*") if file.is_file())
     assert sum(bytes_moved(line)) - moved <= 1.05 * later
     assert log_of(RunFolder(mirror / "experiment" / "one"), 1).read_bytes() == log_of(folder, 1).read_bytes()
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_or_doubled_where_the_line_is_cut_at_random(tmp_path: Path) -> None:
+    """Two seeds of `support.pull_campaign`, the second of which kills the pull, too."""
+    original = write_all(tmp_path / "original", ["0.31.0"])
+    found = run(range(2), original, tmp_path)
+    assert found["runs"] == 2 * len(SHAPES)
+    assert not found.keys() - {"runs", "kB moved", "kB of segments"}, found

@@ -17,6 +17,7 @@ from runferry.sync.lock import results_lock
 from runferry.sync.remote.connection import SiteError, ask, connected, take_hold
 from runferry.sync.remote.frames import PING_SECONDS, LineError
 from runferry.sync.remote.mirror import Mirror, read_list
+from runferry.sync.upload_process import end_orphans
 from runferry.system.files import read_json
 from runferry.system.values import batches
 from runferry.trackers.registry import given_base_url
@@ -160,6 +161,9 @@ class Pull:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+                    with results_lock(self.mirror, self.progress.say):
+                        # What it had started would send on when nobody keeps the others away any more.
+                        end_orphans(self.mirror)
 
     def _send_receipt(self, line: Line, run: str, done: Pulled) -> None:
         receipt = _receipt(RunFolder(self.mirror / run))
