@@ -18,6 +18,7 @@ from runferry.cli.report import add_report
 from runferry.cli.status import add_status
 from runferry.cli.sweep import add_sweep_commands
 from runferry.cli.sync import add_sync
+from runferry.cli.sync_job import add_sync_job
 from runferry.sync.options import options_for
 from runferry.system.messages import DEBUG, exit_code_of
 
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add_launch(commands)
     add_sync(commands)
     add_pull(commands)
+    add_sync_job(commands)
     add_status(commands)
     add_report(commands)
     add_pack_commands(commands)

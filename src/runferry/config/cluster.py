@@ -128,6 +128,8 @@ class Cluster:
     scratch_purge_days: int | None
     """After which files on scratch are purged."""
     closed_folders: tuple[ClosedFolder, ...]
+    sync_partition: str | None = None
+    """A partition whose nodes reach the internet; None where none is established."""
 
     @cached_property
     def gpu_names(self) -> Mapping[str, Gpu]:
@@ -195,6 +197,7 @@ def _cluster(given: dict[str, Any]) -> Cluster:
         node_local=given["node_local"],
         scratch_purge_days=given["scratch_purge_days"],
         closed_folders=tuple(ClosedFolder(**section) for section in given["submit"]),
+        sync_partition=given.get("sync", {"partition": None})["partition"],
     )
 
 

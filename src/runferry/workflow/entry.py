@@ -18,6 +18,7 @@ from runferry.config.account import given_account, known_accounts, resolve_accou
 from runferry.config.cluster import LOCAL, Cluster, find_cluster
 from runferry.config.experiments import experiments
 from runferry.config.job_request import Request, make_request
+from runferry.config.sync_place import JOB, job_options
 from runferry.errors import RunferryError
 from runferry.launch.retries import RETRY_VARIABLE
 from runferry.runs.slurm import NO_PARTITION
@@ -97,6 +98,9 @@ def load(
         retries, other = 0, None
         if controller:
             other = look_at_lock(say)
+            refusals.check(
+                lambda: set_options(results, [*_sync_options(checked["sync"]), *_job_options(checked, cluster)])
+            )
             retries = _retries(results, made, cluster)
             for experiment in made.values():
                 refusals.check(lambda one=experiment: site_limits.check_times([one], cluster))
@@ -211,6 +215,14 @@ def _sync_options(section: Mapping[str, Any]) -> list[str]:
     if section["sweeps"]:
         options.append("--sweeps")
     return options
+
+
+def _job_options(config: Mapping[str, Any], cluster: Cluster) -> list[str]:
+    """Word in which job `runferry sync` is to sync, where the config says so."""
+    account = None
+    if cluster.slurm and config["sync"]["where"] == JOB:
+        account = resolve_account(given_account(config), cluster, known_accounts(), gpu=False)
+    return job_options(config, cluster, account)
 
 
 def _put_on_path() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from runferry.config.sync_place import is_remote
 from runferry.errors import ConfigError
 from runferry.runs.folder import find_run_folders
 from runferry.system.messages import say
@@ -42,13 +44,15 @@ def on_start(plan: Workflow, results: Path, logs: Path) -> None:
         if warning := purge_warning(lambda: find_run_folders(results)):
             say(warning)
     section = plan.config["sync"]
-    if section["watch"]:
+    # Where another machine syncs, `runferry pull --watch` on it does what this would.
+    if section["watch"] and not is_remote(plan.config):
         live_sync.start(results, logs / "watch.log", section["interval"], attempts_follow=plan.retries > 0)
 
 
-def on_success(results: Path) -> None:
-    """Stop live sync; what it has not sent is left to `runferry sync`."""
+def on_success(plan: Workflow, results: Path) -> None:
+    """Stop live sync; what it has not sent is left to `runferry sync`. Say what another machine has to do."""
     live_sync.stop(results)
+    _say_pull(plan, results)
 
 
 def on_error(plan: Workflow, results: Path) -> None:
@@ -58,12 +62,25 @@ def on_error(plan: Workflow, results: Path) -> None:
     """
     live_sync.stop(results)
     folders = [str(results / name) for name in plan.experiments]
-    _carry(["sync", "--if-any"], folders)
+    if not is_remote(plan.config):
+        _carry(["sync", "--if-any"], folders)
+    _say_pull(plan, results)
     _carry(["report", "--if-any"], folders)
     from runferry.workflow.best_run import unmet_needs
 
     for line in unmet_needs(results, plan.experiments):
         say(line)
+
+
+def _say_pull(plan: Workflow, results: Path) -> None:
+    """Name the command that brings the runs to another machine, where that one syncs."""
+    if not is_remote(plan.config):
+        return
+    runs = [folder for folder in find_run_folders(results) if not folder.receipt_file.exists()]
+    if runs:
+        host = plan.cluster.login_host or socket.gethostname()
+        which = f"{len(runs)} runs have no receipt" if len(runs) > 1 else "one run has no receipt"
+        say(f"{which}; on a machine with internet, type: runferry pull {host}:{results.resolve()}")
 
 
 def _carry(words: Sequence[str], folders: Sequence[str]) -> None:

@@ -128,6 +128,6 @@ class Line:
         self._buffer += data
 
     def _wait_for(self, *, sink: bool) -> None:
-        waited = ([], [self._sink]) if sink else ([self._source], [])
-        if not any(select.select(*waited, [], self._seconds)):
+        sources, sinks = (list[int](), [self._sink]) if sink else ([self._source], list[int]())
+        if not any(select.select(sources, sinks, list[int](), self._seconds)):
             raise LineError(f"the line: found {self._seconds:.0f} s of silence, expected the other side")
