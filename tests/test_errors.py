@@ -18,6 +18,7 @@ from support.errors import (
     provoked_config,
     provoked_doctor,
     provoked_files,
+    provoked_remote,
     provoked_runs,
     provoked_sweeps,
 )
@@ -31,6 +32,7 @@ ROWS: list[Row] = [
     *provoked_config.ROWS,
     *provoked_doctor.ROWS,
     *provoked_files.ROWS,
+    *provoked_remote.ROWS,
     *provoked_runs.ROWS,
     *provoked_sweeps.ROWS,
 ]

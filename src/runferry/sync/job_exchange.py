@@ -43,7 +43,7 @@ def make_exchange(results: Path, words: Sequence[str]) -> Path:
 
 
 def give_keys(folder: Path) -> None:
-    """Give the job, which runs, this process's keys: a file that it removes as it reads it."""
+    """Write this process's keys for the job, which runs: a file that it removes as it reads it."""
     # Private from its first moment on.
     partial = folder / "keys.partial"
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -105,7 +105,7 @@ class Line:
     def read_line(self) -> bytes:
         """Return the next line without its end; raises as `receive`."""
         while (end := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) > LONGEST_LINE:
+            if len(self._buffer) >= LONGEST_LINE:
                 raise LineError("the line: found no end of a frame's first line, expected one within 64 KiB")
             self._fill()
         line = bytes(self._buffer[:end])
