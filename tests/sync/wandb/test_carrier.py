@@ -196,7 +196,7 @@ def test_what_another_sync_left_half_done_is_completed_and_not_doubled(wandb, ne
 def test_rows_that_the_server_lost_in_the_middle_are_sent_to_their_places(newest_wandb, server, tmp_path):
     folder = _make_run(tmp_path)
     _train(newest_wandb, folder, 0, 30)
-    server.faults({"match": "file_stream", "lose_rows": 0.3, "count": 1})
+    server.faults({"match": "file_stream", "containing": '\\"_step\\":10', "lose_rows": 0.5, "count": 1})
     newest_wandb.sync(folder.segments()[0])
     assert 0 < len(_rows(server, folder)) < 30
     assert _problem(folder) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -272,7 +273,9 @@ def test_a_run_that_was_synced_twice_by_hand_gets_no_receipt(written, server, tm
     for _ in range(2):
         newest_wandb.sync(folder.segments()[0], include_synced=True)
     assert len(rows_of(server, folder)) == 2 * ROWS
-    assert f"the server has {2 * ROWS} history lines, the disk {ROWS}" in (sync([folder], QUICK)[0].problem or "")
+    # A server that counts late shows the rows themselves.
+    said = f"the server has {2 * ROWS} history lines, the disk {ROWS}|the server has rows after step {ROWS - 1}"
+    assert re.search(said, sync([folder], QUICK)[0].problem or "")
     assert receipt(folder) is None
 
 

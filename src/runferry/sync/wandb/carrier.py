@@ -12,7 +12,7 @@ from runferry.sync.outcome import ALL
 from runferry.sync.wandb import upload
 from runferry.sync.wandb.comparison import segment_differences
 from runferry.sync.wandb.file_stream import complete_summary, fill, send_console
-from runferry.sync.wandb.job import jobs_of, only_summary, without_shared_ids
+from runferry.sync.wandb.job import jobs_of, lacks_values, only_summary, without_shared_ids
 from runferry.sync.wandb.partial_log import folders_to_send
 from runferry.sync.wandb.questions import Questions
 from runferry.sync.wandb.receipt import VerifiedRun, write_receipt
@@ -214,7 +214,8 @@ class WandbCarrier:
         return None
 
     def _complete_summaries(self, jobs: Iterable[Job], questions: Questions) -> None:
-        done = [job for job in jobs if job.there and not job.refused and only_summary(job)]
+        # An answer from before the last segment was sent has all values, and that segment takes some away.
+        done = [job for job in jobs if job.there and not job.refused and (only_summary(job) or lacks_values(job))]
         # One that only comes late needs nothing.
         questions.settle(done)
         done = [job for job in done if only_summary(job)]

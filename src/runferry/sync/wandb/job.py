@@ -135,3 +135,9 @@ def only_summary(job: Job) -> bool:
     if not job.disk.segments or not job.there or not job.differences:
         return False
     return not differences(job.disk, replace(job.there, summary=job.disk.summary))
+
+
+def lacks_values(job: Job) -> bool:
+    """Return whether the last segment, which was sent in this call, has not every value of the run's summary."""
+    sent = job.rounds or job.parts_sent or job.first_missing is not None
+    return bool(sent and job.disk.segments and job.disk.summary.keys() - job.disk.segments[-1].summary.keys())
