@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import threading
 import time
 from contextlib import contextmanager
@@ -105,7 +106,8 @@ class SubmittingExecutor(PluginExecutor):
         """Return the option that names the partition: of a training none, unless somebody names one."""
         named = job.resources.get("slurm_partition") or getattr(self, "_partitions", None)
         # At the sites the scheduler chooses it by the time limit; sinfo's default would be too short for many.
-        return "" if self.training(job) and not named else super().get_partition_arg(job)
+        partition = "" if self.training(job) and not named else super().get_partition_arg(job)
+        return partition + missing_options(job.resources.get("slurm_request"), job.resources.get("slurm_extra"))
 
     def training(self, job: Any) -> TrainingJob | None:
         """Return what a job trains, where the launcher alone can be the job."""
@@ -222,6 +224,17 @@ class SubmittingExecutor(PluginExecutor):
             report(info, message)
         else:
             self.report_job_error(info, msg=message)
+
+
+def missing_options(request: str | None, extra: str | None) -> str:
+    """Return the options of a request that `slurm_extra`, which `--set-resources` may have replaced, does not have.
+
+    >>> missing_options("--gpus-per-node=h100:4 --exclude=n1", "--mail-type=END --exclude=n2")
+    ' --gpus-per-node=h100:4'
+    """
+    there = {word.partition("=")[0] for word in shlex.split(extra or "")}
+    wanted = [word for word in shlex.split(request or "") if word.partition("=")[0] not in there]
+    return "".join(f" {shlex.quote(word)}" for word in wanted)
 
 
 def allow_no_retry(job: Any) -> None:

@@ -61,7 +61,7 @@ def test_gpus_are_asked_for_as_the_site_wants(cluster, gpus, gpu, said):
         # What four V100s are recommended is more than their node has.
         ("beluga", 4, {}, 40, 186 * 1024),
         # Where nothing is established.
-        ("mila", 1, {}, 2, 4 * 1024),
+        ("mila", 1, {}, 12, 250 * 1024),
         # --mem is refused there.
         ("trillium", 1, {}, 24, None),
         ("trillium", 0, {"memory": 1024}, 2, None),

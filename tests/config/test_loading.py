@@ -41,6 +41,7 @@ def test_defaults_are_filled_in_at_every_level():
         "cores": None,
         "memory": None,
         "time": "1h",
+        **dict.fromkeys(["partition", "constraint", "qos", "reservation", "exclude", "mail"]),
     }
     assert checked["experiments"]["e"]["workdir"] == "."
 
@@ -101,11 +102,27 @@ def test_what_is_wrong_is_named_with_what_was_found_and_expected(change, said):
         assert part in message
 
 
-@pytest.mark.parametrize("time", ["yesterday", "", "m", "1:2:3:4", "90", 90, "1.5h", "0m"])
+@pytest.mark.parametrize(
+    "time", ["yesterday", "", "m", "1:2:3:4", "90", 90, "1.5h", "0m", "1:99:00", "1:30:60", "1-12:60"]
+)
 def test_a_time_that_is_none_is_refused(time):
     given = {**SMALLEST, "experiments": {"e": {"command": ["true"], "resources": {"time": time}}}}
     with pytest.raises(ConfigError, match="expected a time such as 15m"):
         text.minutes(loading.validate(given, SCHEMA)["experiments"]["e"]["resources"]["time"])
+
+
+@pytest.mark.parametrize("time", ["1:30", "1:99", "0:30"])
+def test_a_time_that_slurm_reads_otherwise_is_refused(time):
+    given = {**SMALLEST, "experiments": {"e": {"command": ["true"], "resources": {"time": time}}}}
+    with pytest.raises(ConfigError, match="reads as minutes:seconds, expected .*" + time + ":00"):
+        text.minutes(loading.validate(given, SCHEMA)["experiments"]["e"]["resources"]["time"])
+
+
+def test_a_time_that_yaml_has_made_a_number_of_is_to_be_put_in_quotes():
+    # 72:00:00 without quotes, in YAML 1.1.
+    given = {**SMALLEST, "experiments": {"e": {"command": ["true"], "resources": {"time": 259200}}}}
+    with pytest.raises(ConfigError, match=r"found 259200, expected a time .* in quotes"):
+        loading.validate(given, SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +133,9 @@ def test_a_time_that_is_none_is_refused(time):
         ("1d", 1440),
         ("1d12h", 2160),
         ("1h30m", 90),
-        ("0:30", 30),
+        ("0:30:00", 30),
+        ("168:00:00", 10080),
+        ("1-12", 2160),
         ("2:00:01", 121),
         ("1-12:00", 2160),
     ],

@@ -8,7 +8,9 @@ import pytest
 
 from runferry.config import site_limits
 from runferry.config.cluster import find_cluster
+from runferry.config.job_request import make_request
 from runferry.errors import ConfigError
+from support.errors.provoking import one
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,38 @@ def test_a_cap_that_is_not_established_refuses_nothing():
 def test_a_run_is_told_what_online_takes_here(cluster, mode, record):
     given = {"project": "p", "mode": mode, "eligible": True}
     assert site_limits.wandb_of_runs(given, find_cluster(cluster)) == {"project": "p", "mode": mode, **record}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "given", "refused"),
+    [
+        ("narval", {"cores": 500}, "cores: found 500 for a job, expected 64 at most, which the largest node of Narval"),
+        ("narval", {"cores": 64, "memory": 4000 * 1024}, None),
+        ("narval", {"memory": 5 * 1024**2}, "memory: found 5,120 GiB for a job, expected 4,000 GiB at most"),
+        ("narval", {"gpus": 1, "cores": 49}, "cores: found 49 for a job, expected 48 at most, which a node of a100"),
+        ("narval", {"gpus": 1, "memory": 499 * 1024}, "memory: found 499 GiB for a job, expected 498 GiB at most"),
+        ("narval", {"gpus": 4, "cores": 48, "memory": 498 * 1024}, None),
+        # Twelve at a time have as much each.
+        ("narval", {"cores": 8, "side_by_side": 12}, "cores: found 96 for a job, expected 64 at most"),
+        (
+            "mila",
+            {"gpus": 1, "gpu": "h100", "time": 240},
+            "time: found 4h with h100, expected 3h at most, the longest h100",
+        ),
+        ("mila", {"gpus": 1, "gpu": "h100", "time": 180}, None),
+        ("mila", {"gpus": 1, "gpu": "a100", "time": 240}, None),
+        # Not established.
+        ("vulcan", {"cores": 5000}, None),
+        ("local", {"cores": 5000, "memory": 5 * 1024**2}, None),
+    ],
+)
+def test_what_no_node_has_is_refused(cluster, given, refused):
+    experiment, found = one(**{"time": 60, **given}), find_cluster(cluster)
+    request = make_request(experiment, found)
+    full = make_request(experiment, found, request.packing.capacity)
+    if refused is None:
+        site_limits.check_node(experiment, full, found)
+        return
+    with pytest.raises(ConfigError) as caught:
+        site_limits.check_node(experiment, full, found)
+    assert f"config: experiments.e.resources.{refused}" in str(caught.value)

@@ -96,6 +96,43 @@ def test_runs_are_counted_by_what_is_on_disk(project, plan, grid):
     assert (found["to_train"], found["jobs"], found["gpu_hours"]) == (3, 3, 6.0)
 
 
+def test_the_plan_counts_what_snakemake_will_run(project, plan, grid):
+    """As with everything trained: what is named on the command line is run again, and nothing else."""
+    project.write("requirements.txt", "")
+    environment = {"requirements": "requirements.txt"}
+    project.configure(
+        {"a": {"sweep": grid(2), "resources": {"time": "2h"}}, "b": {"sweep": grid(1)}}, environment=environment
+    )
+    assert project.snakemake("train_all").returncode == 0
+
+    def planned(*options: str) -> tuple[list[int], dict[str, bool]]:
+        done = project.runferry("plan", "--profile", str(ROOT / "profiles" / "local"), "--json", *snakefile, *options)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        return [each["to_train"] for each in found["experiments"]], found["environments"]
+
+    snakefile = ("--snakefile", str(ROOT / "workflow" / "Snakefile"))
+    assert planned() == ([0, 0], {"default": True})
+    assert planned("--forcerun", "train") == ([2, 1], {"default": True})
+    assert planned("--forceall") == ([2, 1], {"default": False})
+    assert planned("--forceall", "--until", "runs") == ([0, 0], {"default": True})
+    run = _runs(project, "a", 2)[1].relative_to(project.folder)
+    assert planned(f"{run}/trained.json", "--forcerun", "train") == ([1, 0], {"default": True})
+    # A start says the same, above Snakemake's own table.
+    done = project.snakemake("-n", "--forcerun", "train", "--", "train_all")
+    assert done.returncode == 0, done.stderr
+    (row,) = [line.split() for line in done.stderr.splitlines() if line.startswith("total ")]
+    assert row[1:3] == ["3", "3"]
+    # A start would build it, with nothing to train in it.
+    project.write("requirements.txt", "# edited\n")
+    assert planned() == ([0, 0], {"default": False})
+    # Nobody needs one that is not there.
+    project.write("requirements.txt", "")
+    (project.folder / "results" / "environments" / "default.json").unlink()
+    assert planned() == ([0, 0], {"default": True})
+    assert "environment" not in project.planned("train_all")
+
+
 def test_the_estimate_of_files_comes_from_finished_runs_where_there_are_some(project, plan, grid):
     project.configure({"a": {"sweep": grid(2), "resources": {"gpus": 1, "time": "2h"}}})
     assert project.snakemake("results/a/runs.tsv").returncode == 0
@@ -140,11 +177,84 @@ def test_everything_that_will_be_refused_is_named_at_once(project, plan, grid):
     found = json.loads(done.stdout)
     assert [line.partition(": found")[0] for line in found["refusals"]] == [
         "config: wandb.mode",
-        "config: experiments.odd.resources.gpus",
         "config: experiments.long.resources.time",
+        "config: experiments.odd.resources.gpus",
     ]
     assert [one["jobs"] for one in found["experiments"] if one["name"] == "good"] == [1]
     assert "refused: config: wandb.mode: found online" in plan(cluster="tamia").stdout
+
+
+def test_a_plan_of_which_everything_is_refused_says_so(project, plan):
+    project.configure({"x": {"command": ["true"], "resources": {"gpus": 1, "gpu": "any", "time": "3h"}}})
+    done = plan()
+    assert done.returncode == 1, done.stderr
+    refused, rest = done.stdout.splitlines()
+    assert refused.startswith("refused: config: experiments.x.resources.gpu: found 'any', expected one of a100")
+    assert rest == "Plan for Narval: nothing is left to run"
+
+
+def test_a_dry_run_names_all_refusals_and_plans_the_rest(project, plan):
+    project.configure(
+        {
+            "odd": {"command": ["true"], "resources": {"gpus": 5}},
+            "large": {"command": ["true"], "resources": {"memory": "5T", "cores": 500}},
+            "good": {"command": ["true"], "resources": {"gpus": 1, "time": "3h"}},
+        }
+    )
+    profile = ("--profile", str(ROOT / "profiles" / "narval"))
+    done = project.run(*project.snakemake_command(profile=False), *profile, "-n")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()
+    refused = [line.partition(": found")[0] for line in said if line.startswith("refused: ")]
+    assert refused == [
+        f"refused: config: experiments.{name}" for name in ("odd.resources.gpus", "large.resources.cores")
+    ]
+    assert said.index("Plan for Narval") == 1 + said.index(next(line for line in said if "large" in line))
+    assert any(line.startswith("good: 1 job of 1 run, 1 a100") for line in said)
+    assert said[-1].startswith("runferry: 2 things refused, as said above; ")
+    assert "Job stats" not in done.stdout + done.stderr
+
+
+def test_what_may_be_meant_otherwise_is_said(project, plan):
+    """Who pays, what is billed and by which share, and one line for each thing that is not as it may seem."""
+    project.environment["WANDB_API_KEY"] = ""
+    project.write("train.py", "import wandb\nwandb.init(\n    project='elsewhere')\n")
+    project.write("requirements.txt", "--extra-index-url http://127.0.0.1:1/simple\nwandb\n")
+    lr = {"distribution": "log_uniform", "min": 0.1, "max": 1.0}
+    sweep = {"program": "train.py", "method": "random", "project": "other", "count": 9, "run_cap": 1}
+    project.configure(
+        {
+            "a": {"sweep": {**sweep, "parameters": {"lr": lr}}, "resources": {"gpus": 1, "cores": 24, "time": "2h"}},
+            "b": {"command": ["true"]},
+        },
+        cluster="fir",
+        environment={"requirements": "requirements.txt"},
+    )
+    done = plan("--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["account"] == "def-lab (from $SBATCH_ACCOUNT), not checked: no Slurm answers here"
+    (kind,) = found["experiments"][0]["job_kinds"]
+    assert (kind["billed"], kind["billed_by"], found["total"]["rgu_hours"]) == (8.0, "cores", 16.0)
+    for start, note in zip(
+        [
+            "cluster: config/config.yaml says fir; the profile or the command line says narval, which counts",
+            "https://api.",
+            "config: experiments.a.sweep: count is no key of a sweep",
+            "config: experiments.a.sweep: project: other is not used",
+            "config: experiments.a.sweep: parameters.lr: log_uniform takes exp(0.1) to exp(1.0)",
+            "train.py, line 3: project='elsewhere' of the script counts, not the config's wandb.project (tests)",
+            "config: experiments.b.resources: cores 2, memory 4 GiB: a default of runferry's",
+            "requirements.txt: --extra-index-url http://127.0.0.1:1/simple is not asked",
+        ],
+        found["notes"],
+        strict=True,
+    ):
+        assert note.startswith(start), found["notes"]
+    screen = plan().stdout
+    assert "a: 1 job of 1 run, 1 a100, 24 cores, 124 GiB, 2h, billed as 8 RGU by its cores\n" in screen
+    assert "account: def-lab (from $SBATCH_ACCOUNT), not checked" in screen
+    assert all(f"note: {note}\n" in screen for note in found["notes"])
 
 
 def test_rgu_hours_are_unknown_where_the_site_does_not_say(project, plan, grid):

@@ -136,6 +136,33 @@ def _assert_golden(project, slurm, cluster: str, asked: dict, file: Path) -> Non
 
 
 @pytest.mark.slow
+def test_set_resources_drops_no_gpus_and_counts_for_packs_too(project, slurm, grid):
+    own = {"qos": "high", "constraint": "icelake|milan", "reservation": "course", "exclude": "n[1-3]", "mail": "a@b.ca"}
+    project.configure(
+        {
+            "alone": {"command": ["true"], "resources": {"gpus": 4, "time": "3h", "partition": "debug", **own}},
+            "packed": {"sweep": grid(3), "resources": {"gpus": 1, "time": "20m"}},
+        }
+    )
+    extra = "--set-resources=train:slurm_extra='--begin=now+1hour'"
+    calls = [arguments for _, arguments in _submissions(project, slurm, "trillium", 2, extra)]
+    alone, packed = sorted((shlex.join(one) for one in calls), key=lambda line: "train_pack" in line)
+    assert "--gpus-per-node=4" in alone
+    assert "--gpus-per-node=1" in packed
+    assert "-p debug" in alone
+    assert " -p " not in packed
+    for option in (
+        "-C 'icelake|milan'",
+        "--qos=high",
+        "--reservation=course",
+        "'--exclude=n[1-3]'",
+        "--mail-user=a@b.ca",
+    ):
+        assert option in alone
+    assert all("--begin=now+1hour" in line for line in (alone, packed))
+
+
+@pytest.mark.slow
 def test_submissions_keep_their_distance(project, slurm, grid):
     project.configure({"a": {"sweep": grid(4)}})
     times = [moment for moment, _ in _submissions(project, slurm, "narval", 4)]

@@ -43,6 +43,9 @@ _TRAINS = NotAsWritten(
     shown_by="tests/cluster/test_training.py::test_a_sweep_of_eight_trains_on_two_nodes_without_a_route_and_every_row_arrives",
 )
 
+_EXTRA = (
+    "snakemake --profile profiles/narval --set-resources \"train:slurm_extra='--begin=now+1hour --signal=USR2@120'\""
+)
 NOT_AS_WRITTEN = {
     "ssh narval.alliancecan.ca": _ELSEWHERE,
     "scp narval.alliancecan.ca:scratch/runferry/results/digits/report.html .": _ELSEWHERE,
@@ -69,6 +72,11 @@ NOT_AS_WRITTEN = {
     "wandb login": NotAsWritten("it asks for a key on the terminal; the tests' key is in WANDB_API_KEY"),
     "tmux new -s runferry": NotAsWritten("it takes the terminal"),
     "snakemake --profile profiles/narval --config account=def-<pi>": _TRAINS,
+    _EXTRA: NotAsWritten(
+        _TRAINS.reason,
+        f"{_EXTRA} -n",
+        "tests/end_to_end/test_profiles.py::test_set_resources_drops_no_gpus_and_counts_for_packs_too",
+    ),
     "snakemake --profile profiles/narval": NotAsWritten(
         _TRAINS.reason, "snakemake --profile profiles/narval -n", _TRAINS.shown_by
     ),

@@ -2,10 +2,14 @@ from pathlib import Path
 
 from runferry.workflow import entry, handlers
 from runferry.workflow.rule_functions import RuleFunctions
+from runferry.workflow.start_options import let_packs_follow
 
 # As a module, this has the config that the workflow above gives it, and a config/config.yaml is that one's own.
-if workflow.modifier.is_main_snakefile():
+CLUSTER_IN_FILE = (
     entry.check_config_file("config/config.yaml")
+    if workflow.modifier.is_main_snakefile()
+    else None
+)
 
 
 configfile: "config/config.yaml"
@@ -19,15 +23,22 @@ plan = entry.load(
     RESULTS,
     controller=workflow.is_main_process,
     jobs=workflow.resource_settings.nodes,
+    cluster_in_file=CLUSTER_IN_FILE,
 )
 # As Snakemake's own validate() does: scripts and jobs see the defaults too.
 config.update(plan.config)
 
+let_packs_follow(workflow)
 packs = plan.packs(RESULTS, controller=workflow.is_main_process)
 if workflow.is_main_process:
-    # The first lines of a dry run and of a real start; nothing where --quiet all is given.
-    plan.show(
+    # Before the jobs of a dry run and of a real start; nothing where --quiet all is given.
+    # Imported here only: every job evaluates this, too.
+    from runferry.workflow.plan.showing import show_plan
+
+    show_plan(
+        plan,
         packs,
+        workflow,
         quiet="ALL" in {kind.name for kind in workflow.output_settings.quiet or ()},
     )
 EXPERIMENT_FOLDERS = [str(RESULTS / name) for name in plan.experiments]

@@ -32,6 +32,12 @@ def add_plan(commands: Commands) -> None:
     parser.add_argument("--snakefile", metavar="FILE", help="as Snakemake's (default: what Snakemake finds)")
     parser.add_argument("--directory", metavar="FOLDER", help="as Snakemake's: where results/ is (default: here)")
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as Snakemake's")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="as Snakemake's: rules or files (default: all)")
+    parser.add_argument(
+        "--forcerun", "-R", nargs="+", default=[], metavar="RULE", help="as Snakemake's: run them again"
+    )
+    parser.add_argument("--until", "-U", nargs="+", default=[], metavar="RULE", help="as Snakemake's: up to them")
+    parser.add_argument("--forceall", "-F", action="store_true", help="as Snakemake's: run everything again")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with every run, self-contained")
     parser.set_defaults(command=_plan)
@@ -54,16 +60,22 @@ def _plan(given: argparse.Namespace) -> int:
 
 def _ask_snakemake(given: argparse.Namespace) -> dict[str, Any] | int:
     """Have Snakemake read profile and config as at a start; return the plan's record, or the exit code of an error."""
-    from runferry.workflow.plan.record import VARIABLE
+    from runferry.workflow.plan.record import OF_CHOSEN_JOBS, VARIABLE
 
     command = [sys.executable, "-m", "snakemake", "--dry-run"]
     for option in ("profile", "snakefile", "directory"):
         value = getattr(given, option)
         command += [f"--{option}", value] if value else []
-    command += ["--config", *given.config] if given.config else []
+    for option in ("config", "forcerun", "until"):
+        values = getattr(given, option)
+        command += [f"--{option}", *values] if values else []
+    command += ["--forceall"] if given.forceall else []
+    command += ["--", *given.targets] if given.targets else []
+    chosen = {OF_CHOSEN_JOBS: "1"} if given.targets or given.forcerun or given.until or given.forceall else {}
     with tempfile.TemporaryDirectory(prefix="runferry-plan-") as folder:
         file = Path(folder) / "plan.json"
-        environment = os.environ | {VARIABLE: str(file), STARTED_BY: typed(["runferry", *given.words])}
+        started_by = typed(["runferry", *given.words])
+        environment = os.environ | {VARIABLE: str(file), STARTED_BY: started_by, **chosen}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if file.exists():
             return read_json(file)

@@ -10,7 +10,7 @@ from runferry.errors import AccountError
 from runferry.runs.slurm import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runferry.config.cluster import Cluster
 
@@ -20,8 +20,38 @@ VARIABLES = ("SBATCH_ACCOUNT", "SLURM_ACCOUNT")
 
 def given_account(config: Mapping[str, object]) -> str | None:
     """Return the account that the config names, else `$SBATCH_ACCOUNT` or `$SLURM_ACCOUNT`, else None."""
-    named = [config.get("account"), *(os.environ.get(name) for name in VARIABLES)]
-    return next((str(account).strip() for account in named if account and str(account).strip()), None)
+    return next((account for _, account in _named(config)), None)
+
+
+def _named(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the accounts that are named, each with its place."""
+    for place, account in (
+        ("config", config.get("account")),
+        *((f"${name}", os.environ.get(name)) for name in VARIABLES),
+    ):
+        if account and (text := str(account).strip()):
+            yield place, text
+
+
+def account_in_words(config: Mapping[str, object], paying: Iterable[str], known: Sequence[str]) -> str:
+    """Describe which accounts pay, where they are named, and whether Slurm could be asked about them.
+
+    Parameters
+    ----------
+    config
+        Names one, or not.
+    paying
+        The accounts of the requests, as Slurm has them.
+    known
+        `known_accounts()`.
+    """
+    names = " and ".join(sorted(set(paying)))
+    place = next((place for place, _ in _named(config)), None)
+    if not names:
+        return "none is named; Slurm takes your default one"
+    if not known:
+        return f"{names} (from {place}), not checked: no Slurm answers here"
+    return f"{names} ({f'from {place}, ' if place else ''}yours, says Slurm)"
 
 
 def known_accounts() -> list[str]:

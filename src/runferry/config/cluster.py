@@ -62,6 +62,28 @@ class Gpu:
     """Of a whole node, in MiB."""
     rgu: float | None
     """Reference GPU units of one."""
+    node_cores: int | None = None
+    """Of a whole node."""
+    longest: int | None = None
+    """The longest job with it, in minutes, where it is shorter than that of others."""
+    partition: str | None = None
+    """The partition that alone has it."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """The cores and memory, in MiB, of the largest node without GPUs; each may be another node's."""
+
+    cores: int
+    memory: int
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The cores and memory, in MiB, that the site bills as one reference GPU unit."""
+
+    cores: float
+    memory: float
 
 
 @dataclass(frozen=True)
@@ -130,6 +152,9 @@ class Cluster:
     closed_folders: tuple[ClosedFolder, ...]
     sync_partition: str | None = None
     """A partition whose nodes reach the internet; None where none is established."""
+    largest_node: Node | None = None
+    """Without GPUs."""
+    bundle: Bundle | None = None
 
     @cached_property
     def gpu_names(self) -> Mapping[str, Gpu]:
@@ -198,6 +223,8 @@ def _cluster(given: dict[str, Any]) -> Cluster:
         scratch_purge_days=given["scratch_purge_days"],
         closed_folders=tuple(ClosedFolder(**section) for section in given["submit"]),
         sync_partition=given.get("sync", {"partition": None})["partition"],
+        largest_node=Node(node["cores"], mebibytes(node["memory"])) if (node := given.get("largest_node")) else None,
+        bundle=Bundle(one["cores"], one["memory"] * 1024) if (one := gpu.get("bundle")) else None,
     )
 
 
@@ -210,7 +237,7 @@ def _model(name: str, given: dict[str, Any]) -> Gpu:
     return Gpu(
         name=name,
         request=name,
-        aliases=(),
+        aliases=tuple(given.get("also", ())),
         instance=False,
         counts=counts,
         whole_node=given["whole_node"],
@@ -218,6 +245,9 @@ def _model(name: str, given: dict[str, Any]) -> Gpu:
         memory=_memory(given["memory"]),
         node_memory=_memory(given.get("node_memory")),
         rgu=given["rgu"],
+        node_cores=given.get("node_cores"),
+        longest=minutes(given["longest"]) if "longest" in given else None,
+        partition=given.get("partition"),
     )
 
 

@@ -75,6 +75,8 @@ class Experiment:
     """Names of the experiments whose results the runs use."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables of the command, with their macros (`runferry.config.variables`)."""
+    slurm: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Options of Slurm's that jobs are given besides: partition, constraint, qos, reservation, exclude, mail."""
     tracker: str = WANDB
     """What the runs log to, "wandb" or "comet"."""
 

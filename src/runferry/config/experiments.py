@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.config.data import check_inside, items_of
 from runferry.config.environments import plan_environments
 from runferry.config.experiment import Experiment
+from runferry.config.job_request import SLURM_OPTIONS
 from runferry.config.loading import load_yaml
 from runferry.config.names import ENVIRONMENTS, WANDB
 from runferry.config.needs import check_needs, macros_in
@@ -93,6 +94,7 @@ def _experiment(
         gpu=resources["gpu"],
         memory=mebibytes(resources["memory"]) if resources["memory"] else None,
         time=time,
+        slurm={key: value for key in SLURM_OPTIONS if (value := resources[key]) is not None},
         tracker=config.get("tracker", WANDB),
         tracker_settings=config[config.get("tracker", WANDB)],
         nodes=resources["nodes"],

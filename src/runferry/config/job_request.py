@@ -5,6 +5,7 @@ The names and habits of the resources are those of snakemake-executor-plugin-slu
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ OTHER_MEMORY = 4 * 1024
 LEAST_MEMORY = 64
 """MiB. A run that logs one row and does nothing else came to its end with 76 (wandb 0.31.0; 84 with 0.22.3), not with
 less: `benchmarks/job_memory.py --least`, Slurm 22.05 with control groups, 2026-11."""
+
+
+SLURM_OPTIONS = ("partition", "constraint", "qos", "reservation", "exclude", "mail")
+"""Keys of an experiment's `resources` that are Slurm's options of that name."""
+_RESOURCES_OF_PLUGIN = {"partition": "slurm_partition", "constraint": "constraint", "qos": "qos"}
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ def make_request(experiment: Experiment, cluster: Cluster, runs: int = 1) -> Req
             resources["tasks"] = experiment.nodes
         if experiment.tasks > 1:
             resources |= _task_resources(experiment.tasks, cores, resources)
+        resources |= _slurm_resources(experiment.slurm, gpu, str(resources.get("slurm_extra", "")))
     return Request(cores, said, time, gpu, gpus, experiment.tasks, packing, resources)
 
 
@@ -119,6 +126,18 @@ def _task_resources(tasks: int, cores: int, others: Mapping[str, Any]) -> dict[s
         # There the plugin does not pass `tasks`, and lets this pass.
         said["slurm_extra"] = f"--ntasks-per-node={tasks}"
     return said
+
+
+def _slurm_resources(options: Mapping[str, str], gpu: Gpu | None, extra: str) -> dict[str, str]:
+    """Return what passes the user's options of Slurm's; where the plugin has no resource, behind `extra`."""
+    given = {"partition": gpu.partition} if gpu and gpu.partition else {}
+    given |= options
+    words = [extra] if extra else []
+    words += [f"--{key}={shlex.quote(given[key])}" for key in ("reservation", "exclude") if key in given]
+    if "mail" in given:
+        words += [f"--mail-user={shlex.quote(given['mail'])}", "--mail-type=END,FAIL"]
+    said = {_RESOURCES_OF_PLUGIN[key]: value for key, value in given.items() if key in _RESOURCES_OF_PLUGIN}
+    return {**said, "slurm_extra": " ".join(words)} if words else said
 
 
 def _time(experiment: Experiment, cluster: Cluster, rounds: int) -> int:

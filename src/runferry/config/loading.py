@@ -31,6 +31,18 @@ def check_yaml(file: Path) -> None:
         load_yaml(file)
 
 
+def cluster_in(file: Path) -> str | None:
+    """Return the cluster that a config file names; None where it names none, or is not there.
+
+    Raises
+    ------
+    ConfigError
+        As `check_yaml`.
+    """
+    given: Any = load_yaml(file) if file.is_file() else None
+    return str(given["cluster"]) if is_mapping(given) and given.get("cluster") else None
+
+
 def load_yaml(file: Path) -> Any:
     """Read a YAML file, refusing duplicate keys.
 
@@ -141,7 +153,11 @@ def _one_line(error: Any) -> str:
     found = json.dumps(error.instance, ensure_ascii=False)
     if len(found) > 80:
         found = found[:77] + "..."
-    return f"config: {path or 'the whole'}: found {found}, expected {_expected(error.schema)}"
+    expected = _expected(error.schema)
+    if type(error.instance) is int and expected.startswith("a time "):
+        # YAML 1.1 counts in sixties: 72:00:00 is 259200.
+        expected += "; a time with colons in quotes, which YAML reads as a number without"
+    return f"config: {path or 'the whole'}: found {found}, expected {expected}"
 
 
 def _expected(schema: Mapping[str, Any]) -> str:

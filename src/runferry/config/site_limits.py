@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError
-from runferry.system.text import time_in_words
+from runferry.system.text import memory_in_words, time_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,6 +71,36 @@ def check_times(experiments: Iterable[Experiment], cluster: Cluster) -> None:
         if cluster.jobs.shortest and experiment.time < cluster.jobs.shortest:
             shortest = time_in_words(cluster.jobs.shortest)
             raise ConfigError(f"{where}, expected {shortest} at least, the shortest job of {cluster.title}")
+
+
+def check_node(experiment: Experiment, request: Request, cluster: Cluster) -> None:
+    """Refuse cores or memory that no node of the cluster has, and a time that is not given with the GPU model.
+
+    Parameters
+    ----------
+    experiment, request
+        What its fullest job asks for, on each node.
+    cluster
+        Where it runs; what is not established there is not checked.
+
+    Raises
+    ------
+    ConfigError
+        For the first of them.
+    """
+    where, gpu, node = f"config: experiments.{experiment.name}.resources", request.gpu, cluster.largest_node
+    kind = f"a node of {gpu.name}" if gpu else "the largest node"
+    cores, memory = (gpu.node_cores, gpu.node_memory) if gpu else (node.cores, node.memory) if node else (None, None)
+    if cores is not None and request.cores > cores:
+        found = f"{where}.cores: found {request.cores} for a job"
+        raise ConfigError(f"{found}, expected {cores} at most, which {kind} of {cluster.title} has")
+    if memory is not None and request.memory is not None and request.memory > memory:
+        found = f"{where}.memory: found {memory_in_words(request.memory)} for a job"
+        raise ConfigError(f"{found}, expected {memory_in_words(memory)} at most, which {kind} of {cluster.title} has")
+    if gpu and gpu.longest is not None and request.time > gpu.longest:
+        found = f"{where}.time: found {time_in_words(request.time)} with {gpu.name}"
+        least = f"expected {time_in_words(gpu.longest)} at most, the longest {gpu.name} job of {cluster.title}"
+        raise ConfigError(f"{found}, {least}; let the training save checkpoints, or name another model")
 
 
 def check_rounds(experiments: Mapping[str, Experiment], requests: Mapping[str, Request]) -> None:

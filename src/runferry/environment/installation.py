@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from runferry.environment.pins import origins_in
+from runferry.environment.requirements import index_options
 from runferry.environment.wheelhouse import names_in_wheelhouse, wheelhouse_folders
 from runferry.errors import PackingError
 
@@ -134,6 +135,8 @@ class Installation:
         self.log.write(f"{requirement} is not in the site's wheelhouse: downloading it\n")
         command = [*self._pip(), "wheel", "--no-deps", "--no-input", "--disable-pip-version-check"]
         command += ["--wheel-dir", str(self.downloads), requirement]
+        if specification.kind in {"requirements", "lock"}:
+            command += [word for option in index_options(specification.source) for word in option]
         # A site's configuration may say no-index for everything.
         lines, code = self._run(command, {**self.variables, "PIP_NO_INDEX": "0"})
         if code != 0:
@@ -253,6 +256,21 @@ _PIP_SAYS: list[tuple[re.Pattern[str], Callable[[re.Match[str], bool], str]]] = 
     (
         re.compile(r"ERROR: (?P<text>Invalid requirement: .+|Could not open requirements file: .+)"),
         lambda line, _no_index: f"{line['text']}; correct the file",
+    ),
+    (
+        re.compile(r"error: (?P<text>Multiple top-level (?:packages|modules) discovered in a flat-layout: \[[^\]]*\])"),
+        lambda line, _no_index: (
+            f"{line['text']}, so that setuptools does not know which is yours; name it in pyproject.toml: "
+            "[tool.setuptools] packages = [...] (or py-modules), or move it below src/"
+        ),
+    ),
+    (
+        re.compile(
+            r"(?:^|\n)[ |\u2502]*(?P<text>(?:fatal|ERROR: Repository not found|remote: Repository not found).*)"
+        ),
+        lambda line, _no_index: (
+            f"git said: {line['text'].strip()}; correct the address, or let this machine read it unasked"
+        ),
     ),
     (
         re.compile(r"ERROR: (?P<text>Failed (?:to build|building) .+)"),

@@ -77,6 +77,16 @@ def copy_project(project: Path, place: Path, *, committed: bool) -> ProjectCopy:
     return ProjectCopy(place / inside, "working tree" if changed else "committed", commit)
 
 
+def top_folders(project: Path) -> list[str]:
+    """List the folders of a project that have files in its copy, by name."""
+    if _top(project) is None:
+        files = [file.relative_to(project).parts for file in _copied_files(project)]
+    else:
+        listed = _git(project, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", ".")
+        files = [name.split("/") for name in listed.split("\0") if name]
+    return sorted({parts[0] for parts in files if len(parts) > 1})
+
+
 def fingerprint(project: Path, *, committed: bool) -> list[str]:
     """Return texts that stay the same as long as the content of the project does.
 

@@ -7,11 +7,13 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from runferry.environment.requirements import check_requirements, read_requirements, with_included
 from runferry.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -24,7 +26,11 @@ _EXPECTED = {
 }
 
 
-_INCLUDED = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]\s*(?P<file>[^\s#]+)", re.MULTILINE)
+# As setuptools has it (FlatLayoutPackageFinder, 65.5.0).
+_NO_PACKAGE = re.compile(
+    r"ci|bin|docs?|documentation|manpages|news|changelog|tests?|unit_tests?|examples?|scripts|tools|utils?|python|build|dist|"
+    r"venv|env|requirements|tasks|fabfile|site_scons|benchmarks?|exercises?|[._].*"
+)
 
 
 _PINNED = re.compile(r"^[A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?\s*(?:===?\s*[^\s,;*]+|@\s*\S+)\s*(?:;.*)?$")
@@ -59,6 +65,8 @@ def check_source(kind: Kind, source: Path, where: str) -> None:
         _check_project(project_folder(source) / "pyproject.toml", key)
     elif kind != "container" and not source.is_file():
         raise ConfigError(f"{key}: found a folder, {source}, expected {_EXPECTED[kind]}")
+    if kind in {"requirements", "lock"}:
+        check_requirements(source, key)
     if kind == "lock":
         _check_lock(source, key)
 
@@ -96,20 +104,7 @@ def content_of(kind: Kind, source: Path, *, committed: bool = False) -> list[str
     if kind == "container":
         status = source.stat()
         return [f"{status.st_size} {status.st_mtime_ns}"]
-    return [file.read_text() for file in _with_included(source)]
-
-
-def _with_included(requirements: Path) -> list[Path]:
-    """List a requirements file and those that it names, each once."""
-    found = [requirements]
-    for file in found:
-        if not file.is_file():
-            continue
-        for match in _INCLUDED.finditer(file.read_text()):
-            included = file.parent / match["file"]
-            if included not in found and included.is_file():
-                found.append(included)
-    return found
+    return [read_requirements(file) for file in with_included(source)]
 
 
 def _check_project(file: Path, key: str) -> None:
@@ -122,10 +117,30 @@ def _check_project(file: Path, key: str) -> None:
     if not {"project", "build-system"} & set(content):
         message = f"{key}: {file}: found neither [project] nor [build-system], expected the pyproject.toml of a package"
         raise ConfigError(message)
+    _check_layout(file.parent, content, key)
+
+
+def _check_layout(project: Path, content: Mapping[str, Any], key: str) -> None:
+    """Refuse a project of which setuptools does not know which of several folders is the package."""
+    backend = content.get("build-system", {}).get("build-backend", "setuptools.build_meta")
+    told = content.get("tool", {}).get("setuptools", {})
+    files = [project / name for name in ("setup.py", "setup.cfg", "src")]
+    if not str(backend).startswith("setuptools") or told or any(file.exists() for file in files):
+        return
+    from runferry.environment.project import top_folders
+
+    found = [name for name in top_folders(project) if name.isidentifier() and not _NO_PACKAGE.fullmatch(name)]
+    if len(found) > 1:
+        message = f"{key}: {project}: found {', '.join(found)}, each of which setuptools takes for a package"
+        name = str(content.get("project", {}).get("name", "")).replace("-", "_").lower()
+        own = name if name in found else found[0]
+        raise ConfigError(
+            f'{message}, expected one; say which is: [tool.setuptools] packages = ["{own}"] in pyproject.toml'
+        )
 
 
 def _check_lock(file: Path, key: str) -> None:
-    text = re.sub(r"\\\n", " ", file.read_text())
+    text = re.sub(r"\\\r?\n", " ", read_requirements(file))
     for line in text.splitlines():
         requirement = re.sub(r"(^|\s)#.*$|\s--hash=\S+", "", line).strip()
         if requirement and not requirement.startswith("-") and not _PINNED.match(requirement):

@@ -26,12 +26,15 @@ def minutes(time: str) -> int:
     Raises
     ------
     ConfigError
-        When it is no time at all, as `m` or zero.
+        When it is no time at all, as `m` or zero, or `1:30`, which sbatch takes for minutes and seconds.
     """
+    if match := re.fullmatch(r"(\d+):(\d+)", time):
+        found = f"time: found {time!r}, which Slurm reads as minutes:seconds"
+        raise ConfigError(f"{found}, expected the unit or all three: {int(match[1])}h{match[2]}m or {time}:00")
     if match := re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?", time):
         days, hours, mins = (int(part or 0) for part in match.groups())
         total = days * 1440 + hours * 60 + mins
-    elif match := re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?", time):
+    elif match := re.fullmatch(r"(?:(\d+)-|(?=.*:.*:))(\d+)(?::([0-5]\d))?(?::([0-5]\d))?", time):
         days, hours, mins, seconds = (int(part or 0) for part in match.groups())
         total = days * 1440 + hours * 60 + mins + (1 if seconds else 0)
     else:
@@ -54,6 +57,12 @@ def mebibytes(memory: str) -> int:
         message = f"memory: found {memory!r}, expected an amount of memory such as 500M, 4G or 1T"
         raise ConfigError(message)
     return round(float(match[1]) * {"M": 1, "G": 1024, "T": 1024**2}[match[2]])
+
+
+def memory_in_words(mebibytes: int) -> str:
+    """Return an amount of memory in GiB, to three digits or more: 4096 is `4 GiB`, 5242880 is `5,120 GiB`."""
+    gibibytes = mebibytes / 1024
+    return f"{gibibytes:,.0f} GiB" if gibibytes >= 100 else f"{gibibytes:.3g} GiB"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

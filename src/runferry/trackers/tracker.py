@@ -72,6 +72,10 @@ class TrackerSettings(Protocol):
         """Return "offline" or "online", and the reason, for the plan."""
         ...
 
+    def missing_key(self, config: Mapping[str, Any]) -> str | None:
+        """Return the reason why nothing can be synced, as a key that is not there; None where there is one."""
+        ...
+
     def put_keys_away(self, config: Mapping[str, Any]) -> None:
         """Keep keys out of the jobs that this process submits (see `runferry.trackers.api_keys`)."""
         ...

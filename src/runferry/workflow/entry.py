@@ -17,7 +17,6 @@ from runferry.config import loading, site_limits
 from runferry.config.account import given_account, known_accounts, resolve_account
 from runferry.config.cluster import LOCAL, Cluster, find_cluster
 from runferry.config.experiments import experiments
-from runferry.config.job_request import Request, make_request
 from runferry.config.sync_place import JOB, job_options
 from runferry.errors import RunferryError
 from runferry.launch.retries import RETRY_VARIABLE
@@ -27,28 +26,38 @@ from runferry.system import text
 from runferry.system.messages import debug_wanted, note_command, say, show_traceback, with_next_step
 from runferry.trackers.registry import settings_of
 from runferry.workflow.folder_lock import look_at_lock
+from runferry.workflow.job_requests import Payment, Refusals, requests_of
+from runferry.workflow.start_options import wants_dry_run
 from runferry.workflow.training_job import register_experiments
 from runferry.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from runferry.config.experiment import Experiment
 
 
-def check_config_file(file: str) -> None:
+def check_config_file(file: str) -> str | None:
     """Refuse a malformed config file, with line and column, before Snakemake reads it; a missing one is left to it.
+
+    Returns what it says of the cluster, which a profile may override.
 
     Not for a module: there the config comes from the workflow that uses it, and a file of that name is its own.
     """
     try:
-        loading.check_yaml(Path(file))
+        return loading.cluster_in(Path(file))
     except RunferryError as error:
         _stop(error)
 
 
-def load(
-    config: Mapping[str, Any], schema_file: str, results: Path, *, controller: bool = True, jobs: int | None = None
+def load(  # noqa: PLR0913 - each is a keyword with a default
+    config: Mapping[str, Any],
+    schema_file: str,
+    results: Path,
+    *,
+    controller: bool = True,
+    jobs: int | None = None,
+    cluster_in_file: str | None = None,
 ) -> Workflow:
     """Check the config and make the experiments, or end Snakemake with one line that says what to fix.
 
@@ -65,6 +74,8 @@ def load(
         accounts, and only there a job is refused.
     jobs
         Snakemake's `--jobs`.
+    cluster_in_file
+        What `check_config_file` has returned.
     """
     _put_on_path()
     if controller:
@@ -80,7 +91,7 @@ def load(
         if controller and cluster.retired:
             _say_retired(cluster)
         _name_no_partition(asked=controller and cluster.slurm)
-        refusals = _Refusals()
+        refusals = Refusals(dry_run=controller and wants_dry_run(sys.argv[1:]))
         tracker = settings_of(checked)
         refusals.check(lambda: tracker.check(checked, cluster))
         set_options(results, _sync_options(checked["sync"]))
@@ -88,28 +99,26 @@ def load(
         if controller and cluster.slurm:
             # Before anything is submitted: a job gets a copy of this process's variables.
             tracker.put_keys_away(checked)
-        requests: dict[str, Request] = {}
-        all_made = made
-        for name, experiment in made.items():
-            refusals.check(lambda one=experiment: tracker.check_experiment(one, all_made))
-            refusals.check(lambda name=name, one=experiment: requests.update({name: make_request(one, cluster)}))
+        for experiment in made.values():
+            refusals.check(lambda one=experiment: tracker.check_experiment(one, made))
+        requests = requests_of(made, checked, cluster, refusals, controller=controller)
+        # What is left is what a plan shows.
         made = {name: experiment for name, experiment in made.items() if name in requests}
         refusals.check(lambda: site_limits.check_rounds(made, requests))
-        retries, other = 0, None
+        retries, other, payment = 0, None, Payment()
         if controller:
             other = look_at_lock(say)
             refusals.check(
                 lambda: set_options(results, [*_sync_options(checked["sync"]), *_job_options(checked, cluster)])
             )
             retries = _retries(results, made, cluster)
-            for experiment in made.values():
-                refusals.check(lambda one=experiment: site_limits.check_times([one], cluster))
             refusals.check(lambda: site_limits.check_cap(jobs, cluster))
             # Elsewhere, as for a dry run on a laptop, this folder is not the one that jobs will be submitted from.
             if shutil.which("sbatch"):
                 refusals.check(lambda: site_limits.check_folder(Path.cwd(), cluster))
-            refusals.check(lambda: requests.update(_paid(requests, checked, cluster)))
-        return Workflow(checked, cluster, made, requests, retries, tuple(refusals.found), other)
+            refusals.check(lambda: payment.find(requests, checked, cluster))
+        found = tuple(refusals.found)
+        return Workflow(checked, cluster, made, requests, retries, found, payment.in_words, cluster_in_file, other)
     except RunferryError as error:
         _stop(error)
 
@@ -122,23 +131,6 @@ def freeze_what_stays() -> None:
     without this 9.5).
     """
     gc.freeze()
-
-
-class _Refusals:
-    """Collects refusals: the first one ends the start, unless only a plan is wanted, which names them all."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def check(self, check: Callable[[], None]) -> None:
-        try:
-            check()
-        except RunferryError as error:
-            from runferry.workflow.plan import record
-
-            if record.wanted() is None:
-                raise
-            self.found.append(str(error))
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
@@ -157,7 +149,8 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
 def _retries(results: Path, made: Mapping[str, Experiment], cluster: Cluster) -> int:
     """Note which jobs train; return how often one may be started again at most, which its executor decides."""
     register_experiments({results / name: experiment.attempts for name, experiment in made.items()})
-    return max(experiment.attempts for experiment in made.values()) - 1 if cluster.slurm else 0
+    most = max((experiment.attempts for experiment in made.values()), default=1)
+    return most - 1 if cluster.slurm else 0
 
 
 def _note_retry() -> None:
@@ -169,17 +162,6 @@ def _note_retry() -> None:
     given = dict(pairwise(sys.argv)).get("--attempt", "")
     if given.isdigit():
         os.environ[RETRY_VARIABLE] = given
-
-
-def _paid(requests: Mapping[str, Request], config: Mapping[str, Any], cluster: Cluster) -> dict[str, Request]:
-    """Name the account of each request, asking Slurm once."""
-    if not cluster.slurm:
-        return dict(requests)
-    given, known = given_account(config), known_accounts()
-    return {
-        name: request.paid_by(resolve_account(given, cluster, known, gpu=request.gpus > 0))
-        for name, request in requests.items()
-    }
 
 
 def _say_retired(cluster: Cluster) -> None:

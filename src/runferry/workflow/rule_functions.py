@@ -31,7 +31,11 @@ RESOURCES = (
     "gres",
     "tasks_per_gpu",
     "slurm_account",
+    "slurm_partition",
+    "constraint",
+    "qos",
     "slurm_extra",
+    "slurm_request",
 )
 """What jobs may ask for, in Snakemake's and the Slurm plugin's names; one that a cluster does not want is left out."""
 
@@ -206,7 +210,10 @@ class RuleFunctions:
 
 
 def _resource(name: str, request: Callable[[Any], Request]) -> OfWildcards:
-    # None, where it is not to be asked for, leaves it out.
+    # None, where it is not to be asked for, leaves it out. What --set-resources puts in the place of slurm_extra must
+    # not drop the GPUs: our executor asks for what it lacks of this.
+    if name == "slurm_request":
+        name = "slurm_extra"
     return lambda wildcards: request(wildcards).resources.get(name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,10 @@ class Workflow:
     """How often Snakemake may start a training again: 0 where nothing decides whether it should."""
     refusals: tuple[str, ...] = ()
     """What was refused, where only a plan is wanted; else the first one ends the start."""
+    account: str | None = None
+    """Which account pays, in words; None where none is needed."""
+    cluster_in_file: str | None = None
+    """What `config/config.yaml` says of the cluster, where a profile or the command line may say otherwise."""
     other: OtherController | None = None
     """Another Snakemake that works in this folder."""
 
@@ -53,31 +56,6 @@ class Workflow:
     def environment_digest(self, name: str) -> str:
         """Hash what an environment is built from, so that Snakemake sees when it has to be built again."""
         return self.environments[name].specification(wheelhouse=self.cluster.wheelhouse).digest()
-
-    def show(self, packs: PackPlan, *, quiet: bool) -> None:
-        """Print the plan, or write it to the file of `runferry plan` and end Snakemake.
-
-        Parameters
-        ----------
-        packs
-            Which runs share jobs.
-        quiet
-            Whether the user wants to see nothing at all.
-        """
-        # Only here: every job evaluates the Snakefile, too.
-        from runferry.workflow.plan import record
-        from runferry.workflow.plan.making import make_plan
-        from runferry.workflow.plan.text import lines
-
-        file = record.wanted()
-        if file is None and quiet:
-            return
-        made = make_plan(packs, self.environments, self.config, self.refusals)
-        if file is None:
-            print("\n".join(lines(made)), file=sys.stderr, flush=True)  # noqa: T201
-            return
-        record.write(file, made)
-        sys.exit(0)
 
     def packs(self, results: Path, *, controller: bool) -> PackPlan:
         """Plan which runs share which jobs: see `runferry.workflow.pack_plan.plan_packs`."""

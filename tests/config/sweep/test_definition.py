@@ -274,3 +274,48 @@ def test_macros_of_the_node_are_left_to_the_launcher_and_a_value_that_looks_like
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("sweep-*.yaml")), ids=str)
 def test_the_examples_are_sweeps(file):
     assert sweep_definition.check(load_yaml(file), file.name).count(None) >= 10
+
+
+def test_a_large_grid_is_counted_and_not_expanded():
+    """At once, whatever its size: its first points where a count is given, else a refusal that names the bound."""
+    many = {"a": {"min": 0, "max": 10**30}, "b": {"distribution": "q_uniform", "min": 0, "max": 10**9, "q": 0.5}}
+    sweep = _check(many)
+    assert list(sweep.points(2, 0)) == [{"a": 0, "b": 0.0}, {"a": 0, "b": 0.5}]
+    with pytest.raises(ConfigError, match=r"found a sweep of 2,[0-9,]+ runs, expected 100,000 at most"):
+        sweep.points(None, 0)
+    with pytest.raises(ConfigError, match="found a sweep of 100,001 runs"):
+        _check({"a": {"min": 0, "max": 1.0}}, method="random").points(100_001, 0)
+    # A count above what there is is no reason to refuse.
+    assert len(list(_check({"a": {"values": [1, 2]}}, run_cap=10**9).points(None, 0))) == 2
+
+
+SETTINGS = {"project": "mine", "entity": None}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"count": 5, "run_cap": 2}, "count is no key of a sweep and is left out: the number of runs is run_cap here"),
+        ({"x-lr": {"values": [1]}}, "x-lr is no key of a sweep and is left out"),
+        ({"project": "other"}, "project: other is not used: the config's wandb.project counts (mine)"),
+        ({"entity": "me"}, "entity: me is not used: the config's wandb.entity counts (the key's own)"),
+        ({"project": "mine"}, None),
+    ],
+)
+def test_what_a_definition_says_in_vain_is_said(more, said):
+    notes = _check({"a": {"values": [1]}}, **more).notes(SETTINGS)
+    assert [note.removeprefix("sweep.yaml: ").startswith(said or "") for note in notes] == [True] * (said is not None)
+
+
+def test_limits_of_log_uniform_that_are_meant_as_values_are_said():
+    lr = {"distribution": "log_uniform", "min": 0.0001, "max": 0.1}
+    (note,) = _check({"lr": lr}, method="random", run_cap=3).notes(SETTINGS)
+    assert (
+        "lr: log_uniform takes exp(0.0001) to exp(0.1); for values from 0.0001 to 0.1 write log_uniform_values" in note
+    )
+    assert _check({"lr": {**lr, "min": -9, "max": -2}}, method="random", run_cap=3).notes(SETTINGS) == []
+
+
+def test_a_mistyped_key_of_a_definition_is_refused():
+    with pytest.raises(ConfigError, match=r"run_cpa: found an unknown key, .*did you mean run_cap"):
+        _check({"a": {"values": [1]}}, run_cpa=5)

@@ -10,9 +10,11 @@ import yaml
 from runferry.config import loading, site_limits
 from runferry.config.account import resolve_account
 from runferry.config.job_request import make_request
+from runferry.config.programs import check_program
 from runferry.config.texts import check_texts
 from runferry.environment.interpreter import describe, find_interpreter
 from runferry.environment.project import copy_project
+from runferry.environment.requirements import check_requirements
 from runferry.environment.specification import check_source
 from runferry.system import text
 from runferry.system.env_modules import variables_after_loading
@@ -43,6 +45,32 @@ def _request(module: str, words: str, name: str, **given: Any) -> Row:
 
 def _times(words: str, name: str, minutes: int) -> Row:
     return Row("config/site_limits.py", words, lambda _: site_limits.check_times([one(time=minutes)], cluster(name)))
+
+
+def _node(words: str, name: str, **given: Any) -> Row:
+    def provoke(_: World) -> None:
+        experiment = one(**given)
+        site_limits.check_node(experiment, make_request(experiment, cluster(name)), cluster(name))
+
+    return Row("config/site_limits.py", words, provoke)
+
+
+def _no_script(_: World) -> None:
+    config = {"environment": {}, "environments": {}, "experiments": {"e": {"environment": None}}}
+    check_program(made({"e": {"command": ["python", "none.py"]}})["e"], config)
+
+
+def _requirements(words: str, name: str, content: bytes) -> Row:
+    def provoke(world: World) -> None:
+        check_requirements(world.file(name, content), "config: environment.requirements")
+
+    return Row("environment/requirements.py", words, provoke)
+
+
+def _flat(world: World) -> None:
+    for name in ("data/a.csv", "mine/__init__.py", "tests/test_a.py"):
+        world.file(name)
+    check_source("pyproject", world.file("pyproject.toml", '[project]\nname = "mine"\n').parent, "config: environment")
 
 
 def _rounds(_: World) -> None:
@@ -116,7 +144,15 @@ ROWS = [
         "config: wandb.mode: found online, expected offline on {}, because {}",
         lambda world: site_limits.check_mode({"mode": "online", "eligible": True}, _offline(world)),
     ),
-    _times("let the training save checkpoints", "narval", 10**5),
+    _times("let the training save checkpoints and take less", "narval", 10**5),
+    _node("or name another model", "mila", gpus=1, gpu="h100", time=240),
+    _node("{}.cores: found {} for a job", "narval", cores=500),
+    _node("{}.memory: found {} for a job", "narval", memory=5 * 1024**2),
+    Row("config/programs.py", "the script that its command runs", _no_script),
+    _requirements("which pip does not read", "uv.lock", b""),
+    _requirements("an environment of conda", "conda.yml", b"dependencies:\n"),
+    _requirements("found hashes of some", "r.txt", b"six==1 --hash=sha256:1\nidna\n"),
+    _requirements("found bytes that are not", "r.txt", b"# caf\xe9\n"),
     _times("the shortest job", "trillium", 1),
     Row("config/site_limits.py", "for a bayes sweep", _rounds),
     Row("config/site_limits.py", "--jobs", lambda _: site_limits.check_cap(1001, cluster("narval"))),
@@ -133,6 +169,7 @@ ROWS = [
     Row("config/loading.py", "{}: expected YAML, found it malformed: {}", _invalid_yaml),
     Row("config/loading.py", "{}", lambda _: loading.validate({"wandb": {"project": 3}}, SCHEMA)),
     Row("system/text.py", "expected a time", lambda _: text.minutes("0m")),
+    Row("system/text.py", "which Slurm reads as minutes:seconds", lambda _: text.minutes("1:99")),
     Row("system/text.py", "expected an amount", lambda _: text.mebibytes("4")),
     _made("config/data.py", "found no file or folder", {"stage": [{"from": "none.tar"}]}),
     _made("config/data.py", "unpack: found", {"stage": [{"from": "/tmp", "unpack": True}]}),
@@ -163,6 +200,7 @@ ROWS = [
     ),
     _source("neither [project]", "pyproject", "", "pyproject.toml"),
     _source("found what is no TOML", "pyproject", "[", "pyproject.toml"),
+    Row("environment/specification.py", "each of which setuptools takes for a package", _flat),
     _source("every version pinned", "lock", "numpy>=2\n"),
     Row("config/environments.py", "the name of `environment`", _two_defaults),
     _made("config/environments.py", "one of `environments`", {"environment": "jx"}),

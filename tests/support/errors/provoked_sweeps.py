@@ -66,6 +66,7 @@ ROWS = [
     _definition("a sweep that needs no server", job="x"),
     _definition("{}: {}: found an unknown key", paramters={}),
     _definition("method: found {}, expected {}", method="quantum"),
+    Row("config/sweep/definition.py", "found a sweep of {} runs", lambda _: _check(method="random").points(10**9, 0)),
     _definition("found constants alone", **{**BAYES, "parameters": ONE}),
     _definition("run_cap: found {}, expected a number of runs", run_cap=0),
     _definition("metric: found nothing", method="bayes"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 METHODS = ("grid", "random", "bayes")
+MOST_RUNS = 100_000
+"""Of one sweep: a dry run of so many takes 134 CPU seconds and 3.8 GB (docs/scale.md), all that a login node has."""
 
 # `settings` is written by `wandb sweep --settings`; the others are W&B's schema (sweeps 0.3.0).
 _KEYS = (
     *("program", "method", "parameters", "command", "name", "description", "metric", "project", "entity", "run_cap"),
     *("early_terminate", "controller", "apiVersion", "kind", "settings"),
 )
+_IGNORED = {"count": "the number of runs is run_cap here, or the experiment's own count"}
+"""Keys that are often written and that W&B's sweeps do not have, and what is meant."""
 _NEED_A_SERVER = {
     "job": "W&B Launch",
     "image_uri": "W&B Launch",
@@ -78,15 +83,25 @@ class Sweep:
         ConfigError
             When neither says anything.
         """
-        given = [number for number in (wanted, self.run_cap) if number is not None]
-        if not given:
+        given = self._given(wanted)
+        if given is None:
             message = (
                 f"{self.where}: run_cap: found nothing, expected the number of runs, since method is {self.method}"
             )
             raise ConfigError(
                 f"{message} and nobody stops the sweep (run_cap in the definition, or count in the config)"
             )
-        return min(given)
+        return self._limited(given)
+
+    def _given(self, wanted: int | None) -> int | None:
+        return min((number for number in (wanted, self.run_cap) if number is not None), default=None)
+
+    def _limited(self, number: int) -> int:
+        """Return a number of runs; refuse more than a start can plan."""
+        if number > MOST_RUNS:
+            message = f"{self.where}: found a sweep of {number:,} runs, expected {MOST_RUNS:,} at most"
+            raise ConfigError(f"{message}, which a login node can plan: a lower run_cap or count, or fewer values")
+        return number
 
     def points(self, count: int | None, seed: int) -> Iterable[Parameters]:
         """Return the parameters of every run of a grid or random sweep, in order.
@@ -101,12 +116,42 @@ class Sweep:
         Raises
         ------
         ConfigError
-            When a grid cannot be counted, or a random sweep has no end.
+            When a grid cannot be counted, a random sweep has no end, or there are too many runs.
         """
         if self.method == "random":
             return at_random(self.parameters, self.count(count), seed)
-        most = None if count is None and self.run_cap is None else self.count(count)
+        number = math.prod(one.grid_count(f"{self.where}: parameters.{one.name}") for one in self.parameters)
+        given = self._given(count)
+        most = self._limited(number if given is None else min(number, given))
         return itertools.islice(grid(self.parameters, self.where), most)
+
+    def notes(self, settings: Mapping[str, Any]) -> list[str]:
+        """List what is not as the definition may mean it, each in one line.
+
+        Parameters
+        ----------
+        settings
+            What the config says of W&B: `project` and `entity`, which count.
+        """
+        found = [
+            f"{self.where}: {key} is no key of a sweep and is left out"
+            + (f": {why}" if (why := _IGNORED.get(key)) else "")
+            for key in map(str, self.definition)
+            if key not in _KEYS
+        ]
+        for key in ("project", "entity"):
+            given, counts = self.definition.get(key), settings.get(key)
+            if given is not None and given != counts:
+                shown = counts or "the key's own"
+                found.append(f"{self.where}: {key}: {given} is not used: the config's wandb.{key} counts ({shown})")
+        for parameter in self.parameters:
+            low, high = parameter.settings.get("min", 0), parameter.settings.get("max", 0)
+            if parameter.distribution.removeprefix("q_").removeprefix("inv_") == "log_uniform" and low > 0:
+                # As W&B's own warning: its limits are exponents.
+                powers = f"exp({low}) to exp({high})"
+                message = f"{self.where}: parameters.{parameter.name}: {parameter.distribution} takes {powers}"
+                found.append(f"{message}; for values from {low} to {high} write {parameter.distribution}_values")
+        return found
 
     @cached_property
     def shown(self) -> list[Parameter]:
@@ -134,11 +179,10 @@ def check(definition: Any, where: str) -> Sweep:
     for key in definition:
         if key in _NEED_A_SERVER:
             raise ConfigError(f"{where}: {key}: found {_NEED_A_SERVER[key]}, expected a sweep that needs no server")
-        if key not in _KEYS:
+        # Others are left alone, as by W&B, and said in the plan: a YAML anchor stands under a key of its own.
+        if key not in _KEYS and key not in _IGNORED and (meant := suggest(str(key), _KEYS)):
             known = ", ".join(_KEYS)
-            raise ConfigError(
-                f"{where}: {key}: found an unknown key, expected one of {known}{suggest(str(key), _KEYS)}"
-            )
+            raise ConfigError(f"{where}: {key}: found an unknown key, expected one of {known}{meant}")
     method = definition.get("method")
     if method not in METHODS:
         expected = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
@@ -153,7 +197,7 @@ def check(definition: Any, where: str) -> Sweep:
     sweep = Sweep(definition, where, parameters)
     if method == "grid":
         for parameter in parameters:
-            parameter.grid_values(f"{where}: parameters.{parameter.name}")
+            parameter.grid_count(f"{where}: parameters.{parameter.name}")
     if method == "bayes" and not any(parameter.distribution != "constant" for parameter in parameters):
         raise ConfigError(f"{where}: parameters: found constants alone, expected one to search, since method is bayes")
     return sweep

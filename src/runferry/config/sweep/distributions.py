@@ -6,7 +6,6 @@ So a value drawn here is as likely as one that W&B's server would draw.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import random
@@ -140,9 +139,16 @@ def grid(parameters: Sequence[Parameter], where: str) -> Iterator[Parameters]:
     ConfigError
         When a parameter has no values that can be counted.
     """
-    values = [parameter.grid_values(f"{where}: parameters.{parameter.name}") for parameter in parameters]
-    for point in itertools.product(*values):
-        yield nested(parameters, point)
+    places = [f"{where}: parameters.{parameter.name}" for parameter in parameters]
+    values = [parameter.grid_values(place) for parameter, place in zip(parameters, places, strict=True)]
+    counts = [parameter.grid_count(place) for parameter, place in zip(parameters, places, strict=True)]
+    # Not itertools.product, which lists all values of each first.
+    for number in range(math.prod(counts)):
+        rest, point = number, list[Any]()
+        for its_values, count in zip(reversed(values), reversed(counts), strict=True):
+            rest, place = divmod(rest, count)
+            point.append(its_values[place])
+        yield nested(parameters, point[::-1])
 
 
 def at_random(parameters: Sequence[Parameter], count: int, seed: int) -> Iterator[Parameters]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from runferry.system.text import suggest
 from runferry.system.values import is_list, is_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
 Parameters = dict[str, Any]
 """A run's parameters: name -> JSON value, in the order of the definition; nested ones are mappings."""
@@ -67,8 +68,21 @@ class Parameter:
             return len(self.settings["values"]) > 1
         return self.distribution != "constant" and self.settings.get("min", 0) != self.settings.get("max", 1)
 
+    def grid_count(self, where: str) -> int:
+        """Count the values that a grid takes from the parameter, without listing them.
+
+        Raises
+        ------
+        ConfigError
+            As `grid_values`.
+        """
+        if self.distribution == "int_uniform":
+            # Of a range above 2**63 Python gives no length.
+            return self.settings["max"] + 1 - self.settings["min"]
+        return len(self.grid_values(where))
+
     def grid_values(self, where: str) -> Sequence[Any]:
-        """List the values that a grid takes from the parameter, as W&B's grid search does.
+        """Return the values that a grid takes from the parameter, as W&B's grid search does.
 
         Raises
         ------
@@ -86,7 +100,7 @@ class Parameter:
             case "q_uniform":
                 # The end is left out, as numpy.arange leaves it.
                 low, high, step = settings["min"], settings["max"], settings["q"]
-                return [low + number * step for number in range(math.ceil((high - low) / step))]
+                return _Steps(low, step, math.ceil((high - low) / step))
             case "uniform":
                 found = f"min {quoted(settings['min'])} and max {quoted(settings['max'])}"
                 message = f"{where}: found {found}, expected two whole numbers, the smaller first"
@@ -96,6 +110,23 @@ class Parameter:
                     f"{where}: found distribution {quoted(self.distribution)}, expected value, values, int_uniform"
                 )
                 raise ConfigError(f"{message} or q_uniform with min and max (method is grid)")
+
+
+@dataclass(frozen=True)
+class _Steps(Sequence[Any]):
+    """Values at equal distances, each made when it is asked for: there may be very many."""
+
+    first: float
+    step: float
+    number: int
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < self.number:
+            raise IndexError(index)
+        return self.first + index * self.step
 
 
 def read_parameters(given: Any, where: str) -> tuple[Parameter, ...]:

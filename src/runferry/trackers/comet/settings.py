@@ -82,6 +82,17 @@ class CometSettings:
         """Return "offline", on every cluster, and the way that logged data takes."""
         return "offline", "comet upload on this machine brings what was logged; runs are not read for curves here"
 
+    def missing_key(self, config: Mapping[str, Any]) -> str | None:
+        """Return where a key was looked for in vain, and how to get one; None where there is one."""
+        from runferry.errors import ServerError
+        from runferry.trackers.comet.server import find_server
+
+        try:
+            find_server(config["comet"]["base_url"])
+        except ServerError as error:
+            return str(error)
+        return None
+
     def put_keys_away(self, config: Mapping[str, Any]) -> None:  # noqa: ARG002 - the interface's
         """Put every key away, since no job needs one."""
         from runferry.trackers.api_keys import put_away

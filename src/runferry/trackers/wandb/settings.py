@@ -73,6 +73,17 @@ class WandbSettings:
         elsewhere = {"yes": "online is possible", "limited": "online is limited", "no": "online is not possible"}
         return "offline", f"the sync sends it; {elsewhere[facts.availability]}: {facts.reason}"
 
+    def missing_key(self, config: Mapping[str, Any]) -> str | None:
+        """Return where a key was looked for in vain, and how to get one; None where there is one."""
+        from runferry.errors import ServerError
+        from runferry.trackers.wandb.login import find_server
+
+        try:
+            find_server(config["wandb"]["base_url"])
+        except ServerError as error:
+            return str(error)
+        return None
+
     def put_keys_away(self, config: Mapping[str, Any]) -> None:
         """Put W&B's key away, unless jobs are online and find it nowhere else."""
         from runferry.trackers.api_keys import put_away

@@ -53,6 +53,10 @@ class PlannedJob:
         On the node, which share its cores, memory and GPUs.
     share_gpu : int
         How many runs have one of its GPUs together.
+    billed : float or None
+        What the site bills for a node, in reference GPU units; None where that is not known.
+    billed_by : str or None
+        Which share is the largest: "GPUs", "cores" or "memory"; None where the others are not known.
     """
 
     runs: int
@@ -65,11 +69,18 @@ class PlannedJob:
     rgu: float | None
     tasks: int = 1
     share_gpu: int = 1
+    billed: float | None = None
+    billed_by: str | None = None
 
     @property
     def gpu_hours(self) -> float:
         """Return the GPU-hours that the job asks for."""
         return self.nodes * self.gpus * self.minutes / 60
+
+    @property
+    def rgu_hours(self) -> float:
+        """Return the RGU-hours that the job is billed, as far as that is known."""
+        return self.nodes * (self.billed or 0) * self.minutes / 60
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,10 @@ class Plan:
         Jobs that a user may have at a time.
     refusals : sequence of str
         What will be refused, and how to fix it.
+    notes : sequence of str
+        What is not refused and may be meant otherwise.
+    account : str or None
+        Which one pays, and whether that could be checked.
     tracker, tracker_title : str
         What the runs log to: its name, "wandb" or "comet", and what a user calls it.
     executor_note : str or None
@@ -149,6 +164,8 @@ class Plan:
     measured: bool
     job_cap: int | None
     refusals: Sequence[str] = field(default_factory=tuple)
+    notes: Sequence[str] = field(default_factory=tuple)
+    account: str | None = None
     tracker: str = "wandb"
     tracker_title: str = "W&B"
     executor_note: str | None = None
@@ -176,6 +193,8 @@ class Plan:
             },
             "job_cap": self.job_cap,
             "executor_note": self.executor_note,
+            "account": self.account,
+            "notes": list(self.notes),
             "refusals": list(self.refusals),
         }
 
@@ -189,16 +208,16 @@ def count_states(experiments: Iterable[ExperimentPlan]) -> Counter[str]:
 
 
 def totals(jobs: Iterable[PlannedJob]) -> dict[str, Any]:
-    """Add up the requests of jobs; RGU-hours are None where the units of one of their GPUs are not known."""
+    """Add up the requests of jobs; RGU-hours (billed) are None where the units of one of their GPUs are not known."""
     jobs = list(jobs)
     with_gpus = [job for job in jobs if job.gpus]
-    known = all(job.rgu is not None for job in with_gpus)
+    known = all(job.billed is not None for job in with_gpus)
     return {
         "jobs": len(jobs),
         "nodes": sum(job.nodes for job in jobs),
         "gpus": sum(job.nodes * job.gpus for job in jobs),
         "gpu_hours": round(sum(job.gpu_hours for job in jobs), 2),
-        "rgu_hours": round(sum(job.gpu_hours * (job.rgu or 0) for job in with_gpus), 2) if known else None,
+        "rgu_hours": round(sum(job.rgu_hours for job in with_gpus), 2) if known else None,
         "job_hours": round(sum(job.minutes for job in jobs) / 60, 2),
         "longest_hours": round(max((job.minutes for job in jobs), default=0) / 60, 2),
     }

@@ -23,6 +23,15 @@ def wanted() -> Path | None:
     return Path(name) if name else None
 
 
+OF_CHOSEN_JOBS = "RUNFERRY_PLAN_OF_CHOSEN_JOBS"
+"""Set where targets or options choose jobs, so that Snakemake has to find them first."""
+
+
+def of_chosen_jobs() -> bool:
+    """Return whether the plan that is wanted is that of the jobs that targets and options choose."""
+    return OF_CHOSEN_JOBS in os.environ
+
+
 def write(file: Path, plan: Plan) -> None:
     """Write a plan: `plan` for programs, `lines` for users, and `runs` and `jobs` by experiment for the page."""
     write_json(

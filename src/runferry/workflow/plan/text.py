@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED
-from runferry.system.text import aligned, count_of, time_in_words
+from runferry.system.text import aligned, count_of, memory_in_words, time_in_words
 from runferry.workflow.plan.model import count_states, totals
 
 if TYPE_CHECKING:
@@ -28,14 +28,17 @@ def lines(plan: Plan) -> list[str]:
     rows = [_HEADER, *(_row(each.name, [each], each.jobs) for each in shown)]
     if len(plan.experiments) > 1:
         rows.append(_row("total", plan.experiments, jobs))
-    found = [f"Plan for {plan.title}", *aligned(rows)]
+    # What is refused stands first: the plan is that of the rest.
+    refused = [f"refused: {line}" for line in plan.refusals]
+    if not plan.experiments:
+        return [*refused, f"Plan for {plan.title}: nothing is left to run"]
+    found = [*refused, f"Plan for {plan.title}", *aligned(rows)]
     if len(plan.experiments) > len(shown):
         found.insert(-1, f"and {len(plan.experiments) - len(shown)} more experiments; runferry plan --json lists them")
     for experiment in shown:
         kinds = Counter(experiment.jobs).most_common()
         found += [f"{experiment.name}: {count_of(count, 'job')} of {job_in_words(job)}" for job, count in kinds[:3]]
-    found += [*_notes(plan, jobs), *(f"refused: {line}" for line in plan.refusals)]
-    return found
+    return [*found, *_notes(plan, jobs)]
 
 
 def _notes(plan: Plan, jobs: Sequence[PlannedJob]) -> list[str]:
@@ -51,10 +54,14 @@ def _notes(plan: Plan, jobs: Sequence[PlannedJob]) -> list[str]:
     missing = [name for name, there in plan.environments.items() if not there]
     if missing:
         found.append(f"environments to build: {', '.join(missing)}")
+    if any(job.billed is not None and job.billed_by is None for job in jobs):
+        found.append(f"RGU-h: of the GPUs alone; what {plan.title} bills for cores and memory is not established")
+    if plan.account:
+        found.append(f"account: {plan.account}")
     if plan.executor_note:
         found.append(plan.executor_note)
     found.append(f"{plan.tracker_title} {plan.mode}: {plan.reason}")
-    return found
+    return [*found, *(f"note: {note}" for note in plan.notes)]
 
 
 def disk_in_words(plan: Plan) -> str:
@@ -83,8 +90,11 @@ def job_in_words(job: PlannedJob) -> str:
         parts.append(f"{job.gpus} {job.gpu or 'GPU'}{each}{shared}")
     parts.append(f"{count_of(job.cores, 'core')}{each}")
     if job.memory:
-        parts.append(f"{job.memory / 1024:.3g} GiB{each}")
-    return ", ".join([*parts, time_in_words(job.minutes)])
+        parts.append(f"{memory_in_words(job.memory)}{each}")
+    parts.append(time_in_words(job.minutes))
+    if job.billed is not None and job.billed_by:
+        parts.append(f"billed as {job.billed * job.nodes:.3g} RGU by its {job.billed_by}")
+    return ", ".join(parts)
 
 
 def _row(name: str, experiments: Sequence[ExperimentPlan], jobs: Sequence[PlannedJob]) -> tuple[str, ...]:

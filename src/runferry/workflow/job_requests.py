@@ -1,0 +1,95 @@
+"""Make the requests of experiments' jobs, find who pays, and collect what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runferry.config import site_limits
+from runferry.config.account import account_in_words, given_account, known_accounts, resolve_account
+from runferry.config.job_request import Request, make_request
+from runferry.config.programs import check_program
+from runferry.errors import RunferryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runferry.config.cluster import Cluster
+    from runferry.config.experiment import Experiment
+
+
+class Refusals:
+    """Collects refusals: the first one ends the start, unless only a plan or a dry run is wanted, which names all."""
+
+    def __init__(self, *, dry_run: bool) -> None:
+        self.found: list[str] = []
+        self._dry_run = dry_run
+
+    def check(self, check: Callable[[], None]) -> None:
+        """Call `check`, and keep what it raises as a refusal, or let it through."""
+        try:
+            check()
+        except RunferryError as error:
+            from runferry.workflow.plan import record
+
+            if record.wanted() is None and not self._dry_run:
+                raise
+            self.found.append(str(error))
+
+
+def requests_of(
+    made: Mapping[str, Experiment],
+    config: Mapping[str, Any],
+    cluster: Cluster,
+    refusals: Refusals,
+    *,
+    controller: bool,
+) -> dict[str, Request]:
+    """Make the request of a job with one run of each experiment; one that is refused is left out.
+
+    Parameters
+    ----------
+    made, config, cluster
+        What is to run, and where.
+    refusals
+        Get what is refused.
+    controller
+        Whether this is the Snakemake that the user started: in a job nothing is refused any more.
+    """
+    requests: dict[str, Request] = {}
+    for name, experiment in made.items():
+
+        def request(name: str = name, experiment: Experiment = experiment) -> None:
+            found = make_request(experiment, cluster)
+            if controller:
+                site_limits.check_times([experiment], cluster)
+                fullest = make_request(experiment, cluster, found.packing.capacity)
+                site_limits.check_node(experiment, fullest, cluster)
+                check_program(experiment, config)
+            requests[name] = found
+
+        refusals.check(request)
+    return requests
+
+
+class Payment:
+    """Names the account of each request."""
+
+    in_words: str | None = None
+    """Which accounts pay, and whether Slurm was asked; None until it is found, and where there is no Slurm."""
+
+    def find(self, requests: dict[str, Request], config: Mapping[str, Any], cluster: Cluster) -> None:
+        """Put an account into each request, asking Slurm once.
+
+        Raises
+        ------
+        AccountError
+            As `resolve_account`.
+        """
+        if not cluster.slurm:
+            return
+        given, known = given_account(config), known_accounts()
+        paying = {
+            name: resolve_account(given, cluster, known, gpu=request.gpus > 0) for name, request in requests.items()
+        }
+        requests.update({name: request.paid_by(paying[name]) for name, request in requests.items()})
+        self.in_words = account_in_words(config, filter(None, paying.values()), known)

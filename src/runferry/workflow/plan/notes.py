@@ -1,0 +1,94 @@
+"""Find what is not refused and may be meant otherwise: the lines `note:` of a plan."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+from runferry.config.programs import script_of
+from runferry.environment.notes import notes_of_source
+from runferry.system.text import memory_in_words
+from runferry.trackers.registry import logs_to_wandb, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
+
+    from runferry.config.experiment import Experiment
+    from runferry.workflow.workflow import Workflow
+
+_MOST_BYTES = 1_000_000
+"""Of a script that is read for what it says to W&B."""
+
+
+def notes_of(workflow: Workflow, to_train: Collection[str]) -> list[str]:
+    """List what a user should know before a start, each in one line, none twice.
+
+    Parameters
+    ----------
+    workflow
+        The checked config and what follows from it.
+    to_train
+        The names of the experiments that jobs are planned for.
+    """
+    found = [*_of_the_start(workflow), *_of_experiments(workflow, to_train), *_of_environments(workflow)]
+    return list(dict.fromkeys(found))
+
+
+def _of_the_start(workflow: Workflow) -> Iterator[str]:
+    named, counts = workflow.cluster_in_file, workflow.cluster.name
+    if named and named != counts:
+        yield f"cluster: config/config.yaml says {named}; the profile or the command line says {counts}, which counts"
+    if problem := settings_of(workflow.config).missing_key(workflow.config):
+        yield f"{problem}; the runs train without it, and nothing can be synced before"
+
+
+def _of_experiments(workflow: Workflow, to_train: Collection[str]) -> Iterator[str]:
+    tracker = settings_of(workflow.config)
+    settings = workflow.config[tracker.name]
+    for experiment in workflow.experiments.values():
+        if experiment.sweep:
+            yield from experiment.sweep.notes(settings)
+        if logs_to_wandb(workflow.config) and (script := script_of(experiment)):
+            yield from _of_script(script, settings)
+        if experiment.name in to_train and (own := _defaults_of_ours(experiment, workflow)):
+            where = f"config: experiments.{experiment.name}.resources"
+            yield f"{where}: {own}: a default of runferry's, since the site recommends nothing; say what the run needs"
+
+
+def _of_environments(workflow: Workflow) -> Iterator[str]:
+    for planned in workflow.environments.values():
+        specification = planned.specification(wheelhouse=workflow.cluster.wheelhouse)
+        yield from notes_of_source(specification)
+
+
+def _defaults_of_ours(experiment: Experiment, workflow: Workflow) -> str:
+    """Describe the cores and the memory that neither the user nor the site has said; nothing where there are none."""
+    request = workflow.requests[experiment.name]
+    if not workflow.cluster.slurm:
+        return ""
+    found: list[str] = []
+    if experiment.cores is None and (request.gpu is None or request.gpu.cores is None):
+        found.append(f"cores {request.cores}")
+    if experiment.memory is None and request.memory and (request.gpu is None or request.gpu.memory is None):
+        found.append(f"memory {memory_in_words(request.memory)}")
+    return ", ".join(found)
+
+
+def _of_script(script: Path, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield where a script names another project or entity than the config: what it says itself wins."""
+    try:
+        if script.suffix != ".py" or script.stat().st_size > _MOST_BYTES:
+            return
+        tree = ast.parse(script.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call) or ast.unparse(call.func) != "wandb.init":
+            continue
+        for word in call.keywords:
+            said = word.value.value if isinstance(word.value, ast.Constant) else None
+            counts = settings.get(word.arg or "")
+            if word.arg in {"project", "entity"} and isinstance(said, str) and said != counts:
+                message = f"{script}, line {word.value.lineno}: {word.arg}={said!r} of the script counts"
+                yield f"{message}, not the config's wandb.{word.arg} ({counts or 'none'})"
