@@ -7,77 +7,16 @@ import pytest
 from runferry.report.build import build_report
 from support.drawing import becomes, wait_until_drawn
 from support.large_sweep import write_sweep
+from support.open_page import (
+    Open,
+    no_slurm,  # noqa: F401 - a fixture
+)
 from support.sample_experiment import write_attempt, write_log_of, write_receipt, write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 EVIL = """</script><img src=x onerror="hacked=1"><script>hacked = 1</script>"'"""
-Open = Callable[..., "OpenPage"] if TYPE_CHECKING else Any
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_slurm() -> Iterator[None]:
-    """Ask no Slurm that may be up on the machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runferry.runs.slurm.ask", lambda *command: None)
-        yield
-
-
-class OpenPage:
-    """A page in the browser, with all that it said and asked for."""
-
-    def __init__(self, browser: Any, file: Path, **context: Any) -> None:
-        self.page = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context}).new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        # Generous: other tests may have the machine's cores.
-        self.page.set_default_timeout(120_000)
-        self.page.goto(file.as_uri())
-        wait_until_drawn(self.page)
-
-    def count(self, selector: str) -> int:
-        return self.page.locator(selector).count()
-
-    def raised(self) -> list[str]:
-        """The runs that stand out."""
-        return self.page.evaluate("raised().map((run) => report.runs[run]).sort()")
-
-    def colours(self, chart: int, layer: str = "base") -> int:
-        """How many of the runs' colours a chart has pixels of."""
-        return self.page.evaluate(
-            """([index, layer]) => {
-                const canvas = charts[index][layer];
-                const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-                return colours().runs.filter((colour) => {
-                    const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-                    for (let i = 0; i < data.length; i += 4) {
-                        const near = Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 9;
-                        if (near && data[i + 3] > 200) return true;
-                    }
-                    return false;
-                }).length;
-            }""",
-            [chart, layer],
-        )
-
-    def point_at(self, chart: int, run: int, index: int) -> None:
-        """Move the pointer to a point of a run's curve, which is negative from its end."""
-        x, y = self.page.evaluate(
-            """([chart, run, index]) => {
-                const it = charts[chart];
-                it.plot.scrollIntoView({ block: "center" });
-                const line = it.drawn.find((line) => line.run === run);
-                const { left, top } = it.plot.getBoundingClientRect();
-                return [left + it.across(line.xs.at(index)), top + it.up(line.ys.at(index))];
-            }""",
-            [chart, run, index],
-        )
-        self.page.mouse.move(x, y)
 
 
 def make(folder: Path, names: list[str]) -> Path:
@@ -107,19 +46,6 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("many") / "digits", [f"run {i:02}" for i in range(50)])
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Open]:
-    opened: list[OpenPage] = []
-
-    def open_it(file: Path, **context: Any) -> OpenPage:
-        opened.append(OpenPage(browser, file, **context))
-        return opened[-1]
-
-    yield open_it
-    for page in opened:
-        page.page.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -196,7 +122,7 @@ def test_pressing_a_run_in_the_table_or_legend_raises_its_curves(open_page: Open
     becomes(["rate=2"], page.raised)
     page.page.locator(".legend .key", has_text="rate=4").click()
     becomes(["rate=2", "rate=4"], page.raised)
-    pressed = page.page.locator(".key[aria-pressed='true']")
+    pressed = page.page.locator(":is(.legend.of-runs, #runs-table) .key[aria-pressed='true']")
     both = ["rate=2", "rate=2", "rate=4", "rate=4"]
     becomes(both, lambda: sorted(text.strip() for text in pressed.all_inner_texts()))
     page.page.get_by_role("button", name="Show all").click()
@@ -209,7 +135,7 @@ def test_of_many_runs_a_colour_is_a_class_of_a_parameter(open_page: Open, many: 
     assert page.page.evaluate("charts[0].drawn.length") == 49
     assert page.colours(0) == 8
     assert page.page.locator(".legend-title").inner_text() == "rate"
-    assert page.count(".legend .key") == 8
+    assert page.count(".legend.of-runs .key") == 8
     page.page.locator(".legend .key").first.click()
     page.page.mouse.move(2, 2)
     becomes([f"run {i:02}" for i in range(6)], page.raised)
@@ -265,7 +191,9 @@ def test_no_text_of_the_users_is_run(open_page: Open, tmp_path: Path) -> None:
     assert page.page.evaluate("typeof hacked") == "undefined"
     assert page.said == []
     assert page.count("img") == 0
-    assert page.page.locator("#runs-table tbody .key").first.inner_text() == f"{EVIL} 0"
+    # The best of the two that have logged comes first.
+    assert page.page.locator("#runs-table tbody .key").first.inner_text() == f"{EVIL} 1"
+    assert page.page.locator("#best-run .name").inner_text() == f"{EVIL} 1"
     page.point_at(0, 1, -1)
     becomes(f"{EVIL} 1", lambda: page.page.locator("#tip strong").inner_text())
     assert page.page.evaluate("typeof hacked") == "undefined"
@@ -325,11 +253,14 @@ def test_filters_leave_rows_and_curves_of_the_runs_that_fit(open_page: Open, man
     page.page.locator("#words").fill("run1")
     becomes((10, 10), shown)
     becomes("10 of 50 runs shown", lambda: page.page.locator("#shown").inner_text())
+    page.page.locator("#words").fill("no run has these words")
+    becomes((0, 0), shown)
     page.page.locator("#words").fill("")
     page.page.locator("#kind").select_option("failed")
     becomes((1, 1), shown)
     page.page.get_by_role("button", name="Show all runs").click()
     becomes((50, 49), shown)
+    assert page.said == []
 
 
 def test_dragging_along_an_axis_keeps_the_runs_that_pass_there(open_page: Open, many: Path) -> None:

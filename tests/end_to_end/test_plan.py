@@ -7,6 +7,7 @@ import json
 import pytest
 
 from runferry.config.cluster import find_cluster
+from runferry.report.use import Use, write_use
 from support.projects import ROOT
 from support.sample_experiment import write, write_attempt, write_receipt, write_run
 from support.slurm_stub import path_without_slurm
@@ -296,3 +297,28 @@ def test_the_page_is_written_whole_and_says_where(project, plan, grid):
     page = (project.folder / "out" / "plan.html").read_text()
     assert page.rstrip().endswith("</html>")
     assert "default-src &#39;none&#39;" in page
+
+
+def test_the_advice_is_what_the_last_report_found(project, plan, grid):
+    project.configure({"a": {"sweep": grid(2), "resources": NARVAL}, "b": {"sweep": grid(1), "resources": NARVAL}})
+    use = Use(
+        runs=2,
+        seconds=1800,
+        time_limit=3 * 3600,
+        peak_memory=4 * 2**30,
+        memory=124 * 2**30,
+        used_cores=1.5,
+        cores=12,
+        gpu="a100",
+        gpus=1,
+        gpu_memory=3e9,
+        gpu_use=10.0,
+        hours=1.0,
+    )
+    write_use(project.folder / "results" / "a", use)
+    done = plan("--advice")
+    assert done.returncode == 0, done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines[1:7] == ["experiments:", "a:", "resources:", "gpu: a100_1g.5gb", "cores: 2", "memory: 15G"]
+    assert any(line.startswith("Billed: 0.67 RGU an hour, by its cores, in place of 4") for line in lines)
+    assert lines[-1].startswith("b: no report yet; runferry report ")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from runferry.report.colours import choose_colours
 from runferry.report.model import ExperimentReport, RunReport
 from support.report_pages import no_slurm  # noqa: F401 - a fixture
 
-if TYPE_CHECKING:
-    pass
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def experiment_of(parameters: list[dict[str, Any]]) -> ExperimentReport:
     runs = [RunReport(id=str(i), name=f"run {i}", parameters=given) for i, given in enumerate(parameters)]
     names = list(dict.fromkeys(name for given in parameters for name in given))
-    return ExperimentReport("digits", None, runs, [], [], names, {}, thinned=False)  # type: ignore[arg-type]
+    return ExperimentReport("digits", Path(), NOW, runs, [], [], names, {}, thinned=False)
 
 
 def test_up_to_eight_runs_have_a_colour_each() -> None:

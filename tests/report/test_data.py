@@ -107,8 +107,8 @@ def test_a_run_that_the_sweep_no_longer_has_is_marked(tmp_path: Path) -> None:
         write_run(folder / run, run, {})
     (folder / "runs.tsv").write_text("id\tname\nbbbb\tbbbb\n")
     page = build(folder)
-    assert page.row("aaaa")["Run"].endswith("no longer in the sweep")
-    assert not page.row("bbbb")["Run"].endswith("no longer in the sweep")
+    assert page.row("aaaa")["State"].endswith("no longer in the sweep")
+    assert not page.row("bbbb")["State"].endswith("no longer in the sweep")
     assert "bbbb" in page.table[2][0]
 
 
@@ -147,7 +147,7 @@ def test_what_is_broken_is_noted_and_the_rest_is_shown(tmp_path: Path) -> None:
         "bytes unreadable in 1 place",
     ):
         assert note in page.text
-    assert (page.row("one")["Attempts"], page.row("aaaa")["Receipt"]) == ("2", "none yet")
+    assert (page.row("one")["Attempts"], page.row("one")["Receipt"]) == ("2", "none yet")
 
 
 def test_an_experiment_without_a_metric_says_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from runferry.report.build import build_report
 from runferry.report.data import POINTS_PER_CURVE, read_experiment
 from runferry.report.model import Curve
-from runferry.report.sampling import counts_up
+from runferry.report.sampling import counts_up, is_counter
 from support.report_pages import (
     Page,
     build,
@@ -42,7 +42,8 @@ def test_the_report_lies_in_the_experiments_folder(experiment: Path, page: Page)
 def test_the_page_asks_nothing_of_the_network(page: Page) -> None:
     links = [attributes.get("href") for tag, attributes in page.elements if tag == "a"]
     assert [link for link in links if link and not link.startswith("#")] == [
-        "https://wandb.example/lab/digits/runs/aaaa",
+        # Of the best run, and in its row.
+        *["https://wandb.example/lab/digits/runs/aaaa"] * 2,
         *(f"{run}/train.log" for run in ("dddd", "cccc", "bbbb", "aaaa")),
     ]
     for tag, attributes in page.elements:
@@ -62,22 +63,28 @@ def test_the_head_says_what_it_is_about_and_how_it_stands(page: Page) -> None:
     assert re.search(r"as of \d+ \w+ \d{4}, \d\d:\d\d UTC", " ".join(page.text.split()))
 
 
-def test_the_table_has_a_row_for_every_run_in_the_order_of_the_sweep(page: Page) -> None:
-    assert [row[0].split()[0] for row in page.table[2:]] == [f"rate={rate}" for rate in (0.5, 0.4, 0.3, 0.2, 0.1)]
-    assert page.header == [*("Run", "State", "rate", "accuracy", "loss", "Duration", "Attempts", "Server", "Receipt")]
+def test_the_table_has_a_row_for_every_run_the_best_first(page: Page) -> None:
+    # By accuracy, of which each run has as much as it has rows; the last has none.
+    assert [row[0].split()[0] for row in page.table[2:]] == [f"rate={rate}" for rate in (0.1, 0.3, 0.2, 0.4, 0.5)]
+    assert page.header == [
+        *("Run", "State", "highestaccuracy", "atstep", "rate", "accuracy", "loss", "Duration", "Attempts"),
+        *("Server", "Receipt"),
+    ]
 
 
 def test_a_verified_run_has_its_link_and_receipt(page: Page) -> None:
     assert page.row("rate=0.1") == {
-        "Run": "rate=0.1 aaaa",
+        "Run": "rate=0.1",
         "State": "finished",
+        "highestaccuracy": "0.1900",
+        "atstep": "19",
         "rate": "0.1",
         "accuracy": "0.1900",
         "loss": "0.0500",
         "Duration": "1 min 00 s",
         "Attempts": "1",
         "Server": "open",
-        "Receipt": "verified1 Mar 2026, 11:30",
+        "Receipt": "verified 1 Mar 2026, 11:30",
     }
 
 
@@ -160,6 +167,16 @@ def test_a_metric_that_only_counts_comes_last() -> None:
     assert not counts_up(Curve([0, 1], [1.0, 1.0], 2, 1.0))
     assert not counts_up(Curve([0, 1, 2], [0.0, None, 2.0], 3, 2.0))
     assert not counts_up(Curve([5], [1.0], 1, 1.0))
+    # Started again from its checkpoint: epochs 3 and 4 come twice.
+    assert counts_up(Curve([*range(8)], [1.0, 2.0, 3.0, 4.0, 3.0, 4.0, 5.0, 6.0], 8, 6.0))
+    assert not counts_up(Curve([*range(6)], [1.0, 0.0, 1.0, 0.0, 1.0, 0.0], 6, 0.0))
+
+
+@pytest.mark.parametrize("name", ["epoch", "train/epoch", "trainer/global_step", "iteration", "num_tokens"])
+def test_a_counter_is_known_by_its_name(name: str) -> None:
+    # As Hugging Face's trainer logs it.
+    assert is_counter(name, [Curve([0, 1], [0.31, 0.62], 2, 0.62)])
+    assert not is_counter(f"{name}_loss", [Curve([0, 1], [0.31, 0.62], 2, 0.62)])
 
 
 def test_text_of_the_users_cannot_leave_its_place(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ def write_sweep(folder: Path, runs: int, steps: int) -> None:
     """Write as many runs, some failed or continued, with what their machines measured and Slurm's figures."""
     chance = random.Random(7)
     usage: dict[str, Any] = {}
+    write(folder / "sweep.json", {"method": "random", "metric": {"name": "loss", "goal": "minimize"}})
     for number in range(runs):
         run = folder / f"run{number:04}"
         rate, width = 10 ** chance.uniform(-4, -1), chance.choice([16, 32, 64, 128])
@@ -26,7 +27,7 @@ def write_sweep(folder: Path, runs: int, steps: int) -> None:
             "optimizer": optimizer,
             "dropout": chance.random() // 0.1 / 10,
         }
-        write_run(run, f"learning_rate={rate:.2g} width={width} {optimizer}", {**given, "epochs": 20})
+        write_run(run, f"learning_rate={rate:.2g} width={width} {optimizer}", {**given, "epochs": 20}, gpus=1)
         speed = (1 + math.log10(rate) + 4) * (1.5 if optimizer == "adam" else 1) * math.log2(width) / 8
         rows = [
             {
@@ -38,8 +39,9 @@ def write_sweep(folder: Path, runs: int, steps: int) -> None:
         ]
         stats = [
             {
-                "gpu.0.gpu": 30 + 8 * chance.random(),
+                "gpu.0.gpu": 8 + 4 * chance.random(),
                 "gpu.0.memoryAllocated": min(8.0 + i, 22),
+                "gpu.0.memoryAllocatedBytes": min(8.0 + i, 22) * 0.4e9,
                 "cpu": 90 + 5 * chance.random(),
                 "proc.memory.rssMB": 3000 + 100 * i,
                 "memory_percent": 12.5,
@@ -80,5 +82,6 @@ def write_sweep(folder: Path, runs: int, steps: int) -> None:
             "cores": 12,
             "gpus": 1,
             "cpu_seconds": 61.0 * minutes,
+            "gpu": "a100",
         }
     write(folder / "usage.json", usage)

@@ -78,7 +78,7 @@ class Page(HTMLParser):
     def header(self) -> list[str]:
         """The names of the columns, left to right."""
         upper, lower = (["".join(cell.split()) for cell in row] for row in self.table[:2])
-        outer = [name for name in upper if name not in {"Parameters", "Lastvalues"}]
+        outer = [name for name in upper if name not in {"Best", "Parameters", "Lastvalues"}]
         return [*outer[:2], *lower, *outer[2:]]
 
     def row(self, name: str) -> dict[str, str]:

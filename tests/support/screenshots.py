@@ -29,7 +29,7 @@ STATES = {DONE: 578, UNSYNCED: 96, FAILED: 8, RUNNING: 18, WAITING: 300}
 def draw_report(browser: Any, folder: Path, target: Path) -> None:
     """Draw a report's head in light and dark, and its attempts, into the folder `target`; `folder` is for the runs."""
     write_sweep(folder / "sweep", 48, 120)
-    page_file = build_report(folder / "sweep")
+    page_file = build_report(folder / "sweep", cluster="narval")
     for scheme, name in (("light", "report.png"), ("dark", "report-dark.png")):
         page = browser.new_page(viewport={"width": 1280, "height": 1060}, color_scheme=scheme)
         page.goto(page_file.as_uri())

@@ -19,7 +19,8 @@ rule report:
         "../envs/runferry.yaml"
     params:
         folders=EXPERIMENT_FOLDERS,
+        cluster=plan.cluster.name,
     shell:
         # Snakemake makes an empty log for every rule that had nothing to say, and sites count files.
-        "runferry report --log {log:q} {params.folders:q} && "
+        "runferry report --cluster {params.cluster:q} --log {log:q} {params.folders:q} && "
         "find \"$(dirname {log:q})\" \\( -path '*/sync/*.log' -o -path '*/settle/*.log' -o -path '*/packs/*.log' \\) -empty -delete"

@@ -38,6 +38,9 @@ def add_plan(commands: Commands) -> None:
     )
     parser.add_argument("--until", "-U", nargs="+", default=[], metavar="RULE", help="as Snakemake's: up to them")
     parser.add_argument("--forceall", "-F", action="store_true", help="as Snakemake's: run everything again")
+    parser.add_argument(
+        "--advice", action="store_true", help="show instead what each experiment could ask for, by what its runs used"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with every run, self-contained")
     parser.set_defaults(command=_plan)
@@ -51,6 +54,14 @@ def _plan(given: argparse.Namespace) -> int:
         from runferry.workflow.plan.page import render
 
         write_atomically(given.html, render(record))
+    if given.advice:
+        from runferry.config.cluster import find_cluster
+        from runferry.report.advice import advice_lines
+
+        names = [experiment["name"] for experiment in record["plan"]["experiments"]]
+        cluster = find_cluster(record["plan"]["cluster"])
+        sys.stdout.write("\n".join(advice_lines(Path(record["results"]), names, cluster)) + "\n")
+        return 0
     text = json.dumps(record["plan"]) if given.json else "\n".join(record["lines"])
     sys.stdout.write(f"{text}\n")
     if given.html:

@@ -22,6 +22,7 @@ def add_report(commands: Commands) -> None:
         "after they are synced.",
     )
     add_paths(parser)
+    parser.add_argument("--cluster", metavar="NAME", help="whose requests are advised (default: $CC_CLUSTER)")
     parser.set_defaults(command=_report)
 
 
@@ -34,7 +35,7 @@ def _report(given: argparse.Namespace) -> int:
     with open_details(given.log) as log:
         for experiment in experiments:
             try:
-                line = f"report: {build_report(experiment, progress.read)}"
+                line = f"report: {build_report(experiment, progress.read, given.cluster)}"
             finally:
                 progress.end()
             say(line)

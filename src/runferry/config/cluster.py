@@ -99,6 +99,8 @@ class Jobs:
     """Jobs of one user, queued and running."""
     memory_flag: bool
     """Whether sbatch accepts --mem."""
+    tiers: tuple[int, ...] = ()
+    """The time limits, in minutes, by which the site sorts jobs: a shorter job finds more nodes."""
 
     def longest(self, gpus: int) -> int:
         """Return the time limit of the longest job with that many GPUs, in minutes."""
@@ -275,6 +277,7 @@ def _jobs(given: dict[str, Any]) -> Jobs:
         advised=minutes(given["advised"]) if given["advised"] else None,
         cap=given["cap"],
         memory_flag=given["memory_flag"],
+        tiers=tuple(minutes(time) for time in given.get("tiers", ())),
     )
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runferry.report.measurements import GPU_USE
 from runferry.report.model import NOTHING, AttemptReport, ending
 from runferry.runs.ending import UNDER_WAY
 from runferry.runs.job_usage import usage_of
-from runferry.runs.reasons import TIME_LIMIT
 from runferry.system.values import is_mapping, is_number
 
 if TYPE_CHECKING:
@@ -18,18 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry.report.model import RunReport
-
-
-_SPARE = 1.25
-"""What is suggested is that much more than the most that was used: the next run may need more."""
-
-
-_WORTHWHILE = 0.75
-"""Nothing is suggested that is more than this part of what was asked for."""
-
-
-_LITTLE_GPU_USE = 40.0
-"""In percent, mean over a run."""
 
 
 _CLOCKS_APART = 120.0
@@ -91,39 +76,6 @@ def add_usage(runs: Sequence[RunReport], experiment_folder: Path) -> None:
             begun = attempt.start.timestamp()
             if found.start - _CLOCKS_APART <= begun <= found.end + _CLOCKS_APART:
                 attempt.usage = found
-
-
-def suggestions(runs: Sequence[RunReport]) -> list[str]:
-    """Return sentences about resources that the next run could request less of, by the usage of finished runs."""
-    said: list[str] = []
-    last = [run.attempts[-1] for run in runs if run.state == "finished" and run.attempts]
-    alone = [attempt for attempt in last if attempt.usage and not attempt.shared]
-    limits = [limit for each in alone if each.usage and (limit := each.usage.time_limit)]
-    if limits and not any(attempt.why.startswith(TIME_LIMIT) for run in runs for attempt in run.attempts):
-        longest, limit = max(each.usage.elapsed for each in alone if each.usage), min(limits)
-        minutes = max(5, math.ceil(longest * _SPARE / 300) * 5)
-        if minutes * 60 <= limit * _WORTHWHILE:
-            said.append(
-                f"The longest job took {duration(longest)} of the {duration(limit)} that it asked for: "
-                f"resources: {{time: {minutes}m}} would do, with a quarter to spare, and shorter jobs start sooner."
-            )
-    measured = [(each.usage.peak_memory, each.usage.memory) for each in alone if each.usage]
-    memory = [(peak, asked) for peak, asked in measured if peak and asked]
-    if memory:
-        peak, asked = max(peak for peak, _ in memory), min(asked for _, asked in memory)
-        gigabytes = max(1, math.ceil(peak * _SPARE / 2**30))
-        if gigabytes * 2**30 <= asked * _WORTHWHILE:
-            said.append(
-                f"No job used more than {size(peak)} of the {size(asked)} of memory that it asked for: "
-                f"resources: {{memory: {gigabytes}G}} would do, with a quarter to spare."
-            )
-    gpu = [run.system[GPU_USE].mean for run in runs if run.state == "finished" and GPU_USE in run.system]
-    if gpu and max(gpu) < _LITTLE_GPU_USE:
-        said.append(
-            f"No run kept its GPU busy for more than {max(gpu):.0f} % of the time: a smaller GPU, a MIG instance or "
-            "several runs on one (packing) would cost less."
-        )
-    return said
 
 
 def duration(seconds: float | None) -> str:

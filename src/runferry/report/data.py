@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError, SegmentError
 from runferry.report.attempts import add_usage, moment, report_attempt
+from runferry.report.goals import read_goals
 from runferry.report.measurements import read_measurements
+from runferry.report.media import without_media
 from runferry.report.model import Curve, ExperimentReport, RunReport, State, ending
-from runferry.report.sampling import Curves, counts_up, metric_order
+from runferry.report.sampling import Curves, is_counter, metric_order
 from runferry.runs.folder import RunFolder, listed_runs, wandb_run_of
 from runferry.system.files import read_json
 from runferry.system.values import is_list, is_mapping, is_number
@@ -49,23 +51,36 @@ def read_experiment(experiment_folder: Path, tell: Callable[[int, int], None] | 
     built = datetime.now(UTC)
     most = max(min(POINTS_PER_CURVE, POINTS_PER_METRIC // len(ids)), 50)
     runs: list[RunReport] = []
-    for name in ids:
-        run = _read_run(RunFolder(experiment_folder / name), built, most)
+    for done, name in enumerate(ids, 1):
+        run, *within = _read_run(RunFolder(experiment_folder / name), built, most)
         run.in_sweep = not listed or run.id in listed
-        runs.append(run)
+        runs += [run, *within]
         if tell is not None:
-            tell(len(runs), len(ids))
-    add_usage(runs, experiment_folder)
+            tell(done, len(ids))
+    own = [run for run in runs if not run.within]
+    add_usage(own, experiment_folder)
     _thin_all(runs)
     curves: dict[str, list[Curve]] = {}
     for run in runs:
         for metric, curve in run.curves.items():
             curves.setdefault(metric, []).append(curve)
-    metrics = sorted(curves, key=lambda metric: (all(map(counts_up, curves[metric])), metric_order(metric)))
     finals = sorted({*curves, *(metric for run in runs for metric in run.final)}, key=metric_order)
-    differing, shared = _compare(runs)
-    thinned = any(curve.logged > len(curve.steps) for run in runs for curve in run.curves.values())
-    return ExperimentReport(experiment_folder.resolve().name, built, runs, metrics, finals, differing, shared, thinned)
+    counters = {metric for metric in finals if is_counter(metric, curves.get(metric, []))}
+    metrics = sorted(curves, key=lambda metric: (metric in counters, metric_order(metric)))
+    differing, shared = _compare(own)
+    return ExperimentReport(
+        experiment_folder.resolve().name,
+        experiment_folder.resolve(),
+        built,
+        runs,
+        metrics,
+        finals,
+        differing,
+        shared,
+        thinned=any(curve.logged > len(curve.steps) for run in runs for curve in run.curves.values()),
+        counters=counters,
+        goals=read_goals(experiment_folder, [metric for metric in finals if metric not in counters]),
+    )
 
 
 def _thin_all(runs: list[RunReport]) -> None:
@@ -96,42 +111,66 @@ def _run_ids(experiment_folder: Path) -> tuple[list[str], set[str]]:
     return [*listed, *sorted(folders - set(listed))], set(listed)
 
 
-def _read_run(folder: RunFolder, built: datetime, most: int) -> RunReport:
+def _read_run(folder: RunFolder, built: datetime, most: int) -> list[RunReport]:
+    """Read a run, and after it the further W&B runs that its command made."""
     run = RunReport(id=folder.path.name, name="")
     record = _mapping(folder.run_file, run.notes)
     run.name = str(record.get("name") or "")
     run.parameters = _flat(record.get("parameters"))
+    run.gpus = _count(record.get("gpus"), 0) * _count(record.get("nodes"), 1)
     wandb = record.get("wandb")
     if is_mapping(wandb):
         run.project, run.entity = str(wandb.get("project") or ""), str(wandb.get("entity") or "")
     elif is_mapping(comet := record.get("comet")):
         run.project, run.entity = str(comet.get("project") or ""), str(comet.get("workspace") or "")
         run.notes.append("logs to Comet, whose archives are not read here: no curves and no final values")
-    segments = _read_segments(folder, run, most, str(record.get("id") or ""))
+    names = list(dict.fromkeys(wandb_run_of(path.name) for path in folder.segments()))
+    own = str(record.get("id") or "")
+    shown = own if own in names else next(iter(names), "")
+    segments = _read_segments(folder, run, most, shown)
     run.name = run.name or run.id
+    within: list[RunReport] = []
+    others: list[Segment] = []
+    for name in names:
+        if name != shown:
+            part = RunReport(name, "", dict(run.parameters), within=run.id, project=run.project, entity=run.entity)
+            read = _read_segments(folder, part, most, name)
+            part.name = part.name or name
+            if read:
+                part.state, part.ending = _state_of_segment(read[-1])
+                part.seconds = sum(float(segment.summary.get("_runtime", 0)) for segment in read)
+            run.notes += part.notes
+            part.notes = []
+            others += read
+            within.append(part)
     _read_attempts(folder, run, built, segments)
-    _read_receipt(folder, run, segments)
-    return run
+    if run.state != "running":
+        # While it runs, the end of the file is always unfinished.
+        run.notes += [f"{segment.name}: {segment.damage}" for segment in [*segments, *others] if segment.damage]
+    _read_receipt(folder, run, within, [*segments, *others])
+    return [run, *within]
 
 
-def _read_segments(folder: RunFolder, run: RunReport, most: int, own_id: str) -> list[Segment]:
-    """Read the segments of the W&B run that bears the run's id, else of the first one; others are named."""
+def _count(value: Any, default: int) -> int:
+    return value if type(value) is int and value > 0 else default
+
+
+def _read_segments(folder: RunFolder, run: RunReport, most: int, wandb_run: str) -> list[Segment]:
+    """Read the segments of one W&B run."""
     segments: list[Segment] = []
     curves = Curves()
     summary: dict[str, Any] = {}
-    names = list(dict.fromkeys(wandb_run_of(path.name) for path in folder.segments()))
-    shown = own_id if own_id in names else next(iter(names), "")
-    if others := [name for name in names if name != shown]:
-        run.notes.append(f"{len(names)} W&B runs: curves and values are those of {shown}, not of {', '.join(others)}")
-    for path in folder.segments(shown):
+    for path in folder.segments(wandb_run):
         try:
             segment = read_segment(path)
             if segment.empty:
                 continue
-            curves.add_segment(read_measurements(path))
+            measured = read_measurements(path)
         except SegmentError as error:
             run.notes.append(str(error))
             continue
+        curves.add_segment(measured)
+        run.media |= {name: (media, segment.folder / "files") for name, media in measured.media.items()}
         segments.append(segment)
         summary |= segment.summary
         run.config |= _flat(segment.config)
@@ -140,7 +179,14 @@ def _read_segments(folder: RunFolder, run: RunReport, most: int, own_id: str) ->
     run.config = {name: value for name, value in run.config.items() if name not in run.parameters}
     run.curves, run.clock, run.system = curves.thinned(most), curves.clock(), curves.system(most)
     run.final = {metric: curve.last for metric, curve in run.curves.items()}
-    run.final |= {name: float(value) for name, value in _flat(summary).items() if is_number(value) and name[:1] != "_"}
+    numbers = _flat(without_media(summary))
+    # A summary that was put together from the rows has the parts of media by their joined names.
+    parts = tuple(f"{name}." for name in run.media)
+    run.final |= {
+        name: float(value)
+        for name, value in numbers.items()
+        if is_number(value) and name[:1] != "_" and not name.startswith(parts)
+    }
     return segments
 
 
@@ -165,8 +211,6 @@ def _read_attempts(folder: RunFolder, run: RunReport, built: datetime, segments:
         run.seconds = sum(float(segment.summary.get("_runtime", 0)) for segment in segments)
     if run.state != "running":
         run.notes += [str(last["message"])] if last.get("message") else []
-        # While it runs, the end of the file is always unfinished.
-        run.notes += [f"{segment.name}: {segment.damage}" for segment in segments if segment.damage]
 
 
 def _state_of_segment(segment: Segment) -> tuple[State, str]:
@@ -184,16 +228,22 @@ def _seconds(attempt: dict[str, Any], built: datetime) -> float | None:
     return None
 
 
-def _read_receipt(folder: RunFolder, run: RunReport, segments: list[Segment]) -> None:
+def _read_receipt(folder: RunFolder, run: RunReport, within: list[RunReport], segments: list[Segment]) -> None:
     receipt = _mapping(folder.receipt_file, run.notes)
-    url = str(receipt.get("url") or "")
-    if url.startswith(("https://", "http://")):
-        run.url = url
     run.verified = moment(receipt.get("verified"))
     named = receipt.get("segments")
     if run.verified is not None and is_list(named):
         known = {str(segment.get("name")) for segment in named if is_mapping(segment)}
         run.receipt_is_old = any(segment.name not in known for segment in segments)
+    run.url = _address(receipt.get("url"))
+    others = receipt.get("wandb_runs")
+    urls = {str(one.get("run")): one.get("url") for one in others if is_mapping(one)} if is_list(others) else {}
+    for part in within:
+        part.url, part.verified, part.receipt_is_old = _address(urls.get(part.id)), run.verified, run.receipt_is_old
+
+
+def _address(url: Any) -> str | None:
+    return url if isinstance(url, str) and url.startswith(("https://", "http://")) else None
 
 
 def _compare(runs: list[RunReport]) -> tuple[list[str], dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from runferry.system.values import is_number
@@ -12,8 +13,10 @@ from runferry.system.values import is_number
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-LEAST_RUNS = 6
-"""With fewer runs than that nothing is said."""
+LEAST_RUNS = 20
+"""With fewer runs than that nothing is said: pure noise had a share of 0.4 with 6."""
+_SELDOM = 0.05
+"""Where no parameter matters, some share of the table is above its `chance` in one of 20 tables."""
 _GROUPS = 5
 """Numbers with more values than that are put into as many groups of about equal size."""
 
@@ -32,12 +35,15 @@ class Importance:
         Spearman's rank correlation; None where the parameter's values are no numbers.
     runs : int
         Runs that have both.
+    chance : float
+        The share that a parameter of pure noise may well have; a smaller one says nothing.
     """
 
     parameter: str
     share: float
     correlation: float | None
     runs: int
+    chance: float = 0.0
 
 
 def importances(
@@ -69,7 +75,8 @@ def importances(
         numbers = all(map(is_number, chosen))
         groups = _groups(chosen, numbers=numbers)
         correlation = _correlation(_ranks(chosen), ranked) if numbers else None
-        found.append(Importance(name, _share(groups, ranked), correlation, len(pairs)))
+        chance = _chance(len(set(groups)), len(pairs), _SELDOM / len(parameters))
+        found.append(Importance(name, _share(groups, ranked), correlation, len(pairs), chance))
     return sorted(found, key=lambda each: -each.share)
 
 
@@ -94,6 +101,21 @@ def _share(groups: Sequence[int], ranked: Sequence[float]) -> float:
     between = sum(len(ranks) * (sum(ranks) / len(ranks) - mean) ** 2 for ranks in members.values())
     within = (total - between) / (count - len(members))
     return min(max((between - (len(members) - 1) * within) / total, 0.0), 1.0)
+
+
+def _chance(groups: int, runs: int, seldom: float) -> float:
+    """Return the share that noise exceeds with the probability `seldom`.
+
+    The statistic of Kruskal and Wallis is about chi-squared with one degree of freedom less than there are groups;
+    its quantile by the cube of Wilson and Hilferty.
+    """
+    freedom = groups - 1
+    if freedom < 1 or runs <= groups:
+        return 1.0
+    part = 2 / (9 * freedom)
+    quantile = freedom * (1 - part + NormalDist().inv_cdf(1 - seldom) * math.sqrt(part)) ** 3
+    between = min(quantile / (runs - 1), 1.0)
+    return max(between - freedom * (1 - between) / (runs - groups), 0.0)
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

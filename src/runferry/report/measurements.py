@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import SegmentError
+from runferry.report.media import Media, take_media
 from runferry.system.values import decode_all
 from runferry.trackers.wandb.log.records import parsed_records
 from runferry.trackers.wandb.log.segment import find_log
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 _SYSTEM = [
     (re.compile(r"gpu\.\d+\.gpu"), "GPU use (%)"),
     (re.compile(r"gpu\.\d+\.memoryAllocated"), "GPU memory (%)"),
+    (re.compile(r"gpu\.\d+\.memoryAllocatedBytes"), "GPU memory (GB)"),
     (re.compile(r"cpu"), "CPU use (%)"),
     (re.compile(r"proc\.memory\.rssMB"), "Memory of the process (MB)"),
     (re.compile(r"memory_percent"), "Memory of the node (%)"),
 ]
-GPU_USE, GPU_MEMORY = _SYSTEM[0][1], _SYSTEM[1][1]
+GPU_USE, GPU_MEMORY, GPU_BYTES = _SYSTEM[0][1], _SYSTEM[1][1], _SYSTEM[2][1]
+_SCALE = {GPU_BYTES: 1e-9}
 
 
 @dataclass
@@ -44,6 +47,8 @@ class Measurements:
         underscore, are not in it.
     system : dict
         Measurement -> moments, seconds since 1970, and values.
+    media : dict
+        Name -> the images, table, histogram and so on that were last logged under it.
     """
 
     steps: list[int] = field(default_factory=list[int])
@@ -53,6 +58,7 @@ class Measurements:
     system: dict[str, tuple[list[float], list[float]]] = field(
         default_factory=dict[str, "tuple[list[float], list[float]]"]
     )
+    media: dict[str, Media] = field(default_factory=dict[str, Media])
 
 
 def read_measurements(path: Path) -> Measurements:
@@ -94,6 +100,7 @@ def read_measurements(path: Path) -> Measurements:
         steps[row] = int(step)
     times = decode_all(own["_timestamp"][1])
     measured.times = times if len(times) == len(steps) else []
+    measured.media = take_media(columns, steps)
     measured.columns = {name: (rows, decode_all(texts)) for name, (rows, texts) in columns.items() if name[:1] != "_"}
     measured.system = _system(system)
     measured.began = min([*measured.times[:1], *(stamps[0] for stamps, _ in measured.system.values())], default=0.0)
@@ -107,7 +114,7 @@ def _system(records: Iterable[tuple[float, Any]]) -> dict[str, tuple[list[float]
         for item in items:
             for pattern, name in _SYSTEM:
                 if pattern.fullmatch(item.key):
-                    found.setdefault(name, []).append(float(item.value_json))
+                    found.setdefault(name, []).append(float(item.value_json) * _SCALE.get(name, 1))
         for name, values in found.items():
             stamps, means = collected.setdefault(name, ([], []))
             stamps.append(stamp)

@@ -11,7 +11,10 @@ from runferry.runs.ending import UNDER_WAY
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
+    from runferry.report.goals import Goal
+    from runferry.report.media import Media
     from runferry.runs.job_usage import JobUsage
 
 
@@ -96,12 +99,19 @@ class Curve:
         How many values were logged; more than `steps` has where the curve was thinned.
     last : float
         The last value, which may be NaN or infinite.
+    lowest, highest : tuple or None
+        The lowest and highest finite value of all that were logged, each with its step.
+    lost : tuple or None
+        The step since which no value is finite, and "NaN" or "infinite"; None where the last value is finite.
     """
 
     steps: list[int]
     values: list[float | None]
     logged: int
     last: float
+    lowest: tuple[float, int] | None = None
+    highest: tuple[float, int] | None = None
+    lost: tuple[int, str] | None = None
 
     def thinned(self, most: int) -> Curve:
         """Return the curve with at most `most` points, its peaks kept."""
@@ -156,6 +166,12 @@ class RunReport:
         When the receipt was written; None where there is none.
     receipt_is_old : bool
         Whether a segment was written that the receipt does not name.
+    within : str
+        The id of the run in whose job this further W&B run was made; empty for a run of the experiment.
+    gpus : int
+        That the run asked for, on all its nodes.
+    media : dict
+        Name -> the images, table and so on that were logged last, and the folder of their files.
     in_sweep : bool
         Whether the experiment still has this run; a changed sweep leaves the folders of its old runs behind.
     """
@@ -179,6 +195,21 @@ class RunReport:
     verified: datetime | None = None
     receipt_is_old: bool = False
     in_sweep: bool = True
+    within: str = ""
+    gpus: int = 0
+    media: dict[str, tuple[Media, Path]] = field(default_factory=dict[str, "tuple[Media, Path]"])
+
+    def best(self, metric: str, *, maximize: bool) -> tuple[float, int | None] | None:
+        """Return the best finite value of a metric and its step; None where the run has none."""
+        curve, last = self.curves.get(metric), self.final.get(metric)
+        if curve is not None:
+            return curve.highest if maximize else curve.lowest
+        return (last, None) if last is not None and math.isfinite(last) else None
+
+    @property
+    def lost(self) -> dict[str, tuple[int, str]]:
+        """Return the metrics that are NaN or infinite at the end: since which step, and which of the two."""
+        return {metric: curve.lost for metric, curve in self.curves.items() if curve.lost}
 
     @property
     def given(self) -> dict[str, Any]:
@@ -195,8 +226,10 @@ class ExperimentReport:
     name : str
     built : datetime
         When this was read, UTC.
+    folder : Path
+        `results/<experiment>`.
     runs : list of RunReport
-        In the order of the sweep.
+        In the order of the sweep; further W&B runs of a run's job follow it.
     metrics : list of str
         Of which there are curves, by name; those that only count up, as an epoch does, come last.
     finals : list of str
@@ -207,9 +240,14 @@ class ExperimentReport:
         Those that all runs have in common.
     thinned : bool
         Whether some curve has fewer points than were logged.
+    counters : set of str
+        The metrics that only count, as an epoch does.
+    goals : list of Goal
+        By which the runs are compared: the sweep's own, else one that is guessed; empty where none can be.
     """
 
     name: str
+    folder: Path
     built: datetime
     runs: list[RunReport]
     metrics: list[str]
@@ -217,6 +255,13 @@ class ExperimentReport:
     differing: list[str]
     shared: dict[str, Any]
     thinned: bool
+    counters: set[str] = field(default_factory=set[str])
+    goals: list[Goal] = field(default_factory=list["Goal"])
+
+    @property
+    def own(self) -> list[RunReport]:
+        """Return the runs of the experiment, without further W&B runs of their jobs."""
+        return [run for run in self.runs if not run.within]
 
 
 def thin(values: Sequence[float], most: int) -> list[int]:

@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runferry.report import html
-from runferry.report.attempts import duration, suggestions
-from runferry.report.colours import DARK_RAMP, LIGHT_RAMP, Colours, choose_colours, text_of, unique_names
-from runferry.report.importance import LEAST_RUNS, importances
-from runferry.report.model import NOTHING
+from runferry.report.advice import advise
+from runferry.report.colours import Colours, choose_colours, text_of, unique_names
+from runferry.report.importance import LEAST_RUNS
+from runferry.report.media import LARGEST_IMAGE, LARGEST_TOTAL, MOST_IMAGES, shown_media
+from runferry.report.page_data import WAYS, outcome_names, page_data, rated_outcomes, system_names
+from runferry.report.summary import convergence, failures, names_of, pareto_front, ranking
+from runferry.report.table import number_cells, parameter_cells, table_rows
 from runferry.report.timeline import timeline
-from runferry.system.values import is_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
-    from runferry.report.model import ExperimentReport, RunReport
+    from runferry.config.cluster import Cluster
+    from runferry.report.model import ExperimentReport
+    from runferry.report.use import Use
 
 _PACKAGE = "runferry.report"
 _STATES = ("finished", "running", "failed", "not started")
-_SCRIPTS = ("state.js", "scale.js", "chart.js", "coordinates.js", "page.js")
-_MOST_OUTCOMES = 40
-"""Of more metrics than that only the first are offered as the outcome of a sweep."""
+_SCRIPTS = (
+    "state.js",
+    "scale.js",
+    "groups.js",
+    "chart.js",
+    "coordinates.js",
+    "best.js",
+    "page.js",
+)
+_LIBRARY = "uplot/uPlot.iife.min.js"
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell of the table: its text, sort key and alignment."""
-
-    text: str
-    sort: str | float | None = None
-    number: bool = False
-    full: str = ""
-
-
-def render(report: ExperimentReport) -> str:
+def render(report: ExperimentReport, use: Use | None = None, cluster: Cluster | None = None) -> str:
     """Return the page of a report as HTML.
 
     All text of the user's (names, parameters, messages) is escaped where it stands; besides, the page's own policy
     lets no script run but the one in it, and asks nothing of the network.
+
+    Parameters
+    ----------
+    use
+        What the finished runs used; None where that is not known.
+    cluster
+        Where the next runs would train; None where that is not known.
     """
     from markupsafe import Markup
 
     colours = choose_colours(report)
     names = unique_names(report.runs)
-    script = "".join(html.template(_PACKAGE, name) for name in _SCRIPTS)
+    script = _script()
     return (
         html.jinja(_PACKAGE)
         .get_template("report.html.jinja")
@@ -61,90 +65,86 @@ def render(report: ExperimentReport) -> str:
             built=_moment(report.built),
             built_machine=report.built.isoformat(timespec="seconds"),
             policy=html.policy(script),
-            style=html.style(_PACKAGE, "report.css"),
+            style=Markup(f"{html.template(_PACKAGE, 'uplot/uPlot.min.css')}\n") + html.style(_PACKAGE, "report.css"),
             palette=list(zip(colours.palette(), colours.palette(dark=True), strict=True)),
             script=Markup(script),
-            data=html.data(_data(report, colours)),
-            advice=suggestions(report.runs),
-            outcomes=_outcomes(report),
+            data=html.data(page_data(report, colours)),
+            **_answers(report, names),
+            advice=advise(report.name, use, cluster),
+            outcomes=rated_outcomes(report),
             least_runs=LEAST_RUNS,
-            systems=_systems(report),
+            systems=system_names(report),
             timeline=timeline(report, names),
             states=[state for state in _STATES if any(run.state == state for run in report.runs)],
             legend=_legend(colours),
             legend_title=colours.by,
-            rows=_rows(report, colours),
-            parameters=[(name, _parameters(report.runs, name)[0].number) for name in report.differing],
+            rows=table_rows(report, colours),
+            parameters=[(name, parameter_cells(report.runs, name)[0].number) for name in report.differing],
             shared=[(name, text_of(report.shared, name)) for name in report.shared],
             notes=[(i, name, run) for i, (name, run) in enumerate(zip(names, report.runs, strict=True)) if run.notes],
+            media=_media(report, names),
+            bounds=(LARGEST_IMAGE // 1024, MOST_IMAGES, LARGEST_TOTAL // 2**20),
         )
     )
 
 
-def _data(report: ExperimentReport, colours: Colours) -> dict[str, Any]:
-    """Give what the page's script draws from."""
-    runs = report.runs
+def _script() -> str:
+    own = "".join(html.template(_PACKAGE, name) for name in _SCRIPTS)
+    licence = html.template(_PACKAGE, "uplot/LICENSE").strip()
+    return f"/* uPlot:\n{licence}\n*/\n{html.template(_PACKAGE, _LIBRARY).strip()}\n{own}"
+
+
+def _answers(report: ExperimentReport, names: list[str]) -> dict[str, Any]:
+    """Return what the first screen says: the best run, convergence, failures, and the front of two goals."""
+    goal = report.goals[0] if report.goals else None
+    ranked = ranking(report, goal) if goal else []
+    best = None
+    if goal and ranked:
+        first = ranked[0]
+        values = [report.runs[first.number].final.get(goal.metric)]
+        value, last = number_cells([first.value, *values])
+        best = {
+            "number": first.number,
+            "run": report.runs[first.number],
+            "name": names[first.number],
+            "value": value.text,
+            "full": repr(first.value),
+            "step": first.step,
+            "last": last.text,
+            "parameters": [(name, text_of(report.runs[first.number].given, name)) for name in report.differing],
+        }
+    front = pareto_front(report, report.goals) if len(report.goals) > 1 else []
+    columns = [number_cells([point[i] for point in front]) for i in (1, 2)]
+    choices = [
+        {"text": f"{way} {metric}", "metric": metric, "way": way, "chosen": _chosen(report, metric, way)}
+        for metric in outcome_names(report)
+        for way in WAYS
+    ]
     return {
-        "runs": unique_names(runs),
-        "colours": colours.of_run,
-        "light": colours.palette(),
-        "dark": colours.palette(dark=True),
-        "lightRamp": LIGHT_RAMP,
-        "darkRamp": DARK_RAMP,
-        "metrics": [
-            {
-                "name": metric,
-                "series": [
-                    {"run": number, "steps": curve.steps, "values": curve.values}
-                    for number, run in enumerate(runs)
-                    if (curve := run.curves.get(metric))
-                ],
-            }
-            for metric in report.metrics
-        ],
-        "clocks": [[[step for step, _ in run.clock], [seconds for _, seconds in run.clock]] for run in runs],
-        "system": [
-            {
-                "name": name,
-                "series": [
-                    {"run": number, "seconds": curve.seconds, "values": curve.values}
-                    for number, run in enumerate(runs)
-                    if (curve := run.system.get(name))
-                ],
-            }
-            for name in _systems(report)
-        ],
-        "parameters": [
-            {"name": name, "values": [_coordinate(run.given.get(name)) for run in runs]} for name in report.differing
-        ],
-        "finals": {metric: [_coordinate(run.final.get(metric)) for run in runs] for metric in report.finals},
+        "goal": goal,
+        "choices": choices,
+        "first_choice": next((place for place, choice in enumerate(choices) if choice["chosen"]), 0),
+        "best": best,
+        "convergence": [(said, *names_of(said.runs, names)) for said in (convergence(report, goal) if goal else [])],
+        "failures": [(failure, *names_of(failure.runs, names)) for failure in failures(report.runs)],
+        "unit": "GPU-hours" if any(run.gpus for run in report.own) else "hours of training",
+        "front": [(point[0], names[point[0]], a.text, b.text) for point, a, b in zip(front, *columns, strict=True)],
     }
 
 
-def _coordinate(value: Any) -> float | str | None:
-    """Give a value as parallel coordinates take it: a number, a text, or None where there is nothing to draw."""
-    if is_number(value):
-        return value if math.isfinite(value) else None
-    return None if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+def _chosen(report: ExperimentReport, metric: str, way: str) -> bool:
+    return any(goal.metric == metric and WAYS[goal.maximize] == way for goal in report.goals[:1])
 
 
-def _systems(report: ExperimentReport) -> list[str]:
-    return list(dict.fromkeys(name for run in report.runs for name in run.system))
-
-
-def _outcomes(report: ExperimentReport) -> list[dict[str, Any]]:
-    """Rate the parameters by what they have to do with each metric; nothing where all runs are alike."""
-    metrics = [metric for metric in [*report.metrics, *report.finals] if metric in report.finals]
-    if not report.differing or len(report.runs) < 2:
-        return []
-    given = [run.given for run in report.runs]
-    return [
-        {
-            "metric": metric,
-            "ratings": importances(report.differing, given, [run.final.get(metric) for run in report.runs]),
-        }
-        for metric in list(dict.fromkeys(metrics))[:_MOST_OUTCOMES]
-    ]
+def _media(report: ExperimentReport, names: list[str]) -> list[dict[str, Any]]:
+    """Return the runs that logged media, the best first: their images are embedded while there is room."""
+    order = [each.number for goal in report.goals[:1] for each in ranking(report, goal)]
+    order += [number for number in range(len(report.runs)) if number not in set(order)]
+    shown = shown_media([(number, report.runs[number].media) for number in order], report.folder)
+    grouped: dict[int, list[Any]] = {}
+    for each in shown:
+        grouped.setdefault(each.run, []).append(each)
+    return [{"number": number, "name": names[number], "items": items} for number, items in grouped.items()]
 
 
 def _place(report: ExperimentReport) -> str:
@@ -156,17 +156,17 @@ def _place(report: ExperimentReport) -> str:
 
 
 def _counts(report: ExperimentReport) -> str:
-    states = [run.state for run in report.runs]
+    states = [run.state for run in report.own]
     total = "1 run" if len(states) == 1 else f"{len(states)} runs"
     parts = [f"{states.count(state)} {state}" for state in _STATES if state in states]
     return f"{total}: {', '.join(parts)}"
 
 
 def _receipts(report: ExperimentReport) -> str:
-    count = sum(run.verified is not None and not run.receipt_is_old for run in report.runs)
-    if count == len(report.runs):
+    count = sum(run.verified is not None and not run.receipt_is_old for run in report.own)
+    if count == len(report.own):
         return "the server holds every record"
-    return f"receipts for {count} of {len(report.runs)}" if count else "no receipt yet"
+    return f"receipts for {count} of {len(report.own)}" if count else "no receipt yet"
 
 
 def _legend(colours: Colours) -> list[dict[str, Any]]:
@@ -178,58 +178,5 @@ def _legend(colours: Colours) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(report: ExperimentReport, colours: Colours) -> list[dict[str, Any]]:
-    parameters = [_parameters(report.runs, name) for name in report.differing]
-    finals = {metric: _numbers([run.final.get(metric) for run in report.runs]) for metric in report.finals}
-    return [
-        {
-            "run": run,
-            "number": number,
-            "name": name,
-            "colour": colours.of_run[number],
-            "parameters": [column[number] for column in parameters],
-            "finals": [finals[metric][number] for metric in report.finals],
-            "duration": Cell(duration(run.seconds), run.seconds, number=True),
-            "verified": f"{_day(run.verified)}, {run.verified:%H:%M}" if run.verified else "",
-        }
-        for number, (name, run) in enumerate(zip(unique_names(report.runs), report.runs, strict=True))
-    ]
-
-
-def _parameters(runs: Sequence[RunReport], parameter: str) -> list[Cell]:
-    """Write one parameter of all runs: set to the right, and sorted as numbers, where it has no other values."""
-    given = [run.given for run in runs]
-    number = all(is_number(values[parameter]) for values in given if parameter in values)
-    cells: list[Cell] = []
-    for values in given:
-        text = text_of(values, parameter)
-        sort = None if parameter not in values else float(values[parameter]) if number else text
-        cells.append(Cell(text, sort, number=number))
-    return cells
-
-
-def _numbers(values: Sequence[float | None]) -> list[Cell]:
-    """Write the numbers of one column with as many decimals as give the largest four digits."""
-    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
-    largest = max(finite, default=0.0)
-    whole = all(value == int(value) for value in finite)
-    decimals = 0 if whole or not largest else min(max(3 - math.floor(math.log10(largest)), 0), 6)
-    cells: list[Cell] = []
-    for value in values:
-        if value is None:
-            cells.append(Cell(NOTHING, number=True))
-        elif not math.isfinite(value):
-            cells.append(Cell("NaN" if math.isnan(value) else "\u221e" if value > 0 else "\u2212\u221e", number=True))
-        else:
-            plain = value == 0 or (abs(value) >= 1e-4 and largest < 1e7)
-            text = f"{value:.{decimals}f}" if plain else f"{value:.3g}"
-            cells.append(Cell(text.replace("-", "\u2212"), value, number=True, full=repr(value)))
-    return cells
-
-
 def _moment(time: datetime) -> str:
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
-
-
-def _day(time: datetime) -> str:
-    return f"{time.day} {time:%b %Y}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from runferry.report.model import Curve, SystemCurve, thin
 from runferry.system.values import is_number
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from runferry.report.measurements import Measurements
 
 
@@ -64,6 +67,9 @@ class Curves:
                 values=[_rounded(values[i]) for i in kept],
                 logged=len(values),
                 last=values[-1],
+                lowest=_extreme(min, steps, values),
+                highest=_extreme(max, steps, values),
+                lost=_lost(steps, values),
             )
         return curves
 
@@ -91,16 +97,60 @@ def metric_order(metric: str) -> tuple[str, str]:
     return metric.casefold(), metric
 
 
+_COUNTERS = re.compile(
+    r"(?:.*[/._ ])?(?:epochs?|(?:global_?)?steps?|iter(?:ation)?s?|batch(?:es)?|(?:num_)?tokens|samples)", re.IGNORECASE
+)
+
+
+def is_counter(metric: str, curves: Sequence[Curve]) -> bool:
+    """Return whether a metric is no result but a count, such as an epoch: by its name, or by all of its curves."""
+    return _COUNTERS.fullmatch(metric) is not None or (bool(curves) and all(map(counts_up, curves)))
+
+
 def counts_up(curve: Curve) -> bool:
-    """Return whether a curve is nothing but a count: a straight line up through whole numbers."""
-    steps, values = curve.steps, curve.values
-    if len(steps) < 2 or values[0] is None or any(value is None or value != int(value) for value in values):
+    """Return whether a curve is nothing but a count: straight lines up through whole numbers.
+
+    A run that was started again counts again from its checkpoint, or from the beginning: a new line then, as steep.
+    """
+    values = curve.values
+    if len(values) < 2 or any(value is None or value != int(value) for value in values):
         return False
-    slope = ((values[-1] or 0) - values[0]) / (steps[-1] - steps[0])
+    pieces: list[list[tuple[int, float]]] = [[]]
+    for step, value in zip(curve.steps, values, strict=True):
+        if pieces[-1] and (value or 0) < pieces[-1][-1][1]:
+            pieces.append([])
+        pieces[-1].append((step, value or 0))
+    slopes = [
+        (piece[-1][1] - piece[0][1]) / (piece[-1][0] - piece[0][0]) for piece in pieces if piece[-1][0] > piece[0][0]
+    ]
+    if not slopes or len(pieces) > max(1, len(values) // 4):
+        return False
+    slope = max(slopes)
     return slope > 0 and all(
-        value is not None and math.isclose(value, values[0] + slope * (step - steps[0]), abs_tol=0.5)
-        for step, value in zip(steps, values, strict=True)
+        math.isclose(value, piece[0][1] + slope * (step - piece[0][0]), abs_tol=1.0 if len(pieces) > 1 else 0.5)
+        for piece in pieces
+        for step, value in piece
     )
+
+
+def _extreme(choose: Callable[..., float], steps: list[int], values: list[float]) -> tuple[float, int] | None:
+    """Return the lowest or highest finite value, and its step."""
+    # A sum that is finite has no part that is not: most curves are not looked through twice.
+    finite = values if math.isfinite(sum(values)) else [value for value in values if math.isfinite(value)]
+    if not finite:
+        return None
+    value = choose(finite)
+    return value, steps[values.index(value)]
+
+
+def _lost(steps: list[int], values: list[float]) -> tuple[int, str] | None:
+    """Return the step since which no value is finite, and what the value is; None where the last one is finite."""
+    if math.isfinite(values[-1]):
+        return None
+    first = len(values) - 1
+    while first and not math.isfinite(values[first - 1]):
+        first -= 1
+    return steps[first], "NaN" if math.isnan(values[first]) else "infinite"
 
 
 def _spread(pairs: list[tuple[int, float]], most: int) -> list[tuple[int, float]]:

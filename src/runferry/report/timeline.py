@@ -45,7 +45,7 @@ class Timeline:
 
 def timeline(report: ExperimentReport, names: Sequence[str]) -> Timeline:
     """Lay out the attempts of all runs between the first start and the last end; `names` are the runs' names."""
-    attempts = [attempt for run in report.runs for attempt in run.attempts]
+    attempts = [attempt for run in report.own for attempt in run.attempts]
     starts = [attempt.start for attempt in attempts if attempt.start]
     if not starts:
         return Timeline()

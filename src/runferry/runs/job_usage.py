@@ -37,6 +37,8 @@ class JobUsage:
     cores, gpus : int
         That the job had.
     cpu_seconds : float or None
+    gpu : str
+        The model, as Slurm names it; empty where it names none, or several.
     """
 
     start: float
@@ -48,6 +50,7 @@ class JobUsage:
     cores: int
     gpus: int
     cpu_seconds: float | None
+    gpu: str = ""
 
 
 def usage_of(jobs: Iterable[str], kept: Path) -> dict[str, JobUsage]:
@@ -97,6 +100,7 @@ def parse_usage(lines: Iterable[str]) -> dict[str, JobUsage]:
             cores=int(given.get("cpu", 0)),
             gpus=int(given.get("gres/gpu", 0)),
             cpu_seconds=_seconds(row["TotalCPU"]),
+            gpu=_model(given),
         )
     return usage
 
@@ -108,6 +112,11 @@ def _read(kept: Path) -> dict[str, JobUsage]:
     except (OSError, ValueError, TypeError):
         # Written anew.
         return {}
+
+
+def _model(given: Iterable[str]) -> str:
+    models = [name.removeprefix("gres/gpu:") for name in given if name.startswith("gres/gpu:")]
+    return models[0] if len(models) == 1 else ""
 
 
 def _bytes(text: str) -> int | None:

@@ -17,12 +17,18 @@ class Coordinates {
     this.draw();
   }
 
-  prepare(height) {
+  // Where the window is too narrow for axes side by side, they lie below each other: `along` is across the axes, and
+  // `deep` is the length of one.
+  prepare() {
     const given = [...report.parameters, { name: this.outcome, values: report.finals[this.outcome] }];
-    const least = given.length * 96;
-    this.plot.style.minWidth = `${least}px`;
-    const width = Math.max(this.plot.clientWidth, least);
-    const [left, right] = [64, width - 64];
+    const width = this.plot.clientWidth;
+    this.turned = width < given.length * 96;
+    const height = this.turned ? given.length * 76 : 320;
+    this.size = [width, height];
+    const [along, deep] = this.turned ? [height, width] : [width, height];
+    const [first, last] = this.turned ? [12, 16] : [52, 24];
+    const [left, right] = this.turned ? [36, along - 36] : [64, along - 64];
+    this.ends = [first, deep - last];
     this.axes = given.map(({ name, values }, i) => {
       const x = left + ((right - left) * i) / Math.max(given.length - 1, 1);
       const present = values.filter((value) => value !== null);
@@ -30,14 +36,19 @@ class Coordinates {
       let [scale, names] = [null, null];
       if (numeric) {
         const [low, high] = extent([present]);
-        scale = makeScale(low, high, height - 24, 52, { log: low > 0 && high / low >= 50 });
+        scale = makeScale(low, high, ...(this.turned ? this.ends : [...this.ends].reverse()), { log: low > 0 && high / low >= 50 });
       } else {
         names = [...new Set(present)];
-        scale = (value) => (names.length < 2 ? height / 2 : 52 + ((height - 76) * names.indexOf(value)) / (names.length - 1));
+        const room = deep - first - last;
+        scale = (value) => first + (names.length < 2 ? room / 2 : (room * names.indexOf(value)) / (names.length - 1));
       }
       return { name, x, values, scale, names };
     });
-    return width;
+  }
+
+  // From the place across the axes and along one to the plot, or back.
+  turn([x, y]) {
+    return this.turned ? [y, x] : [x, y];
   }
 
   points(run) {
@@ -45,11 +56,11 @@ class Coordinates {
   }
 
   draw() {
-    const height = 320;
-    const width = this.prepare(height);
+    if (!this.plot.clientWidth) return;
+    this.prepare();
     this.dirty = false;
-    this.size = [width, height];
-    const context = sharpen(this.base, width, height);
+    this.plot.style.touchAction = this.turned ? "pan-y" : "none";
+    const context = sharpen(this.base, ...this.size);
     const { ramp } = colours();
     const { values } = this.axes.at(-1);
     const order = values.map((value, run) => [value, run]).filter(([value]) => value !== null).sort(([a], [b]) => a - b);
@@ -63,37 +74,43 @@ class Coordinates {
 
   labels(context) {
     const { ink, strong, ramp, page } = colours();
-    const height = this.size[1];
-    context.textAlign = "center";
+    const [low, high] = this.ends;
     for (const axis of this.axes) {
       context.strokeStyle = ink;
       context.lineWidth = 1;
       context.beginPath();
-      context.moveTo(axis.x, 52);
-      context.lineTo(axis.x, height - 24);
+      context.moveTo(...this.turn([axis.x, low]));
+      context.lineTo(...this.turn([axis.x, high]));
       context.stroke();
       context.fillStyle = strong;
       context.font = context.font.replace(/^\d+px/, "12px");
-      context.fillText(cut(context, axis.name, 92), axis.x, 18);
+      context.textAlign = this.turned ? "left" : "center";
+      if (this.turned) context.fillText(cut(context, axis.name, high - low), low, axis.x - 16);
+      else context.fillText(cut(context, axis.name, 92), axis.x, 18);
       context.font = context.font.replace(/^\d+px/, "11px");
-      const ticks = axis.names ? axis.names.slice(0, 12) : axis.scale.ticks(5);
+      context.textAlign = "center";
+      const most = this.turned ? Math.floor((high - low) / 70) : 12;
+      const ticks = axis.names ? axis.names.slice(0, most) : axis.scale.ticks(this.turned ? 4 : 5);
       for (const tick of ticks) {
-        const text = axis.names ? cut(context, String(tick), 80) : short(tick);
-        const y = axis.scale(tick);
-        // On the page's own colour, so that lines behind do not make it hard to read.
+        const text = axis.names ? cut(context, String(tick), this.turned ? 60 : 80) : short(tick);
         const wide = context.measureText(text).width;
+        let [x, y] = this.turn([axis.x, axis.scale(tick)]);
+        if (this.turned) [x, y] = [Math.min(Math.max(x, wide / 2 + 2), this.size[0] - wide / 2 - 2), y + 14];
+        // On the page's own colour, so that lines behind do not make it hard to read.
         context.fillStyle = page;
         context.globalAlpha = 0.85;
-        context.fillRect(axis.x - wide / 2 - 3, y - 8, wide + 6, 15);
+        context.fillRect(x - wide / 2 - 3, y - 8, wide + 6, 15);
         context.globalAlpha = 1;
         context.fillStyle = ink;
-        context.fillText(text, axis.x, y + 4);
+        context.fillText(text, x, y + 4);
       }
       const brush = state.brushes.get(axis.name);
       if (brush) {
         context.fillStyle = ramp[4];
         context.globalAlpha = 0.25;
-        context.fillRect(axis.x - 8, brush.top, 16, brush.bottom - brush.top);
+        const [x, y] = this.turn([axis.x - 8, brush.top]);
+        const [wide, tall] = this.turn([16, brush.bottom - brush.top]);
+        context.fillRect(x, y, wide, tall);
         context.globalAlpha = 1;
       }
     }
@@ -102,7 +119,7 @@ class Coordinates {
   stroke(context, run, ramp) {
     context.strokeStyle = ramp[Math.round((this.rank.get(run) ?? 0) * (ramp.length - 1))];
     context.beginPath();
-    for (const [x, y] of this.points(run)) context.lineTo(x, y);
+    for (const point of this.points(run)) context.lineTo(...this.turn(point));
     context.stroke();
   }
 
@@ -118,7 +135,7 @@ class Coordinates {
 
   at(event) {
     const frame = this.plot.getBoundingClientRect();
-    return [event.clientX - frame.left, event.clientY - frame.top];
+    return this.turn([event.clientX - frame.left, event.clientY - frame.top]);
   }
 
   press(event) {

@@ -2,8 +2,8 @@
 
 const table = document.querySelector("#runs-table tbody");
 const rows = [...table.rows];
-const texts = rows.map((row) => row.textContent.toLowerCase());
-const keys = [...document.querySelectorAll(".key")];
+const texts = rows.map((row) => `${row.textContent} ${row.dataset.id}`.toLowerCase());
+let keys = [...document.querySelectorAll(".key")];
 const clear = document.querySelector(".clear");
 
 function runsOf(key) {
@@ -22,11 +22,11 @@ function timeAt([steps, seconds], step) {
 const onTime = new Map();
 
 function curvesOf(metric) {
-  if (state.axis === "step") return metric.series.map(({ run, steps, values }) => ({ run, xs: steps, ys: values }));
+  if (state.axis === "step") return metric.series.map(({ run, steps, values, lost }) => ({ run, xs: steps, ys: values, lost }));
   if (!onTime.has(metric)) {
     const known = metric.series.filter(({ run }) => report.clocks[run][0].length);
-    onTime.set(metric, known.map(({ run, steps, values }) => (
-      { run, xs: steps.map((step) => timeAt(report.clocks[run], step)), ys: values }
+    onTime.set(metric, known.map(({ run, steps, values, lost }) => (
+      { run, xs: steps.map((step) => timeAt(report.clocks[run], step)), ys: values, lost }
     )));
   }
   return onTime.get(metric);
@@ -40,6 +40,11 @@ for (const plot of document.querySelectorAll(".plot[data-system]")) {
   const { series } = report.system[plot.dataset.system];
   new Chart(plot, () => series.map(({ run, seconds, values }) => ({ run, xs: seconds, ys: values })), "time");
 }
+for (const plot of document.querySelectorAll(".plot[data-progress]")) {
+  const against = plot.dataset.progress;
+  new Chart(plot, () => progress(against), against);
+}
+for (const plot of document.querySelectorAll(".plot[data-front]")) new Chart(plot, front, report.goals[0].metric);
 
 function on(id, event, listener) {
   document.getElementById(id)?.addEventListener(event, listener);
@@ -70,8 +75,65 @@ on("more", "click", () => {
 });
 on("axis", "change", ({ target }) => {
   state.axis = target.value;
+  zoom(null);
+});
+on("robust", "change", ({ target }) => {
+  state.robust = target.checked;
   notify("redraw");
 });
+
+// Which curves are drawn.
+const show = document.getElementById("show");
+const groupBy = document.getElementById("group");
+
+function chooseCurves() {
+  state.show = show.value;
+  state.groups = groupsBy(groupBy?.value);
+  state.groupOf = new Map(state.groups.flatMap(({ runs }, i) => runs.map((run) => [run, i])));
+  if (groupBy) groupBy.closest("label").hidden = state.show !== "mean";
+  const colour = groupColours(state.groups);
+  const legend = document.getElementById("groups");
+  legend.hidden = state.show !== "mean";
+  document.querySelectorAll(".legend.of-runs").forEach((each) => { each.hidden = state.show === "mean"; });
+  legend.replaceChildren(...state.groups.map(({ label, runs }, i) => {
+    const key = element("button", undefined, "key");
+    const swatch = element("span", undefined, "swatch");
+    swatch.style.setProperty("--colour", colour[i]);
+    key.type = "button";
+    key.dataset.runs = runs.join(" ");
+    key.setAttribute("aria-pressed", "false");
+    key.append(swatch, label);
+    key.addEventListener("click", () => toggle(runs));
+    return key;
+  }));
+  keys = [...document.querySelectorAll(".key")];
+  highlightKeys();
+  notify("redraw");
+}
+show?.addEventListener("change", chooseCurves);
+groupBy?.addEventListener("change", chooseCurves);
+darkScheme.addEventListener("change", () => show && chooseCurves());
+
+// Zoom by dragging over a chart, or by numbers; all charts follow.
+const zoomFrom = document.getElementById("zoom-from");
+const zoomTo = document.getElementById("zoom-to");
+const whole = document.getElementById("whole");
+
+function zoom(range) {
+  state.zoom = range && range[0] < range[1] ? range : null;
+  if (zoomFrom) {
+    [zoomFrom.value, zoomTo.value] = state.zoom ? state.zoom.map((value) => Number(value.toPrecision(6))) : ["", ""];
+    whole.hidden = !state.zoom;
+  }
+  notify("redraw");
+}
+for (const input of [zoomFrom, zoomTo]) {
+  input?.addEventListener("change", () => {
+    if (zoomFrom.value !== "" && zoomTo.value !== "") zoom([Number(zoomFrom.value), Number(zoomTo.value)]);
+    else if (zoomFrom.value === "" && zoomTo.value === "") zoom(null);
+  });
+}
+whole?.addEventListener("click", () => zoom(null));
 on("log", "change", ({ target }) => {
   state.log = target.checked;
   notify("redraw");
@@ -135,7 +197,11 @@ function highlightKeys() {
   const { pressed } = state;
   document.body.classList.toggle("some-pressed", pressed.size > 0);
   if (clear) clear.hidden = pressed.size === 0;
-  for (const key of keys) key.setAttribute("aria-pressed", String(pressed.size > 0 && runsOf(key).every((run) => pressed.has(run))));
+  for (const key of keys) {
+    const is = String(pressed.size > 0 && runsOf(key).every((run) => pressed.has(run)));
+    // Of a thousand keys few change.
+    if (key.getAttribute("aria-pressed") !== is) key.setAttribute("aria-pressed", is);
+  }
 }
 // Pointing changes no key: a thousand rows are left alone then.
 let before = "";
@@ -149,6 +215,7 @@ for (const key of keys) key.addEventListener("click", (event) => {
   event.stopPropagation();
   toggle(runsOf(key));
 });
+// The groups' keys are made later, and have their own.
 for (const row of rows) {
   const run = Number(row.dataset.run);
   row.addEventListener("pointerenter", () => point(run));
@@ -163,24 +230,33 @@ function showAll() {
 clear?.addEventListener("click", showAll);
 document.addEventListener("keydown", ({ key }) => key === "Escape" && showAll());
 
-// Sorting: what has no value comes last, whichever the direction.
-function sortBy(button, column) {
-  const direction = button.dataset.direction === "ascending" ? "descending" : "ascending";
+// Sorting: what has no value comes last, whichever the direction; further W&B runs of a job stay below it.
+function sortBy(button, column, wanted) {
+  const direction = wanted ?? (button.dataset.direction === "ascending" ? "descending" : "ascending");
   const sign = direction === "ascending" ? 1 : -1;
-  const valueOf = (row) => row.cells[column].dataset.sort ?? "";
-  const sorted = [...table.rows].sort((one, other) => {
+  const groups = new Map();
+  for (const row of table.rows) {
+    const run = report.within[row.dataset.run] ?? Number(row.dataset.run);
+    groups.set(run, [...(groups.get(run) ?? []), row]);
+  }
+  const valueOf = ([row]) => row.cells[column].dataset.sort ?? "";
+  const sorted = [...groups.values()].sort((one, other) => {
     const [a, b] = [valueOf(one), valueOf(other)];
     if (a === "" || b === "") return (a === "") - (b === "");
     const difference = Number(a) - Number(b);
     return sign * (Number.isNaN(difference) ? a.localeCompare(b, "en", { numeric: true }) : difference);
   });
+  markSorted(button, direction);
+  table.append(...sorted.flat());
+}
+
+function markSorted(button, direction) {
   for (const other of document.querySelectorAll("#runs-table thead button")) {
     delete other.dataset.direction;
     other.closest("th").removeAttribute("aria-sort");
   }
   button.dataset.direction = direction;
   button.closest("th").setAttribute("aria-sort", direction);
-  table.append(...sorted);
 }
 // In the order of the columns: Run and State, those of the second row, the rest of the first.
 const [upper, lower] = document.querySelectorAll("#runs-table thead tr");
@@ -193,6 +269,11 @@ if (!["file:", "http:", "https:"].includes(location.protocol) || window.parent !
   for (const link of document.querySelectorAll("a.local")) link.replaceWith(link.textContent);
 }
 
+by?.addEventListener("change", chooseGoal);
 if (parallel) chooseOutcome();
+if (show) chooseCurves();
+if (by) chooseGoal();
 if (figures.length) chooseMetric();
+ready = true;
+notify("redraw");
 document.body.dataset.ready = "true";

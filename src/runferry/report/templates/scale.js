@@ -1,4 +1,4 @@
-// Linear and logarithmic scales, with the ticks of a person's choice: 1, 2 or 5 times a power of ten.
+// Linear and logarithmic scales of the parallel coordinates, with the ticks of a person's choice: 1, 2 or 5 times a power of ten.
 
 function stepFor(span, count) {
   const rough = span / Math.max(count, 1);
@@ -6,14 +6,7 @@ function stepFor(span, count) {
   return power * ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10);
 }
 
-// Seconds are counted in sixties.
-function stepForTime(span, count) {
-  const steps = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
-  const rough = span / Math.max(count, 1);
-  return rough < 1 ? stepFor(span, count) : steps.find((step) => step >= rough) ?? stepFor(span / 86400, count) * 86400;
-}
-
-function makeScale(low, high, from, to, { log = false, time = false } = {}) {
+function makeScale(low, high, from, to, { log = false } = {}) {
   if (!(low <= high)) [low, high] = log ? [1, 10] : [0, 1];
   if (low === high) {
     const room = log ? 2 : Math.abs(low) * 0.1 || 1;
@@ -21,10 +14,6 @@ function makeScale(low, high, from, to, { log = false, time = false } = {}) {
   }
   const [a, b] = log ? [Math.log10(low), Math.log10(high)] : [low, high];
   const scale = (value) => from + (((log ? Math.log10(value) : value) - a) / (b - a)) * (to - from);
-  scale.invert = (pixel) => {
-    const value = a + ((pixel - from) / (to - from)) * (b - a);
-    return log ? 10 ** value : value;
-  };
   scale.ticks = (count) => {
     if (log && b - a >= 1) {
       const every = Math.ceil((b - a) / count);
@@ -35,7 +24,7 @@ function makeScale(low, high, from, to, { log = false, time = false } = {}) {
       }
       return ticks.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
     }
-    const step = time ? stepForTime(high - low, count) : stepFor(high - low, count);
+    const step = stepFor(high - low, count);
     const ticks = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) ticks.push(i * step || 0);
     return ticks;

@@ -6,19 +6,25 @@ const report = JSON.parse(document.getElementById("curves").textContent);
 const state = {
   pressed: new Set(), pointed: null, words: [], kind: "", brushes: new Map(), hidden: new Set(),
   axis: "step", smoothing: 0, log: false, metric: "", printing: false,
+  // Which curves are drawn; the groups of their means, and each run's; steps or seconds that are zoomed to.
+  show: "all", groups: [], groupOf: new Map(), best: new Set(), zoom: null, robust: true,
 };
 
 const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 const listeners = { highlight: [], redraw: [] };
 
+// Nothing is drawn before all is chosen that decides what is drawn.
+let ready = false;
+
 function notify(what) {
+  if (!ready) return;
   for (const listener of listeners[what]) listener();
 }
 
 function colours() {
   return darkScheme.matches && !state.printing
-    ? { runs: report.dark, ramp: report.darkRamp, ink: "#9aa1ad", line: "#2d3139", strong: "#e6e7ea", page: "#16181d" }
-    : { runs: report.light, ramp: report.lightRamp, ink: "#5c6370", line: "#e3e5e9", strong: "#1c1f26", page: "#ffffff" };
+    ? { runs: report.dark, ramp: report.darkRamp, words: report.darkWords, ink: "#9aa1ad", line: "#2d3139", strong: "#e6e7ea", page: "#16181d", bad: "#ff8a80" }
+    : { runs: report.light, ramp: report.lightRamp, words: report.lightWords, ink: "#5c6370", line: "#e3e5e9", strong: "#1c1f26", page: "#ffffff", bad: "#b3261e" };
 }
 
 function raised() {

@@ -32,14 +32,21 @@ def of_chosen_jobs() -> bool:
     return OF_CHOSEN_JOBS in os.environ
 
 
-def write(file: Path, plan: Plan) -> None:
-    """Write a plan: `plan` for programs, `lines` for users, and `runs` and `jobs` by experiment for the page."""
+def write(file: Path, plan: Plan, results: Path | None = None) -> None:
+    """Write a plan: `plan` for programs, `lines` for users, and `runs` and `jobs` by experiment for the page.
+
+    Parameters
+    ----------
+    results
+        The folder of the experiments' folders, for `runferry plan --advice`.
+    """
     write_json(
         file,
         {
             "plan": plan.as_json(),
             "title": plan.title,
             "lines": lines(plan),
+            "results": str(results.resolve()) if results else None,
             "runs": {
                 each.name: [[run.id, run.name, STATES.index(run.state), run.job, run.why] for run in each.runs]
                 for each in plan.experiments

@@ -39,7 +39,7 @@ def show_plan(workflow: Workflow, packs: PackPlan, snakemake: Any, *, quiet: boo
     def show(chosen: frozenset[str] | None = None) -> None:
         made = make_plan(packs, workflow, chosen)
         if file:
-            record.write(file, made)
+            record.write(file, made, packs.results)
         else:
             print("\n".join(lines(made)), file=sys.stderr, flush=True)  # noqa: T201
 

@@ -1,0 +1,106 @@
+// The best run by a goal: what the first screen says of it, its columns of the table, the best ten, the sweep's progress.
+
+const by = document.getElementById("by");
+
+// [value, step] of each run by the goal that is chosen; null where a run has none.
+function bests() {
+  const [metric, way] = goal();
+  return report.bests[metric]?.[way] ?? report.runs.map(() => null);
+}
+
+function goal() {
+  const chosen = by?.selectedOptions[0];
+  return chosen ? [chosen.dataset.metric, chosen.dataset.way] : ["", "lowest"];
+}
+
+function better(a, b) {
+  return goal()[1] === "highest" ? a > b : a < b;
+}
+
+function ranked() {
+  const values = bests();
+  const runs = values.map((_, run) => run).filter((run) => values[run] !== null);
+  return runs.sort((a, b) => (better(values[a][0], values[b][0]) ? -1 : better(values[b][0], values[a][0]) ? 1 : a - b));
+}
+
+function chooseGoal() {
+  const [metric, way] = goal();
+  const order = ranked();
+  const values = bests();
+  state.best = new Set(order.slice(0, BEST));
+  const button = document.querySelector("#best-column button");
+  const direction = way === "highest" ? "descending" : "ascending";
+  if (!ready) {
+    // The page is written by this goal.
+    if (metric) markSorted(button, direction);
+    return;
+  }
+  for (const name of document.querySelectorAll(".best-words")) name.textContent = `${way} ${metric}`;
+  for (const row of rows) {
+    const best = values[row.dataset.run] ?? [null, null];
+    row.querySelectorAll(".best-cell").forEach((cell, i) => {
+      cell.textContent = best[i] === null ? "\u2013" : number(best[i], i ? 12 : 4);
+      best[i] === null ? delete cell.dataset.sort : (cell.dataset.sort = best[i]);
+    });
+  }
+  tellBest(order[0], values, metric);
+  if (order.length) sortBy(button, sorters.indexOf(button), direction);
+  for (const each of document.querySelectorAll(".of-sweeps-goal")) each.hidden = by.selectedIndex !== Number(by.dataset.first);
+  notify("redraw");
+}
+
+function tellBest(run, values, metric) {
+  const card = document.getElementById("best-run");
+  if (!card || run === undefined) return;
+  const [value, step] = values[run];
+  const last = report.finals[metric][run];
+  const name = card.querySelector(".key");
+  name.dataset.runs = run;
+  name.querySelector(".name").textContent = report.runs[run];
+  name.querySelector(".swatch").style.setProperty("--colour", `var(--run-${report.colours[run]})`);
+  card.querySelector(".value").textContent = number(value, 4);
+  card.querySelector(".at").textContent = step === null ? "" : ` at step ${step}`;
+  card.querySelector(".last").textContent = last === null ? "" : `, last ${number(last, 4)}`;
+  const link = card.querySelector(".link");
+  link.hidden = !report.urls[run];
+  if (report.urls[run]) link.href = report.urls[run];
+  card.querySelector("dl").replaceChildren(...report.parameters.flatMap(({ name: parameter, values: given }) => {
+    const pair = element("div");
+    pair.append(element("dt", parameter), element("dd", given[run] === null ? "\u2013" : String(given[run])));
+    return [pair];
+  }));
+}
+
+// The best value so far after each run that ended, with a dot for each run.
+function progress(against) {
+  const values = [...bests()];
+  // A job's best is that of all W&B runs in it.
+  report.within.forEach((job, run) => {
+    if (job !== null && values[run] && (!values[job] || better(values[run][0], values[job][0]))) values[job] = values[run];
+  });
+  const line = { run: null, runs: [], label: "best so far", xs: [], ys: [] };
+  const dots = [];
+  report.ended.forEach((run, i) => {
+    if (values[run] === null) return;
+    const [x, y] = [against === "runs" ? i + 1 : report.hours[i], values[run][0]];
+    const before = line.ys.at(-1);
+    if (before !== undefined) {
+      line.xs.push(x);
+      line.ys.push(before);
+    }
+    if (before === undefined || better(y, before)) {
+      line.xs.push(x);
+      line.ys.push(y);
+    }
+    dots.push({ run, xs: [x], ys: [y] });
+  });
+  return [...dots, line];
+}
+
+// All runs by two goals, and a line through those that no other surpasses in both.
+function front() {
+  const [one, other] = report.goals.map(({ metric, way }) => report.bests[metric]?.[way] ?? []);
+  const dots = report.runs.flatMap((_, run) => (one[run] && other[run] ? [{ run, xs: [one[run][0]], ys: [other[run][0]] }] : []));
+  const line = { run: null, runs: report.front, label: "Pareto front", xs: report.front.map((run) => one[run][0]), ys: report.front.map((run) => other[run][0]) };
+  return [...dots, line];
+}
