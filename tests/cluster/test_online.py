@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runferry_standin import running
 from support.slurm.network import Firewall
+from support.slurm.relay import relayed
 from support.slurm.user import User, rows_on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.slurm.cluster import Cluster
 
 pytestmark = pytest.mark.slow
@@ -43,34 +40,6 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-@contextmanager
-def _relayed(address: str, url: str, storage: int) -> Iterator[int]:
-    """Have a server on loopback answer at `address` too, as behind a site's proxy; give the port of its API there."""
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                sink.sendall(data)
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
-
-    def serve(listener: socket.socket, port: int) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = listener.accept()
-                far = socket.create_connection(("127.0.0.1", port))
-                for pair in ((near, far), (far, near)):
-                    threading.Thread(target=pump, args=pair, daemon=True).start()
-
-    api = int(url.rsplit(":", 1)[1])
-    with socket.create_server((address, api)) as first, socket.create_server((address, storage)) as second:
-        for listener, port in ((first, api), (second, storage)):
-            threading.Thread(target=serve, args=(listener, port), daemon=True).start()
-        yield api
-        for listener in (first, second):
-            listener.shutdown(socket.SHUT_RDWR)
-
-
 @pytest.mark.parametrize("way", ["reject", "drop"])
 def test_an_online_job_ends_with_its_training_where_the_storage_is_out_of_reach(
     tmp_path, cluster_alone: Cluster, way: str
@@ -78,7 +47,7 @@ def test_an_online_job_ends_with_its_training_where_the_storage_is_out_of_reach(
     storage = _free_port()
     with (
         running(key="5ec2e7" * 7, storage_port=storage) as server,
-        _relayed(cluster_alone.address, server.url, storage) as api,
+        relayed(cluster_alone.address, api := int(server.url.rsplit(":", 1)[1]), storage),
     ):
         firewall = Firewall(open_ports=(api,), ports={storage: way})
         user = User(tmp_path / "scratch", cluster_alone, TRAIN, WANDB_API_KEY=server.key, HOME=str(tmp_path))

@@ -72,7 +72,8 @@ ROW_WRONGS: tuple[dict[str, Any], ...] = tuple(
 )
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print a line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -104,10 +105,10 @@ def kill_trials(seeds: int, lags: Sequence[float]) -> list[Trial]:
     return trials
 
 
-def write_all(folder: Path) -> Path:
+def write_all(folder: Path, versions: Sequence[str] = VERSIONS) -> Path:
     """Train the runs once; copies of them are cheap."""
     results = folder / "results"
-    for version, (shape, parts) in product(VERSIONS, SHAPES.items()):
+    for version, (shape, parts) in product(versions, SHAPES.items()):
         run = RunFolder(results / "experiment" / f"{shape}-{version.replace('.', '-')}")
         python = ROOT / ".venv" / f"wandb-{version}" / "bin" / "python"
         for first, last in parts:
@@ -140,7 +141,7 @@ def try_one(trial: Trial, original: Path, root: Path, number: int) -> Counter[st
             if not folder.receipt_file.exists():
                 found["no receipt"] += 1
                 lines = [line for line in said.splitlines() if folder.path.name in line]
-                _say(f"{trial.name} lag {trial.lag}: {lines[:1]}")
+                say(f"{trial.name} lag {trial.lag}: {lines[:1]}")
             _count_rows(trial, folder, server, found)
     shutil.rmtree(root / str(number))
     return found
@@ -161,7 +162,8 @@ def _sync(results: Path, server: StandIn, trial: Trial, *, kill_after: float | N
     return process.communicate()[0]
 
 
-def _rows(server: StandIn, folder: RunFolder) -> list[tuple[int, float]]:
+def rows_held(server: StandIn, folder: RunFolder) -> list[tuple[int, float]]:
+    """Return step and loss of each row that the server holds, by its own books."""
     try:
         held = server.run("demo", "tests", folder.path.name)["history"]
     except LookupError:
@@ -169,24 +171,25 @@ def _rows(server: StandIn, folder: RunFolder) -> list[tuple[int, float]]:
     return [(row["_step"], row["loss"]) for row in held]
 
 
-def _wanted(folder: RunFolder) -> list[tuple[int, float]]:
+def rows_trained(folder: RunFolder) -> list[tuple[int, float]]:
+    """Return step and loss of each row that the training logged."""
     return [(step, 1 / (step + 1)) for step in range(ROWS[folder.path.name.partition("-")[0]])]
 
 
 def _judge(trial: Trial, folders: Sequence[RunFolder], server: StandIn, found: Counter[str]) -> None:
     for folder in folders:
-        if folder.receipt_file.exists() and _rows(server, folder) != _wanted(folder):
+        if folder.receipt_file.exists() and rows_held(server, folder) != rows_trained(folder):
             found["wrong receipt"] += 1
-            _say(f"{trial.name} lag {trial.lag}: {folder.path.name}: wrong receipt")
+            say(f"{trial.name} lag {trial.lag}: {folder.path.name}: wrong receipt")
 
 
 def _count_rows(trial: Trial, folder: RunFolder, server: StandIn, found: Counter[str]) -> None:
-    rows, wanted = _rows(server, folder), _wanted(folder)
+    rows, wanted = rows_held(server, folder), rows_trained(folder)
     found["trials of runs"] += 1
     for what, wrong in (("lost", set(wanted) - set(rows)), ("doubled", range(len(rows) - len(set(rows))))):
         if wrong:
             found[what] += 1
-            _say(f"{trial.name} lag {trial.lag}: {folder.path.name}: {len(wrong)} {what}")
+            say(f"{trial.name} lag {trial.lag}: {folder.path.name}: {len(wrong)} {what}")
 
 
 def main() -> None:
@@ -208,7 +211,7 @@ def main() -> None:
         with ThreadPoolExecutor(given.at_once) as pool:
             for found in pool.map(lambda each: try_one(each[1], original, Path(folder), each[0]), enumerate(trials)):
                 total += found
-    _say(json.dumps(total))
+    say(json.dumps(total))
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class Written:
     def copied_to(self, results: Path) -> list[RunFolder]:
         """Copy the whole, and give the runs in the order of their versions.
 
-        What the copies staged for their artifacts stays where the originals have it: the paths are in the segments.
+        What the copies staged for their artifacts is found where the originals have it: the paths are in the segments.
         """
         shutil.copytree(self.results, results, symlinks=True)
         return [RunFolder(results / "experiment" / name_of(version)) for version in self.pythons]

@@ -1,9 +1,15 @@
 rule report:
     input:
         runs=expand("<results>/{experiment}/runs.tsv", experiment=plan.listed),
-        rounds=plan.rounds_of("<results>/{experiment}/rounds/{round}/synced.json"),
-        places=plan.points("<results>/{experiment}/search/{place}-synced.json"),
-        receipts=plan.targets("<results>/{experiment}/{run}/receipt.json"),
+        rounds=plan.ends_of_rounds(
+            synced="<results>/{experiment}/rounds/{round}/synced.json",
+            place="<results>/{experiment}/rounds/{round}/{place}.json",
+        ),
+        places=plan.ends_of_points(
+            synced="<results>/{experiment}/search/{place}-synced.json",
+            place="<results>/{experiment}/search/{place}.json",
+        ),
+        receipts=plan.targets("<results>/{experiment}/{run}/" + plan.last_file),
     output:
         pages=report(
             expand("<results>/{experiment}/report.html", experiment=plan.experiments),

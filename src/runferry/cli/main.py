@@ -15,10 +15,12 @@ from runferry.cli.launch import add_launch, split_command
 from runferry.cli.packs import add_pack_commands
 from runferry.cli.plan import add_plan
 from runferry.cli.profile import add_profile
+from runferry.cli.pull import add_pull
 from runferry.cli.report import add_report
 from runferry.cli.status import add_status
 from runferry.cli.sweep import add_sweep_commands
 from runferry.cli.sync import add_sync
+from runferry.cli.sync_job import add_sync_job
 from runferry.errors import ConfigError
 from runferry.sync.options import options_for
 from runferry.system.messages import DEBUG, exit_code_of
@@ -67,6 +69,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     add_profile(commands)
     add_launch(commands)
     add_sync(commands)
+    add_pull(commands)
+    add_sync_job(commands)
     add_status(commands)
     add_report(commands)
     add_pack_commands(commands)

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runferry.cli.job_options import add_job_options, job_place
 from runferry.cli.watch import add_watch_options, watch
 from runferry.errors import ConfigError
 from runferry.runs.folder import RunFolder, find_run_folders
-from runferry.sync.options import options_for
+from runferry.sync.options import options_for, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,6 +101,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print progress and results as JSON lines on stdout")
     add_watch_options(parser)
+    add_job_options(parser)
 
 
 def _sync(given: argparse.Namespace) -> int:
@@ -123,7 +125,13 @@ def _sync(given: argparse.Namespace) -> int:
         given.read_back,
     )
     with open_details(given.log) as log:
-        outcomes = sync(folders, limits, log=log, progress=progress, with_trained=given.with_trained)
+        if place := job_place(given):
+            from runferry.sync.slurm_job import sync_in_job
+
+            words = [*words_of(given), *(["--with-trained"] if given.with_trained else [])]
+            outcomes = sync_in_job(folders, place, words, progress.say)
+        else:
+            outcomes = sync(folders, limits, log=log, progress=progress, with_trained=given.with_trained)
         problems = [outcome for outcome in outcomes if outcome.problem]
         for outcome in problems:
             line = f"{outcome.folder.path}: {outcome.problem}"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 from runferry.cli.common import interval
+from runferry.cli.job_options import job_place
+from runferry.sync.options import words_of
 from runferry.sync.watch import Syncer, only_watcher, results_folders, runs_below
 
 if TYPE_CHECKING:
     import argparse
+
+    from runferry.sync.slurm_job import JobPlace
 
 
 def add_watch_options(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +51,8 @@ def watch(given: argparse.Namespace) -> int:
     RunferryError
         When another process watches the same results, or the server refuses the key.
     """
+    if place := job_place(given):
+        return _watch_in_job(given, place)
     from runferry.sync.wandb.live import Watcher
     from runferry.sync.wandb.live_run import LiveOptions
     from runferry.sync.watch import stop_on_signals
@@ -64,4 +72,20 @@ def watch(given: argparse.Namespace) -> int:
             if syncer:
                 syncer.close()
     progress.say("stopped watching; started again it goes on where it was")
+    return 0
+
+
+def _watch_in_job(given: argparse.Namespace, place: JobPlace) -> int:
+    from runferry.sync.slurm_job import watch_in_job
+    from runferry.system.processes import is_alive
+    from runferry.system.progress import progress_for
+
+    progress = progress_for(as_json=given.json)
+    words = ["--watch", f"--interval={given.interval}", *words_of(given)]
+    words += ["--running-only"] * given.running_only + ["--attempts-follow"] * given.attempts_follow
+    words += [str(path.resolve()) for path in given.paths]
+    (results,) = results_folders(given.paths)
+    # What is raised has the job cancelled.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    watch_in_job(results, place, words, progress.say, lambda: not given.with_process or is_alive(given.with_process))
     return 0

@@ -18,10 +18,11 @@ from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.finding import Finding
 from runferry.doctor.locks import held
 from runferry.doctor.node import ASKED, LOCK, SEEN
-from runferry.doctor.submission import account_for, gpu_option, memory_option, payers, shortest, without_key
+from runferry.doctor.submission import account_for, gpu_option, memory_option, payers, shortest
 from runferry.errors import AccountError, RunferryError
 from runferry.runs.slurm import ACTIVE
 from runferry.system.files import read_json, write_atomically, write_json
+from runferry.trackers.api_keys import without_keys
 from runferry.trackers.wandb.address import server_url
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _submit(site: Site, options: ProbeOptions, folder: Path) -> tuple[str, int]:
     command = ["sbatch", "--parsable", "--job-name=runferry-doctor", f"--output={folder}/job.log", "--no-requeue"]
     command += [f"--time={minutes}", "--cpus-per-task=2", f"--signal=B:USR1@{warning}"]
     command += [f"--account={account}"] if account else []
-    said = answer_of(*command, *memory_option(site), *gpu, str(script), variables=without_key(), folder=site.folder)
+    said = answer_of(*command, *memory_option(site), *gpu, str(script), variables=without_keys(), folder=site.folder)
     # "123" or "123;cluster", whatever a site's plugin prints beside it.
     ids = re.findall(r"^(\d+)(?:;\S*)?$", said, re.MULTILINE)
     if not ids:

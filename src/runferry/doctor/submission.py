@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from runferry.doctor.finding import Finding
 from runferry.errors import AccountError, ConfigError
 from runferry.runs.slurm import ask
 from runferry.system.text import time_in_words
-from runferry.trackers.api_keys import HOLDER_VARIABLE, KEY_VARIABLE
+from runferry.trackers.api_keys import without_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,11 +84,6 @@ def shortest(site: Site) -> int:
 def memory_option(site: Site) -> list[str]:
     """Return the option of sbatch for a gigabyte of memory; none where the site refuses it."""
     return ["--mem=1G"] if site.cluster.jobs is None or site.cluster.jobs.memory_flag else []
-
-
-def without_key() -> dict[str, str]:
-    """Return this process's variables without the W&B key, for sbatch, which hands them to the job."""
-    return {name: value for name, value in os.environ.items() if name not in {KEY_VARIABLE, HOLDER_VARIABLE}}
 
 
 def _accounts(site: Site, known: Sequence[str]) -> Iterator[Finding]:
@@ -178,7 +172,7 @@ def _test(site: Site, known: Sequence[str], what: str, minutes: int, options: Se
     command += [*memory_option(site), *options]
     time.sleep(PAUSE)
     try:
-        said = answer_of(*command, variables=without_key(), folder=site.folder, errors_too=True)
+        said = answer_of(*command, variables=without_keys(), folder=site.folder, errors_too=True)
     except NoAnswerError as error:
         refused = " failed (exit code " in str(error)
         mark = "problem" if refused else "unknown"

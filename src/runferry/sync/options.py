@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Sequence
 
 SYNC_OPTIONS = "RUNFERRY_SYNC_OPTIONS"
@@ -29,6 +30,19 @@ def options_for(words: Iterable[str]) -> list[str]:
     paths = [Path(word).resolve() for word in words] if given else []
     folders = (str(folder) for path in paths for folder in (path, *path.parents))
     return next((given[folder] for folder in folders if folder in given), list[str]())
+
+
+def words_of(given: argparse.Namespace) -> list[str]:
+    """Return the options of `runferry sync` that say how it syncs, as they were given, for another sync."""
+    words = [
+        f"--patience={given.patience}",
+        f"--deadline={given.deadline}",
+        f"--parallel={given.parallel}",
+        f"--settle={given.settle}",
+        f"--read-back={given.read_back}",
+    ]
+    words += ["--accept-missing"] * given.accept_missing + ["--json"] * given.json
+    return words + ["--sweeps"] * given.sweeps
 
 
 def _given() -> dict[str, list[str]]:

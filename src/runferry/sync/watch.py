@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError, RunferryError
 from runferry.runs.folder import find_run_folders
+from runferry.sync.options import words_of
 from runferry.system.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -40,15 +41,7 @@ class Syncer:
 
     def __init__(self, given: argparse.Namespace) -> None:
         self._command = [sys.executable, "-m", "runferry", "sync", "--if-any"]
-        self._command += [
-            f"--patience={given.patience}",
-            f"--deadline={given.deadline}",
-            f"--parallel={given.parallel}",
-            f"--settle={given.settle}",
-            f"--read-back={given.read_back}",
-        ]
-        self._command += ["--accept-missing"] * given.accept_missing + ["--json"] * given.json
-        self._command += ["--sweeps"] * given.sweeps
+        self._command += words_of(given)
         self._waiting: list[RunFolder] = []
         self._process: subprocess.Popen[bytes] | None = None
 

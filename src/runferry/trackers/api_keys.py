@@ -82,3 +82,15 @@ def _is_above(pid: int) -> bool:
             return True
         candidate = parent_of(candidate)
     return False
+
+
+def keys_here() -> dict[str, str]:
+    """Return the keys of this process's variables, and those that an ancestor has put away, by their variables."""
+    found = {variable: os.environ.get(variable) or held_key(variable) for variable in HOLDER_VARIABLES}
+    return {variable: key for variable, key in found.items() if key}
+
+
+def without_keys() -> dict[str, str]:
+    """Return this process's variables without keys, for sbatch, which hands them to the job."""
+    left_out = {*HOLDER_VARIABLES, *HOLDER_VARIABLES.values()}
+    return {name: value for name, value in os.environ.items() if name not in left_out}

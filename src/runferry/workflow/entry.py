@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from runferry.config import loading, site_limits
+from runferry.config.account import given_account, known_accounts, resolve_account
 from runferry.config.cluster import LOCAL, Cluster, find_cluster
 from runferry.config.experiments import experiments
 from runferry.config.profiles import chosen_profiles, option, read_profile
+from runferry.config.sync_place import JOB, job_options
 from runferry.errors import RunferryError
 from runferry.launch.retries import RETRY_VARIABLE
 from runferry.runs.slurm import NO_PARTITION
@@ -157,6 +159,9 @@ def load(  # noqa: PLR0913 - each is a keyword with a default
         retries, other, payment = 0, None, Payment()
         if controller:
             other = look_at_lock(say)
+            refusals.check(
+                lambda: set_options(results, [*_sync_options(checked["sync"]), *_job_options(checked, cluster)])
+            )
             retries = _retries(results, made, cluster)
             refusals.check(lambda: site_limits.check_cap(jobs, cluster))
             refusals.check(lambda: check_code(made.values()))
@@ -244,6 +249,14 @@ def _sync_options(section: Mapping[str, Any]) -> list[str]:
     if section["sweeps"]:
         options.append("--sweeps")
     return options
+
+
+def _job_options(config: Mapping[str, Any], cluster: Cluster) -> list[str]:
+    """Word in which job `runferry sync` is to sync, where the config says so."""
+    account = None
+    if cluster.slurm and config["sync"]["where"] == JOB:
+        account = resolve_account(given_account(config), cluster, known_accounts(), gpu=False)
+    return job_options(config, cluster, account)
 
 
 def _put_on_path() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.sync_place import is_remote
 from runferry.errors import ConfigError, RunferryError
 from runferry.runs.folder import find_run_folders
 from runferry.system.messages import say, typed
@@ -50,7 +52,8 @@ def on_start(plan: Workflow, results: Path, logs: Path) -> None:
         if warning := purge_warning(lambda: find_run_folders(results)):
             say(warning)
     section = plan.config["sync"]
-    if section["watch"]:
+    # Where another machine syncs, `runferry pull --watch` on it does what this would.
+    if section["watch"] and not is_remote(plan.config):
         live_sync.start(results, logs / "watch.log", section["interval"], attempts_follow=plan.retries > 0)
 
 
@@ -59,6 +62,7 @@ def on_success(plan: Workflow, results: Path, *, quiet: bool = False) -> None:
     if not _first_time("success", plan):
         return
     live_sync.stop(results)
+    _say_pull(plan, results)
     if not quiet:
         _say_last_lines(plan, results, succeeded=True)
 
@@ -72,7 +76,9 @@ def on_error(plan: Workflow, results: Path) -> None:
         return
     live_sync.stop(results)
     folders = [str(results / name) for name in plan.experiments]
-    _carry(["sync", "--if-any"], folders)
+    if not is_remote(plan.config):
+        _carry(["sync", "--if-any"], folders)
+    _say_pull(plan, results)
     _carry(["report", "--if-any"], folders)
     from runferry.workflow.best_run import unmet_needs
 
@@ -128,6 +134,17 @@ def _say_last_lines(plan: Workflow, results: Path, *, succeeded: bool) -> None:
     with suppress(RunferryError, OSError, ValueError):
         for line in last_lines(results, plan.experiments, again=typed(["snakemake"]), succeeded=succeeded):
             say(line)
+
+
+def _say_pull(plan: Workflow, results: Path) -> None:
+    """Name the command that brings the runs to another machine, where that one syncs."""
+    if not is_remote(plan.config):
+        return
+    runs = [folder for folder in find_run_folders(results) if not folder.receipt_file.exists()]
+    if runs:
+        host = plan.cluster.login_host or socket.gethostname()
+        which = f"{len(runs)} runs have no receipt" if len(runs) > 1 else "one run has no receipt"
+        say(f"{which}; on a machine with internet, type: runferry pull {host}:{results.resolve()}")
 
 
 def _carry(words: Sequence[str], folders: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runferry.config.environments import PlannedEnvironment, plan_environments
+from runferry.config.sync_place import is_remote
 from runferry.workflow.pack_plan import PackPlan, plan_packs
 
 if TYPE_CHECKING:
@@ -122,6 +123,19 @@ class Workflow:
     def listed(self) -> list[str]:
         """Return the names of the experiments whose runs are known beforehand."""
         return [name for name, one in self.experiments.items() if one.chosen_count is None]
+
+    @property
+    def last_file(self) -> str:
+        """Return the name of the file that a run is done with: its receipt, or what comes before another machine's."""
+        return "trained.json" if is_remote(self.config) else "receipt.json"
+
+    def ends_of_rounds(self, *, synced: str, place: str) -> list[str]:
+        """Fill `synced` with every round of every bayes sweep; `place` with every run, where another machine syncs."""
+        return self.places(place) if is_remote(self.config) else self.rounds_of(synced)
+
+    def ends_of_points(self, *, synced: str, place: str) -> list[str]:
+        """Fill `synced`, or `place` where another machine syncs, with every place of searches."""
+        return self.points(place if is_remote(self.config) else synced)
 
     def targets(self, pattern: str) -> list[str]:
         """Fill `{experiment}` and `{run}` of `pattern` with every run of every experiment, in their order."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.learn.models import account_for, tiers_for
 from runferry.doctor.learn.requests import gpu_request
-from runferry.doctor.submission import without_key
 from runferry.system.files import read_json, write_atomically
+from runferry.trackers.api_keys import without_keys
 
 if TYPE_CHECKING:
     from runferry.doctor.learn.models import Model
@@ -66,7 +66,7 @@ def probe_node(seen: Seen, accepted: Accepted, model: Model | None, url: str, pa
         command += [f"--partition={partition}"] if partition else []
         command += gpu_request(accepted.option, model) if model else []
         try:
-            answer_of(*command, str(folder / "job.sh"), seconds=patience, variables=without_key())
+            answer_of(*command, str(folder / "job.sh"), seconds=patience, variables=without_keys())
             given: dict[str, Any] = read_json(folder / "seen.json")
         except (NoAnswerError, OSError, ValueError) as error:
             _cancel(folder.name)

@@ -10,7 +10,8 @@ from runferry.config.account import VARIABLES
 from runferry.doctor.answer import NoAnswerError, answer_of
 from runferry.doctor.learn.models import account_for, tiers_for
 from runferry.doctor.learn.slurm import NOT_FOR_WORK
-from runferry.doctor.submission import PAUSE, without_key
+from runferry.doctor.submission import PAUSE
+from runferry.trackers.api_keys import without_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +158,7 @@ def _takes(seen: Seen, what: str, options: Sequence[str], found: Accepted, kind:
     if not any(option.startswith("--time=") for option in options):
         command.append(f"--time={_SHORT}")
     # Whose account is tested, none too, is not the environment's to say.
-    variables = {name: value for name, value in without_key().items() if name not in VARIABLES}
+    variables = {name: value for name, value in without_keys().items() if name not in VARIABLES}
     time.sleep(PAUSE)
     try:
         answer_of(*command, *options, variables=variables, errors_too=True)

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from runferry.trackers.wandb.log.console import CONSOLE_FILE, console_lines
 from runferry.trackers.wandb.log.framing import TransactionLog, write_log
 from runferry.trackers.wandb.log.messages import message_class, parser
-from runferry.trackers.wandb.log.records import left_out_row
+from runferry.trackers.wandb.log.records import left_out_row, staged_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -83,12 +83,15 @@ def _appends_console(segments: Sequence[Segment], to_send: Sequence[Segment], li
 def _folder_to_send(segment: Segment, job: Job, there: ServerPosition) -> Path:
     """Give the folder to sync of a segment, and take off `there` what of it is in this one."""
     run_id = job.disk.run_id
-    if not (segment.damage or segment.ended_twice or there) and run_id == segment.run_id:
+    moved = any(artifact.moved for artifact in segment.artifacts)
+    if not (segment.damage or segment.ended_twice or there or moved) and run_id == segment.run_id:
         return segment.folder
     copy = job.outcome.folder.resent_folder / segment.name
     records = _without(there, TransactionLog(segment.file))
     if run_id != segment.run_id:
         records = _renamed(records, run_id)
+    if moved:
+        records = _at_home(records, segment.folder.absolute().parent.parent)
     write_log(copy / f"run-{run_id}.wandb", records)
     _link_files(segment, copy / "files")
     if there.console:
@@ -119,6 +122,19 @@ def _renamed(records: Iterable[bytes], run_id: str) -> Iterator[bytes]:
             if record.HasField(name):
                 getattr(record, name).run_id = run_id
                 payload = record.SerializeToString()  # noqa: PLW2901 - the same record
+        yield payload
+
+
+def _at_home(records: Iterable[bytes], run_folder: Path) -> Iterator[bytes]:
+    """Name the staged files of artifacts where they lie now; fields that runferry does not know stay as they are."""
+    parse = parser("Record")
+    for payload in records:
+        record = parse(payload)
+        if record.HasField("artifact"):
+            for entry in record.artifact.manifest.contents:
+                if entry.local_path:
+                    entry.local_path = staged_at(entry.local_path, run_folder)
+            payload = record.SerializeToString()  # noqa: PLW2901 - the same record
         yield payload
 
 

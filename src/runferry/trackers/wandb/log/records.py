@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,33 @@ class LoggedArtifact:
     aliases: frozenset[str] = field(default=frozenset(), compare=False)
     """But for `latest`, which every new version takes from the one before."""
     tags: frozenset[str] = field(default=frozenset(), compare=False)
+    moved: bool = field(default=False, compare=False)
+    """Whether some of them lie elsewhere now than the log says: the results folder was moved, or copied from a site."""
     incremental: bool = False
     """Whether it is what is added to the version before: the server's digest is over both."""
+
+
+def staged_at(path: str, run_folder: Path) -> str:
+    """Return where a file of an artifact lies now: where the log says, else at the same place of the run's folder.
+
+    Parameters
+    ----------
+    path
+        As the log says, on the machine that trained.
+    run_folder
+        `results/<experiment>/<run>` here.
+    """
+    name = f"/{run_folder.parent.name}/{run_folder.name}/"
+    if name not in path or os.path.exists(path):  # noqa: PTH110 - as many as an artifact has files
+        return path
+    here = run_folder / path.rpartition(name)[2]
+    return str(here) if here.exists() else path
+
+
+def at_home(artifact: LoggedArtifact, run_folder: Path) -> LoggedArtifact:
+    """Return an artifact whose staged files are named where they lie now (see `staged_at`)."""
+    staged = tuple(staged_at(path, run_folder) for path in artifact.staged)
+    return artifact if staged == artifact.staged else replace(artifact, staged=staged, moved=True)
 
 
 LARGEST_LINE = 10_383_360

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from runferry.errors import SegmentError
 from runferry.trackers.wandb.log.framing import TransactionLog
 from runferry.trackers.wandb.log.last_values import tree
-from runferry.trackers.wandb.log.records import LARGEST_LINE, Collected, LoggedArtifact, history_records, row_of
+from runferry.trackers.wandb.log.records import (
+    LARGEST_LINE,
+    Collected,
+    LoggedArtifact,
+    at_home,
+    history_records,
+    row_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +193,7 @@ def read_segment(path: Path) -> Segment:
         exit_code=collected.exit_code,
         ended_twice=collected.exits > 1,
         files=tuple(collected.files),
-        artifacts=tuple(collected.artifacts),
+        artifacts=tuple(at_home(each, file.absolute().parent.parent.parent) for each in collected.artifacts),
         record_count=collected.record_count,
         lost_records=collected.lost_records,
         left_out_count=len(collected.left_out),

@@ -1,0 +1,140 @@
+"""Connect to a site over ssh, and ask what `runferry serve-results` answers there."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runferry.errors import ConfigError, RunferryError
+from runferry.sync.remote.frames import GREETING, Line, LineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+_LINES_BEFORE = 1000
+"""That a shell's start-up files may print before the greeting."""
+_END_SECONDS = 5.0
+_OPTIONS = ("-T", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
+"""No terminal, whose driver would change bytes; and a line that is dead ends."""
+_BUSY_SECONDS = 5.0
+
+
+class SiteError(RunferryError):
+    """Raised when the site's side refuses what it is asked for."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where results lie, and how to get there.
+
+    Attributes
+    ----------
+    host
+        As ssh takes it: `narval`, `me@robot.narval.alliancecan.ca`.
+    folder
+        The results folder there; below the home folder where it does not begin with `/`.
+    program
+        What starts runferry there, as a shell takes it.
+    ssh
+        The program and options that connect.
+    """
+
+    host: str
+    folder: str
+    program: str = "runferry"
+    ssh: tuple[str, ...] = ("ssh",)
+
+    def command(self) -> list[str]:
+        """Return the command that starts the site's side and connects its stdin and stdout."""
+        remote = f"{self.program} serve-results {shlex.quote(self.folder)}"
+        return [*self.ssh, *_OPTIONS, "--", self.host, remote]
+
+
+def parse_site(text: str, *, program: str, ssh: str) -> Site:
+    """Read `HOST:FOLDER`.
+
+    Raises
+    ------
+    ConfigError
+        When it is none.
+    """
+    host, colon, folder = text.partition(":")
+    folder = folder.removeprefix("~/")
+    if not (colon and host and folder) or host.startswith("-") or folder.startswith("-"):
+        message = f"found {text!r}, expected a host and its folder of results, as in narval:/scratch/me/thesis/results"
+        raise ConfigError(f"{message}; type: runferry pull HOST:FOLDER")
+    return Site(host, folder, program, tuple(shlex.split(ssh)))
+
+
+@contextmanager
+def connected(site: Site) -> Generator[Line]:
+    """Connect to a site; yield the line once its side has answered.
+
+    Raises
+    ------
+    LineError
+        When it does not.
+    """
+    process = subprocess.Popen(site.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    line = Line(process.stdout.fileno(), process.stdin.fileno())
+    try:
+        _read_greeting(line, site)
+        yield line
+    finally:
+        with suppress(OSError):
+            process.stdin.close()
+        process.stdout.close()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def ask(line: Line, header: dict[str, Any], body: bytes = b"") -> dict[str, Any]:
+    """Send a request and return the header of its answer.
+
+    Raises
+    ------
+    LineError
+        When the line ends.
+    SiteError
+        When the site refuses it.
+    """
+    line.send(header, body)
+    return checked(line.receive()[0])
+
+
+def checked(header: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer's header; raises `SiteError` where it is a refusal."""
+    if "error" in header:
+        raise SiteError(f"the site: found that it answers: {header['error']}; expected what it was asked for")
+    return header
+
+
+def take_hold(line: Line, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait until no other sync works on the site's results, and keep others away until the line ends."""
+    said = False
+    while "busy" in ask(line, {"op": "hold"}):
+        if not said:
+            say("waiting for another sync of these results to end, at the site or from another machine")
+            said = True
+        sleep(_BUSY_SECONDS)
+
+
+def _read_greeting(line: Line, site: Site) -> None:
+    for _ in range(_LINES_BEFORE):
+        try:
+            if line.read_line() + b"\n" == GREETING:
+                checked(line.receive()[0])
+                return
+        except LineError as error:
+            message = f"{site.host}: expected an answer of runferry serve-results there, found {error}"
+            raise LineError(f"{message}; --program says where runferry is at the site") from None
+    raise LineError(f"{site.host}: found a shell that prints and prints, expected runferry serve-results")
