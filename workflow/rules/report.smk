@@ -9,7 +9,10 @@ rule report:
             synced="<results>/{experiment}/search/{place}-synced.json",
             place="<results>/{experiment}/search/{place}.json",
         ),
-        receipts=plan.targets("<results>/{experiment}/{run}/" + plan.last_file),
+        receipts=plan.ends_of_runs(
+            synced="<results>/{experiment}/{run}/receipt.json",
+            trained="<results>/{experiment}/{run}/trained.json",
+        ),
     output:
         pages=report(
             expand("<results>/{experiment}/report.html", experiment=plan.experiments),

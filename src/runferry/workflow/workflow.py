@@ -124,10 +124,9 @@ class Workflow:
         """Return the names of the experiments whose runs are known beforehand."""
         return [name for name, one in self.experiments.items() if one.chosen_count is None]
 
-    @property
-    def last_file(self) -> str:
-        """Return the name of the file that a run is done with: its receipt, or what comes before another machine's."""
-        return "trained.json" if is_remote(self.config) else "receipt.json"
+    def ends_of_runs(self, *, synced: str, trained: str) -> list[str]:
+        """Fill `synced`, or `trained` where another machine syncs, with every run of every experiment."""
+        return self.targets(trained if is_remote(self.config) else synced)
 
     def ends_of_rounds(self, *, synced: str, place: str) -> list[str]:
         """Fill `synced` with every round of every bayes sweep; `place` with every run, where another machine syncs."""

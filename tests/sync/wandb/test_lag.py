@@ -102,6 +102,16 @@ def test_rows_at_the_end_that_the_server_has_lost_are_sent_to_their_places(folde
     _assert_verified(server, folders, _limits(lag))
 
 
+def test_rows_that_the_server_has_all_lost_are_sent_to_their_places_too(folders, server):
+    # It still knows the last step, behind which wandb would go on.
+    server.faults({"match": "file_stream", "containing": "wandb-history.jsonl", "lose_rows": 1})
+    for outcome in sync(folders, replace(QUICK, patience=1)):
+        assert outcome.problem
+    assert not any(rows_of(server, folder) for folder in folders)
+    server.faults()
+    _assert_verified(server, folders, QUICK)
+
+
 @pytest.mark.parametrize("fault", ["lose_rows", "alter_rows", "double_rows"])
 def test_rows_that_are_not_what_was_sent_are_sent_again_in_place(folders, server, lag, fault):
     server.faults({"match": "file_stream", "containing": "wandb-history.jsonl", fault: 0.2, "count": 2})

@@ -70,7 +70,7 @@ class WandbCarrier:
             begun = [job for job in jobs if job.there and job.differences]
             questions.settle(begun)
             begin_rounds(jobs)
-            self._mend([job for job in begun if job.lines_there and job.differences])
+            self._mend([job for job in begun if not job.in_rounds and job.differences])
             sent = [job for job in jobs if job.differences]
             trouble = self._send_all(jobs, questions)
             questions.wait_for_counts(sent, self.limits.patience if trouble is None else 0.0)

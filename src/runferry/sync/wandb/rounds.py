@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 
 
 def begin_rounds(jobs: Iterable[Job]) -> None:
-    """Mark the runs of which the server has no row and nothing was deleted here: they are sent in rounds."""
+    """Mark the runs of which the server has nothing and nothing was deleted here: they are sent in rounds.
+
+    Of one whose rows it has lost, and not the summary, it says that it goes on behind the last step.
+    """
     for job in jobs:
-        job.in_rounds = not job.lines_there and job.disk.before is None
+        lost = job.there is not None and job.there.summary.get("_step") is not None
+        job.in_rounds = not job.lines_there and not lost and job.disk.before is None
 
 
 def next_batch(jobs: Sequence[Job]) -> list[Job]:
