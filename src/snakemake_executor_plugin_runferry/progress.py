@@ -59,7 +59,7 @@ class Progress:
         )
         if not counts or line == self._said:
             return
-        say(line if self._said else f"{line}; for more, type: {status_command(results)}")
+        say(line if self._said else f"{line}; for more, run: {status_command(results)}")
         self._said, self._next = line, time.monotonic() + SECONDS_APART
 
     def tell(self, line: str) -> None:

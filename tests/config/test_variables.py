@@ -36,7 +36,7 @@ def test_a_runs_record_has_them_as_texts_with_their_macros_and_its_id_is_the_sam
     [
         ({"1ST": "a"}, r"variables: found \"1ST\", expected a variable's name of letters, digits and _"),
         ({"A-B": "a"}, r"variables: found \"A-B\", expected a variable's name"),
-        ({"A": True}, r"variables\.A: found true, expected a text or a number \(true, false"),
+        ({"A": True}, r"variables\.A: found true .*expected a text or a number \(true, false"),
         ({"A": None}, r"variables\.A: found null, expected a text or a number"),
         ({"A": "x\0y"}, r"variables\.A: found 'x\\x00y', a text with a NUL"),
         ({"RUNFERRY_RUN": "a"}, r"variables\.RUNFERRY_RUN: found a variable that runferry sets itself"),

@@ -35,7 +35,7 @@ def test_a_site_trains_without_a_key_and_knows_of_the_receipts_that_are_brought(
 
     assert trained.returncode == 0, trained.stderr
     results = project.folder / "results"
-    assert "2 runs have no receipt; on a machine with internet, type: runferry pull " in trained.stderr
+    assert "2 runs have no receipt; on a machine with internet, run: runferry pull " in trained.stderr
     assert f":{results}" in trained.stderr
     assert "Nothing to be done" in project.snakemake().stderr
     assert server.requests()["total"] == 0

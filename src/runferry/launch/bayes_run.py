@@ -57,7 +57,7 @@ def run_of_place(place_file: Path) -> RunFolder:
     folder = state.run_of_place(place_file)
     if folder is None:
         message = f"{place_file.with_name(state.POINTS)}: found no point of place {place_file.stem}, expected one"
-        raise LaunchError(f"{message} that has been asked for; type: runferry launch-place {place_file}")
+        raise LaunchError(f"{message} that has been asked for; run: runferry launch-place {place_file}")
     return folder
 
 

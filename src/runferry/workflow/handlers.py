@@ -144,7 +144,7 @@ def _say_pull(plan: Workflow, results: Path) -> None:
     if runs:
         host = plan.cluster.login_host or socket.gethostname()
         which = f"{len(runs)} runs have no receipt" if len(runs) > 1 else "one run has no receipt"
-        say(f"{which}; on a machine with internet, type: runferry pull {host}:{results.resolve()}")
+        say(f"{which}; on a machine with internet, run: runferry pull {host}:{results.resolve()}")
 
 
 def _carry(words: Sequence[str], folders: Sequence[str]) -> None:

@@ -103,5 +103,5 @@ def test_what_the_sites_own_list_names_is_said_at_once(runs, tmp_path, capsys, m
     for text, named in (("/scratch/other/file 2026-01-01\n", False), (f"{oldest.resolve()} 2026-01-01\n", True)):
         listed.write_text(text)
         assert main(["status", str(tmp_path / "results")]) == 0
-        line = f"{listed} names {oldest}, which the site is about to purge; type: runferry sync"
+        line = f"{listed} names {oldest}, which the site is about to purge; run: runferry sync"
         assert (line in capsys.readouterr().out) is named

@@ -60,7 +60,7 @@ def _doctor(world: World) -> None:
 def _learn(name: str) -> Callable[[World], None]:
     def provoke(world: World) -> None:
         world.program("nothing")
-        given = _parser().parse_args(["doctor", "--learn", name])
+        given = _parser()[0].parse_args(["doctor", "--learn", name])
         given.command(given)
 
     return provoke

@@ -81,7 +81,7 @@ def check_engine(engine: str, where: str, is_installed: Callable[[str], bool] | 
     """
     if engine in MODULES and not (is_installed or is_importable)(MODULES[engine]):
         message = f"{where}: scheduler.engine: found {engine}, which is not installed beside runferry"
-        raise ConfigError(f"{message}, expected it on the login node; type: {INSTALL[engine]}")
+        raise ConfigError(f"{message}, expected it on the login node; run: {INSTALL[engine]}")
 
 
 def is_importable(module: str) -> bool:

@@ -53,7 +53,7 @@ class Oldest:
     def warning(self) -> str | None:
         """Return a warning when the site's purge comes near; None where it does not."""
         if listed := _listed(self.file):
-            return f"{listed} names {self.file}, which the site is about to purge; type: runferry sync"
+            return f"{listed} names {self.file}, which the site is about to purge; run: runferry sync"
         if self.purge_days is None or self.idle_days < self.purge_days - WARN_DAYS:
             return None
         left = self.purge_days - self.idle_days

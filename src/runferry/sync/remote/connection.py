@@ -66,7 +66,7 @@ def parse_site(text: str, *, program: str, ssh: str) -> Site:
     folder = folder.removeprefix("~/")
     if not (colon and host and folder) or host.startswith("-") or folder.startswith("-"):
         message = f"found {text!r}, expected a host and its folder of results, as in narval:/scratch/me/thesis/results"
-        raise ConfigError(f"{message}; type: runferry pull HOST:FOLDER")
+        raise ConfigError(f"{message}; run: runferry pull HOST:FOLDER")
     return Site(host, folder, program, tuple(shlex.split(ssh)))
 
 

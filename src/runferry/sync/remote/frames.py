@@ -32,7 +32,7 @@ PING_SECONDS = 15.0
 class LineError(RunferryError):
     """Raised when the line to the other side ended, or carried what is no frame."""
 
-    before_next = "nothing is lost; to go on where it was, type"
+    before_next = "nothing is lost; to go on where it was, run"
 
 
 class Line:

@@ -62,7 +62,7 @@ def folder_asked_for(folders: Sequence[Path], original_command: str | None) -> P
         if asked is None or asked.resolve() not in allowed:
             wanted = " or ".join(str(folder) for folder in allowed)
             message = f"found the command {original_command[:200]!r}, expected serve-results with {wanted}"
-            raise ConfigError(f"{message}: this key is for nothing else; type: runferry pull HOST:{allowed[0]}")
+            raise ConfigError(f"{message}: this key is for nothing else; run: runferry pull HOST:{allowed[0]}")
         chosen = asked.resolve()
     if not chosen.is_dir():
         raise ConfigError(f"{chosen}: found no such folder, expected the folder of results")
