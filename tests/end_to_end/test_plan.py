@@ -186,11 +186,11 @@ def test_everything_that_will_be_refused_is_named_at_once(project, plan, grid):
 
 
 def test_a_plan_of_which_everything_is_refused_says_so(project, plan):
-    project.configure({"x": {"command": ["true"], "resources": {"gpus": 1, "gpu": "any", "time": "3h"}}})
+    project.configure({"x": {"command": ["true"], "resources": {"gpus": 5, "time": "3h"}}})
     done = plan()
     assert done.returncode == 1, done.stderr
     refused, rest = done.stdout.splitlines()
-    assert refused.startswith("refused: config: experiments.x.resources.gpu: found 'any', expected one of a100")
+    assert refused.startswith("refused: config: experiments.x.resources.gpus: found 5")
     assert rest == "Plan for Narval: nothing is left to run"
 
 

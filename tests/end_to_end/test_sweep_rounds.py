@@ -105,6 +105,7 @@ def test_a_table_is_as_good_as_a_sweep_and_what_needs_it_waits_for_the_best(proj
 
 
 def test_whole_nodes_are_not_given_to_single_runs_of_a_bayes_sweep(project):
+    project.write("train.py", PARABOLA)
     project.configure({"search": _bayes(resources={"gpus": 1})}, cluster="tamia", account="x")
     done = project.run(
         *project.snakemake_command(profile=False),

@@ -19,7 +19,7 @@ from cluster_pages import cluster_pages  # noqa: E402 - it lies beside the site'
 PAGES = [ROOT / name for name in ("README.md", "config/README.md", "profiles/README.md")]
 PAGES += sorted((ROOT / "examples").glob("*/README.md")) + sorted((ROOT / "docs").rglob("*.md"))
 
-PLACEHOLDERS = {"<pi>": "somebody"}
+PLACEHOLDERS = {"<pi>": "somebody", "<project>": "def-somebody"}
 """What a reader fills in -> what the tests do."""
 
 
@@ -47,7 +47,14 @@ _EXTRA = (
     "snakemake --profile profiles/narval --config account=def-<pi> "
     "--set-resources \"train:slurm_extra='--begin=now+1hour'\""
 )
+_DRY_RUN = "tests/end_to_end/test_profiles.py::test_a_dry_run_works_on_a_laptop"
 NOT_AS_WRITTEN = {
+    'snakemake --profile "$(runferry profile jeanzay)" --config account=<project> -n': NotAsWritten(
+        "the tests' Slurm has no account of its form", shown_by=_DRY_RUN
+    ),
+    'snakemake --profile "$(runferry profile marenostrum5)" --config account=<project> -n': NotAsWritten(
+        "the config of a checkout names no quality of service, which the site wants named", shown_by=_DRY_RUN
+    ),
     "ssh narval.alliancecan.ca": _ELSEWHERE,
     "scp narval.alliancecan.ca:my-project/results/train/report.html .": _ELSEWHERE,
     "module load python/3.11": NotAsWritten("only a site has environment modules"),
@@ -153,7 +160,7 @@ NOT_AS_WRITTEN = {
         )
         for name in ("pytorch", "lightning", "huggingface")
     },
-    ".venv/bin/python -m pytest tests/config/test_cluster.py": _PYTEST,
+    ".venv/bin/python -m pytest tests/config/test_cluster.py tests/config/test_facts.py": _PYTEST,
     "RUNFERRY_WRITE_GOLDEN=1 .venv/bin/python -m pytest tests/end_to_end/test_profiles.py -k sbatch_is_given": _PYTEST,
     ".venv/bin/python -m pytest tests/end_to_end/test_profiles.py": _PYTEST,
 }
