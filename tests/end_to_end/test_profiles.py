@@ -186,7 +186,7 @@ def test_submissions_keep_their_distance(project, slurm, grid):
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_dry_run_works_on_a_laptop(project, tmp_path, grid, cluster):
     project.environment["PATH"] = path_without_slurm(tmp_path / "path")
-    project.configure({"a": {"sweep": grid(2)}})
+    project.configure({"a": {"sweep": grid(2), "resources": CPU.get(cluster, {})}})
     done = _snakemake(project, cluster, "-n", "--config", "account=def-x")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^train +2$", done.stdout + done.stderr, re.MULTILINE)
