@@ -84,6 +84,25 @@ def test_a_file_and_a_folder_are_copied_with_their_times(tmp_path: Path) -> None
     assert (places["a/b"] / "deep" / "a.txt").read_text() == "staged\n"
 
 
+def test_what_is_no_regular_file_is_left_out_and_said(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a")
+    os.mkfifo(folder / "pipe")
+    places, said = staged(tmp_path / "node", *items_of([section(folder)], "stage"))
+    assert [file.name for file in places["data"].iterdir()] == ["a.txt"]
+    assert f"{folder / 'pipe'} is not staged: found no regular file" in said
+
+
+def test_names_that_lead_out_of_the_folder_are_said(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    with tarfile.open(tmp_path / "out.tar", "w") as packed:
+        packed.add(tmp_path / "a.txt", "../a.txt")
+    with pytest.raises(LaunchError, match=r"expected names that stay inside the folder, found: tar: .*'\.\.'"):
+        staged(tmp_path / "node", *items_of([section(tmp_path / "out.tar", unpack=True)], "stage"))
+    assert not (tmp_path / "node" / "a.txt").exists()
+
+
 def test_it_is_staged_once_for_all_runs_of_a_job(tmp_path: Path) -> None:
     (item,) = items_of([section(archive(tmp_path, ".tar"), unpack=True)], "stage")
     first, _ = staged(tmp_path / "node", item)

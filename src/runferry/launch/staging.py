@@ -180,6 +180,10 @@ def _put(item: Item, target: Path, progress: _Progress) -> None:
 
 
 def _copy(source: Path, target: Path, progress: _Progress) -> None:
+    if not source.is_file():
+        # A FIFO would be waited for, for ever.
+        progress.note(f"{source} is not staged: found no regular file")
+        return
     with source.open("rb") as reading, target.open("wb") as writing:
         while data := reading.read(_BUFFER):
             writing.write(data)
@@ -225,8 +229,11 @@ def _untar(source: Path, target: Path, progress: _Progress) -> None:
             code, reason = tar.wait(), str(error)
         if code != 0:
             messages.seek(0)
-            said = reason or messages.readline().decode(errors="replace").strip() or f"tar ended with {code}"
-            raise LaunchError(f"{source}: cannot be unpacked: expected a whole archive, found: {said}")
+            printed = messages.read().decode(errors="replace").splitlines()
+            outside = [line for line in printed if "Member name contains '..'" in line]
+            expected = "names that stay inside the folder" if outside else "a whole archive"
+            said = reason or next(iter([*outside, *printed]), f"tar ended with {code}")
+            raise LaunchError(f"{source}: cannot be unpacked: expected {expected}, found: {said}")
 
 
 @contextmanager

@@ -7,9 +7,13 @@ import os
 import re
 import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 # Not `runferry-`: such a one is of a version that did not lock it, and may be in use.
 _PREFIX = "runferry_"
@@ -58,6 +62,23 @@ class OwnedFolder:
         """Remove the folder with all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self.lock)
+
+
+@contextmanager
+def temporary_folder() -> Generator[Path]:
+    """Make a folder that is removed at the end, or by the next process that makes one where this one is killed.
+
+    Raises
+    ------
+    OSError
+        When it cannot be made.
+    """
+    remove_abandoned()
+    folder = OwnedFolder.make()
+    try:
+        yield folder.path
+    finally:
+        folder.remove()
 
 
 def remove_abandoned() -> None:

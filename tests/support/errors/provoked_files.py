@@ -244,7 +244,7 @@ ROWS = [
     _staged("cannot be staged: expected what can be read, found: {}", "data.zip"),
     _staged("a folder with room", "data.tar", with_room=False),
     Row("launch/staging.py", "cannot be staged: expected what can be read, found: {}", _no_place_for_item),
-    _staged("cannot be unpacked: expected a whole archive, found: {}", "data.tar"),
+    _staged("cannot be unpacked: expected {}, found: {}", "data.tar"),
     Row("launch/staging.py", "cannot be unpacked: expected a whole archive, found: {}", _broken_zip),
     _segment("expected one: give a folder", lambda world: find_log(world.tmp)),
     _segment("can be read", lambda world: read_segment(world.tmp / "none.wandb")),

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING
 from runferry.errors import ServerError
 from runferry.sync.outcome import PARALLEL_RUNS
 from runferry.sync.upload_process import how_ended, last_words, sending, wait_for
+from runferry.system.temporary_folders import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -85,14 +86,14 @@ def send(segments: Sequence[Path], server: Server, call: SyncCall) -> dict[Path,
         environment["WANDB_RESUME"] = "allow"
     for segment in segments:
         unmark(segment)
-    with tempfile.TemporaryDirectory(prefix="runferry-sync-") as folder:
+    with temporary_folder() as folder:
         # Its debug logs go here, not into the folder that the user stands in.
-        environment["WANDB_DIR"] = folder
+        environment["WANDB_DIR"] = str(folder)
         command = [sys.executable, "-m", "wandb", "sync"]
         # A segment of an online run is left out otherwise, though it is named.
         command += ["--include-synced", "--include-online", "-n", str(call.parallel)]
         command += [str(segment.resolve()) for segment in segments]
-        refusals = Refusals(Path(folder), server.base_url)
+        refusals = Refusals(folder, server.base_url)
 
         def look() -> None:
             call.look()
@@ -101,9 +102,9 @@ def send(segments: Sequence[Path], server: Server, call: SyncCall) -> dict[Path,
                 raise ServerError(server.refusal(KEY_UNKNOWN))
 
         try:
-            with _output(call.log, Path(folder)) as output:
+            with _output(call.log, folder) as output:
                 begin = os.fstat(output.fileno()).st_size
-                with sending(command, environment, call.results, Path(folder), output) as process:
+                with sending(command, environment, call.results, folder, output) as process:
                     wait_for(process, "wandb sync", server.base_url, call.deadline, look)
                     refusals.look()
                 if process.returncode and not refusals.status_of:
@@ -111,7 +112,7 @@ def send(segments: Sequence[Path], server: Server, call: SyncCall) -> dict[Path,
                     raise ServerError(f"wandb sync {how_ended(process.returncode)} and said: {said or 'nothing'}")
         finally:
             if call.log:
-                for file in sorted(Path(folder).glob("**/debug-*.log")):
+                for file in sorted(folder.glob("**/debug-*.log")):
                     call.log.write(f"--- {file.name}\n{file.read_text(errors='replace')}")
                 call.log.flush()
     # Symbolic links are resolved in what wandb was told.
