@@ -139,8 +139,17 @@ def _gpus(given: dict[str, Any]) -> str:
         "| `gpu:` | `gpus:` on a node | nodes | cores for each | memory for each | RGU |\n"
         "| --- | --- | --- | --- | --- | --- |\n"
         + "\n".join([*rows, *instances])
-        + f"\n\nCores and memory are what a run gets that does not say how much it wants. {_source(given, 'cluster')}"
+        + "\n\nCores and memory are what a run gets that does not say how much it wants. "
+        f"{_billed(gpu)}{_source(given, 'cluster')}"
     )
+
+
+def _billed(gpu: dict[str, Any]) -> str:
+    if "bundle" not in gpu:
+        return ""
+    one = gpu["bundle"]
+    shares = f"one for each {one['cores']:g} cores, or one for each {one['memory']:g} GB of memory"
+    return f"A job is billed in reference GPU units (RGU), by the largest of three: those of its GPUs, {shares}. "
 
 
 def _counts(model: dict[str, Any]) -> str:

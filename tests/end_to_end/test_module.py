@@ -223,6 +223,12 @@ def test_two_uses_with_experiments_of_their_own_share_a_results_folder(project, 
     )
 
 
+def test_a_rule_of_the_foreign_workflow_may_make_the_script(project, grid):
+    experiments = {"a": {"command": ["python", "made_by_a_rule.py"]}}
+    snakefile = _foreign(project, repr(str(ROOT / "workflow" / "Snakefile")), _training(grid, experiments=experiments))
+    assert project.planned(snakefile=snakefile)["training_train"] == 1
+
+
 def test_what_is_wrong_with_its_config_is_one_line(project, grid):
     snakefile = _foreign(project, repr(str(ROOT / "workflow" / "Snakefile")), _training(grid, wandbb={}))
     failed = project.snakemake("-n", snakefile=snakefile)

@@ -30,6 +30,7 @@ plan = entry.load(
     controller=workflow.is_main_process,
     jobs=workflow.resource_settings.nodes,
     cluster_in_file=CLUSTER_IN_FILE,
+    as_module=not workflow.modifier.is_main_snakefile(),
 )
 # As Snakemake's own validate() does: scripts and jobs see the defaults too.
 config.update(plan.config)

@@ -29,7 +29,7 @@ from runferry.system.messages import debug_wanted, note_command, say, show_trace
 from runferry.trackers.registry import settings_of
 from runferry.workflow.code import check_code
 from runferry.workflow.folder_lock import look_at_lock
-from runferry.workflow.job_requests import Payment, Refusals, requests_of
+from runferry.workflow.job_requests import Payment, Refusals, requests_of, with_program
 from runferry.workflow.results_folder import check_results
 from runferry.workflow.start_options import wants_dry_run
 from runferry.workflow.targets import check_targets
@@ -108,6 +108,7 @@ def load(  # noqa: PLR0913 - each is a keyword with a default
     controller: bool = True,
     jobs: int | None = None,
     cluster_in_file: str | None = None,
+    as_module: bool = False,
 ) -> Workflow:
     """Check the config and make the experiments, or end Snakemake with one line that says what to fix.
 
@@ -126,6 +127,8 @@ def load(  # noqa: PLR0913 - each is a keyword with a default
         Snakemake's `--jobs`.
     cluster_in_file
         What `check_config_file` has returned.
+    as_module
+        Whether another workflow uses this one.
     """
     _put_on_path()
     if controller:
@@ -152,7 +155,10 @@ def load(  # noqa: PLR0913 - each is a keyword with a default
             tracker.put_keys_away(checked)
         for experiment in made.values():
             refusals.check(lambda one=experiment: tracker.check_experiment(one, made))
-        requests = requests_of(made, checked, cluster, refusals, controller=controller)
+        if controller and not as_module:
+            # As a module: another rule of the workflow above may make the script.
+            made = with_program(made, checked, refusals)
+        requests = requests_of(made, cluster, refusals, controller=controller)
         # What is left is what a plan shows.
         made = {name: experiment for name, experiment in made.items() if name in requests}
         refusals.check(lambda: site_limits.check_rounds(made, requests))

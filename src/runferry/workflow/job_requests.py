@@ -36,9 +36,23 @@ class Refusals:
             self.found.append(str(error))
 
 
+def with_program(
+    made: Mapping[str, Experiment], config: Mapping[str, Any], refusals: Refusals
+) -> dict[str, Experiment]:
+    """Return the experiments whose script is there; the others are refused."""
+    found: dict[str, Experiment] = {}
+    for name, experiment in made.items():
+
+        def check(name: str = name, experiment: Experiment = experiment) -> None:
+            check_program(experiment, config)
+            found[name] = experiment
+
+        refusals.check(check)
+    return found
+
+
 def requests_of(
     made: Mapping[str, Experiment],
-    config: Mapping[str, Any],
     cluster: Cluster,
     refusals: Refusals,
     *,
@@ -48,7 +62,7 @@ def requests_of(
 
     Parameters
     ----------
-    made, config, cluster
+    made, cluster
         What is to run, and where.
     refusals
         Get what is refused.
@@ -64,7 +78,6 @@ def requests_of(
                 site_limits.check_times([experiment], cluster)
                 fullest = make_request(experiment, cluster, found.packing.capacity)
                 site_limits.check_node(experiment, fullest, cluster)
-                check_program(experiment, config)
             requests[name] = found
 
         refusals.check(request)
