@@ -19,17 +19,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry.errors import RunferryError
 from runferry.runs import slurm
 from runferry.runs.folder import FOLDER
-from runferry.runs.receipt import holds, promote
 from runferry.sync.job_exchange import ENDED, READY, SyncJobError, give_keys, make_exchange
 from runferry.sync.options import SYNC_OPTIONS
 from runferry.sync.outcome import Outcome
 from runferry.sync.queue import SyncQueue
+from runferry.sync.receipts import has_receipt
 from runferry.system.files import read_json
 from runferry.trackers.api_keys import without_keys
-from runferry.trackers.registry import given_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -108,7 +106,7 @@ def sync_in_job(
     outcomes = [Outcome(folder) for folder in folders]
     by_results: dict[Path, list[Outcome]] = {}
     for outcome in outcomes:
-        if not _has_receipt(outcome.folder):
+        if not has_receipt(outcome.folder):
             by_results.setdefault(outcome.folder.path.resolve().parent.parent, []).append(outcome)
     for results, members in by_results.items():
         _sync_group(results, members, place, words, say)
@@ -134,7 +132,7 @@ def _sync_group(
     for outcome in outcomes:
         if answer is not None:
             outcome.problem = answer[queue.key(outcome.folder)]
-        elif not _has_receipt(outcome.folder):
+        elif not has_receipt(outcome.folder):
             outcome.problem = f"its job on {place.partition} ended ({state}) before it was synced"
 
 
@@ -228,16 +226,6 @@ def _one_submitter(results: Path) -> Generator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _has_receipt(folder: RunFolder) -> bool:
-    try:
-        base_url = given_base_url(folder.read_run())
-        promote(folder, base_url)
-    except (RunferryError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        # The sync says what is wrong with it.
-        return False
-    return holds(folder, base_url)
 
 
 def _lines_of(log: Path) -> list[str]:

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 from runferry.errors import ConfigError, RunferryError
 from runferry.runs.continuation import settle_lost
 from runferry.runs.folder import RunFolder
-from runferry.runs.receipt import holds, promote
 from runferry.runs.state import is_under_way, last_attempt
 from runferry.sync.lock import LockBusyError, results_lock
+from runferry.sync.receipts import has_receipt
 from runferry.sync.remote.contents import files_of, is_run, open_within, order, travels
 from runferry.sync.remote.frames import CHUNK, GREETING, LARGEST_BODY, LineError
 from runferry.sync.remote.receipts import write_sent_receipt
 from runferry.system.values import is_mapping
-from runferry.trackers.registry import given_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -138,7 +137,7 @@ class Service:
                 continue
             if is_under_way(last_attempt(folder)):
                 training += 1
-            elif _has_receipt(folder):
+            elif has_receipt(folder):
                 receipts += 1
             elif _has_begun(folder):
                 experiments[folder.path.parent.name] = None
@@ -215,12 +214,3 @@ def _files_asked_for(body: bytes) -> list[tuple[str, int]]:
 
 def _has_begun(folder: RunFolder) -> bool:
     return bool(folder.attempt_numbers() or folder.segment_names())
-
-
-def _has_receipt(folder: RunFolder) -> bool:
-    try:
-        base_url = given_base_url(folder.read_run())
-        promote(folder, base_url)
-    except (RunferryError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return holds(folder, base_url)
