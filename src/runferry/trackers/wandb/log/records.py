@@ -31,10 +31,10 @@ class LoggedArtifact:
     aliases: frozenset[str] = field(default=frozenset(), compare=False)
     """But for `latest`, which every new version takes from the one before."""
     tags: frozenset[str] = field(default=frozenset(), compare=False)
-    moved: bool = field(default=False, compare=False)
-    """Whether some of them lie elsewhere now than the log says: the results folder was moved, or copied from a site."""
     incremental: bool = False
     """Whether it is what is added to the version before: the server's digest is over both."""
+    moved: bool = field(default=False, compare=False)
+    """Whether some of the staged files lie elsewhere now than the log says: the results folder was moved, or copied from a site."""
 
 
 def staged_at(path: str, run_folder: Path) -> str:
