@@ -105,7 +105,7 @@ def test_no_wheelhouse_matters_only_where_the_facts_name_one(site, tmp_path, mon
 
 def test_the_versions_that_are_asked_for_are_those_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    listed = [*project["dependencies"], *project["optional-dependencies"]["slurm"]]
+    listed = project["dependencies"]
     needed = dict(line.split(">=") for line in listed if ">=" in line)
     assert {name: needed[name] for name in software.INSTALLED} == software.INSTALLED
     assert software.WANTED["snakemake"] == needed["snakemake"]

@@ -116,6 +116,7 @@ def test_one_more_run_is_fewer_than_twelve_files_on_the_shared_filesystem(connec
     assert (count_after(2 * runs) - before - 1) / runs < 12
 
 
+@pytest.mark.timeout(900)
 def test_the_demo_is_the_real_thing_in_small(connected, server, wheels):
     connected.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
     shutil.copytree(ROOT / "config", connected.folder / "config")

@@ -106,7 +106,7 @@ def test_a_server_out_of_reach_is_said_in_one_line_and_in_time(version, blocked,
     assert code != 0
     # 0.27 asks twice before its clock starts, black-holed for 21 s each, and ends as slowly.
     assert seconds < (60 if version == NEWEST else 120)
-    line, *end_of_log = errors.splitlines()
+    _, line, *end_of_log = errors.splitlines()
     assert all(quoted.startswith("    | ") for quoted in end_of_log)
     assert "wandb.mode: offline" in line
 
@@ -116,7 +116,7 @@ def test_without_a_key_it_is_said_in_one_line(wandb_python, tmp_path):
         job = Job(tmp_path, wandb_python(NEWEST), {"WANDB_BASE_URL": server.url})
         code, errors, _ = job.run()
     assert code != 0
-    line, *end_of_log = errors.splitlines()
+    _, line, *end_of_log = errors.splitlines()
     assert all(quoted.startswith("    | ") for quoted in end_of_log)
     assert "no W&B key in this job" in line
     assert "wandb.mode: offline" in line

@@ -29,7 +29,7 @@ def study(sweep):
 TRAINING = """
 import time, wandb
 run = wandb.init()
-for step in range(600):
+for step in range(1200):
     run.log({"loss": 50.0})
     time.sleep(0.1)
 """
@@ -50,13 +50,13 @@ def test_a_run_that_the_pruner_gives_up_is_stopped_with_its_rows_and_told_as_pru
     folder = RunFolder(search.folder / search.points[3].run)
     begin = time.monotonic()
     process = start(folder, before=QUICK)
-    said = process.communicate(timeout=100)[1]
+    said = process.communicate(timeout=150)[1]
     assert process.returncode == 0, said
-    assert time.monotonic() - begin < 55, "it would have taken a minute"
+    assert time.monotonic() - begin < 110, "it would have taken two minutes"
     assert "pruned by optuna's MedianPruner: loss was 50 at step" in said
     segment = read_segment(folder.segments()[0])
     assert segment.damage is None
-    assert 2 <= segment.history_count < 600
+    assert 2 <= segment.history_count < 1200
     assert json.loads(folder.trained_file.read_text())["pruned"] is True
     # Its siblings can read what it reported.
     assert json.loads((folder.path / "reported.json").read_text())["rows"][-1]["loss"] == 50.0
@@ -70,7 +70,7 @@ def test_an_engine_that_fails_prunes_nothing_and_is_said_once(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.py").write_text(STUDY)
     scheduler = {"engine": "optuna", "source": "study.py", "optimizer": "study"}
-    short = TRAINING.replace("600", "80")
+    short = TRAINING.replace("1200", "80")
     search = Search(tmp_path, sweep_over_x(scheduler=scheduler, command=[sys.executable, "-c", short]))
     search.ask(1)
     (tmp_path / "study.py").write_text("raise OSError('gone')\n")

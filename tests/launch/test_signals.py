@@ -212,7 +212,8 @@ import subprocess, time
 start = subprocess.Popen.__init__
 def start_and_wait(*arguments, **options):
     start(*arguments, **options)
-    time.sleep(60)
+    # Not for git, which is asked for the code's commit before.
+    time.sleep(0 if arguments[1][0] == "git" else 60)
 subprocess.Popen.__init__ = start_and_wait
 """
 

@@ -30,8 +30,8 @@ for step in range(1000):
 """
 
 
-def _launch(tmp_path, *options: str, seconds: float = 15) -> tuple[int, dict, list]:
-    warning = {"signal": "SIGUSR1", "seconds": seconds - 4}
+def _launch(tmp_path, *options: str, seconds: float = 19) -> tuple[int, dict, list]:
+    warning = {"signal": "SIGUSR1", "seconds": seconds - 8}
     folder = make_run(tmp_path / "run", [sys.executable, "-c", TRAIN, *options], warning=warning)
     end = {"SLURM_JOB_ID": "1", "SLURM_JOB_END_TIME": str(int(time.time() + seconds))}
     code, _ = run_to_end(folder, end, grace_seconds=1)

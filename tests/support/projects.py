@@ -53,7 +53,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=240,
+            timeout=600,
         )
 
     def start(self, command: list[str], output: IO[str] | int, **options: Any) -> subprocess.Popen[Any]:

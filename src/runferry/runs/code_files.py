@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-_MOST_LOOKED_AT = 50_000
+_MOST_LOOKED_AT = 10_000
+"""Files and folders outside git: a job that no start of Snakemake looked for may lie on a parallel filesystem."""
 _SUFFIXES = frozenset(
     [
         *(
