@@ -34,7 +34,7 @@ class LoggedArtifact:
     incremental: bool = False
     """Whether it is what is added to the version before: the server's digest is over both."""
     moved: bool = field(default=False, compare=False)
-    """Whether some of the staged files lie elsewhere now than the log says: the results folder was moved, or copied from a site."""
+    """Whether staged files lie elsewhere now than the log says: the results folder was moved, or copied from a site."""
 
 
 def staged_at(path: str, run_folder: Path) -> str:
