@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,8 +84,8 @@ def another_machine() -> Iterator[Machine]:
     top = Path(tempfile.mkdtemp(prefix="rf-"))
     (top / "slurm").mkdir()
     with subprocess.Popen(["unshare", "--net", "--mount", "sleep", "infinity"]) as keeper:
+        machine = Machine(keeper.pid, top / "c" / "c")
         try:
-            machine = Machine(keeper.pid, top / "c" / "c")
             machine.folder.parent.mkdir()
             wait_for(lambda: Path(f"/proc/{keeper.pid}/comm").read_text() == "sleep\n", "another machine")
             machine.run(f"ip link set lo up && mount --bind {top}/slurm /etc/slurm")
@@ -91,5 +93,8 @@ def another_machine() -> Iterator[Machine]:
         finally:
             with contextlib.suppress(Exception):
                 machine.bring_up("down")
+            for left in list(machine.processes()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(left.partition(" ")[0]), signal.SIGKILL)
             keeper.kill()
     shutil.rmtree(top)
