@@ -10,10 +10,8 @@ import pytest
 from runferry.report.build import build_report
 from support.drawing import becomes, wait_until_drawn
 from support.large_sweep import write_sweep
-from support.open_page import (
-    Open,
-    no_slurm,  # noqa: F401 - a fixture
-)
+from support.open_page import Open
+from support.report_pages import no_slurm  # noqa: F401 - a fixture
 from support.sample_experiment import segment, write, write_attempt, write_log_of, write_run, write_segments
 from support.small_png import PNG
 

@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_slurm() -> Iterator[None]:
-    """Ask no Slurm that may be up on the machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runferry.runs.slurm.ask", lambda *command: None)
-        yield
-
-
 class OpenPage:
     """A page in the browser, with all that it said and asked for."""
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry.launch.core_keeper import Keeper
-    from runferry.launch.early_stop import EarlyStop
-    from runferry.launch.pruning import Pruning
+    from runferry.launch.stop_decision import StopDecision
     from runferry.launch.takeover import FenceWatch
     from runferry.launch.time_limit import JobClock
 
@@ -72,7 +71,7 @@ class Watches:
     fence: FenceWatch
     job_end: Callable[[], float | None]
     note: Callable[[str], None]
-    early: EarlyStop | Pruning | None = None
+    early: StopDecision | None = None
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ def not_started(command: list[str], search_path: str, error: OSError | ValueErro
     return Ending(126, message=f"{program}: cannot be run: {reason}")
 
 
-def _stop_early(process: subprocess.Popen[bytes], early: EarlyStop | Pruning, note: Callable[[str], None]) -> None:
+def _stop_early(process: subprocess.Popen[bytes], early: StopDecision, note: Callable[[str], None]) -> None:
     """Ask the command to end where its sweep says so, or end it when it was asked."""
     if early.stopped:
         end_session(process.pid, 0.0, 0.0)

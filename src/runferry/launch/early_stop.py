@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.config.sweep.hyperband import bands, threshold, value_to_compare
 from runferry.launch.own_rows import OwnRows
+from runferry.launch.stop_decision import KILL_SECONDS, StopDecision
 from runferry.system.files import read_json, write_json
 from runferry.system.values import is_mapping
 
@@ -26,24 +27,16 @@ LOOK_SECONDS = 5.0
 """Between two looks at the run's own rows."""
 SIBLINGS_SECONDS = 300.0
 """Between two looks at the other runs' values: one that was among the best may not be any more."""
-KILL_SECONDS = 30.0
-"""For the command to end after its SIGTERM, as W&B's agent gives it."""
 FILE = "early-terminate.json"
 """In the run's folder: the values at the bands that it has reached, lower ones being better."""
 
 
-class EarlyStop:
-    """Decides when the run is to be stopped.
-
-    Attributes
-    ----------
-    stopped : str or None
-        Why, once it has been decided.
-    """
+class EarlyStop(StopDecision):
+    """Decides by the sweep's `early_terminate`."""
 
     def __init__(self, folder: RunFolder, section: Mapping[str, Any]) -> None:
         """Take the section `early_terminate` of `run.json`: `metric` and `hyperband`."""
-        self.stopped: str | None = None
+        super().__init__(LOOK_SECONDS)
         self._folder = folder
         self._metric: str = section["metric"]["name"]
         self._sign = -1.0 if section["metric"].get("goal") == "maximize" else 1.0
@@ -52,16 +45,7 @@ class EarlyStop:
         self._own = OwnRows(folder, [self._metric])
         self._values: list[float] = []
         self._reached = 0
-        self._next = time.monotonic() + LOOK_SECONDS
         self._next_siblings = 0.0
-
-    def seconds_to_next(self) -> float:
-        """Return the seconds until the next check or, once `stopped`, until the end by force."""
-        return max(0.0, self._next - time.monotonic())
-
-    def due(self) -> bool:
-        """Return whether the next check is due or, once `stopped`, the end by force."""
-        return time.monotonic() >= self._next
 
     def look(self) -> bool:
         """Read the run's new rows and return whether it is to be stopped now."""

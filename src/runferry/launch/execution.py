@@ -34,9 +34,8 @@ from runferry.trackers.wandb.hook_files import with_hook
 from runferry.trackers.wandb.job_runs import JobRuns
 
 if TYPE_CHECKING:
-    from runferry.launch.early_stop import EarlyStop
-    from runferry.launch.pruning import Pruning
     from runferry.launch.signals import SignalWatch
+    from runferry.launch.stop_decision import StopDecision
     from runferry.trackers.tracker import TrackerInJob
     from runferry.trackers.wandb.job_runs import Logged
 
@@ -195,7 +194,7 @@ class Execution:
         clock = JobClock(warning_of(self.run_record), job_end())
         # The warning comes from the first node's launcher, as a signal; what is left to each is the end by force.
         clock.warned = self.node is not None
-        early: EarlyStop | Pruning | None = None
+        early: StopDecision | None = None
         if self.node is None and "early_terminate" in self.run_record:
             # Only here: other runs need neither it nor protobuf.
             from runferry.launch.early_stop import EarlyStop
@@ -204,8 +203,8 @@ class Execution:
         elif self.node is None and "pruner" in self.run_record:
             from runferry.launch.pruning import Pruning
 
-            early = Pruning(self.folder, self.run_record["pruner"], lambda line: note(self.log, line))
-        return Watches(clock, FenceWatch(self.attempt), job_end, lambda line: note(self.log, line), early)
+            early = Pruning(self.folder, self.run_record["pruner"], self._note)
+        return Watches(clock, FenceWatch(self.attempt), job_end, self._note, early)
 
     def _finish(self, keeper: Keeper, exit_code: int, watches: Watches) -> bool:
         if watches.fence.superseded:
@@ -222,7 +221,7 @@ class Execution:
         # Of several nodes nobody could say whose segment lies in the folder that they share.
         if self.run_record.get("nodes", 1) == 1:
             workdir, run = Path(self.run_record["workdir"]), self.run_record["id"]
-            bring_in(self.folder, workdir, run, lambda line: note(self.log, line))
+            bring_in(self.folder, workdir, run, self._note)
 
     def _wandb_runs(self) -> JobRuns:
         run = self.run_record["id"]
@@ -231,14 +230,14 @@ class Execution:
             place, run, own = RunFolder(node_folder(self.folder, self.node)), f"{run}-n{self.node}", False
         else:
             place, own = self.folder, True
-        return JobRuns(place, run, lambda line: note(self.log, line), own=own)
+        return JobRuns(place, run, self._note, own=own)
 
     def _prepare(self) -> Prepared:
         """Put the environment and the data onto the node."""
         if self.attempt.number > 1:
             # Of an attempt whose launcher was killed, before anybody asks at which step the run goes on.
             self._bring_in()
-            bring_in_earlier(self.folder, lambda line: note(self.log, line))
+            bring_in_earlier(self.folder, self._note)
             self.attempt.counts_as_earlier()
         return prepare(self.run_record, self.folder.path, self._variables(), self.scratch.folder, self._note)
 

@@ -17,6 +17,7 @@ from runferry.config.search.results import metric_names, sample
 from runferry.config.search.state import events_that_hold, points_file, points_of, read_definition, read_events
 from runferry.errors import RunferryError
 from runferry.launch.own_rows import OwnRows
+from runferry.launch.stop_decision import KILL_SECONDS, StopDecision
 from runferry.system.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -29,24 +30,16 @@ ASK_SECONDS = 60.0
 """Between two questions to the engine."""
 ANSWER_SECONDS = 1.0
 """Between two looks whether it has answered."""
-KILL_SECONDS = 30.0
-"""For the command to end after its SIGTERM, as W&B's agent gives it."""
 FILE = "reported.json"
 """In the run's folder: rows for the engine, evenly spread."""
 
 
-class Pruning:
-    """Decides when the run is to be stopped; used as `runferry.launch.early_stop.EarlyStop` is.
-
-    Attributes
-    ----------
-    stopped : str or None
-        Why, once it has been decided.
-    """
+class Pruning(StopDecision):
+    """Decides as the engine's pruner says."""
 
     def __init__(self, folder: RunFolder, section: Mapping[str, Any], note: Callable[[str], None]) -> None:
         """Take the section `pruner` of `run.json`: its `name`."""
-        self.stopped: str | None = None
+        super().__init__(ASK_SECONDS)
         self._folder = folder
         self._experiment = folder.path.absolute().parent
         self._pruner: str = section["name"]
@@ -55,17 +48,8 @@ class Pruning:
         self._names = metric_names(self._begun["definition"])
         self._own = OwnRows(folder, self._names)
         self._rows: list[dict[str, float]] = []
-        self._next = time.monotonic() + ASK_SECONDS
         self._answers: list[bool] | None = None
         self._said = False
-
-    def seconds_to_next(self) -> float:
-        """Return the seconds until the next check or, once `stopped`, until the end by force."""
-        return max(0.0, self._next - time.monotonic())
-
-    def due(self) -> bool:
-        """Return whether the next check is due or, once `stopped`, the end by force."""
-        return time.monotonic() >= self._next
 
     def look(self) -> bool:
         """Ask the engine, or take its answer, and return whether the run is to be stopped now."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from runferry.runs.folder import RunFolder
     from runferry.workflow.workflow import Workflow
 
 _fired: list[tuple[str, Workflow]] = []
@@ -140,7 +141,10 @@ def _say_pull(plan: Workflow, results: Path) -> None:
     """Name the command that brings the runs to another machine, where that one syncs."""
     if not is_remote(plan.config):
         return
-    runs = [folder for folder in find_run_folders(results) if not folder.receipt_file.exists()]
+    runs: list[RunFolder] = []
+    # Nothing has begun where there is no run.
+    with suppress(ConfigError):
+        runs = [folder for folder in find_run_folders(results) if not folder.receipt_file.exists()]
     if runs:
         host = plan.cluster.login_host or socket.gethostname()
         which = f"{len(runs)} runs have no receipt" if len(runs) > 1 else "one run has no receipt"

@@ -52,7 +52,7 @@ def last_lines(results: Path, experiments: Mapping[str, Experiment], *, again: s
 
 
 def _folders(experiment: Path, planned: Experiment) -> list[RunFolder]:
-    if planned.rounds:
+    if planned.chosen_count:
         with suppress(ConfigError):
             return find_run_folders(experiment)
         return []
