@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runferry.errors import ServerError
-from runferry.trackers.wandb.login import find_server
+from runferry.trackers.wandb import address
+from runferry.trackers.wandb.login import find_server, missing_key
 from support.logins import nothing_set  # noqa: F401 - a fixture
 
 KEY = "ab" * 20
@@ -60,3 +61,15 @@ def test_an_address_that_is_none_is_refused(monkeypatch, address):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     with pytest.raises(ServerError, match="expected a URL"):
         find_server()
+
+
+def test_a_missing_key_is_found_without_importing_wandb(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(address, "_wandbs_own_base_url", lambda: pytest.fail("wandb was imported"))
+        assert "found no key" in (said := missing_key() or "")
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        assert missing_key() is None
+    monkeypatch.delenv("WANDB_API_KEY")
+    # It is what wandb itself would use.
+    assert address._wandbs_own_base_url() == said.partition(": found")[0]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from runferry.errors import ServerError
 from runferry.trackers.api_keys import KEY_VARIABLE, held_key
-from runferry.trackers.wandb.address import NEW_NAME, OLD_NAME, server_url
+from runferry.trackers.wandb.address import NEW_NAME, OLD_NAME, given_base_url, server_url
 from runferry.trackers.wandb.server import Server
 
 if TYPE_CHECKING:
@@ -47,6 +47,18 @@ def find_server(
         f"{url}: found no key ({KEY_VARIABLE} is not set, {file} has none for {host}), expected one; run: wandb login"
     )
     raise ServerError(message)
+
+
+def missing_key(base_url: str | None = None) -> str | None:
+    """Return what `find_server` says of a key that is missing, or of its address; None where there is a key.
+
+    For every start of Snakemake: wandb, which takes half a second to be imported, is not asked for its own address.
+    """
+    try:
+        find_server(given_base_url(base_url) or f"https://{NEW_NAME}")
+    except ServerError as error:
+        return str(error)
+    return None
 
 
 def job_finds_key(base_url: str | None = None) -> bool:

@@ -75,14 +75,9 @@ class WandbSettings:
 
     def missing_key(self, config: Mapping[str, Any]) -> str | None:
         """Return where a key was looked for in vain, and how to get one; None where there is one."""
-        from runferry.errors import ServerError
-        from runferry.trackers.wandb.login import find_server
+        from runferry.trackers.wandb.login import missing_key
 
-        try:
-            find_server(config["wandb"]["base_url"])
-        except ServerError as error:
-            return str(error)
-        return None
+        return missing_key(config["wandb"]["base_url"])
 
     def put_keys_away(self, config: Mapping[str, Any]) -> None:
         """Put W&B's key away, unless jobs are online and find it nowhere else."""
