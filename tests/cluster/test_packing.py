@@ -81,7 +81,8 @@ def test_a_whole_node_is_filled_and_short_runs_follow_one_another(user, cluster,
     # Those that share a GPU see the same one, at the same time.
     shared = user.seen("shared")
     assert len({one["job"] for one in shared}) == 1
-    assert [one["environment"]["CUDA_VISIBLE_DEVICES"] for one in shared] == ["0", "0"]
+    (device,) = {one["environment"]["CUDA_VISIBLE_DEVICES"] for one in shared}
+    assert device.isdigit()
     assert [one["met"] for one in shared] == [2, 2]
     assert all((run / "receipt.json").exists() for run in user.runs("shared"))
 

@@ -60,6 +60,40 @@ def test_each_init_is_a_run_and_goes_on_in_the_next_attempt(tmp_path, python):
     assert steps == {run: [0, 1, 2, 3] for run in ("k3j9", "k3j9-2", "k3j9-3")}
 
 
+THREADS = """
+import threading, time, wandb
+from wandb.sdk.wandb_settings import Settings
+
+read = Settings.update_from_env_vars
+
+def read_late(self, environment):
+    time.sleep(1)
+    read(self, environment)
+
+Settings.update_from_env_vars = read_late
+
+def work(fold):
+    time.sleep(fold / 5)
+    run = wandb.init(reinit="create_new", config={"fold": fold})
+    run.log({"value": fold})
+    run.finish()
+
+threads = [threading.Thread(target=work, args=(fold,)) for fold in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_that_begin_while_wandb_reads_its_variables_have_them_too(tmp_path, python):
+    folder = make_run(tmp_path / "run", [python, "-c", THREADS])
+    assert run_to_end(folder) == (0, "")
+    assert not any("brought" in line for line in lines(folder))
+    assert {read_segment(path).project for path in folder.segments()} == {"digits"}
+    assert sorted(values for *_, values in _runs(folder)) == [[0], [1], [2]]
+
+
 def test_an_init_that_raises_or_returns_what_is_open_uses_no_id_twice(tmp_path, python):
     code = """
 import wandb

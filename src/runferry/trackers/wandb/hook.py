@@ -28,6 +28,8 @@ _SWEEPS = {"wandb.sdk.wandb_sweep": "sweep", "wandb.wandb_agent": "agent"}
 """Modules of wandb's, each with a function that asks the server for a sweep or what to run of it."""
 
 _job: dict[str, str] = {}
+_loading: dict[int, Any] = {}
+"""By process: what one thread holds while wandb loads its settings. A lock that was held at a fork stays held."""
 _unused: dict[int, str] = {}
 """By thread: the id that it was given last, until a W&B run begins with it."""
 
@@ -66,7 +68,7 @@ def _watch_init(module: Any) -> None:
     """Have each `wandb.init` ask for its id."""
     try:
         init = module._WandbInit
-        set_run_id, begin = init.set_run_id, init.init
+        set_run_id, begin, create = init.set_run_id, init.init, init.__init__
     except AttributeError as error:
         _say(f"this wandb has no {error.name}; each wandb.init gets an id of wandb's own")
         return
@@ -88,7 +90,14 @@ def _watch_init(module: Any) -> None:
             _unused[_thread()] = unused
         return run
 
-    init.set_run_id, init.init = ask_first, keep_unused
+    def load_first(self: Any, *arguments: Any, **keywords: Any) -> None:
+        create(self, *arguments, **keywords)
+        try:
+            _load_settings(self._wl)
+        except Exception as error:  # noqa: BLE001 - wandb meets it again, and says it
+            _say(f"wandb's settings: {type(error).__name__}: {error}")
+
+    init.set_run_id, init.init, init.__init__ = ask_first, keep_unused, load_first
     log_in = getattr(init, "maybe_login", None)
     if log_in is None:
         return
@@ -101,6 +110,18 @@ def _watch_init(module: Any) -> None:
         return log_in(self, settings, *arguments, **keywords)
 
     init.maybe_login = stay_offline
+
+
+def _load_settings(wandb_setup: Any) -> None:
+    """Have the first thread load wandb's settings alone.
+
+    wandb (0.22 to 0.31) shows them to the other threads before it has read the variables: a `wandb.init` at that moment
+    takes the folder, the entity and the mode of nobody.
+    """
+    import threading
+
+    with _loading.setdefault(os.getpid(), threading.Lock()):
+        wandb_setup.settings  # noqa: B018 - to look at them is to load them
 
 
 def _stay_offline(before: Any, settings: Any) -> None:
