@@ -39,3 +39,13 @@ def test_every_file_that_it_names_is_there():
     wanted = {name for name in named | set(commands) if "<" not in name} - MADE
     assert len(wanted) > 40
     assert [name for name in sorted(wanted) if not (ROOT / name).exists()] == []
+
+
+def test_what_it_says_is_in_a_file_is_defined_there():
+    named = re.findall(r"`(\w+)` (?:in|of) `(src/[\w/]+\.py)`", PAGE)
+    assert len(named) > 8
+    assert [pair for pair in named if not re.search(rf"^(?:class|def) {pair[0]}\b", _text(pair[1]), re.MULTILINE)] == []
+
+
+def _text(file: str) -> str:
+    return (ROOT / file).read_text()

@@ -1,4 +1,4 @@
-"""Receive the signals meant for a training and pass each on once."""
+"""Receive the signals meant for a training, such as SIGTERM, and pass each on once."""
 
 from __future__ import annotations
 
