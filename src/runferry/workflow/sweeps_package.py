@@ -14,9 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from runferry.errors import ConfigError, PackingError
+from runferry.system.locks import turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,7 +99,7 @@ def find_python(say: Callable[[str], None]) -> Path:
     if complete.exists():
         return python
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with turn(folder.with_name(f"{folder.name}.lock")):
         if not complete.exists():
             say(f"building the environment of W&B's sweeps package in {folder} (once)")
             shutil.rmtree(folder, ignore_errors=True)
