@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import subprocess
 import sys
@@ -65,12 +64,3 @@ def _wandbs_own_base_url() -> str:
 def is_wandbs_own(url: str) -> bool:
     """Return whether a URL is that of W&B's own server, which has files sent to a storage elsewhere."""
     return urlsplit(url).hostname in {NEW_NAME, OLD_NAME}
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether a URL points to this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
