@@ -20,7 +20,7 @@ _PAGES = "https://forge.coreweave.com/wandb"
 
 
 def given_base_url(base_url: str | None) -> str | None:
-    """Return the server's address where one is set: the config's `wandb.base_url`, `$WANDB_BASE_URL`, or wandb's settings.
+    """Return the server's address where one is set: in the config, in `$WANDB_BASE_URL`, or in wandb's settings files.
 
     `wandb login --host` writes settings for all folders of a user, `wandb init` for one (read in wandb 0.22.3 and
     0.31.0, sdk/wandb_settings.py).
