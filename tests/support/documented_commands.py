@@ -146,6 +146,9 @@ NOT_AS_WRITTEN = {
         )
         for what in ("", " controller --packed", " idle")
     },
+    ".venv/bin/python benchmarks/environment_archive.py .venv/lib": NotAsWritten(
+        _MEASURES, ".venv/bin/python benchmarks/environment_archive.py --help"
+    ),
     ".venv/bin/python benchmarks/job_memory.py --least": NotAsWritten(
         _MEASURES, ".venv/bin/python benchmarks/job_memory.py --help"
     ),
