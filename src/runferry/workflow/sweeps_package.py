@@ -78,7 +78,7 @@ def next_runs(
         check=False,
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        last = (done.stderr.strip().splitlines() or ["without a message"])[-1]
         raise PackingError(f"sweeps: found no answer to which run is next ({last}), expected parameters")
     return json.loads(done.stdout)
 
@@ -125,7 +125,7 @@ def _base_python() -> str:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = ((done.stderr or done.stdout).strip().splitlines() or ["no word"])[-1]
+        last = ((done.stderr or done.stdout).strip().splitlines() or ["without a message"])[-1]
         message = (
             f"sweeps: found that its environment could not be built ({last}), expected the package index to be reached"
         )

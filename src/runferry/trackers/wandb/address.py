@@ -76,7 +76,7 @@ def _wandbs_own_base_url() -> str:
     lines = done.stdout.split()
     if done.returncode or not lines:
         raise ServerError(
-            "expected wandb to name its server, found no word; set WANDB_BASE_URL, such as https://api.wandb.ai"
+            "expected wandb to name its server, found no answer; set WANDB_BASE_URL, such as https://api.wandb.ai"
         )
     return lines[-1]
 
