@@ -143,7 +143,7 @@ def test_many_runs_are_means_and_bands_the_best_ten_or_all(open_page: Open, swee
     drawn = "charts[0].drawn.map(({ label, run }) => label ?? run)"
     assert len(page.evaluate(drawn)) == 4
     assert page.evaluate(
-        "charts[0].drawn.every(({ low, high, ys }) => ys.every((y, i) => low[i] <= y && y <= high[i]))"
+        "charts[0].drawn.every(({ low, high, ys }) => ys.every((y, i) => low[i] - 1e-9 <= y && y <= high[i] + 1e-9))"
     )
     page.locator("#group").select_option("optimizer")
     becomes(["optimizer = adam", "optimizer = sgd"], lambda: [text.split(" (")[0] for text in page.evaluate(drawn)])

@@ -67,7 +67,9 @@ def read_experiment(experiment_folder: Path, tell: Callable[[int, int], None] | 
             curves.setdefault(metric, []).append(curve)
     finals = sorted({*curves, *(metric for run in runs for metric in run.final)}, key=metric_order)
     counters = {metric for metric in finals if is_counter(metric, curves.get(metric, []))}
-    metrics = sorted(curves, key=lambda metric: (metric in counters, metric_order(metric)))
+    goals = read_goals(experiment_folder, [metric for metric in finals if metric not in counters])
+    of_goals = {goal.metric for goal in goals}
+    metrics = sorted(curves, key=lambda metric: (metric in counters, metric not in of_goals, metric_order(metric)))
     differing, shared = _compare(own)
     return ExperimentReport(
         experiment_folder.resolve().name,
@@ -80,7 +82,7 @@ def read_experiment(experiment_folder: Path, tell: Callable[[int, int], None] | 
         shared,
         thinned=any(curve.logged > len(curve.steps) for run in runs for curve in run.curves.values()),
         counters=counters,
-        goals=read_goals(experiment_folder, [metric for metric in finals if metric not in counters]),
+        goals=goals,
         search=read_history(experiment_folder),
     )
 

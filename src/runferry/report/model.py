@@ -232,7 +232,7 @@ class ExperimentReport:
     runs : list of RunReport
         In the order of the sweep; further W&B runs of a run's job follow it.
     metrics : list of str
-        Of which there are curves, by name; those that only count up, as an epoch does, come last.
+        Of which there are curves: those of the goals, then by name; those that only count up, as an epoch does, last.
     finals : list of str
         Of which there are final values: the metrics, and what only the summary has.
     differing : list of str

@@ -2,7 +2,7 @@
 
 class Coordinates {
   constructor(plot, outcome) {
-    Object.assign(this, { plot, outcome, near: true, dirty: true, x: "" });
+    Object.assign(this, { plot, outcome, near: false, dirty: true, x: "parameters" });
     this.base = plot.appendChild(element("canvas", undefined, "base"));
     this.top = plot.appendChild(element("canvas", undefined, "top"));
     plot.addEventListener("pointerdown", (event) => this.press(event));
@@ -10,11 +10,14 @@ class Coordinates {
     plot.addEventListener("pointerup", (event) => this.release(event));
     plot.addEventListener("pointerleave", () => this.leave());
     charts.push(this);
+    watcher.observe(plot);
     resizer.observe(plot);
   }
 
   change() {
-    this.draw();
+    this.dirty = true;
+    if (this.near || state.printing) this.draw();
+    else drawWhenIdle();
   }
 
   // Where the window is too narrow for axes side by side, they lie below each other: `along` is across the axes, and
@@ -124,7 +127,7 @@ class Coordinates {
   }
 
   emphasise() {
-    if (!this.size) return;
+    if (this.dirty || !this.size) return;
     const runs = raised().filter((run) => this.rank.has(run));
     const context = sharpen(this.top, ...this.size);
     this.base.classList.toggle("dim", runs.length > 0);
