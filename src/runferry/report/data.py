@@ -210,6 +210,7 @@ def _read_attempts(folder: RunFolder, run: RunReport, built: datetime, segments:
     elif attempts:
         run.state = "failed"
         run.ending = ending(last)
+        run.message = str(last.get("message") or "")
     elif segments:
         # Trained without the launcher.
         run.state, run.ending = _state_of_segment(segments[-1])

@@ -148,6 +148,8 @@ class RunReport:
         By the run's attempts; without any, by its segments.
     ending : str
         How the last attempt ended where it failed, such as "exit code 1" or "SIGKILL".
+    message : str
+        What the last attempt said of its end, where it failed; empty where it said nothing.
     notes : list of str
         Lines for the user: why it failed, what cannot be read.
     attempts : list of AttemptReport
@@ -185,6 +187,7 @@ class RunReport:
     entity: str = ""
     state: State = "not started"
     ending: str = ""
+    message: str = ""
     notes: list[str] = field(default_factory=list[str])
     attempts: list[AttemptReport] = field(default_factory=list[AttemptReport])
     seconds: float | None = None

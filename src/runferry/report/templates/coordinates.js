@@ -88,7 +88,15 @@ class Coordinates {
       context.fillStyle = strong;
       context.font = context.font.replace(/^\d+px/, "12px");
       context.textAlign = this.turned ? "left" : "center";
-      if (this.turned) context.fillText(cut(context, axis.name, high - low), low, axis.x - 16);
+      if (this.turned) {
+        const name = cut(context, axis.name, high - low);
+        context.fillStyle = page;
+        context.globalAlpha = 0.85;
+        context.fillRect(low - 3, axis.x - 28, context.measureText(name).width + 6, 17);
+        context.globalAlpha = 1;
+        context.fillStyle = strong;
+        context.fillText(name, low, axis.x - 16);
+      }
       else context.fillText(cut(context, axis.name, 92), axis.x, 18);
       context.font = context.font.replace(/^\d+px/, "11px");
       context.textAlign = "center";

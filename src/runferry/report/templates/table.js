@@ -34,15 +34,19 @@ const table = document.querySelector("#runs-table tbody");
 const rows = [...table.rows];
 const longTables = [...document.querySelectorAll(":is(#runs-table, #attempts-table) tbody")].map((body) => new LongTable(body));
 
-// What has no value comes last, whichever the direction; further W&B runs of a job stay below it.
+// What has no value comes last, whichever the direction; further W&B runs of a job stay below it, which has its place
+// by the best of them.
 function sortBy(button, column, wanted) {
   const direction = wanted ?? (button.dataset.direction === "ascending" ? "descending" : "ascending");
   const sign = direction === "ascending" ? 1 : -1;
   const groups = new Map();
   for (const row of table.rows) {
     const run = report.within[row.dataset.run] ?? Number(row.dataset.run);
-    if (!groups.has(run)) groups.set(run, { value: row.cells[column].dataset.sort ?? "", rows: [] });
-    groups.get(run).rows.push(row);
+    if (!groups.has(run)) groups.set(run, { value: "", rows: [] });
+    const group = groups.get(run);
+    const value = row.cells[column].dataset.sort ?? "";
+    if (group.value === "" || (value !== "" && sign * (value - group.value) < 0)) group.value = value;
+    group.rows.push(row);
   }
   const sorted = [...groups.values()].sort(({ value: a }, { value: b }) => {
     if (a === "" || b === "") return (a === "") - (b === "");
