@@ -68,8 +68,10 @@ def read_experiment(experiment_folder: Path, tell: Callable[[int, int], None] | 
     finals = sorted({*curves, *(metric for run in runs for metric in run.final)}, key=metric_order)
     counters = {metric for metric in finals if is_counter(metric, curves.get(metric, []))}
     goals = read_goals(experiment_folder, [metric for metric in finals if metric not in counters])
-    of_goals = {goal.metric for goal in goals}
-    metrics = sorted(curves, key=lambda metric: (metric in counters, metric not in of_goals, metric_order(metric)))
+    places = {goal.metric: place for place, goal in enumerate(goals)}
+    metrics = sorted(
+        curves, key=lambda metric: (metric in counters, places.get(metric, len(goals)), metric_order(metric))
+    )
     differing, shared = _compare(own)
     return ExperimentReport(
         experiment_folder.resolve().name,
