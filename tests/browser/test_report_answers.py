@@ -44,6 +44,13 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         if number == 0:
             rows[-1] |= {"sample._type": "image-file", "sample.path": "media/a.png", "sample.width": 1}
+            rows[-1] |= {
+                "errors._type": "table-file",
+                "errors.path": "media/b.json",
+                "errors.nrows": 7,
+                "errors.ncols": 2,
+            }
+            rows[-1] |= {"weights._type": "histogram", "weights.bins": [0, 1, 2], "weights.values": [3, 4]}
         if number == 11:
             continue
         write_log_of(run, rows if number != 8 else [])
@@ -78,6 +85,17 @@ def test_the_first_screen_answers_the_four_questions(open_page: Open, odd: Path,
     assert (
         page.get_by_role("region", name="What to ask for next?").locator("pre").inner_text().startswith("experiments:")
     )
+    for choice in ("highest accuracy", "lowest loss"):
+        page.locator("#by").select_option(choice)
+        first = page.evaluate("ranked()[0]")
+        name, url, rate = page.evaluate(
+            f"[report.runs[{first}], report.urls[{first}], String(report.parameters[0].values[{first}])]"
+        )
+        becomes(True, lambda name=name, rate=rate: name in best_of(page) and f"learning_rate {rate}" in best_of(page))
+        assert page.locator("#best-run .link:visible").get_attribute("href") == url
+    # Its best and its last value both.
+    columns = [" ".join(text.split()) for text in page.locator("#runs-table thead th").all_inner_texts()]
+    assert {"Best", "lowest loss", "at step", "Last values", "loss"} <= {text.strip() for text in columns}
     page = open_page(odd, viewport={"width": 1400, "height": 1000}).page
     assert f"{LONG} 0" in best_of(page)
     assert "lowest loss 0.03333 at step 59, last 0.03333" in best_of(page)
@@ -95,6 +113,8 @@ def test_the_first_screen_answers_the_four_questions(open_page: Open, odd: Path,
     becomes("descending", lambda: page.locator("#runs-table th[aria-sort]").get_attribute("aria-sort"))
     so_far = "charts.find(({ x }) => x === 'runs').drawn.at(-1).ys.at(-1)"
     becomes(True, lambda: abs(page.evaluate(so_far) - 100.59) < 0.1)
+    # Eleven runs of an hour on one GPU each.
+    assert page.evaluate(so_far.replace("'runs'", "'GPU-hours'").replace("ys", "xs")) == pytest.approx(11)
 
 
 def test_odd_runs_mislead_nobody(open_page: Open, odd: Path) -> None:
@@ -106,6 +126,10 @@ def test_odd_runs_mislead_nobody(open_page: Open, odd: Path) -> None:
     # A counter comes last and is named one, also where it starts again.
     assert [text.split()[0] for text in captions] == ["loss", "speed", "epoch"]
     assert "a counter" in captions[-1]
+    # It is no outcome either.
+    for offered in ("#by", "#outcome"):
+        assert "loss" in page.locator(offered).inner_text()
+        assert "epoch" not in page.locator(offered).inner_text()
     # One diverged run leaves the axis to the others, and this is said.
     assert page.evaluate(f"{loss}.range.y[1]") < 5
     assert "1 run beyond the axis, as far as 1.00e+44" in captions[0]
@@ -136,6 +160,9 @@ def test_odd_runs_mislead_nobody(open_page: Open, odd: Path) -> None:
     images = page.locator(".thumbnails img")
     assert images.count() == 1
     assert images.evaluate("(image) => image.naturalWidth") == 1
+    named = " ".join(page.locator(".media").inner_text().split())
+    assert "errors step 59, table, 7 rows of 2 columns" in named
+    assert "weights step 59, histogram" in named
     assert "Too few runs" in page.locator(".importance:visible").inner_text()
 
 
@@ -162,6 +189,10 @@ def test_many_runs_are_means_and_bands_the_best_ten_or_all(open_page: Open, swee
     page.mouse.move(2, 2)
     becomes(True, lambda: 60 < len(opened.raised()) < 140)
     page.keyboard.press("Escape")
+    # What is mere noise is not said to matter.
+    rated = page.locator(".importance:visible tr", has_text="dropout").inner_text()
+    assert "no more than chance" in rated
+    assert "no more than chance" not in page.locator(".importance:visible tr", has_text="learning_rate").inner_text()
     # The machines' charts, too: a thousand curves are a block of colour there as well.
     system = "charts.find(({ plot }) => plot.dataset.system === '0').drawn"
     assert page.evaluate(f"{system}.map(({{ low }}) => low?.length)") == [120, 120]
@@ -215,6 +246,18 @@ def test_a_phone_shows_the_whole_of_it(open_page: Open, odd: Path, sweep: Path, 
             each.textContent.trim() || each.ariaLabel || each.labels?.length || each.alt
             || each.getAttribute("aria-labelledby"))).length"""
         assert page.evaluate(nameless) == 0
+
+
+def test_of_one_restarted_run_the_epoch_is_not_the_first_chart(open_page: Open, tmp_path: Path) -> None:
+    run = tmp_path / "digits" / "a"
+    write_run(run, "a", {"rate": 1})
+    epochs = [0, 0, 1, 1, 2, 2, 1, 1, 2, 2, 3, 3]
+    write_log_of(run, [{"epoch": epoch, "zeal": 1 / (i + 1)} for i, epoch in enumerate(epochs)])
+    write_attempt(run, 1, "finished")
+    page = open_page(build_report(run.parent)).page
+    captions = [text.split()[0] for text in page.locator(".charts.metrics figcaption").all_inner_texts()]
+    assert captions == ["zeal", "epoch"]
+    assert "epoch" not in page.locator("#by").inner_text()
 
 
 def test_several_wandb_runs_stay_below_their_job(open_page: Open, tmp_path: Path) -> None:
