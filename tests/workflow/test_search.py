@@ -12,7 +12,8 @@ from runferry.config.search.state import append_events, points_file, read_events
 from runferry.errors import ConfigError
 from runferry.report.data import read_experiment
 from runferry.runs.folder import RunFolder
-from support.searches import SEED, ByHand, Search, make_experiment, sweep_over_x
+from support.by_hand import ByHand
+from support.searches import SEED, Search, make_experiment, sweep_over_x
 
 optuna = pytest.importorskip("optuna")
 
