@@ -25,7 +25,7 @@ from support.by_hand import rows_of
 from support.paths import ROOT
 from support.searches import SEED, Search, sweep_over_x, written
 
-POINTS, PLACES = 11, 3
+POINTS, PLACES = 9, 3
 GOALS = [{"name": "loss", "goal": "minimize"}, {"name": "accuracy", "goal": "maximize"}]
 STOPPING = """
 from ax.api.client import Client
@@ -76,7 +76,7 @@ def _compare(what: str, folder: Path, sweep: dict[str, Any], python: Path) -> No
         if action == "end":
             search.end(place, rows_of(points[place]), *state)
             continue
-        if place == POINTS - 2:
+        if place == POINTS - 1:
             kept.unlink()
         elif place == POINTS:
             kept.write_bytes(kept.read_bytes()[:1000])
