@@ -171,8 +171,9 @@ def test_a_metric_that_no_run_logs_ends_the_search(tmp_path):
     for place in (1, 2, 3):
         search.ask(place)
         search.end(place, [{"accuracy": 1.0}])
-    with pytest.raises(ConfigError, match="found no value of loss in 3 runs that finished"):
+    with pytest.raises(ConfigError, match="found no value of loss in 3 runs that finished") as refused:
         search.ask(4)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.slow
@@ -221,6 +222,18 @@ def test_what_the_engine_cannot_take_is_said_before_a_job_is_submitted(tmp_path)
     sweep = sweep_over_x(parameters={"x": {"distribution": "normal", "mu": 0.0, "sigma": 1.0}})
     with pytest.raises(ConfigError, match="'normal' has no optuna equivalent"):
         Search(tmp_path, sweep)
+
+
+def test_an_engine_that_is_not_installed_is_said_with_what_to_install(monkeypatch):
+    monkeypatch.setattr("runferry.config.search.search.is_importable", lambda _: False)
+    for engine, install in (("optuna", "runferry[optuna]"), ("ax", "wandb[ax]")):
+        with pytest.raises(ConfigError) as refused:
+            make_experiment(sweep_over_x(scheduler={"engine": engine}))
+        assert f"found {engine}, which is not installed beside runferry, expected it on the login node" in str(
+            refused.value
+        )
+        assert str(refused.value).endswith(f"run: pip install '{install}'")
+        assert "\n" not in str(refused.value)
 
 
 def test_a_bayes_sweep_without_an_engine_goes_to_the_best_that_takes_it():

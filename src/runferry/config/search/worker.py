@@ -150,7 +150,7 @@ def _renew(optimizer: Any) -> str | None:
         file = Path(folder) / "client.json"
         try:
             optimizer.client.save_to_json_file(str(file))
-            optimizer.client = type(optimizer.client).load_from_json_file(str(file))
+            optimizer.client = optimizer.client.load_from_json_file(str(file))
         except Exception:  # noqa: BLE001 - whatever the parts of a user's client raise
             return None
         return file.read_text()
@@ -179,7 +179,7 @@ def _take_kept(optimizer: Any, request: dict[str, Any]) -> tuple[dict[int, Any],
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / "client.json"
                 file.write_text(kept["client"])
-                optimizer.client = type(optimizer.client).load_from_json_file(str(file))
+                optimizer.client = optimizer.client.load_from_json_file(str(file))
             return {int(number): run for number, run in kept["runs"].items()}, count
     except (OSError, ValueError, KeyError):
         pass
