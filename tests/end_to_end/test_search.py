@@ -47,6 +47,7 @@ def test_a_search_goes_on_point_by_point_with_what_failed(project):
         assert planned == {"search": 1, "train_in_search": 6, "sync_place": 6, "report": 1, "all": 1}
         done = project.snakemake("--cores", "4")
         assert done.returncode == 0, done.stderr
+        assert "6 points to come on 2 places, at most" in done.stderr
         events = read_events(points_file(project.folder / "results/search"))
         points = points_of(events)
         truth = [json.loads(line) for line in (project.folder / "ground-truth.jsonl").read_text().splitlines()]
