@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runferry.config.experiment import Experiment
 
 
-class Refusals:
+class PlanRefusals:
     """Collects refusals: the first one ends the start, unless only a plan or a dry run is wanted, which names all."""
 
     def __init__(self, *, dry_run: bool) -> None:
@@ -37,7 +37,7 @@ class Refusals:
 
 
 def with_program(
-    made: Mapping[str, Experiment], config: Mapping[str, Any], refusals: Refusals
+    made: Mapping[str, Experiment], config: Mapping[str, Any], refusals: PlanRefusals
 ) -> dict[str, Experiment]:
     """Return the experiments whose script is there; the others are refused."""
     found: dict[str, Experiment] = {}
@@ -54,7 +54,7 @@ def with_program(
 def requests_of(
     made: Mapping[str, Experiment],
     cluster: Cluster,
-    refusals: Refusals,
+    refusals: PlanRefusals,
     *,
     controller: bool,
 ) -> dict[str, Request]:
