@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.config.names import SWEEP_FILE
 from runferry.errors import RunferryError, SegmentError
-from runferry.report.status.model import ExperimentStatus, FailedRun, Metric, RunStatus, Status
+from runferry.report.status.model import ExperimentStatus, Failure, Metric, RunStatus, Status
 from runferry.report.status.purge import Oldest, finders
 from runferry.report.status.queue import Asking
 from runferry.report.status.segments import SegmentCounts, last_value
@@ -151,7 +151,7 @@ class _LookingAtRun:
         name, experiment = str(run.get("name") or run["id"]), self.folder.path.resolve().parent.name
         return RunStatus(self.folder.path.name, name, experiment, state, failure, value, changed, rows, size)
 
-    def _state(self, state: str, why: str | None, *, held: bool, adopted: bool) -> tuple[str, FailedRun | None]:
+    def _state(self, state: str, why: str | None, *, held: bool, adopted: bool) -> tuple[str, Failure | None]:
         """Say more exactly what the names of the files said."""
         if state in {UNSYNCED, DONE} or (state == WAITING and adopted):
             return (DONE if held else UNSYNCED), None
@@ -215,9 +215,9 @@ def _is_lost(folder: RunFolder, queue: QueuedRuns) -> bool:
     return str(attempt["job"]) not in active and folder.attempts_folder.stat().st_uid == os.getuid()
 
 
-def _failure(folder: RunFolder, why: str) -> FailedRun:
+def _failure(folder: RunFolder, why: str) -> Failure:
     attempt = last_attempt(folder) or {}
     lines: list[str] = []
     with suppress(OSError):
         lines = last_lines(read_tail(folder.log_file), LINES_OF_A_LOG)
-    return FailedRun(why, attempt.get("message"), str(attempt.get("end") or ""), folder.log_file, lines)
+    return Failure(why, attempt.get("message"), str(attempt.get("end") or ""), folder.log_file, lines)

@@ -28,7 +28,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class FailedRun:
+class Failure:
     """The failure of a run's last attempt."""
 
     why: str
@@ -51,7 +51,7 @@ class RunStatus:
     id, name, experiment : str
     state : str
         One of `runferry.runs.state.STATES`; "done" only where the receipt speaks of the segments as they are now.
-    failure : FailedRun or None
+    failure : Failure or None
     value : float or None
         The last of the metric; None where there is none, or no metric.
     changed : float
@@ -64,7 +64,7 @@ class RunStatus:
     name: str
     experiment: str
     state: str
-    failure: FailedRun | None = None
+    failure: Failure | None = None
     value: float | None = None
     changed: float = 0.0
     unsynced_rows: int = 0
