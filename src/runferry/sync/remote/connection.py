@@ -48,10 +48,13 @@ class Site:
     program: str = "runferry"
     ssh: tuple[str, ...] = ("ssh",)
 
+    def remote_command(self) -> str:
+        """Return what the site's shell is to run."""
+        return f"{self.program} serve-results {shlex.quote(self.folder)}"
+
     def command(self) -> list[str]:
         """Return the command that starts the site's side and connects its stdin and stdout."""
-        remote = f"{self.program} serve-results {shlex.quote(self.folder)}"
-        return [*self.ssh, *_OPTIONS, "--", self.host, remote]
+        return [*self.ssh, *_OPTIONS, "--", self.host, self.remote_command()]
 
 
 def parse_site(text: str, *, program: str, ssh: str) -> Site:
@@ -129,12 +132,20 @@ def take_hold(line: Line, say: Callable[[str], None], sleep: Callable[[float], N
 
 
 def _read_greeting(line: Line, site: Site) -> None:
+    printed = ""
     for _ in range(_LINES_BEFORE):
         try:
-            if line.read_line() + b"\n" == GREETING:
+            said = line.read_line()
+            if said + b"\n" == GREETING:
                 checked(line.receive()[0])
                 return
+            printed = said.decode(errors="replace").strip() or printed
         except LineError as error:
             message = f"{site.host}: expected an answer of runferry serve-results there, found {error}"
+            if "serve-results" in printed:
+                # A wrapper that a key is tied to repeats what it refuses, as on the Alliance's automation nodes.
+                message = f"{site.host}: expected an answer of runferry serve-results there, found {printed[:300]!r}"
+                command = f'command="/full/path/of/{site.remote_command()}"'
+                raise LineError(f"{message}; give the key {command} instead of what refuses it") from None
             raise LineError(f"{message}; --program says where runferry is at the site") from None
     raise LineError(f"{site.host}: found a shell that prints and prints, expected runferry serve-results")
