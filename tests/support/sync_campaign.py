@@ -243,6 +243,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="seed of that choice (default: %(default)d)")
     parser.add_argument("--at-once", type=int, default=4, help="trials at once (default: %(default)d)")
     parser.add_argument("--where", choices=["login", "job"], default="login", help="where the syncs run")
+    parser.add_argument("--cluster", type=Path, metavar="FOLDER", help="of the test cluster, where it is another one")
     given = parser.parse_args()
     trials = fault_trials(given.lag) if given.kind == "faults" else kill_trials(given.seeds, given.lag)
     if given.only:
@@ -252,9 +253,9 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runferry-campaign-")))
         where = Here()
         if given.where == "job":
-            from support.slurm.sync_jobs import jobs_of_cluster
+            from support.slurm.sync_jobs import FOLDER, jobs_of_cluster
 
-            where = stack.enter_context(jobs_of_cluster(given.at_once))
+            where = stack.enter_context(jobs_of_cluster(given.at_once, given.cluster or FOLDER))
         original = write_all(folder)
         pool = stack.enter_context(ThreadPoolExecutor(given.at_once))
         for found in pool.map(lambda each: try_one(each[1], original, folder, each[0], where), enumerate(trials)):

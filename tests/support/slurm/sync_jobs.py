@@ -76,15 +76,15 @@ class InJobs(Here):
 
 
 @contextmanager
-def jobs_of_cluster(at_once: int) -> Generator[InJobs]:
-    """Have the cluster that is up alone; its nodes reach the ports of so many servers, and nothing else.
+def jobs_of_cluster(at_once: int, folder: Path = FOLDER) -> Generator[InJobs]:
+    """Have the cluster in a folder alone; its nodes reach the ports of so many servers, and nothing else.
 
     Raises
     ------
     ClusterError
         When none is up.
     """
-    cluster = found_in(FOLDER)
+    cluster = found_in(folder)
     if cluster is None or not cluster.answers():
         raise ClusterError("found no test cluster up, expected one; type: make cluster-up")
     ports = _free_ports(cluster.address, at_once)
