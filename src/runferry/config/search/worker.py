@@ -279,7 +279,7 @@ def _plain(value: Any) -> Any:
 
 
 def _in_one_line(error: BaseException, source: str | None) -> str:
-    text = " ".join(str(error).split()) or "no word"
+    text = " ".join(str(error).split()) or "without a message"
     words = text if type(error).__module__.startswith("wandb") else f"{type(error).__name__}: {text}"
     while error.__cause__ is not None:
         error = error.__cause__
