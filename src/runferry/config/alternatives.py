@@ -71,8 +71,9 @@ def alternatives_of(resources: Mapping[str, Any], where: str) -> tuple[Alternati
         As `fields_of`.
     """
     found: list[Alternative] = []
-    for number, given in enumerate(resources["any_of"] or ()):
-        merged = {**resources, **given}
+    section: list[dict[str, Any]] = resources["any_of"] or []
+    for number, given in enumerate(section):
+        merged: dict[str, Any] = {**resources, **given}
         # One of the two is meant, and what is said here is nearer.
         for key, other in (("gpu", "gpu_memory"), ("gpu_memory", "gpu")):
             if key in given and other not in given:
