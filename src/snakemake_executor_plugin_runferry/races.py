@@ -132,12 +132,14 @@ class Races:
         if race is None:
             return
         race.to_cancel.difference_update(ended)
-        left = [job for job in list(race.jobs) if job not in ended]
-        if race.winner or not left:
+        if race.winner:
             return
+        # The last ones are reported as what Snakemake knows them for.
+        left = [job for job in list(race.jobs) if job not in ended] or [info.external_jobid]
         for job in set(race.jobs) - set(left):
             race.losers[job] = race.jobs.pop(job)
-            self._tell(f"{race.folder.path}: job {job} has ended before it started; the others go on")
+            if left[0] not in ended:
+                self._tell(f"{race.folder.path}: job {job} has ended before it started; the others go on")
         if info.external_jobid not in race.jobs:
             self._follow(race, info, left[0])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from runferry.errors import AnotherAttemptError
+from runferry.runs.first_start import begin_race
 from runferry.system.files import write_json
 from support.launching import job_variables, lines, make_run, python, run_to_end, start, wait_for_line
 
@@ -53,3 +54,18 @@ def test_a_job_that_slurm_runs_again_after_its_training_ended_does_not_train_aga
     assert run_to_end(folder, job_variables("7"))[0] == 0
     assert folder.trained_file.exists()
     assert lines(folder).count("trained") == 1
+
+
+def test_of_several_jobs_the_first_trains_and_the_other_writes_nothing(tmp_path):
+    said = "import os; print([name for name in os.environ if name in ('RUNFERRY_RACE', 'RUNFERRY_ALTERNATIVE')])"
+    folder = make_run(tmp_path / "run", python(said))
+    race = {"RUNFERRY_RACE": begin_race(folder), "RUNFERRY_ALTERNATIVE": "gpu: a100"}
+    assert run_to_end(folder, {**job_variables("7"), **race})[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
+    code, errors = run_to_end(folder, {**job_variables("8"), **race, "RUNFERRY_ALTERNATIVE": "gpu: h100"})
+    assert code == 0
+    assert "another of its jobs has started it first; this one ends" in errors
+    assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
+    (attempt,) = folder.attempts()
+    assert (attempt["job"], attempt["alternative"], attempt["outcome"]) == ("7", "gpu: a100", "finished")
+    assert "[]" in lines(folder)

@@ -79,6 +79,8 @@ def claim(folder: RunFolder, race: str, job: str) -> bool:
     OSError
         When no claim can be written.
     """
+    if holder := claimed_by(folder, race):
+        return holder == job
     record = {"job": job, "host": os.uname().nodename, "pid": os.getpid()}
     if write_new(_claim_file(folder, race), json_text(record)):
         return True
