@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from runferry.config.account import account_in_words, given_account, known_accou
 from runferry.config.job_request import Request, make_request
 from runferry.config.programs import check_program
 from runferry.errors import ConfigError, RunferryError
+from runferry.workflow.executor_choice import submits_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,14 +103,18 @@ def _request_of_any(experiment: Experiment, cluster: Cluster, *, controller: boo
         try:
             found = _request(one.of(experiment), cluster, controller=controller)
         except ConfigError as error:
-            # What is wrong may stand in this one, or be wrong with it.
-            raise ConfigError(f"{where} ({one.words}): {str(error).removeprefix(section)}") from error
+            text = str(error)
+            if not text.startswith(section):
+                raise
+            # It may stand in this one, or be wrong with it.
+            raise ConfigError(f"{where} ({one.words}): {text.removeprefix(section)}") from error
         same = [other for other in made if (other.resources, other.account) == (found.resources, one.account)]
         if same:
             message = f"{where} ({one.words}): found the same request as that of ({same[0].words})"
             raise ConfigError(f"{message}, expected another; leave one of the two out")
         made.append(replace(found, words=one.words, account=one.account))
-    return replace(made[0], alternatives=tuple(made[1:]))
+    # All are checked, also where another executor is to submit them.
+    return replace(made[0], alternatives=tuple(made[1:])) if submits_several(sys.argv[1:]) else made[0]
 
 
 class Payment:

@@ -191,4 +191,5 @@ def _job(request: Request, experiment: Experiment, runs: int, bundle: Bundle | N
         min(request.packing.share_gpu, runs),
         *billed(request, bundle),
         tuple(_job(other, experiment, runs, bundle) for other in request.alternatives),
+        request.words,
     )

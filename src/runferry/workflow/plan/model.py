@@ -59,6 +59,8 @@ class PlannedJob:
         Which share is the largest: "GPUs", "cores" or "memory"; None where the others are not known.
     alternatives : tuple of PlannedJob
         Other jobs that are submitted with it; the first to start trains the run, and this one is what is added up.
+    words : str
+        What the config says of it, where it is one of several.
     """
 
     runs: int
@@ -74,6 +76,7 @@ class PlannedJob:
     billed: float | None = None
     billed_by: str | None = None
     alternatives: tuple[PlannedJob, ...] = ()
+    words: str = ""
 
     @property
     def gpu_hours(self) -> float:

@@ -10,7 +10,7 @@ from runferry.config.programs import script_of
 from runferry.environment.notes import notes_of_source
 from runferry.system.text import memory_in_words, time_in_words
 from runferry.trackers.registry import logs_to_wandb, settings_of
-from runferry.workflow.executor_choice import chosen_executor
+from runferry.workflow.executor_choice import chosen_executor, submits_several
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -69,8 +69,8 @@ def _of_alternatives(experiment: Experiment, workflow: Workflow) -> Iterator[str
     if not cluster.slurm:
         yield f"{where}: only the first ({first}) counts on {cluster.title}, where no job waits"
         return
-    if (executor := chosen_executor(sys.argv[1:])) not in {None, "runferry"}:
-        asked = f"only the first ({first}) is asked for under executor: {executor}"
+    if not submits_several(sys.argv[1:]):
+        asked = f"only the first ({first}) is asked for under executor: {chosen_executor(sys.argv[1:])}"
         yield f"{where}: {asked}; executor: runferry asks for all (docs/module.md)"
         return
     yield f"{where}: GPU-h and RGU-h above are those of the first ({first}), whichever starts"

@@ -39,9 +39,8 @@ def lines(plan: Plan) -> list[str]:
         kinds = Counter(experiment.jobs).most_common()
         for job, count in kinds[:3]:
             found.append(f"{experiment.name}: {count_of(count, 'job')} of {job_in_words(job)}")
-            found += [
-                f"{experiment.name}: or {job_in_words(other)}, if that starts first" for other in job.alternatives
-            ]
+            for other in job.alternatives:
+                found.append(f"{experiment.name}: or, if that starts first, {job_in_words(other)} ({other.words})")
         found += [f"{experiment.name}: {experiment.note}"] if experiment.note else []
     return [*found, *_notes(plan, jobs)]
 
