@@ -29,6 +29,7 @@ from snakemake_executor_plugin_runferry.early_receipts import EarlyReceipts, wan
 from snakemake_executor_plugin_runferry.messages import has_begun, last_words
 from snakemake_executor_plugin_runferry.options import allow_no_retry
 from snakemake_executor_plugin_runferry.progress import Progress
+from snakemake_executor_plugin_runferry.races import log_of
 from snakemake_executor_plugin_runferry.run_files import FAILED, LOOKS_PER_SECOND, TRAINED, RunFiles
 from snakemake_executor_plugin_runferry.states import JobStates
 from snakemake_executor_plugin_runferry.submitting import SubmittingExecutor
@@ -180,7 +181,7 @@ class Executor(SubmittingExecutor):
         if training.done:
             outputs.write_benchmark(info.job, training)
             self.report_job_success(info)
-            self._remove_logs([*others, _log_of(info)])
+            self._remove_logs([*others, log_of(info)])
             return
         if found := self.active_jobs_of(self.jobs_in_queue(fresh=True) or [], info.job):
             # It left the run to the job of another controller.
@@ -190,7 +191,7 @@ class Executor(SubmittingExecutor):
         if not self._goes_on(training, info, state or ""):
             allow_no_retry(info.job)
             self._failed |= {folder.path for folder in training.folders if not _is_trained(folder)}
-        log = _log_of(info)
+        log = log_of(info)
         logs = [str(log)] if log and Path(log).exists() else []
         words = last_words(training, info.external_jobid, state or "", log)
         self.report_job_error(info, msg=words, aux_logs=logs)
@@ -251,8 +252,3 @@ class Executor(SubmittingExecutor):
 
 def _is_trained(folder: RunFolder) -> bool:
     return folder.trained_file.exists() or folder.finished_file.exists()
-
-
-def _log_of(info: Any) -> Path | None:
-    aux: dict[str, Any] = info.aux or {}
-    return aux.get("slurm_logfile")

@@ -40,6 +40,12 @@ class Race:
     next_cancel: float = 0.0
 
 
+def log_of(info: Any) -> Path | None:
+    """Return where Slurm writes the log of a job, by what Snakemake knows of it; None where nobody has said."""
+    aux: dict[str, Any] = info.aux or {}
+    return aux.get("slurm_logfile")
+
+
 class Races:
     """The races of this start, by Snakemake's jobs.
 
@@ -84,7 +90,7 @@ class Races:
         """Take a job into a race; cancel it where another one has started meanwhile. Return whether it is the first."""
         job, first = str(info.external_jobid), not (race.jobs or race.losers)
         self.jobs.add(job)
-        race.jobs[job] = _log_of(info)
+        race.jobs[job] = log_of(info)
         started = first_start.claimed_by(race.folder, race.id)
         if started and started != job:
             self._lose(race, {job})
@@ -179,8 +185,3 @@ class Races:
         if slurm.ask("scancel", *sorted(jobs)) is not None:
             race.to_cancel -= jobs
         race.next_cancel = time.monotonic() + AGAIN_SECONDS
-
-
-def _log_of(info: Any) -> Path | None:
-    aux: dict[str, Any] = info.aux or {}
-    return aux.get("slurm_logfile")

@@ -148,10 +148,9 @@ class SubmittingExecutor(ReportingExecutor):
         if job in self._trainings:
             return self._trainings[job]
         found = training_of(job)
-        if found and outputs.needs_snakemake(job):
-            found = None
-        if found:
-            self._trainings[job] = found
+        if found is None or outputs.needs_snakemake(job):
+            return None
+        self._trainings[job] = found
         return found
 
     def _run_training(self, job: Any, training: TrainingJob) -> None:

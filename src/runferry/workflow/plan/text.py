@@ -39,8 +39,8 @@ def lines(plan: Plan) -> list[str]:
         kinds = Counter(experiment.jobs).most_common()
         for job, count in kinds[:3]:
             found.append(f"{experiment.name}: {count_of(count, 'job')} of {job_in_words(job)}")
-            for other in job.alternatives:
-                found.append(f"{experiment.name}: or, if that starts first, {job_in_words(other)} ({other.words})")
+            ors = [f"{job_in_words(other)} ({other.words})" for other in job.alternatives]
+            found += [f"{experiment.name}: or, if that starts first, {one}" for one in ors]
         found += [f"{experiment.name}: {experiment.note}"] if experiment.note else []
     return [*found, *_notes(plan, jobs)]
 
