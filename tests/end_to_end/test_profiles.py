@@ -161,6 +161,7 @@ def test_what_sbatch_is_given_for_a_run_of_which_the_first_of_several_jobs_train
     assert [one.get("--exclude") for one in options] == [None, None, "n1"]
     for variable, said in (("OMP_NUM_THREADS", ["12", "2", "12"]), ("RUNFERRY_RACE", None)):
         found = [match[1] for call in calls if (match := re.search(rf"\b{variable}=(\w+)", call[-1] + call[-2]))]
+        assert len(found) == 3
         assert found == (said or found[:1] * 3)
 
 

@@ -282,6 +282,6 @@ def test_a_run_that_has_one_job_again_is_no_race(race, monkeypatch):
     monkeypatch.setattr(training_job, "_requests", {})
     race.executor.run_job(race.job)
     assert len(race.submitted) == 1
-    assert not (race.run / "attempts" / "race.json").exists()
+    assert not (race.run / "attempts" / "race").exists()
     assert "RUNFERRY_RACE" not in race.executor.format_job_exec(race.job)
     assert json.loads((race.run / "run.json").read_text())["id"] == "run1"

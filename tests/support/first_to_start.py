@@ -100,28 +100,25 @@ def outcomes(user: User) -> Iterator[Outcome]:
     """What came of each run, with Slurm's word on when its jobs ended."""
     lines = user.cluster.run(
         "env", "SLURM_TIME_FORMAT=%s", "sacct", "--noheader", "--parsable2", "--allocations",
-        "--starttime=now-2hours", "--format=JobID,WorkDir,Comment,Start,End", "--allusers",
+        "--starttime=now-2hours", "--format=JobID,End,NodeList,WorkDir,Comment", "--allusers",
     ).splitlines()  # fmt: skip
-    jobs: dict[str, list[tuple[str, str, str]]] = {}
-    queue = user.cluster.run("squeue", "--noheader", "--states=all", "--format=%i|%k|%Z")
-    for line in queue.splitlines():
-        job, comment, place = line.split("|")
+    accounted = [line.split("|", 4) for line in lines]
+    jobs: dict[str, list[str]] = {}
+    for job, _, _, place, comment in accounted:
         if place == str(user.folder):
-            jobs.setdefault(comment.rpartition("_")[2], []).append((job, "", ""))
-    times = {fields[0]: (fields[3], fields[4]) for fields in (line.split("|") for line in lines) if len(fields) == 5}
+            jobs.setdefault(comment.rpartition("_")[2], []).append(job)
+    ends = {job: end for job, end, *_ in accounted}
+    had_node = {job for job, _, node, *_ in accounted if node != "None assigned"}
     for experiment in ("both", "waits"):
         for run in user.runs(experiment):
-            (claim,) = run.glob("attempts/first-*.json")
+            (claim,) = run.glob("attempts/first-*")
             winner, claimed = json.loads(claim.read_text())["job"], claim.stat().st_mtime
-            losers = [job for job, _, _ in jobs.get(run.name, []) if job != winner]
-            ended = {job: float(times[job][1]) + 1 - claimed for job in losers if times[job][1].isdigit()}
-            ended |= {job: float("inf") for job in losers if job not in ended}
+            losers = [job for job in jobs[run.name] if job != winner]
+            ended = {job: float(ends[job]) + 1 - claimed if ends[job].isdigit() else float("inf") for job in losers}
             file = run / "trained-by"
             begun = [line.split()[1] for line in file.read_text().splitlines() if line.startswith("begins")]
-            yield Outcome(
-                run, begun, [record["job"] for record in attempts(run)], ended,
-                sum(times[job][0].isdigit() for job in losers),
-            )  # fmt: skip
+            recorded = [record["job"] for record in attempts(run)]
+            yield Outcome(run, begun, recorded, ended, len(had_node.intersection(losers)))
 
 
 def main() -> int:
@@ -130,8 +127,9 @@ def main() -> int:
     parser.add_argument("--races", type=int, default=200)
     parser.add_argument("--at-once", type=int, default=16, help="runs at a time (%(default)s)")
     parser.add_argument("--seconds", type=int, default=900, help="after which they are ended (%(default)s)")
+    parser.add_argument("--folder", type=Path, default=slurm_cluster.FOLDER, help="of the cluster (%(default)s)")
     options = parser.parse_args()
-    cluster = slurm_cluster.found_in(slurm_cluster.FOLDER)
+    cluster = slurm_cluster.found_in(options.folder)
     if cluster is None or not cluster.answers():
         print("found no cluster up, expected one; type: make cluster-up", file=sys.stderr)
         return 1
