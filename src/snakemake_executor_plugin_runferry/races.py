@@ -36,6 +36,8 @@ class Race:
     """Those that may start, or have; each with Slurm's log of it."""
     losers: dict[str, Path | None] = field(default_factory=dict[str, "Path | None"])
     winner: str | None = None
+    over: bool = False
+    """Whether the run's end has been reported."""
     to_cancel: set[str] = field(default_factory=set[str])
     next_cancel: float = 0.0
 
@@ -92,7 +94,7 @@ class Races:
         self.jobs.add(job)
         race.jobs[job] = log_of(info)
         started = first_start.claimed_by(race.folder, race.id)
-        if started and started != job:
+        if race.over or (started and started != job):
             self._lose(race, {job})
         return first
 
@@ -154,8 +156,8 @@ class Races:
         race = self._races.pop(info.job, None)
         if race is None:
             return []
-        others = set(race.jobs) - {info.external_jobid}
-        self._lose(race, others)
+        race.over = True
+        self._lose(race, set(race.jobs) - {info.external_jobid})
         if race.to_cancel:
             self._cancel(race, set(race.to_cancel))
         return [log for log in race.losers.values() if log]

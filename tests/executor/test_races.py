@@ -148,6 +148,15 @@ def test_a_job_that_is_submitted_when_another_has_just_started_is_cancelled(race
     assert race.cancelled == ["14"]
 
 
+def test_a_job_that_is_submitted_when_the_end_of_the_run_has_been_reported_is_cancelled(race):
+    race.executor.run_job(race.job)
+    made = race.executor._races._races[race.job]
+    race.slurm.queue = [queued(race, "CANCELLED", job) for job in ("11", "12", "13")]
+    assert _look(race) == []
+    race.executor._races.add(made, SubmittedJobInfo(race.job, external_jobid="14", aux={}))
+    assert race.cancelled == ["14"]
+
+
 def test_a_request_that_is_refused_leaves_the_others(race):
     race.refused = {"11": "SLURM sbatch failed. sbatch: error: Invalid account"}
     race.executor.run_job(race.job)
@@ -282,6 +291,6 @@ def test_a_run_that_has_one_job_again_is_no_race(race, monkeypatch):
     monkeypatch.setattr(training_job, "_requests", {})
     race.executor.run_job(race.job)
     assert len(race.submitted) == 1
-    assert not (race.run / "attempts" / "race").exists()
+    assert not (race.run / "starts" / "race").exists()
     assert "RUNFERRY_RACE" not in race.executor.format_job_exec(race.job)
     assert json.loads((race.run / "run.json").read_text())["id"] == "run1"

@@ -111,7 +111,7 @@ def outcomes(user: User) -> Iterator[Outcome]:
     had_node = {job for job, _, node, *_ in accounted if node != "None assigned"}
     for experiment in ("both", "waits"):
         for run in user.runs(experiment):
-            (claim,) = run.glob("attempts/first-*")
+            (claim,) = run.glob("starts/first-*")
             winner, claimed = json.loads(claim.read_text())["job"], claim.stat().st_mtime
             losers = [job for job in jobs[run.name] if job != winner]
             ended = {job: float(ends[job]) + 1 - claimed if ends[job].isdigit() else float("inf") for job in losers}

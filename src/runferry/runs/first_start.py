@@ -94,8 +94,8 @@ def claim(folder: RunFolder, race: str, job: str) -> bool:
 
 
 def _race_file(folder: RunFolder) -> Path:
-    return folder.attempts_folder / "race"
+    return folder.starts_folder / "race"
 
 
 def _claim_file(folder: RunFolder, race: str) -> Path:
-    return folder.attempts_folder / f"first-{race}"
+    return folder.starts_folder / f"first-{race}"
