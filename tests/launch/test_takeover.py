@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from runferry.errors import AnotherAttemptError
-from runferry.runs.first_start import begin_race
+from runferry.launch.bayes_run import launch_place
+from runferry.runs.first_start import begin_race, claim
 from runferry.system.files import write_json
 from support.launching import job_variables, lines, make_run, python, run_to_end, start, wait_for_line
 
@@ -69,3 +70,16 @@ def test_of_several_jobs_the_first_trains_and_the_other_writes_nothing(tmp_path)
     (attempt,) = folder.attempts()
     assert (attempt["job"], attempt["alternative"], attempt["outcome"]) == ("7", "gpu: a100", "finished")
     assert "[]" in lines(folder)
+
+
+def test_of_several_jobs_of_a_place_in_a_round_the_one_that_lost_says_nothing_of_its_end(tmp_path, monkeypatch):
+    folder = make_run(tmp_path / "e" / "k3j9", python("print('trained')"))
+    place = tmp_path / "e" / "rounds" / "1" / "1.json"
+    write_json(place.with_name("runs.json"), [{"id": "k3j9"}])
+    race = begin_race(folder)
+    assert claim(folder, race, "7")
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    monkeypatch.setenv("RUNFERRY_RACE", race)
+    assert launch_place(place) == 0
+    assert sorted(file.name for file in place.parent.iterdir()) == ["runs.json"]
+    assert not folder.log_file.exists()
