@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runferry.config.placement import SLURM_OPTIONS
+from runferry.config.names import SLURM_OPTIONS
 from runferry.errors import ConfigError
 from runferry.system.text import mebibytes, minutes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from runferry.config.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,6 @@ class Alternative:
     """Which Slurm account pays, where it is not the others'."""
     fields: Mapping[str, Any]
     """Of the experiment, as `fields_of` returns them."""
-
-    def of(self, experiment: Experiment) -> Experiment:
-        """Return the experiment with what this alternative asks for."""
-        return replace(experiment, **self.fields)
 
 
 def fields_of(resources: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,10 @@ class Experiment:
     """What the runs log to, "wandb" or "comet"."""
     pinned: bool = False
     """Whether runs are trained from a snapshot of the code."""
+
+    def asking_for(self, alternative: Alternative) -> Experiment:
+        """Return the experiment with what one of `any_of` asks for."""
+        return replace(self, **alternative.fields)
 
     @property
     def metric(self) -> Mapping[str, Any] | None:

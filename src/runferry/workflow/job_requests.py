@@ -101,7 +101,7 @@ def _request_of_any(experiment: Experiment, cluster: Cluster, *, controller: boo
     for number, one in enumerate(experiment.any_of):
         where = f"{section}any_of.{number}"
         try:
-            found = _request(one.of(experiment), cluster, controller=controller)
+            found = _request(experiment.asking_for(one), cluster, controller=controller)
         except ConfigError as error:
             text = str(error)
             if not text.startswith(section):
