@@ -45,6 +45,7 @@ class Attempt:
         attempt         its number
         host            the node
         job             SLURM_JOB_ID, or null
+        alternative     what of `any_of` the job has, in the config's words; not there where it was the only job
         pid, pid_start  of the launcher, and when that started (clock ticks since the machine did)
         command         the list of arguments
         environment     key of the packed environment, or null
@@ -99,6 +100,7 @@ class Attempt:
         folder: RunFolder,
         command: list[str],
         list_segments: Callable[[RunFolder], list[Path]] = RunFolder.segments,
+        alternative: str | None = None,
     ) -> Attempt:
         """Take the next number and write the record.
 
@@ -112,6 +114,7 @@ class Attempt:
             "attempt": number,
             "host": os.uname().nodename,
             "job": os.environ.get("SLURM_JOB_ID"),
+            **({"alternative": alternative} if alternative else {}),
             "pid": os.getpid(),
             "pid_start": start_of(os.getpid()),
             "command": command,

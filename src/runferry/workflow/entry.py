@@ -33,7 +33,7 @@ from runferry.workflow.job_requests import Payment, PlanRefusals, requests_of, w
 from runferry.workflow.results_folder import check_results
 from runferry.workflow.start_options import wants_dry_run
 from runferry.workflow.targets import check_targets
-from runferry.workflow.training_job import register_experiments
+from runferry.workflow.training_job import register_alternatives, register_experiments
 from runferry.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ def load(  # noqa: PLR0913 - each is a keyword with a default
             if shutil.which("sbatch"):
                 refusals.check(lambda: site_limits.check_folder(Path.cwd(), cluster))
             refusals.check(lambda: payment.find(requests, checked, cluster))
+            register_alternatives({results / name: request for name, request in requests.items()})
         found = tuple(refusals.found)
         return Workflow(checked, cluster, made, requests, retries, found, payment.in_words, cluster_in_file, other)
     except RunferryError as error:
