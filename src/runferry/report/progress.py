@@ -59,7 +59,9 @@ def search_words(report: ExperimentReport, names: Sequence[str]) -> dict[str, An
     goals = [f"{_way(goal)} {metric}" for metric, goal in zip(search.metrics, search.goals, strict=True)]
     several = len(search.metrics) > 1
     listed = [outcome for outcome in search.outcomes if outcome.front] if several else _steps(search.outcomes)
-    columns = [number_cells([outcome.values and outcome.values[i] for outcome in listed]) for i in range(len(goals))]
+    columns = [
+        number_cells([outcome.values[i] if outcome.values else None for outcome in listed]) for i in range(len(goals))
+    ]
     numbers = {run.id: number for number, run in enumerate(report.runs)}
     rows = [
         {
@@ -138,10 +140,11 @@ def _standing(search: SearchHistory, rows: Sequence[dict[str, Any]], hours: Sequ
     if len(search.metrics) > 1:
         return f"{len(rows)} of the {given} with values of all goals are on the Pareto front."
     last = rows[-1]
-    since = sum(outcome.values is not None for outcome in search.outcomes[last["point"] :])
-    spent = hours[-1] - hours[last["point"] - 1]
+    point: int = last["point"]
+    since = sum(outcome.values is not None for outcome in search.outcomes[point:])
+    spent = hours[-1] - hours[point - 1]
     after = f"; none of the {since} finished since was better, for {spent:.3g} {unit} more" if since else ""
-    return f"The best, {last['values'][0]}, is point {last['point']}, after {last['hours']} {unit}{after}."
+    return f"The best, {last['values'][0]}, is point {point}, after {last['hours']} {unit}{after}."
 
 
 def _way(goal: str) -> str:
