@@ -258,7 +258,9 @@ def _error_of(job: _CometRun) -> str | None:
     last = attempts[-1] if attempts else {}
     if last.get("outcome") not in {"failed", "killed", "lost"}:
         return None
-    how = last.get("signal") or (f"exit code {last['exit_code']}" if last.get("exit_code") is not None else "no word")
+    how = last.get("signal") or (
+        f"exit code {last['exit_code']}" if last.get("exit_code") is not None else "how is not known"
+    )
     return f"attempt {last['attempt']} {last['outcome']} ({how})"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import ipaddress
 import os
 import subprocess
 import sys
@@ -77,7 +76,7 @@ def _wandbs_own_base_url() -> str:
     lines = done.stdout.split()
     if done.returncode or not lines:
         raise ServerError(
-            "expected wandb to name its server, found no word; set WANDB_BASE_URL, such as https://api.wandb.ai"
+            "expected wandb to name its server, found no answer; set WANDB_BASE_URL, such as https://api.wandb.ai"
         )
     return lines[-1]
 
@@ -85,12 +84,3 @@ def _wandbs_own_base_url() -> str:
 def is_wandbs_own(url: str) -> bool:
     """Return whether a URL is that of W&B's own server, which has files sent to a storage elsewhere."""
     return urlsplit(url).hostname in {NEW_NAME, OLD_NAME}
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether a URL points to this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
