@@ -140,10 +140,11 @@ def _standing(search: SearchHistory, rows: Sequence[dict[str, Any]], hours: Sequ
     if len(search.metrics) > 1:
         return f"{len(rows)} of the {given} with values of all goals are on the Pareto front."
     last = rows[-1]
-    since = sum(outcome.values is not None for outcome in search.outcomes[last["point"] :])
-    spent = hours[-1] - hours[last["point"] - 1]
+    point: int = last["point"]
+    since = sum(outcome.values is not None for outcome in search.outcomes[point:])
+    spent = hours[-1] - hours[point - 1]
     after = f"; none of the {since} finished since was better, for {spent:.3g} {unit} more" if since else ""
-    return f"The best, {last['values'][0]}, is point {last['point']}, after {last['hours']} {unit}{after}."
+    return f"The best, {last['values'][0]}, is point {point}, after {last['hours']} {unit}{after}."
 
 
 def _way(goal: str) -> str:
