@@ -15,13 +15,17 @@ from runferry.report.media import without_media
 from runferry.report.model import Curve, ExperimentReport, RunReport, State, ending
 from runferry.report.sampling import Curves, is_counter, metric_order
 from runferry.runs.folder import RunFolder, listed_names, wandb_run_of
+from runferry.runs.receipt_record import Receipt
 from runferry.system.files import read_json
-from runferry.system.values import is_list, is_mapping, is_number
+from runferry.system.records import read_record
+from runferry.system.values import is_mapping, is_number
 from runferry.trackers.wandb.log.segment import Segment, read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from runferry.system.records import Kind
 
 
 POINTS_PER_CURVE = 500
@@ -232,15 +236,13 @@ def _seconds(attempt: dict[str, Any], built: datetime) -> float | None:
 
 
 def _read_receipt(folder: RunFolder, run: RunReport, within: list[RunReport], segments: list[Segment]) -> None:
-    receipt = _mapping(folder.receipt_file, run.notes)
-    run.verified = moment(receipt.get("verified"))
-    named = receipt.get("segments")
-    if run.verified is not None and is_list(named):
-        known = {str(segment.get("name")) for segment in named if is_mapping(segment)}
+    receipt = _read(Receipt, folder.receipt_file, run.notes) or Receipt()
+    run.verified = moment(receipt.verified)
+    if run.verified is not None:
+        known = {segment.name for segment in receipt.segments}
         run.receipt_is_old = any(segment.name not in known for segment in segments)
-    run.url = _address(receipt.get("url"))
-    others = receipt.get("wandb_runs")
-    urls = {str(one.get("run")): one.get("url") for one in others if is_mapping(one)} if is_list(others) else {}
+    run.url = _address(receipt.url)
+    urls = {one.run: one.url for one in receipt.each_wandb_run}
     for part in within:
         part.url, part.verified, part.receipt_is_old = _address(urls.get(part.id)), run.verified, run.receipt_is_old
 
@@ -276,6 +278,17 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
             key = f"{prefix}{name}"
             flat |= _flat(inner, f"{key}.") if is_mapping(inner) and inner else {key: inner}
     return flat
+
+
+def _read(kind: type[Kind], file: Path, notes: list[str]) -> Kind | None:
+    """Read a record that may be missing; what is wrong with it becomes a note."""
+    try:
+        return read_record(kind, file)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        notes.append(f"{file.name}: cannot be read: {error}")
+        return None
 
 
 def _mapping(file: Path, notes: list[str]) -> dict[str, Any]:

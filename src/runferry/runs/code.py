@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runferry.runs.code_files import CodeFile, git, is_source, list_code, read_code_file, untracked
+from runferry.runs.receipt_record import CodeEntry
 from runferry.system.files import json_text, read_json, write_new
+from runferry.system.records import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,14 +138,14 @@ def read_state(file: Path) -> CodeState:
     return CodeState(**found, files=files)
 
 
-def code_of_attempts(folder: RunFolder) -> list[dict[str, Any]]:
+def code_of_attempts(folder: RunFolder) -> tuple[CodeEntry, ...]:
     """Return the code of a run's attempts for its receipt: each state once, with the numbers of its attempts."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[CodeEntry, list[int]] = {}
     for number in folder.attempt_numbers():
+        file = folder.attempts_folder / f"{number}.json"
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            record = read_json(folder.attempts_folder / f"{number}.json")["code"]
-            found.setdefault(json.dumps(record, sort_keys=True), {**record, "attempts": []})["attempts"].append(number)
-    return list(found.values())
+            found.setdefault(from_json(CodeEntry, read_json(file)["code"], str(file)), []).append(number)
+    return tuple(replace(entry, attempts=tuple(numbers)) for entry, numbers in found.items())
 
 
 def state_of_files(root: Path, commit: str | None, files: Mapping[str, CodeFile]) -> CodeState:

@@ -17,7 +17,7 @@ from runferry.runs import reasons
 from runferry.runs.folder import STATE_FILE, listed_names
 from runferry.runs.log import last_lines, read_tail
 from runferry.runs.receipt import holds
-from runferry.runs.receipt_stamp import is_for
+from runferry.runs.receipt_record import Receipt
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, last_attempt, states_of
 from runferry.system.files import read_json
 from runferry.system.values import is_mapping
@@ -174,9 +174,9 @@ class _LookingAtRun:
         return logs
 
     def _add_receipt(self) -> None:
-        receipt = read_json(self.folder.receipt_file)
-        self.found.cleaned += sum(1 for segment in receipt["segments"] if segment.get("cleaned"))
-        self.found.damaged |= {str(self.folder.wandb_folder / name): why for name, why in receipt["unreadable"].items()}
+        receipt = Receipt.read(self.folder.receipt_file)
+        self.found.cleaned += sum(1 for segment in receipt.segments if segment.cleaned)
+        self.found.damaged |= {str(self.folder.wandb_folder / name): why for name, why in receipt.unreadable.items()}
 
     def _unsynced(self, logs: dict[Path, float], base_url: str | None, *, growing: bool) -> tuple[int, int]:
         """Count the rows, and the bytes of logs, that the server is not known to have."""
@@ -195,11 +195,9 @@ class _LookingAtRun:
 def _rows_there(folder: RunFolder, base_url: str | None) -> int:
     """Return how many rows the server has of a run, by a receipt of before or by what live sync has sent."""
     there = 0
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        receipt = read_json(folder.receipt_file)
-        # A receipt of an earlier version has one W&B run, at its top.
-        runs = receipt.get("wandb_runs", [receipt])
-        there = sum(int(run["server"]["history_lines"]) for run in runs) if is_for(receipt, base_url) else 0
+    with suppress(OSError, ValueError):
+        receipt = Receipt.read(folder.receipt_file)
+        there = sum(run.server.history_lines for run in receipt.each_wandb_run) if receipt.is_for(base_url) else 0
     with suppress(OSError, ValueError, KeyError, TypeError):
         there = max(there, int(read_json(folder.path / STATE_FILE)["rows"]))
     return there

@@ -15,12 +15,13 @@ from runferry import __version__
 from runferry.errors import NotVerifiedError, RunferryError, ServerError
 from runferry.runs.code import code_of_attempts
 from runferry.runs.folder import FOLDER
-from runferry.runs.receipt import sha256
-from runferry.runs.receipt_stamp import archives_on_disk, stamp
+from runferry.runs.receipt import describe_log
+from runferry.runs.receipt_record import ExperimentEntry, Receipt
+from runferry.runs.receipt_stamp import archives_on_disk
 from runferry.sync.comet.comparison import differences, missing_points, not_compared
 from runferry.sync.comet.upload import Selection, UploadCall, find_comet, upload, write_archive
 from runferry.sync.outcome import refuse_running
-from runferry.system.files import write_atomically, write_json
+from runferry.system.files import write_atomically
 from runferry.system.values import batches
 from runferry.trackers.comet.reading import read_archives
 from runferry.trackers.comet.segments import Archive, Contents
@@ -210,46 +211,46 @@ class CometCarrier:
         folder = job.outcome.folder
         file = folder.receipt_file if job.outcome.asked else folder.interim_receipt_file
         try:
-            write_json(file, self._receipt(job))
+            self._receipt(job).write(file)
         except OSError as error:
             job.outcome.problem = f"{file}: cannot be written ({error.strerror})"
             return
         if file != folder.interim_receipt_file:
             folder.interim_receipt_file.unlink(missing_ok=True)
 
-    def _receipt(self, job: _CometRun) -> dict[str, Any]:
-        experiments = [
-            {
-                "key": each.key,
-                "url": self.server.url_of(each.key, each.there),
-                "workspace": each.there.workspace,
-                "project": each.there.project,
-                "values": each.disk.values,
-                "metrics": len(each.disk.metrics),
-                "sampled": {name: len(each.there.metrics[name]) for name in sorted(each.disk.sampled)},
-                "parameters": len(each.disk.parameters),
-                "others": len(each.disk.others),
-                "files": len(each.disk.assets),
-                "not_compared": [*not_compared(each.disk), "the content of files", "whether it ended with an error"],
-            }
+    def _receipt(self, job: _CometRun) -> Receipt:
+        experiments = tuple(
+            ExperimentEntry(
+                key=each.key,
+                url=self.server.url_of(each.key, each.there),
+                workspace=each.there.workspace,
+                project=each.there.project,
+                values=each.disk.values,
+                metrics=len(each.disk.metrics),
+                sampled={name: len(each.there.metrics[name]) for name in sorted(each.disk.sampled)},
+                parameters=len(each.disk.parameters),
+                others=len(each.disk.others),
+                files=len(each.disk.assets),
+                not_compared=(*not_compared(each.disk), "the content of files", "whether it ended with an error"),
+            )
             for each in job.experiments
             if each.there
-        ]
-        return {
-            "run": job.run["id"],
-            "tracker": "comet",
-            "url": experiments[-1]["url"],
-            "base_url": self.server.base_url,
-            "verified": datetime.now(UTC).isoformat(timespec="seconds"),
-            "segments": [
-                {"name": name, **stamp(path), "sha256": sha256(Path(path)), "unreadable": job.unreadable.get(name)}
+        )
+        return Receipt(
+            run=job.run["id"],
+            tracker="comet",
+            url=experiments[-1].url,
+            base_url=self.server.base_url,
+            verified=datetime.now(UTC).isoformat(timespec="seconds"),
+            segments=tuple(
+                describe_log(name, path, job.unreadable.get(name))
                 for name, path in sorted(archives_on_disk(str(job.outcome.folder.path)).items())
-            ],
-            "experiments": experiments,
-            "unreadable": job.unreadable,
-            "code": code_of_attempts(job.outcome.folder),
-            "runferry": __version__,
-        }
+            ),
+            experiments=experiments,
+            unreadable=job.unreadable,
+            code=code_of_attempts(job.outcome.folder),
+            runferry=__version__,
+        )
 
 
 def _error_of(job: _CometRun) -> str | None:

@@ -138,7 +138,7 @@ class OnDisk:
         """Return what could not be read, by the segment's name."""
         damaged = {segment.name: segment.damage for segment in self.segments if segment.damage}
         before = self.before.segments if self.before else ()
-        damaged |= {segment["name"]: segment["unreadable"] for segment in before if segment["unreadable"]}
+        damaged |= {segment.name: segment.unreadable for segment in before if segment.unreadable}
         return {**{path.name: why for path, why in self.left_out.items()}, **damaged}
 
 
