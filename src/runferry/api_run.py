@@ -119,8 +119,8 @@ class Run:
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
-        """Return the records of all attempts, first to last; their keys: `runferry.runs.attempt.Attempt`."""
-        return self._folder.attempts()
+        """Return the records of all attempts, first to last; keys: `runferry.runs.attempt_record.AttemptRecord`."""
+        return [attempt.to_json() for attempt in self._folder.attempts()]
 
     @property
     def log(self) -> Path:

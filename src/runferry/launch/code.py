@@ -21,6 +21,7 @@ from runferry.runs.code_snapshot import archive_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from runferry.runs.attempt_record import CodeEntry
     from runferry.runs.folder import RunFolder
 
 VARIABLE = "RUNFERRY_CODE"
@@ -42,7 +43,7 @@ class UsedCode:
     """
 
     run: dict[str, Any]
-    record: dict[str, Any] | None = None
+    record: CodeEntry | None = None
     snapshot: Path | None = None
     known: Mapping[str, int] = field(default_factory=dict[str, int])
     """The files of the snapshot before the command -> when they were written, in nanoseconds."""

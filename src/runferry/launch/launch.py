@@ -158,7 +158,7 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
 def _explain(ending: Ending, attempt: Attempt, begin: int, tracker: TrackerInJob, *, written: bool) -> Ending:
     message = ending.message
     if message is None and ending.outcome != "finished":
-        message = find_hint(attempt.folder.log_file, begin, ending, attempt.record["wandb"])
+        message = find_hint(attempt.folder.log_file, begin, ending, attempt.record.wandb)
     elif message is None and not attempt.segments():
         message = f"the command never called {tracker.first_call}, so there is nothing to sync"
     if not written:
@@ -168,8 +168,8 @@ def _explain(ending: Ending, attempt: Attempt, begin: int, tracker: TrackerInJob
 
 
 def _header(run: dict[str, Any], attempt: Attempt) -> str:
-    job = f", job {attempt.record['job']}" if attempt.record["job"] else ""
+    job = f", job {attempt.record.job}" if attempt.record.job else ""
     # As JSON it is one line whatever is in it.
     command = json.dumps(run["command"], ensure_ascii=False)
-    where = f"on {attempt.record['host']}{job}, {attempt.record['start']}"
+    where = f"on {attempt.record.host}{job}, {attempt.record.start}"
     return f"attempt {attempt.number} of run {run['id']} {where}: {command}"

@@ -14,6 +14,7 @@ from runferry.report.measurements import read_measurements
 from runferry.report.media import without_media
 from runferry.report.model import Curve, ExperimentReport, RunReport, State, ending
 from runferry.report.sampling import Curves, is_counter, metric_order
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.folder import RunFolder, listed_names, wandb_run_of
 from runferry.runs.receipt_record import Receipt
 from runferry.system.files import read_json
@@ -199,16 +200,19 @@ def _read_segments(folder: RunFolder, run: RunReport, most: int, wandb_run: str)
 
 def _read_attempts(folder: RunFolder, run: RunReport, built: datetime, segments: list[Segment]) -> None:
     numbers = [int(file.stem) for file in folder.attempts_folder.glob("*.json") if file.stem.isdigit()]
-    attempts = [_mapping(folder.attempts_folder / f"{number}.json", run.notes) for number in sorted(numbers)]
+    attempts = [
+        _read(AttemptRecord, folder.attempts_folder / f"{number}.json", run.notes) or AttemptRecord()
+        for number in sorted(numbers)
+    ]
     run.attempts = [
         report_attempt(number, record, built) for number, record in zip(sorted(numbers), attempts, strict=True)
     ]
     seconds = [_seconds(attempt, built) for attempt in attempts]
     if any(duration is not None for duration in seconds):
         run.seconds = sum(duration or 0 for duration in seconds)
-    last = attempts[-1] if attempts else {}
-    if last.get("outcome") in {"finished", "running"}:
-        run.state = "finished" if last["outcome"] == "finished" else "running"
+    last = attempts[-1] if attempts else AttemptRecord()
+    if last.outcome in {"finished", "running"}:
+        run.state = "finished" if last.outcome == "finished" else "running"
     elif attempts:
         run.state = "failed"
         run.ending = ending(last)
@@ -217,7 +221,7 @@ def _read_attempts(folder: RunFolder, run: RunReport, built: datetime, segments:
         run.state, run.ending = _state_of_segment(segments[-1])
         run.seconds = sum(float(segment.summary.get("_runtime", 0)) for segment in segments)
     if run.state != "running":
-        run.notes += [str(last["message"])] if last.get("message") else []
+        run.notes += [last.message] if last.message else []
 
 
 def _state_of_segment(segment: Segment) -> tuple[State, str]:
@@ -226,11 +230,11 @@ def _state_of_segment(segment: Segment) -> tuple[State, str]:
     return ("failed", f"exit code {segment.exit_code}") if segment.exit_code else ("finished", "")
 
 
-def _seconds(attempt: dict[str, Any], built: datetime) -> float | None:
-    if is_number(attempt.get("seconds")):
-        return float(attempt["seconds"])
-    start = moment(attempt.get("start"))
-    if attempt.get("outcome") == "running" and start is not None:
+def _seconds(attempt: AttemptRecord, built: datetime) -> float | None:
+    if attempt.seconds is not None:
+        return attempt.seconds
+    start = moment(attempt.start)
+    if attempt.outcome == "running" and start is not None:
         return max((built - start).total_seconds(), 0.0)
     return None
 

@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from runferry.runs.attempt_record import AttemptRecord, CodeEntry
 from runferry.runs.code_files import CodeFile, git, is_source, list_code, read_code_file, untracked
-from runferry.runs.receipt_record import CodeEntry
 from runferry.system.files import json_text, read_json, write_new
-from runferry.system.records import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,15 +91,9 @@ class CodeState:
             if is_source(name) and (name not in later.files or later.files[name].sha256 != known.sha256)
         ]
 
-    def as_record(self, *, pinned: bool) -> dict[str, Any]:
+    def as_record(self, *, pinned: bool) -> CodeEntry:
         """Return what an attempt's record says of it; `state` is relative to the run's folder."""
-        return {
-            "digest": self.digest,
-            "commit": self.commit,
-            "changed": self.changed,
-            "pinned": pinned,
-            "state": f"../../{FOLDER}/{self.key}.json",
-        }
+        return CodeEntry(self.digest, self.commit, self.changed, pinned, f"../../{FOLDER}/{self.key}.json")
 
 
 def take_state(workdir: Path) -> CodeState | None:
@@ -142,9 +135,10 @@ def code_of_attempts(folder: RunFolder) -> tuple[CodeEntry, ...]:
     """Return the code of a run's attempts for its receipt: each state once, with the numbers of its attempts."""
     found: dict[CodeEntry, list[int]] = {}
     for number in folder.attempt_numbers():
-        file = folder.attempts_folder / f"{number}.json"
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            found.setdefault(from_json(CodeEntry, read_json(file)["code"], str(file)), []).append(number)
+        with suppress(OSError, ValueError):
+            code = AttemptRecord.read(folder.attempts_folder / f"{number}.json").code
+            if code is not None:
+                found.setdefault(code, []).append(number)
     return tuple(replace(entry, attempts=tuple(numbers)) for entry, numbers in found.items())
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import ConfigError
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.system.files import read_json
 from runferry.system.values import is_mapping
 
@@ -131,8 +132,8 @@ class RunFolder:
         if len(names) < 2:
             return names
         # What is wrong with a record is said where that is needed; here the names say the order then.
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            attempt_of = {name: record["attempt"] for record in self.attempts() for name in record["segments"]}
+        with suppress(OSError, ValueError):
+            attempt_of = {name: record.attempt for record in self.attempts() for name in record.segments}
             ordered = iter(sorted((name for name in names if name in attempt_of), key=attempt_of.__getitem__))
             return [next(ordered) if name in attempt_of else name for name in names]
         return names
@@ -147,9 +148,15 @@ class RunFolder:
         stems = [name.removesuffix(".json") for name in _names_in(self.attempts_folder) if name.endswith(".json")]
         return sorted(int(stem) for stem in stems if stem.isdigit())
 
-    def attempts(self) -> list[dict[str, Any]]:
-        """Read the records of the attempts so far, first to last; their keys: `runferry.runs.attempt.Attempt`."""
-        return [read_json(self.attempts_folder / f"{number}.json") for number in self.attempt_numbers()]
+    def attempts(self) -> list[AttemptRecord]:
+        """Read the records of the attempts so far, first to last.
+
+        Raises
+        ------
+        OSError, ValueError
+            When one of them cannot be read.
+        """
+        return [AttemptRecord.read(self.attempts_folder / f"{number}.json") for number in self.attempt_numbers()]
 
     def read_run(self) -> dict[str, Any]:
         """Read `run.json` (see `runferry.config.experiment.Experiment.record_of` for its keys).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from runferry.runs.attempt_record import CodeEntry  # noqa: TC001 - the name of a field's class is looked up when a receipt is read
 from runferry.runs.receipt_stamp import is_for
 from runferry.system.files import write_json
 from runferry.system.records import Record, optional, read_record
@@ -97,24 +98,6 @@ class ExperimentEntry(Record):
     files: int = 0
     not_compared: tuple[str, ...] = ()
     """What cannot be asked for, in words."""
-
-
-@dataclass(frozen=True)
-class CodeEntry(Record):
-    """A state of the code that attempts ran (see `runferry.runs.code`)."""
-
-    digest: str = ""
-    """Of the paths and contents of the source files."""
-    commit: str | None = None
-    """None outside git."""
-    changed: bool = False
-    """Whether the files differed from the commit."""
-    pinned: bool = False
-    """Whether the command ran from a snapshot."""
-    state: str = ""
-    """The file with the state and its diff, relative to the run's folder."""
-    attempts: tuple[int, ...] = optional(())
-    """Numbers of the attempts that ran it, in a receipt; an attempt's own record has none."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from runferry.config.single_run import DEFAULT_PROJECT
 from runferry.errors import ConfigError, SegmentError
+from runferry.runs.attempt_record import TrainedRecord
 from runferry.runs.folder import RunFolder
-from runferry.system.files import fsync_folder, read_json, write_json
+from runferry.system.files import fsync_folder, write_json
 from runferry.trackers.wandb.log.segment import read_segment
 
 if TYPE_CHECKING:
@@ -142,6 +143,6 @@ def _move(path: Path, segment: Segment, folder: RunFolder, destination: Path) ->
     last = folder.segments()[-1]
     if read_segment(last).exit_code == 0:
         names = [each.name for each in folder.segments()]
-        write_json(folder.trained_file, {"run": segment.run_id, "attempt": None, "adopted": True, "segments": names})
-    elif folder.trained_file.exists() and read_json(folder.trained_file).get("adopted"):
+        TrainedRecord(segment.run_id, adopted=True, segments=tuple(names)).write(folder.trained_file)
+    elif folder.trained_file.exists() and TrainedRecord.read(folder.trained_file).adopted:
         folder.trained_file.unlink()

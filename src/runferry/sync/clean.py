@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from runferry.runs.attempt_record import AttemptRecord
     from runferry.runs.folder import RunFolder
     from runferry.sync.wandb.job import Job
     from runferry.system.progress import Progress
@@ -135,10 +136,10 @@ def _why_kept(folder: RunFolder, run: dict[str, Any], base_url: str | None, olde
     return f"verified {age.days} days ago" if age < older_than else None
 
 
-def _why_to_be_continued(attempt: dict[str, Any] | None) -> str | None:
+def _why_to_be_continued(attempt: AttemptRecord | None) -> str | None:
     """Say why a run that is not trained is to go on; None where its last attempt failed, or all are used up."""
-    reason = attempt.get("reason") if attempt else "no attempt"
-    ended = reason in reasons.ENDED or (attempt and attempt.get("given_up"))
+    reason = attempt.reason if attempt else "no attempt"
+    ended = reason in reasons.ENDED or (attempt and attempt.given_up)
     return None if ended else str(reason)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from runferry.errors import ConfigError
 from runferry.trackers.wandb import mode as wandb_mode
+from support.attempt_files import attempts_of
 from support.launching import KEY, make_run, run_to_end
 
 SHOW = "import json, os; json.dump(dict(os.environ), open('seen.json', 'w'))"
@@ -109,6 +110,6 @@ def test_a_module_that_cannot_be_loaded_ends_the_attempt_with_one_line(tmp_path)
     assert code == ConfigError.exit_code
     loading = "modules: expected `module load httpproxy` to work"
     assert errors == f"{loading}, found: Lmod has detected: unknown module httpproxy\n"
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert attempt["outcome"] == "failed"
     assert "httpproxy" in attempt["message"]

@@ -14,6 +14,7 @@ from runferry.report.status.purge import Oldest, finders
 from runferry.report.status.queue import Asking
 from runferry.report.status.segments import SegmentCounts, last_value
 from runferry.runs import reasons
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.folder import STATE_FILE, listed_names
 from runferry.runs.log import last_lines, read_tail
 from runferry.runs.receipt import holds
@@ -207,15 +208,15 @@ def _is_lost(folder: RunFolder, queue: QueuedRuns) -> bool:
     """Tell whether the job of an attempt that says that it runs is gone from the user's queue."""
     active = queue.active
     attempt = last_attempt(folder)
-    if active is None or attempt is None or not attempt.get("job"):
+    if active is None or attempt is None or not attempt.job:
         return False
     # Another user's jobs are not in this queue.
-    return str(attempt["job"]) not in active and folder.attempts_folder.stat().st_uid == os.getuid()
+    return attempt.job not in active and folder.attempts_folder.stat().st_uid == os.getuid()
 
 
 def _failure(folder: RunFolder, why: str) -> Failure:
-    attempt = last_attempt(folder) or {}
+    attempt = last_attempt(folder) or AttemptRecord()
     lines: list[str] = []
     with suppress(OSError):
         lines = last_lines(read_tail(folder.log_file), LINES_OF_A_LOG)
-    return Failure(why, attempt.get("message"), str(attempt.get("end") or ""), folder.log_file, lines)
+    return Failure(why, attempt.message, attempt.end or "", folder.log_file, lines)

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from runferry import __version__
 from runferry.errors import NotVerifiedError, RunferryError, ServerError
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.code import code_of_attempts
 from runferry.runs.folder import FOLDER
 from runferry.runs.receipt import describe_log
@@ -256,11 +257,11 @@ class CometCarrier:
 def _error_of(job: _CometRun) -> str | None:
     """Say what a run ended with, where it did not finish and is not to go on."""
     attempts = job.outcome.folder.attempts()
-    last = attempts[-1] if attempts else {}
-    if last.get("outcome") not in {"failed", "killed", "lost"}:
+    last = attempts[-1] if attempts else AttemptRecord()
+    if last.outcome not in {"failed", "killed", "lost"}:
         return None
-    how = last.get("signal") or (f"exit code {last['exit_code']}" if last.get("exit_code") is not None else "no word")
-    return f"attempt {last['attempt']} {last['outcome']} ({how})"
+    how = last.signal or (f"exit code {last.exit_code}" if last.exit_code is not None else "no word")
+    return f"attempt {last.attempt} {last.outcome} ({how})"
 
 
 def _why_nothing(outcome: Outcome, unreadable: dict[str, str]) -> str:
@@ -270,5 +271,5 @@ def _why_nothing(outcome: Outcome, unreadable: dict[str, str]) -> str:
     attempts = outcome.folder.attempts()
     if not attempts:
         return "nothing on disk, expected an archive of Comet's: the run has not been started"
-    why = attempts[-1].get("message") or f"the command never called comet_ml.start; see {outcome.folder.log_file}"
+    why = attempts[-1].message or f"the command never called comet_ml.start; see {outcome.folder.log_file}"
     return f"nothing on disk, expected an archive of Comet's: {why}"

@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import RunferryError, ServerError
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.continuation import is_to_continue
 from runferry.runs.receipt_record import Receipt
 from runferry.runs.state import SlurmQueue, is_under_way, last_attempt
@@ -270,7 +271,7 @@ class Watcher:
         """Say of runs that died that they crashed, unless somebody syncs at the moment; have all of them synced."""
         for followed in ended:
             folder = followed.run.folder
-            if followed.begun and (last_attempt(folder) or {}).get("outcome") != "finished":
+            if followed.begun and (last_attempt(folder) or AttemptRecord()).outcome != "finished":
                 try:
                     self._say_crashed(followed)
                 except LockBusyError:

@@ -231,7 +231,7 @@ def _take_copies(segments: list[Segment]) -> dict[Path, str]:
 
 def _gone(folder: RunFolder, deleted: set[str]) -> dict[str, int]:
     there = {path.name for path in folder.segments()} | deleted
-    written = {name: record["attempt"] for record in folder.attempts() for name in record.get("segments", ())}
+    written = {name: record.attempt for record in folder.attempts() for name in record.segments}
     return {name: attempt for name, attempt in written.items() if name not in there}
 
 
@@ -240,8 +240,8 @@ def _why_no_segment(folder: RunFolder) -> str:
     if not attempts:
         return "the run has not been started"
     last = attempts[-1]
-    if last.get("message"):
-        return f"the last attempt ended with: {last['message']}"
+    if last.message:
+        return f"the last attempt ended with: {last.message}"
     return f"the command never called wandb.init, or gave it a dir= of its own; see {folder.log_file}"
 
 
