@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from runferry.runs.run_record import RunRecord
+
 
 @dataclass(frozen=True)
 class WandbRun:
@@ -88,12 +90,12 @@ class Run:
     @property
     def id(self) -> str:
         """Return the W&B run id."""
-        return self._record["id"]
+        return self._record.id
 
     @property
     def name(self) -> str:
         """Return the name that W&B shows."""
-        return self._record["name"]
+        return self._record.name
 
     @property
     def experiment(self) -> str:
@@ -103,12 +105,12 @@ class Run:
     @property
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the run; none for an adopted run."""
-        return self._record.get("parameters", {})
+        return dict(self._record.parameters)
 
     @property
     def command(self) -> list[str]:
         """Return the command, one argument an item; an empty list for an adopted run."""
-        return self._record.get("command", [])
+        return list(self._record.command)
 
     @property
     def state(self) -> Literal["pending", "running", "failed", "finished"]:
@@ -189,5 +191,5 @@ class Run:
         return RunFolder(self.path)
 
     @property
-    def _record(self) -> dict[str, Any]:
+    def _record(self) -> RunRecord:
         return self._folder.read_run()

@@ -140,7 +140,7 @@ def test_the_log_has_all_attempts_one_after_the_other(tmp_path):
 def test_the_header_of_an_attempt_is_one_line_that_names_the_command(tmp_path):
     folder = make_run(tmp_path / "run", python("pass", "a\nb"))
     run_to_end(folder)
-    assert lines(folder)[0].endswith(json.dumps(folder.read_run()["command"]))
+    assert lines(folder)[0].endswith(json.dumps(folder.read_run().command))
 
 
 def test_what_was_printed_before_a_kill_is_in_the_log(tmp_path):

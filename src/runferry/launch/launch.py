@@ -25,9 +25,9 @@ import json
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runferry.errors import AnotherAttemptError, RunferryError
+from runferry.errors import AnotherAttemptError, LaunchError, RunferryError
 from runferry.launch.execution import Execution, time_limits
 from runferry.launch.hints import find_hint
 from runferry.launch.listener import heard
@@ -47,6 +47,7 @@ from runferry.trackers.wandb.run_ids import forget_single
 if TYPE_CHECKING:
     from runferry.launch.core_keeper import TimeLimits
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
     from runferry.trackers.tracker import TrackerInJob
 
 
@@ -76,6 +77,9 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
     """
     wait_for_file(folder.run_file)
     run = folder.read_run()
+    if not run.command:
+        message = f"{folder.run_file}: found no command in it, expected one to run; what was adopted is trained already"
+        raise LaunchError(message)
     tracker = in_job_of(run)
     make_folders(*tracker.folders(folder), folder.checkpoints_folder)
     if record := finished_in_this_job(folder):
@@ -85,7 +89,7 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
     check_retry([folder])
     follow = sys.stdout.isatty() if follow is None else follow
     with SignalWatch() as signals, heard(), open_log(folder) as log:
-        attempt = Attempt.begin(folder, run["command"], tracker.segments)
+        attempt = Attempt.begin(folder, run.command, tracker.segments)
         begin = os.fstat(log).st_size
         note(log, _header(run, attempt))
         try:
@@ -107,8 +111,8 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         attempt.end(ending)
         if ending.outcome == "finished":
             remove_empty(folder)
-            forget_single(folder.wandb_folder, run["id"])
-        text = f"run {run['id']} {ending}" + (f": {ending.message}" if ending.message else "")
+            forget_single(folder.wandb_folder, run.id)
+        text = f"run {run.id} {ending}" + (f": {ending.message}" if ending.message else "")
         note(log, text)
         if ending.message or ending.outcome != "finished":
             # A user who followed the log has just seen its end.
@@ -150,7 +154,7 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
             ending, written = Ending(None, stop.number, message="stopped before the command was started"), True
     if ending.outcome != "finished" or not written:
         lost = "" if written else "; wandb-core has not written everything, so that rows may be missing"
-        note(sys.stdout.fileno(), f"on node {node} run {run['id']} {ending}{lost}")
+        note(sys.stdout.fileno(), f"on node {node} run {run.id} {ending}{lost}")
     # What a signal means is the first node's launcher's to say, which has sent it.
     return 0 if ending.exit_code == 0 else ending.status
 
@@ -167,9 +171,9 @@ def _explain(ending: Ending, attempt: Attempt, begin: int, tracker: TrackerInJob
     return replace(ending, message=message)
 
 
-def _header(run: dict[str, Any], attempt: Attempt) -> str:
+def _header(run: RunRecord, attempt: Attempt) -> str:
     job = f", job {attempt.record.job}" if attempt.record.job else ""
     # As JSON it is one line whatever is in it.
-    command = json.dumps(run["command"], ensure_ascii=False)
+    command = json.dumps(run.command, ensure_ascii=False)
     where = f"on {attempt.record.host}{job}, {attempt.record.start}"
-    return f"attempt {attempt.number} of run {run['id']} {where}: {command}"
+    return f"attempt {attempt.number} of run {run.id} {where}: {command}"

@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 
     from runferry.launch.preparation import Prepared
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
 
 
 def tasks_call(
-    folder: RunFolder, run: Mapping[str, Any], prepared: Prepared, environment: Mapping[str, str]
+    folder: RunFolder, run: RunRecord, prepared: Prepared, environment: Mapping[str, str]
 ) -> tuple[list[str], int]:
     """Return the command that starts a run's tasks, and the open file that it must inherit.
 
@@ -45,12 +46,12 @@ def tasks_call(
     """
     told = {
         "command": prepared.command,
-        "workdir": run["workdir"],
+        "workdir": run.workdir,
         "environment": dict(environment),
         "log": str(folder.log_file),
-        "tasks": run["tasks"],
-        "gpus_per_task": run.get("gpus_per_task"),
-        "own": list(run.get("variables", ())),
+        "tasks": run.tasks,
+        "gpus_per_task": run.gpus_per_task,
+        "own": list(run.variables),
         "contained": prepared.contained,
     }
     file = os.memfd_create("runferry-tasks")

@@ -17,7 +17,7 @@ from runferry.report.sampling import Curves, is_counter, metric_order
 from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.folder import RunFolder, listed_names, wandb_run_of
 from runferry.runs.receipt_record import Receipt
-from runferry.system.files import read_json
+from runferry.runs.run_record import RunRecord
 from runferry.system.records import read_record
 from runferry.system.values import is_mapping, is_number
 from runferry.trackers.wandb.log.segment import Segment, read_segment
@@ -122,19 +122,17 @@ def _read_run(folder: RunFolder, built: datetime, most: int) -> list[RunReport]:
         run.name = listed_names(folder.path.parent).get(run.id, run.id)
         run.notes.append("has no folder: it was deleted, and is trained again at the next start")
         return [run]
-    record = _mapping(folder.run_file, run.notes)
-    run.name = str(record.get("name") or "")
-    run.parameters = _flat(record.get("parameters"))
-    run.gpus = _count(record.get("gpus"), 0) * _count(record.get("nodes"), 1)
-    wandb = record.get("wandb")
-    if is_mapping(wandb):
-        run.project, run.entity = str(wandb.get("project") or ""), str(wandb.get("entity") or "")
-    elif is_mapping(comet := record.get("comet")):
-        run.project, run.entity = str(comet.get("project") or ""), str(comet.get("workspace") or "")
+    record = _read(RunRecord, folder.run_file, run.notes) or RunRecord("")
+    run.name = record.name
+    run.parameters = _flat(record.parameters)
+    run.gpus = record.gpus * record.nodes
+    if record.wandb is not None:
+        run.project, run.entity = record.wandb.project, record.wandb.entity or ""
+    elif record.comet is not None:
+        run.project, run.entity = record.comet.project, record.comet.workspace or ""
         run.notes.append("logs to Comet, whose archives are not read here: no curves and no final values")
     names = list(dict.fromkeys(wandb_run_of(path.name) for path in folder.segments()))
-    own = str(record.get("id") or "")
-    shown = own if own in names else next(iter(names), "")
+    shown = record.id if record.id in names else next(iter(names), "")
     segments = _read_segments(folder, run, most, shown)
     run.name = run.name or run.id
     within: list[RunReport] = []
@@ -157,10 +155,6 @@ def _read_run(folder: RunFolder, built: datetime, most: int) -> list[RunReport]:
         run.notes += [f"{segment.name}: {segment.damage}" for segment in [*segments, *others] if segment.damage]
     _read_receipt(folder, run, within, [*segments, *others])
     return [run, *within]
-
-
-def _count(value: Any, default: int) -> int:
-    return value if type(value) is int and value > 0 else default
 
 
 def _read_segments(folder: RunFolder, run: RunReport, most: int, wandb_run: str) -> list[Segment]:
@@ -293,18 +287,3 @@ def _read(kind: type[Kind], file: Path, notes: list[str]) -> Kind | None:
     except (OSError, ValueError) as error:
         notes.append(f"{file.name}: cannot be read: {error}")
         return None
-
-
-def _mapping(file: Path, notes: list[str]) -> dict[str, Any]:
-    """Read a JSON file that may be missing; what is wrong with it becomes a note."""
-    try:
-        value = read_json(file)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        notes.append(f"{file.name}: cannot be read: {error}")
-        return {}
-    if not is_mapping(value):
-        notes.append(f"{file.name}: found no mapping, expected one")
-        return {}
-    return value

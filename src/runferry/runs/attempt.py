@@ -70,7 +70,7 @@ class Attempt:
     def begin(
         cls,
         folder: RunFolder,
-        command: list[str],
+        command: Sequence[str],
         list_segments: Callable[[RunFolder], list[Path]] = RunFolder.segments,
     ) -> Attempt:
         """Take the next number and write the record.
@@ -151,7 +151,7 @@ class Attempt:
         if ending.outcome == "finished":
             # What is wrong with its record is said below: how it ended is written first.
             with suppress(RunferryError, OSError, ValueError, KeyError):
-                self.record = replace(self.record, run=self.folder.read_run()["id"])
+                self.record = replace(self.record, run=self.folder.read_run().id)
         self._write()
         if ending.outcome == "finished":
             write_trained(self.folder, self.record)
@@ -169,7 +169,7 @@ def write_trained(folder: RunFolder, record: AttemptRecord) -> None:
         with suppress(OSError):
             link_atomically(folder.trained_file, folder.attempts_folder / f"{record.attempt}.json")
             return
-    write_json(folder.trained_file, {"run": folder.read_run()["id"], **record.to_json()})
+    write_json(folder.trained_file, {"run": folder.read_run().id, **record.to_json()})
 
 
 def finished_in_this_job(folder: RunFolder) -> AttemptRecord | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError
 from runferry.runs.attempt_record import AttemptRecord
-from runferry.system.files import read_json
-from runferry.system.values import is_mapping
+from runferry.runs.run_record import RunRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,8 +156,8 @@ class RunFolder:
         """
         return [AttemptRecord.read(self.attempts_folder / f"{number}.json") for number in self.attempt_numbers()]
 
-    def read_run(self) -> dict[str, Any]:
-        """Read `run.json` (see `runferry.config.experiment.Experiment.record_of` for its keys).
+    def read_run(self) -> RunRecord:
+        """Read `run.json`.
 
         Raises
         ------
@@ -167,16 +165,14 @@ class RunFolder:
             When the folder is not a run's, or its record is none.
         """
         try:
-            run: Any = read_json(self.run_file)
+            return RunRecord.read(self.run_file)
         except FileNotFoundError as error:
             message = (
                 f"{self.path}: found no run.json in it, expected the folder of a run, as in results/<experiment>/<run>"
             )
             raise ConfigError(message) from error
-        if not is_mapping(run):
-            message = f"{self.run_file}: found {json.dumps(run)[:80]}, expected the record of a run, a JSON object"
-            raise ConfigError(message)
-        return run
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 def wandb_run_of(segment: str) -> str:

@@ -122,9 +122,9 @@ def _why_not_this_run(folder: RunFolder, segment: Segment) -> str | None:
     if not folder.run_file.exists():
         return None
     run = folder.read_run()
-    if not run.get("adopted"):
+    if not run.adopted:
         return f"{folder.path} is a run of its own; give another --experiment"
-    there = (run["wandb"]["entity"] or "", run["wandb"]["project"])
+    there = (run.of_wandb.entity or "", run.of_wandb.project)
     own = (segment.entity, segment.project or DEFAULT_PROJECT)
     if there != own:
         return f"{folder.path} is a run of {'/'.join(filter(None, there))}, this one of {'/'.join(filter(None, own))}"

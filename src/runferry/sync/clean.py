@@ -6,7 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.errors import RunferryError
 from runferry.runs import reasons
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from runferry.runs.attempt_record import AttemptRecord
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
     from runferry.sync.wandb.job import Job
     from runferry.system.progress import Progress
 
@@ -86,7 +87,7 @@ def _clean_one(each: Cleaning, older_than: timedelta, results: Path, progress: P
         if not logs_to_wandb(run):
             each.kept = "runs that log to Comet are not cleaned: the content of their files cannot be compared"
             return
-        base_url = given_base_url(run["wandb"].get("base_url"))
+        base_url = given_base_url(run.of_wandb.base_url)
         each.kept = _why_kept(folder, run, base_url, older_than)
         if each.kept:
             return
@@ -120,13 +121,13 @@ def _why_not_whole(job: Job) -> str | None:
     return f"the segment {name} was not read as a whole: what else is in it is nowhere else" if name else None
 
 
-def _why_kept(folder: RunFolder, run: dict[str, Any], base_url: str | None, older_than: timedelta) -> str | None:
+def _why_kept(folder: RunFolder, run: RunRecord, base_url: str | None, older_than: timedelta) -> str | None:
     attempt = last_attempt(folder)
     if is_under_way(attempt):
         return "still training"
     if not folder.segments():
         return "nothing on disk"
-    if not (folder.trained_file.exists() or run.get("adopted")) and (why := _why_to_be_continued(attempt)):
+    if not (folder.trained_file.exists() or run.adopted) and (why := _why_to_be_continued(attempt)):
         return f"not trained to its end ({why}): it may be continued"
     if not folder.receipt_file.exists():
         return "no receipt; run: runferry sync"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runferry.errors import ConfigError
+from runferry.runs.run_record import WandbSection
 from runferry.trackers.wandb import mode as wandb_mode
 from support.attempt_files import attempts_of
 from support.launching import KEY, make_run, run_to_end
@@ -46,11 +47,11 @@ def test_what_a_person_set_does_not_undo_metrics_only(tmp_path):
     seen = _seen(tmp_path, {"WANDB_IGNORE_GLOBS": "x"}, {"mode": "online", "metrics_only": True})
     assert seen["WANDB_MODE"] == "online"
     assert "*/*" in seen["WANDB_IGNORE_GLOBS"].split(",")
-    assert "WANDB_IGNORE_GLOBS" not in wandb_mode.variables({"mode": "online"})
+    assert "WANDB_IGNORE_GLOBS" not in wandb_mode.variables(WandbSection(mode="online"))
 
 
 def test_every_file_is_ignored_however_deep_it_lies():
-    globs = wandb_mode.variables({"mode": "online", "metrics_only": True})["WANDB_IGNORE_GLOBS"].split(",")
+    globs = wandb_mode.variables(WandbSection(mode="online", metrics_only=True))["WANDB_IGNORE_GLOBS"].split(",")
     for path in ("config.yaml", "media/table/t_0_1.table.json", "media/html/a/b/c_20_1.html"):
         # As wandb matches: a star ends at a slash.
         assert any(
@@ -62,7 +63,7 @@ def test_every_file_is_ignored_however_deep_it_lies():
 @pytest.mark.parametrize("version", ["0.22.3", "0.27.2", "0.31.0"])
 def test_wandb_knows_every_setting_that_it_is_told(version, wandb_python):
     # An unknown one is ignored without a word, and with it what it is for.
-    variables = wandb_mode.variables({"mode": "online", "metrics_only": True})
+    variables = wandb_mode.variables(WandbSection(mode="online", metrics_only=True))
     done = subprocess.run(
         [wandb_python(version), "-c", SETTINGS, ",".join(_field(name) for name in variables)],
         env=os.environ | variables,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from runferry.report.status.queue import QueuedRuns
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
 
 LINES_OF_A_LOG = 5
 """Of a failed run, that are shown."""
@@ -131,7 +132,7 @@ class _LookingAtRun:
         run = self.folder.read_run()
         base_url = given_base_url(run)
         held = holds(self.folder, base_url)
-        state, failure = self._state(state, why, held=held, adopted=bool(run.get("adopted")))
+        state, failure = self._state(state, why, held=held, adopted=run.adopted)
         logs = self._logs(run, report=not held)
         changed = max(logs.values(), default=0.0)
         rows = size = 0
@@ -149,7 +150,7 @@ class _LookingAtRun:
             before = values.get(self.folder.path)
             value = before[1] if before and before[0] == changed else last_value(self.folder, metric)
             values[self.folder.path] = changed, value
-        name, experiment = str(run.get("name") or run["id"]), self.folder.path.resolve().parent.name
+        name, experiment = run.name or run.id, self.folder.path.resolve().parent.name
         return RunStatus(self.folder.path.name, name, experiment, state, failure, value, changed, rows, size)
 
     def _state(self, state: str, why: str | None, *, held: bool, adopted: bool) -> tuple[str, Failure | None]:
@@ -162,7 +163,7 @@ class _LookingAtRun:
             return FAILED, _failure(self.folder, why or reasons.FAILED)
         return state, None
 
-    def _logs(self, run: dict[str, Any], *, report: bool) -> dict[Path, float]:
+    def _logs(self, run: RunRecord, *, report: bool) -> dict[Path, float]:
         """Give the run's transaction logs with the times of their last changes; what has none is `damaged`."""
         logs: dict[Path, float] = {}
         for find in finders(self.folder, run):

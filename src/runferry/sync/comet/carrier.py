@@ -30,6 +30,7 @@ from runferry.trackers.comet.segments import Archive, Contents
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from runferry.runs.run_record import RunRecord
     from runferry.sync.outcome import Limits, Outcome
     from runferry.system.progress import Progress
     from runferry.trackers.comet.server import CometServer, ExperimentOnServer
@@ -71,7 +72,7 @@ class _CometRun:
     """One run on its way."""
 
     outcome: Outcome
-    run: dict[str, Any]
+    run: RunRecord
     experiments: list[_Experiment]
     unreadable: dict[str, str]
 
@@ -238,7 +239,7 @@ class CometCarrier:
             if each.there
         )
         return Receipt(
-            run=job.run["id"],
+            run=job.run.id,
             tracker="comet",
             url=experiments[-1].url,
             base_url=self.server.base_url,

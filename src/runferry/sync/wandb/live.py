@@ -143,9 +143,9 @@ class Watcher:
                 goes_on = False
             if goes_on and followed is None:
                 with suppress(RunferryError, ValueError, KeyError, TypeError):
-                    wandb = folder.read_run()["wandb"]
-                    followed = Followed(LiveRun(folder), given_base_url(wandb.get("base_url")), wandb["project"])
-                    followed.entity = wandb.get("entity") or ""
+                    wandb = folder.read_run().of_wandb
+                    followed = Followed(LiveRun(folder), given_base_url(wandb.base_url), wandb.project)
+                    followed.entity = wandb.entity or ""
                     followed.run.restore()
                     self._followed[folder.path] = followed
             elif followed and not goes_on:
