@@ -32,7 +32,7 @@ class CodeEntry(Record):
     """Numbers of the attempts that ran it, in a receipt; an attempt's own record has none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Used(Record):
     """What a command and all that it started and waited for used."""
 
@@ -45,7 +45,7 @@ class Used(Record):
         return Used(round(self.cpu_seconds + other.cpu_seconds, 2), max(self.peak_memory, other.peak_memory))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AttemptRecord(Record):
     """The content of `attempts/<n>.json`: where and when an attempt ran, how and why it ended."""
 
@@ -137,7 +137,7 @@ class AttemptRecord(Record):
         return json_text(self.to_json())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainedRecord(Record):
     """The content of `trained.json`: the record of the attempt that finished, or that a run was adopted.
 

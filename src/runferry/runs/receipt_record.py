@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SegmentEntry(Record):
     """One segment that a receipt covers, also one that held nothing."""
 
@@ -47,7 +47,7 @@ class SegmentEntry(Record):
         return super().absent() | unread
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Counts(Record):
     """What one side holds of a W&B run."""
 
@@ -59,7 +59,7 @@ class Counts(Record):
     """Of the run, in W&B's words, as "finished" or "failed"."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class WandbRunEntry(Record):
     """One W&B run of a run, as both sides had it."""
 
@@ -78,7 +78,7 @@ class WandbRunEntry(Record):
     """Names of its segments, in the order of their start."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExperimentEntry(Record):
     """One Comet experiment of a run, as both sides had it."""
 
@@ -100,7 +100,7 @@ class ExperimentEntry(Record):
     """What cannot be asked for, in words."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Receipt(Record):
     """The content of `receipt.json`.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Section = TypeVar("Section")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class WandbSection(Record):
     """What wandb is told of a run."""
 
@@ -35,7 +35,7 @@ class WandbSection(Record):
     """The experiment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CometSection(Record):
     """What Comet is told of a run."""
 
@@ -50,7 +50,7 @@ class CometSection(Record):
     """The experiment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class WarningEntry(Record):
     """What the command is sent before its job's time limit."""
 
@@ -59,7 +59,7 @@ class WarningEntry(Record):
     """How long before; None leaves it to the launcher."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RunRecord(Record):
     """The content of `run.json`."""
 
