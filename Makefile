@@ -57,7 +57,7 @@ $(VENV)/oldest/.ready: pyproject.toml tests/oldest.txt | $(BIN)/python
 	@test -x $(VENV)/oldest/bin/python || $(PYTHON) -m venv $(VENV)/oldest
 	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --upgrade pip
 	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --constraint tests/oldest.txt \
-	  --editable '.[optuna,progress,standin]' pytest pytest-timeout pytest-xdist hypothesis
+	  --editable '.[optuna,progress,standin]' pytest pytest-timeout pytest-xdist hypothesis filelock psutil
 	@touch $@
 
 $(VENV)/wheels/.ready: tests/wheels.txt | $(BIN)/python

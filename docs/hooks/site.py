@@ -37,6 +37,7 @@ def made_pages() -> dict[str, str]:
     return {
         "config/guide.md": guide,
         "config/reference.md": config_reference(ROOT / "workflow" / "schemas" / "config.schema.yaml"),
+        "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("](docs/", "]("),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         **cluster_pages(ROOT),
     }
@@ -50,8 +51,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - as MkDocs calls it
-    """Draw the flowcharts and state diagrams of a page."""
-    return draw_state_diagrams(draw_flowcharts(markdown))
+    """Draw the flowcharts and state diagrams of a page; a link to CONTRIBUTING.md leads to what is made from it."""
+    return draw_state_diagrams(draw_flowcharts(markdown.replace("](../CONTRIBUTING.md", "](contributing.md")))
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - as MkDocs calls it

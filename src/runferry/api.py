@@ -6,17 +6,38 @@ made without any of it. Everything is in files, so that each step may be in anot
 another day, and beside the command line and the workflow.
 
 What is named in `__all__` stays as it is within a major version, as do the parameters that are documented.
+
+>>> run = create_run("results/line/a", ["python", "-c", "print('trained')"], {"lr": 0.1})
+>>> run.experiment, run.name, run.state
+('line', 'a', 'pending')
+>>> launch(run)  # here and now; in a job it is the same call
+0
+>>> run.state, "trained" in run.log.read_text().splitlines()
+('finished', True)
+>>> [synced.problem or synced.receipt.url for synced in sync(run)]  # on the login node  # doctest: +SKIP
+['https://wandb.ai/me/line/runs/...']
+>>> [run.name for run in find_runs("results/line")]
+['a']
+>>> {name: len(runs) for name, runs in create_runs({
+...     "wandb": {"project": "line"},
+...     "experiments": {"grid": {"sweep": {
+...         "method": "grid", "program": "train.py", "parameters": {"lr": {"values": [0.1, 0.01]}}}}},
+... }).items()}
+{'grid': 2}
+>>> adopt("old-project")  # of a folder without runs of W&B's
+Traceback (most recent call last):
+    ...
+runferry.errors.ConfigError: old-project: ...
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from runferry.api_run import Receipt, Run, WandbRun
+from runferry.api_run import Adopted, Receipt, Run, Synced, WandbRun
 from runferry.config.single_run import make_single_run
 from runferry.errors import ConfigError, LaunchError, RunferryError
 from runferry.runs.ending import EXIT_STOPPED
@@ -47,28 +68,6 @@ __all__ = [
 
 STOPPED = EXIT_STOPPED
 """75, what `launch` returns for a run that was stopped and has more to do, as before a time limit: launch it again."""
-
-
-@dataclass(frozen=True)
-class Synced:
-    """The result of a sync for one run: its receipt, or in `problem` one line that says why it has none."""
-
-    run: Run
-    problem: str | None
-
-    @property
-    def receipt(self) -> Receipt | None:
-        """Return the run's receipt; None where there is a problem."""
-        return None if self.problem else self.run.receipt
-
-
-@dataclass(frozen=True)
-class Adopted:
-    """The result of `adopt` for one segment: in `run` the run that it belongs to, else in `left` why it was left."""
-
-    segment: Path
-    run: Run | None
-    left: str | None
 
 
 def create_run(  # noqa: PLR0913 - each is a keyword with a default

@@ -1,4 +1,4 @@
-"""Read a run's folder for the Python API: each attribute is read when it is asked for."""
+"""Define what the Python API returns; each attribute of a run is read from its folder when it is asked for."""
 
 from __future__ import annotations
 
@@ -193,3 +193,25 @@ class Run:
     @property
     def _record(self) -> RunRecord:
         return self._folder.read_run()
+
+
+@dataclass(frozen=True)
+class Synced:
+    """The result of a sync for one run: its receipt, or in `problem` one line that says why it has none."""
+
+    run: Run
+    problem: str | None
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """Return the run's receipt; None where there is a problem."""
+        return None if self.problem else self.run.receipt
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """The result of `adopt` for one segment: in `run` the run that it belongs to, else in `left` why it was left."""
+
+    segment: Path
+    run: Run | None
+    left: str | None

@@ -89,3 +89,77 @@ def test_a_search_whose_controller_is_killed_loses_no_point_and_asks_for_none_tw
         state = server.run("demo", "tests", point.run)["state"]
         assert state == ("failed" if point.run in failed else "finished")
     assert user.jobs() == []
+
+
+# The third is much worse than the two before, for as long as it is let. Rows go to a file of its own once logged.
+PRUNED = """
+import json, os, time, wandb
+
+begin = time.time()
+number = sum(1 for _ in open("begun")) if os.path.exists("begun") else 0
+with open("begun", "a") as file:
+    file.write("x\\n")
+with open("begins.jsonl", "a") as file:
+    file.write(json.dumps({"begin": begin, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}) + "\\n")
+run = wandb.init()
+with open(f"rows-of-{run.id}", "a", buffering=1) as file:
+    for step in range(1500 if number == 2 else 30):
+        run.log({"loss": 50.0 if number == 2 else 1 / (step + 1)})
+        file.write(f"{step}\\n")
+        time.sleep(0.1 if number == 2 else 0.01)
+"""
+STUDY = """
+import optuna
+def study(sweep):
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=1)
+    return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5), pruner=pruner)
+"""
+# The engine is asked every second instead of once a minute.
+OFTEN = """
+import sys
+if "launch-place" in sys.orig_argv:
+    from runferry.launch import pruning
+    pruning.ASK_SECONDS = 1.0
+"""
+
+
+def test_a_pruned_runs_job_ends_with_all_rows_on_the_server_and_its_gpu_goes_to_the_next(
+    tmp_path: Path, cluster: Cluster, server: StandIn
+):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(OFTEN)
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    user = User(tmp_path / "scratch", cluster, PRUNED, **server.environment, PYTHONPATH=path)
+    (user.folder / "study.py").write_text(STUDY)
+    sweep = {
+        "program": "train.py",
+        "command": [user.python, "${program}"],
+        "metric": {"name": "loss", "goal": "minimize"},
+        "scheduler": {"engine": "optuna", "source": "study.py", "optimizer": "study"},
+        "parameters": {"x": {"min": -3.0, "max": 3.0}},
+    }
+    resources = {"gpus": "a100:1", "memory": "600M", "cores": 1, "time": "4m"}
+    user.configure({"search": {"sweep": sweep, "count": 4, "parallel": 1, "resources": resources}})
+
+    done = user.snakemake("narval")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    points = points_of(read_events(points_file(user.folder / "results" / "search")))
+    assert [point.state for point in points] == ["finished", "finished", "pruned", None]
+    begins = [json.loads(line) for line in (user.folder / "begins.jsonl").read_text().splitlines()]
+    # It would have taken 150 seconds.
+    assert begins[3]["begin"] - begins[2]["begin"] < 120
+    assert len({one["gpu"] for one in begins}) == 1
+    assert begins[0]["gpu"]
+    for point in points:
+        run = user.folder / "results" / "search" / point.run
+        (attempt,) = attempts(run)
+        assert attempt["reason"] == ("pruned" if point.number == 3 else "finished"), attempt
+        held = server.run("demo", "tests", point.run)
+        logged = len((user.folder / f"rows-of-{point.run}").read_text().splitlines())
+        # The signal may come when a row is logged, and its line not written yet.
+        assert [row["_step"] for row in held["history"]] == list(range(len(held["history"])))
+        assert len(held["history"]) - logged in ({0, 1} if point.number == 3 else {0})
+        assert held["state"] == "finished"
+    assert user.jobs() == []

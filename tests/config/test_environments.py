@@ -94,11 +94,11 @@ def test_the_index_is_for_what_a_wheelhouse_lacks() -> None:
         ),
         (
             {"environment": {"requirements": "a.txt", "extras": ["x"]}},
-            r"environment\.extras: found it beside requirements, expected it with pyproject",
+            r"environment\.extras: found it with requirements, expected it with pyproject",
         ),
         (
             {"environment": {"container": "image.sif", "python": "3.11"}},
-            r"environment\.python: found it beside container",
+            r"environment\.python: found it with container",
         ),
         (
             {"environment": {"lock": "a.txt"}, "environments": {"default": {"lock": "b.txt"}}},

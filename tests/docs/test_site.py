@@ -33,6 +33,7 @@ LOOKED_AT = [
     "first-steps",
     "what-happens-when",
     "how-it-works",
+    "contributing",
     "examples",
     "plan",
     "clusters/narval",

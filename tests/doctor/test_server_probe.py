@@ -178,7 +178,7 @@ def test_many_that_are_turned_at_once_are_all_said_and_no_others(standin, try_it
             {
                 # The second comes at the offsets of the first, where lines are appended to what is there.
                 "segments": "40 rows, of 40: the steps are 0 to 19",
-                "resent": "there beside the old one; 1001 rows, of 1000",
+                "resent": "there as well as the old one; 1001 rows, of 1000",
             },
             {"gaps", "lag"},
         ),

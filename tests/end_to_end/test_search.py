@@ -47,6 +47,7 @@ def test_a_search_goes_on_point_by_point_with_what_failed(project):
         assert planned == {"search": 1, "train_in_search": 6, "sync_place": 6, "report": 1, "all": 1}
         done = project.snakemake("--cores", "4")
         assert done.returncode == 0, done.stderr
+        assert "6 points to come on 2 places, at most" in done.stderr
         events = read_events(points_file(project.folder / "results/search"))
         points = points_of(events)
         truth = [json.loads(line) for line in (project.folder / "ground-truth.jsonl").read_text().splitlines()]
@@ -60,8 +61,33 @@ def test_a_search_goes_on_point_by_point_with_what_failed(project):
         for one in truth:
             held = server.run("demo", "tests", one["run"])
             assert held["state"] == ("failed" if one["x"] > 2 else "finished")
+        # The start's last lines name the best run.
+        best = min((one for one in truth if one["x"] <= 2), key=lambda one: abs(one["x"] - 1))
+        (name,) = {json.loads((project.folder / "results/search" / best["run"] / "run.json").read_text())["name"]}
+        line = (
+            f"search: best loss {(best['x'] - 1) ** 2 + 1 / 3:.6g} ({name}): {server.url}/demo/tests/runs/{best['run']}"
+        )
+        assert line in "\n".join(done.stderr.splitlines()[-8:]), done.stderr
         # The sweep is on the server, once, and all of its runs are counted to it.
         (sweep,) = json.loads((project.folder / "results/search/sweep-on-server.json").read_text()).values()
         assert sorted(sweep["runs"]) == sorted(one["run"] for one in truth)
     assert project.planned("train_all") == {}
     assert "all 6 points have ended; best so far: loss" in project.snakemake("-n").stderr
+
+
+@pytest.mark.slow
+def test_a_source_that_fails_ends_a_start_in_one_line_also_where_another_machine_syncs(project):
+    project.write("train.py", TRAIN)
+    project.write("space.py", "def space(trial):\n    return 1 / 0\n")
+    sweep = _search()["sweep"] | {"scheduler": {"engine": "optuna", "source": "space.py", "search_space": "space"}}
+    del sweep["parameters"]
+    project.configure({"search": _search(sweep=sweep)}, sync={"where": "remote"})
+    done = project.snakemake()
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (said,) = {
+        line for line in done.stderr.splitlines() if "ZeroDivisionError" in line and line.startswith("runferry:")
+    }
+    assert "scheduler.source: found that optuna fails (line 2 of " in said
+    assert "runferry: no run was started; fix what failed, then run: snakemake" in done.stderr
+    assert "runferry pull" not in done.stderr

@@ -53,7 +53,9 @@ def test_the_page_asks_nothing_of_the_network(page: Page) -> None:
             assert attributes == {"rel": "icon", "href": "data:,"}
     (policy,) = [attributes["content"] for tag, attributes in page.elements if "http-equiv" in attributes]
     assert policy is not None
-    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert re.match(r"default-src 'none'; script-src 'sha256-[^ ]+'; style-src 'sha256-[^ ]+'; img-src data:", policy)
+    assert "unsafe" not in policy
+    assert not [attributes for _, attributes in page.elements if "style" in attributes]
     assert "http" not in policy
 
 

@@ -27,7 +27,7 @@ def test_only_numbers_are_drawn(tmp_path: Path) -> None:
     row = {"loss": 1, "text": "3", "flag": True, "list": [1], "nothing": None, "deep": {"er": 2}}
     write_segments([segment(run, "one", [row, row])])
     page = build(run.parent)
-    assert [chart["name"] for chart in page.data["metrics"]] == ["deep.er", "loss"]
+    assert [chart["name"] for chart in page.data["metrics"]] == ["loss", "deep.er"]
 
 
 @given(

@@ -12,7 +12,14 @@ from runferry.report.data import read_experiment
 from runferry.report.goals import Goal, guess_goal
 from runferry.report.media import LARGEST_IMAGE, take_media
 from runferry.report.model import Curve
-from runferry.report.summary import convergence, failures, gained_at_the_end, pareto_front, ranking
+from runferry.report.summary import (
+    convergence,
+    failures,
+    gained_at_the_end,
+    lost_at_the_end,
+    pareto_front,
+    ranking,
+)
 from support.report_pages import (
     build,
     no_slurm,  # noqa: F401 - a fixture
@@ -109,6 +116,24 @@ def test_a_curve_has_converged_where_its_end_gained_little() -> None:
     assert gained_at_the_end(Curve(steps, [1.0] * 100, 100, 1.0), maximize=True) == 0.0
 
 
+def test_a_curve_that_ends_worse_than_it_began_has_not_converged(tmp_path: Path) -> None:
+    fell = [2 / (i + 1) for i in range(30)]
+    losses = {"good": fell, "diverged": fell + [10.0**i for i in range(30)], "overfitted": fell + [3.0] * 9}
+    # Some of a fall is lost again, and noise is no fall.
+    losses |= {"worse": fell + [1.0] * 9, "noise": [1 + math.sin(7 * i * i) for i in range(40)], "short": [1.0, 9.0]}
+    report = read_experiment(write_runs(tmp_path / "digits", losses))
+    said = {each.text.partition(":")[0]: each for each in convergence(report, report.goals[0])}
+    found = said["ended worse than they began"]
+    assert [report.runs[number].name for number in found.runs] == ["diverged", "overfitted"]
+    assert found.bad
+    assert [report.runs[number].name for number in said["converged"].runs] == ["good", "noise", "worse"]
+    steps = list(range(40))
+    assert lost_at_the_end(Curve(steps, [1.0] * 40, 40, 1.0), maximize=True) == 0
+    assert lost_at_the_end(Curve(steps, [-float(step) for step in steps], 40, 0.0), maximize=True) > 10
+    # Of an accuracy the other way round.
+    assert lost_at_the_end(Curve(steps, [1 - 1 / (step + 1) for step in steps], 40, 0.0), maximize=True) < 0.1
+
+
 def test_a_run_that_stops_being_a_number_says_since_which_step(tmp_path: Path) -> None:
     losses = {
         "nan": [1.0] * 12 + [math.nan] * 3,
@@ -136,11 +161,23 @@ def test_a_run_that_stops_being_a_number_says_since_which_step(tmp_path: Path) -
 
 
 def test_failures_are_grouped_by_their_reason(tmp_path: Path) -> None:
-    for name, more in {"a": {}, "b": {"reason": "out of memory"}, "c": {}, "d": {"exit_code": 3}}.items():
+    missing = "No module named 'einops'"
+    runs: dict[str, dict[str, Any]] = {
+        "a": {"message": missing},
+        "b": {"reason": "out of memory"},
+        "c": {"message": missing},
+        "d": {"exit_code": 3, "message": "one"},
+        "e": {"exit_code": 3, "message": "two"},
+    }
+    for name, more in runs.items():
         write_run(tmp_path / "digits" / name, name, {})
         write_attempt(tmp_path / "digits" / name, 1, "failed", **more)
-    found = [(each.reason, each.runs) for each in failures(read_experiment(tmp_path / "digits").runs)]
-    assert found == [("exit code 1", [0, 2]), ("out of memory (exit code 1)", [1]), ("exit code 3", [3])]
+    found = [(each.reason, each.runs, each.message) for each in failures(read_experiment(tmp_path / "digits").runs)]
+    assert found == [
+        ("exit code 1", [0, 2], missing),
+        ("exit code 3", [3, 4], "one (and 1 other message)"),
+        ("out of memory (exit code 1)", [1], ""),
+    ]
 
 
 def test_the_pareto_front_has_the_runs_that_no_other_surpasses(tmp_path: Path) -> None:

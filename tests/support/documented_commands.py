@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "docs" / "hooks"))
 
 from cluster_pages import cluster_pages  # noqa: E402 - it lies beside the site's pages
 
-PAGES = [ROOT / name for name in ("README.md", "config/README.md", "profiles/README.md")]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "config/README.md", "profiles/README.md")]
 PAGES += sorted((ROOT / "examples").glob("*/README.md")) + sorted((ROOT / "docs").rglob("*.md"))
 
 PLACEHOLDERS = {"<pi>": "somebody", "<project>": "def-somebody"}
@@ -128,6 +128,13 @@ NOT_AS_WRITTEN = {
         "tests/end_to_end/test_pipeline.py::test_the_demo_is_the_real_thing_in_small",
     ),
     "make test": NotAsWritten("it is this", "make --dry-run test"),
+    "make check": NotAsWritten("it takes a minute, and is what is done first", "make --dry-run check"),
+    "make quick": NotAsWritten("it is a part of this", "make --dry-run quick"),
+    "make release VERSION=1.2.0": NotAsWritten(
+        "it tags, and of a version that is committed",
+        "make --dry-run release VERSION=1.2.0",
+        "tests/docs/test_release.py::test_one_command_builds_tries_what_was_built_and_tags",
+    ),
     "make docs": NotAsWritten(
         "the site is built once, by its own test",
         "make --dry-run docs",
@@ -139,6 +146,9 @@ NOT_AS_WRITTEN = {
         )
         for what in ("", " controller --packed", " idle")
     },
+    ".venv/bin/python benchmarks/environment_archive.py .venv/lib": NotAsWritten(
+        _MEASURES, ".venv/bin/python benchmarks/environment_archive.py --help"
+    ),
     ".venv/bin/python benchmarks/job_memory.py --least": NotAsWritten(
         _MEASURES, ".venv/bin/python benchmarks/job_memory.py --help"
     ),
@@ -163,6 +173,9 @@ NOT_AS_WRITTEN = {
     ".venv/bin/python -m pytest tests/config/test_cluster.py tests/config/test_facts.py": _PYTEST,
     "RUNFERRY_WRITE_GOLDEN=1 .venv/bin/python -m pytest tests/end_to_end/test_profiles.py -k sbatch_is_given": _PYTEST,
     ".venv/bin/python -m pytest tests/end_to_end/test_profiles.py": _PYTEST,
+    ".venv/bin/python -m pytest tests/sync/test_clean.py": _PYTEST,
+    ".venv/bin/python -m pytest tests/sync/test_clean.py -k trained": _PYTEST,
+    ".venv/bin/python -m pytest tests/test_doctests.py -k folder": _PYTEST,
 }
 
 

@@ -16,12 +16,15 @@ RECORDS = frozenset({"run", "run_record", "record", "attempt", "receipt", "train
 """Names that a record of a run has where it is a dictionary."""
 READERS = frozenset({"read_run", "last_attempt", "attempts"})
 """What returns records."""
+CLEAR = frozenset({"run_record", "attempt", "receipt", "trained", "_record"})
+"""Those of the names that nothing else has: `run` and `record` are names of other things, too."""
+READING = frozenset({"read_json", "loads"})
 FILES = frozenset({"run_file", "trained_file", "finished_file", "receipt_file", "interim_receipt_file"})
 """Attributes of a run's folder whose files hold records."""
 
 
-def accesses(source: str) -> list[str]:
-    """List the accesses by string key on what has a record's name, as `12: run["id"]`."""
+def accesses(source: str, names: frozenset[str] = RECORDS | {"read_json"}) -> list[str]:
+    """List the accesses by string key on what has one of the names, or a reader returns, as `12: run["id"]`."""
     found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Subscript):
@@ -37,34 +40,38 @@ def accesses(source: str) -> list[str]:
             base, key = node.comparators[0], node.left
         else:
             continue
-        if isinstance(key, ast.Constant) and isinstance(key.value, str) and _is_record(base):
+        if isinstance(key, ast.Constant) and isinstance(key.value, str) and _is_record(base, names):
             found.append(f"{node.lineno}: {ast.unparse(node)}")
     return found
 
 
-def raw_reads(source: str) -> list[str]:
+def raw_reads(source: str, functions: frozenset[str] = READING | {"write_json", "write_changed"}) -> list[str]:
     """List the calls that read or write the file of a record without its class, as `12: read_json(x.run_file)`."""
     return [
         f"{node.lineno}: {ast.unparse(node)}"
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name | ast.Attribute)
-        and _name(node.func) in {"read_json", "write_json", "write_changed", "loads"}
-        and any(
-            isinstance(part, ast.Attribute) and part.attr in FILES for given in node.args for part in ast.walk(given)
-        )
+        and _name(node.func) in functions
+        and any(_is_file(part) for given in node.args for part in ast.walk(given))
     ]
 
 
-def _is_record(base: ast.expr) -> bool:
+def _is_record(base: ast.expr, names: frozenset[str]) -> bool:
     while isinstance(base, ast.Subscript):
         # `run["wandb"]["project"]`: each of them counts.
         base = base.value
     if isinstance(base, ast.BoolOp):
-        return any(map(_is_record, base.values))
+        return any(_is_record(value, names) for value in base.values)
     if isinstance(base, ast.Call):
-        return _name(base.func) in {*READERS, "read_json"}
-    return _name(base) in RECORDS
+        return _name(base.func) in READERS | names
+    return _name(base) in names
+
+
+def _is_file(node: ast.AST) -> bool:
+    names = ("run.json", "trained.json", "finished.json", "receipt.json")
+    text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    return _name(node) in FILES or text.endswith(names)
 
 
 def _name(node: ast.AST) -> str:

@@ -1,4 +1,4 @@
-"""Searches without jobs: begun from a config, their runs ended by the tests; and W&B's own classes driven by hand."""
+"""Searches without jobs: begun from a config, their runs ended by the tests."""
 
 from __future__ import annotations
 
@@ -69,36 +69,6 @@ class Search:
         if state != "failed":
             write_json(run / "trained.json", {"run": point.run, **({"pruned": True} if state == "pruned" else {})})
         write_json(self.place_file(place), {"run": point.run, "finished": state != "failed"})
-
-
-class ByHand:
-    """W&B's optimizer, which lives through the whole search, asked and told without anything of runferry's."""
-
-    def __init__(self, sweep: dict[str, Any], sampler: Any = None) -> None:
-        from wandb.sdk.sweeps import SweepInfo
-        from wandb.sdk.sweeps.scheduler.optimizer import make_optimizer
-
-        self.optimizer: Any = make_optimizer(SweepInfo("search", "search", "", "", sweep, ""))
-        if sampler is not None:
-            self.optimizer.study.sampler = sampler
-        self.runs: dict[int, str] = {}
-
-    def ask(self, place: int) -> dict[str, Any]:
-        (suggested,) = self.optimizer.ask_n_runs(1)
-        self.runs[place] = suggested.run_id
-        return suggested.config.flat_dict()
-
-    def end(self, place: int, rows: list[dict[str, Any]], state: str = "finished") -> None:
-        from wandb.sdk.sweeps.run_state import RunState
-        from wandb.sdk.sweeps.scheduler.optimizer import RunConfig, RunWithMetrics
-
-        run = self.runs[place]
-        history = [{"_step": step, **row} for step, row in enumerate(rows)]
-        word = "running" if state == "pruned" else state
-        data = RunWithMetrics(RunConfig({}), RunState(word), "", history[-1] if history else {}, history)
-        self.optimizer.tell_run(run, data)
-        if state == "pruned":
-            assert self.optimizer.prune_runs([run], [data]) == [run]
 
 
 def written(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +14,9 @@ from runferry.config.search.state import append_events, points_file, read_events
 from runferry.errors import ConfigError
 from runferry.report.data import read_experiment
 from runferry.runs.folder import RunFolder
-from support.searches import SEED, ByHand, Search, make_experiment, sweep_over_x
+from runferry.workflow.search import ask
+from support.by_hand import ByHand
+from support.searches import SEED, Search, make_experiment, sweep_over_x
 
 optuna = pytest.importorskip("optuna")
 
@@ -125,23 +129,40 @@ def test_what_was_deleted_is_noticed_and_what_was_cut_off_never_counted(tmp_path
 
 
 @pytest.mark.slow
-def test_a_space_that_is_used_up_ends_the_search(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        ("optuna.create_study(sampler=optuna.samplers.GridSampler({'x': [1., 2.], 'layers': [1]}))", "no more points"),
+        # As W&B's page has it: the directions are the sweep's, and a function beside the study ends the search.
+        ("optuna.create_study(directions=sweep_directions(sweep.config)), lambda it: len(it.trials) > 1", "terminator"),
+    ],
+)
+def test_a_space_that_is_used_up_or_a_terminator_ends_the_search(tmp_path, monkeypatch, made, why):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "grid.py").write_text(
-        "import optuna\n"
-        "def study(sweep):\n"
-        "    return optuna.create_study(sampler=optuna.samplers.GridSampler({'x': [1.0, 2.0], 'layers': [1]}))\n"
-    )
-    search = Search(tmp_path, sweep_over_x(scheduler={"engine": "optuna", "source": "grid.py", "optimizer": "study"}))
+    imports = "import optuna\nfrom wandb.sdk.sweeps.scheduler.optuna import sweep_directions\n"
+    (tmp_path / "made.py").write_text(f"{imports}def study(sweep):\n    return {made}\n")
+    search = Search(tmp_path, sweep_over_x(scheduler={"engine": "optuna", "source": "made.py", "optimizer": "study"}))
     for place in (1, 2):
         search.ask(place)
         search.end(place, [{"loss": 1.0}])
-    assert sorted(point.parameters["x"] for point in search.points) == [1.0, 2.0]
-    from runferry.workflow.search import ask
-
+    assert len({point.parameters["x"] for point in search.points}) == 2
     assert ask(search.place_file(3), search.said.append)
     assert json.loads(search.place_file(3).read_text())["run"] is None
-    assert "the search ends after 2 points: its engine has no more points" in search.said[-1]
+    assert search.said[-1].startswith("search: the search ends after 2 points: ")
+    assert why in search.said[-1]
+
+
+@pytest.mark.slow
+def test_places_that_several_processes_ask_for_at_the_same_moment_have_a_point_each(tmp_path):
+    search, by_hand = Search(tmp_path, sweep_over_x()), ByHand(sweep_over_x(), optuna.samplers.TPESampler(seed=SEED))
+    asking = "import sys, pathlib, runferry.workflow.search as s; s.ask(pathlib.Path(sys.argv[1]), print)"
+    # Two controllers, of which each wants the same three places.
+    places = [search.place_file(place) for place in (1, 2, 3)] * 2
+    for process in [subprocess.Popen([sys.executable, "-c", asking, str(place)]) for place in places]:
+        assert process.wait() == 0
+    assert sorted(point.place for point in search.points) == [1, 2, 3]
+    assert [event["asked"] for event in search.events] == [1, 2, 3]
+    assert [point.parameters for point in search.points] == [by_hand.ask(place) for place in (1, 2, 3)]
 
 
 @pytest.mark.slow
@@ -150,8 +171,9 @@ def test_a_metric_that_no_run_logs_ends_the_search(tmp_path):
     for place in (1, 2, 3):
         search.ask(place)
         search.end(place, [{"accuracy": 1.0}])
-    with pytest.raises(ConfigError, match="found no value of loss in 3 runs that finished"):
+    with pytest.raises(ConfigError, match="found no value of loss in 3 runs that finished") as refused:
         search.ask(4)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.slow
@@ -200,6 +222,18 @@ def test_what_the_engine_cannot_take_is_said_before_a_job_is_submitted(tmp_path)
     sweep = sweep_over_x(parameters={"x": {"distribution": "normal", "mu": 0.0, "sigma": 1.0}})
     with pytest.raises(ConfigError, match="'normal' has no optuna equivalent"):
         Search(tmp_path, sweep)
+
+
+def test_an_engine_that_is_not_installed_is_said_with_what_to_install(monkeypatch):
+    monkeypatch.setattr("runferry.config.search.search.is_importable", lambda _: False)
+    for engine, install in (("optuna", "runferry[optuna]"), ("ax", "wandb[ax]")):
+        with pytest.raises(ConfigError) as refused:
+            make_experiment(sweep_over_x(scheduler={"engine": engine}))
+        assert f"found {engine}, which is not installed beside runferry, expected it on the login node" in str(
+            refused.value
+        )
+        assert str(refused.value).endswith(f"run: pip install '{install}'")
+        assert "\n" not in str(refused.value)
 
 
 def test_a_bayes_sweep_without_an_engine_goes_to_the_best_that_takes_it():

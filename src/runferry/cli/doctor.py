@@ -31,7 +31,7 @@ def add_doctor(commands: Commands) -> None:
     """Add `doctor` to the command line."""
     parser = commands.add_parser(
         "doctor",
-        help="look at a login node, and a compute node when asked, beside what is known of the cluster",
+        help="compare a login node, and a compute node when asked, with the facts of its cluster",
         description="Look, in less than a minute, at modules, Python, the wheelhouse, Slurm, accounts, room, locks and "
         "W&B's server, and name what differs from the cluster's facts. Nothing is submitted without --probe, and no "
         "run is made without --server. What was found is printed, and written to a file to be attached to an issue; no "
@@ -69,7 +69,7 @@ def add_doctor(commands: Commands) -> None:
         "--reach",
         action="append",
         metavar="URL",
-        help="what it tries to reach beside W&B's server (repeatable; default: " + ", ".join(ELSEWHERE) + ")",
+        help="what it tries to reach besides W&B's server (repeatable; default: " + ", ".join(ELSEWHERE) + ")",
     )
     server = parser.add_argument_group("a try of W&B's server")
     server.add_argument(
@@ -109,8 +109,8 @@ def _doctor(given: argparse.Namespace) -> int:
     redaction = Redaction()
     show = _show(redaction, as_json=given.json)
     checks = login_checks(site, given.package)
-    beside = f"{len(checks)} checks beside the facts of {site.cluster.title}"
-    say(f"doctor: {beside}; they take less than a minute and submit nothing")
+    compared = f"{len(checks)} checks compare this machine with the facts of {site.cluster.title}"
+    say(f"doctor: {compared}; they take less than a minute and submit nothing")
     findings = redaction.findings(run_checks(checks, show))
     file, record = _write(given.output, site, findings, probed=False)
     if given.probe:

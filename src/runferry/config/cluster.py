@@ -172,6 +172,16 @@ def cluster_names() -> list[str]:
 def find_cluster(name: str | None) -> Cluster:
     """Return the facts of a cluster by its name, reading its file only.
 
+    >>> narval = find_cluster("narval")
+    >>> narval.title, narval.wandb.availability
+    ('Narval', 'limited')
+    >>> narval.gpu_names["a100"].counts  # on a node
+    (1, 2, 3, 4)
+    >>> find_cluster("narwal")
+    Traceback (most recent call last):
+        ...
+    runferry.errors.ConfigError: config: cluster: found 'narwal', expected one of ... (did you mean narval?)
+
     Raises
     ------
     ConfigError

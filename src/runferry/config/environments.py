@@ -148,7 +148,7 @@ def _planned(name: str, section: Mapping[str, Any], where: str, *, needed: bool 
     ):
         if value and kind not in kinds_of_key:
             goes = ", ".join(item for item in kinds_of_key if item)
-            raise ConfigError(f"config: {where}.{key}: found it beside {kind or 'no source'}, expected it with {goes}")
+            raise ConfigError(f"config: {where}.{key}: found it with {kind or 'no source'}, expected it with {goes}")
     if kind is None:
         return None
     source = Path(section[kind])

@@ -191,7 +191,7 @@ def _gpu(experiment: Experiment, cluster: Cluster) -> Gpu | None:
             found = (
                 f"found {experiment.gpu if key == 'gpu' else memory_in_words(experiment.gpu_memory or 0)} with gpus: 0"
             )
-            raise ConfigError(f"{where}.{key}: {found}, expected gpus: 1 or more beside it, or {key}: null")
+            raise ConfigError(f"{where}.{key}: {found}, expected gpus: 1 or more with it, or {key}: null")
         return None
     if not cluster.gpus or cluster.default_gpu is None:
         # This machine: its GPUs are not handed out, whatever their model.

@@ -9,8 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runferry.trackers.answers import NoRedirects
-from runferry.trackers.wandb.address import is_loopback
+from runferry.trackers.http_rules import NoRedirects, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

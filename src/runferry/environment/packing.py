@@ -27,7 +27,7 @@ from runferry.environment.archive import (
 )
 from runferry.environment.extraction import Content, Piece
 from runferry.errors import PackingError
-from runferry.system.files import fsync_folder
+from runferry.system.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,19 +108,9 @@ def pack(tree: Path, folder: Path, name: str, *, compress: bool | None = None) -
     if compress is None:
         compress = sum(member.tar_bytes for member in members) >= _STORED_BYTES
     archive = folder / f"{name}{COMPRESSED if compress else STORED}"
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = archive.with_name(f".{archive.name}.{os.urandom(4).hex()}.partial")
-    try:
-        with partial.open("xb") as file:
-            digest = _write(file, members, compress=compress)
-            file.flush()
-            os.fsync(file.fileno())
-            size = file.tell()
-        partial.replace(archive)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    fsync_folder(folder)
+    with whole_file(archive) as file:
+        digest = _write(file, members, compress=compress)
+        size = file.tell()
     blocks = sum(1 if member.entry.isdir() else -(-member.size // _DISK_BLOCK) for member in members)
     return Packed(archive.name, digest, size, blocks * _DISK_BLOCK, len(members))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from runferry.system.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 
 def collect_files(patterns: Iterable[str], data: Path, target: Path, note: Callable[[str], object]) -> list[str]:
@@ -62,17 +62,8 @@ def _is_staged(file: Path, data: Path) -> bool:
 
 
 def _copy(file: Path, target: Path) -> int:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as writing, file.open("rb") as reading:
-            shutil.copyfileobj(reading, writing, 4 * 1024 * 1024)
-            writing.flush()
-            os.fsync(writing.fileno())
-            size = writing.tell()
-        shutil.copystat(file, name)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return size
+    with whole_file(target) as writing, file.open("rb") as reading:
+        shutil.copyfileobj(reading, writing, 4 * 1024 * 1024)
+        writing.flush()
+        shutil.copystat(file, writing.name)
+        return writing.tell()

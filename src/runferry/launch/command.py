@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runferry.launch.signals import PassingOn, SignalWatch
-from runferry.launch.takeover import ENDING_SECONDS
 from runferry.launch.warning import EndOfJob
 from runferry.runs.ending import Ending
-from runferry.system.processes import end_session
 from runferry.system.signals import JOB_SIGNALS
 
 if TYPE_CHECKING:
@@ -22,9 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry.launch.core_keeper import Keeper
-    from runferry.launch.stop_decision import StopDecision
-    from runferry.launch.takeover import FenceWatch
-    from runferry.launch.time_limit import JobClock
+    from runferry.launch.watches import Watch, Watches
 
 
 @dataclass(frozen=True)
@@ -47,31 +43,6 @@ class Finished:
     passed_on: tuple[int, ...]
     session: int
     forced: float | None = None
-
-
-@dataclass(frozen=True)
-class Watches:
-    """The clock, takeover and early stop that the launcher checks while the command runs.
-
-    Attributes
-    ----------
-    clock
-        Of the job's time limit.
-    fence
-        Of newer attempts.
-    job_end
-        Asks again when the job has to end (seconds since 1970), just before the warning.
-    note
-        Takes a line for the log.
-    early
-        Says when the run's sweep has it stopped early; None where it never does.
-    """
-
-    clock: JobClock
-    fence: FenceWatch
-    job_end: Callable[[], float | None]
-    note: Callable[[str], None]
-    early: StopDecision | None = None
 
 
 @dataclass(frozen=True)
@@ -130,13 +101,13 @@ class Command:
         # Before it is the command: a launcher that is killed in the moment after could not say any more what is to be
         # ended.
         process = self.start(keeper.watch)
-        passing = PassingOn(process, self.twice_seconds)
-        end_of_job = EndOfJob(process, watches.clock, watches.job_end, watches.note)
+        passing = PassingOn(self.twice_seconds)
+        end_of_job = EndOfJob(watches.clock, watches.job_end, watches.note)
+        watching: list[Watch] = [passing, end_of_job, *([watches.early] if watches.early else []), watches.fence]
         sources: list[SignalWatch | Keeper] = [signals, keeper]
         # WNOWAIT: the process id stays taken, and may be signalled, until it is waited for below.
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            pauses = [passing.seconds_to_next(), end_of_job.seconds_to_next(), watches.fence.seconds_to_next()]
-            pauses += [watches.early.seconds_to_next()] if watches.early else []
+            pauses = [watch.due_in() for watch in watching]
             ready = select.select(sources, [], [], min(pause for pause in pauses if pause is not None))[0]
             if signals in ready:
                 for number in signals.read():
@@ -153,12 +124,8 @@ class Command:
                 else:
                     passing.was_sent_to_all(sent_to_all)
                     end_of_job.received(sent_to_all)
-            passing.pass_on_what_is_due()
-            end_of_job.act_on_what_is_due()
-            if watches.early and watches.early.due():
-                _stop_early(process, watches.early, watches.note)
-            if watches.fence.look():
-                end_session(process.pid, 0.0, ENDING_SECONDS)
+            for watch in watching:
+                watch.act(process.pid)
         end_of_job.settle()
         return Finished(process.wait(), tuple(passing.done), process.pid, end_of_job.forced)
 
@@ -212,12 +179,3 @@ def not_started(command: list[str], search_path: str, error: OSError | ValueErro
     # A ValueError: an argument has a null byte in it.
     reason = error.strerror if isinstance(error, OSError) else error
     return Ending(126, message=f"{program}: cannot be run: {reason}")
-
-
-def _stop_early(process: subprocess.Popen[bytes], early: StopDecision, note: Callable[[str], None]) -> None:
-    """Ask the command to end where its sweep says so, or end it when it was asked."""
-    if early.stopped:
-        end_session(process.pid, 0.0, 0.0)
-    elif early.look():
-        note(str(early.stopped))
-        os.kill(process.pid, signal.SIGTERM)

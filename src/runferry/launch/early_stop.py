@@ -18,7 +18,7 @@ from runferry.system.files import read_json, write_json
 from runferry.system.values import is_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from runferry.runs.folder import RunFolder
@@ -34,9 +34,9 @@ FILE = "early-terminate.json"
 class EarlyStop(StopDecision):
     """Decides by the sweep's `early_terminate`."""
 
-    def __init__(self, folder: RunFolder, section: Mapping[str, Any]) -> None:
+    def __init__(self, folder: RunFolder, section: Mapping[str, Any], note: Callable[[str], None]) -> None:
         """Take the section `early_terminate` of `run.json`: `metric` and `hyperband`."""
-        super().__init__(LOOK_SECONDS)
+        super().__init__(LOOK_SECONDS, note)
         self._folder = folder
         self._metric: str = section["metric"]["name"]
         self._sign = -1.0 if section["metric"].get("goal") == "maximize" else 1.0

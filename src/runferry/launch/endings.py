@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from runferry.runs import reasons
 
 if TYPE_CHECKING:
-    from runferry.launch.command import Finished, Watches
+    from runferry.launch.command import Finished
+    from runferry.launch.watches import Watches
     from runferry.runs.ending import Ending
 
 #: Lines of what is missing that one message has.

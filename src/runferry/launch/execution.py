@@ -13,7 +13,7 @@ from runferry.errors import LaunchError
 from runferry.launch.code import VARIABLE as CODE_VARIABLE
 from runferry.launch.code import UsedCode, use_code
 from runferry.launch.collect import collect_files
-from runferry.launch.command import Command, Watches, not_started
+from runferry.launch.command import Command, not_started
 from runferry.launch.core_keeper import Keeper, TimeLimits
 from runferry.launch.endings import ended_by_force, reason_of_end, without_rows
 from runferry.launch.macros import Places, own_variables
@@ -22,6 +22,7 @@ from runferry.launch.node_files import Scratch, note, shown_while_written
 from runferry.launch.preparation import Prepared, prepare
 from runferry.launch.takeover import WRITING_SECONDS, FenceWatch
 from runferry.launch.time_limit import JobClock, warning_of
+from runferry.launch.watches import Watches
 from runferry.runs.attempt import ATTEMPT_VARIABLE, Attempt
 from runferry.runs.ending import Ending
 from runferry.runs.folder import RunFolder
@@ -200,7 +201,7 @@ class Execution:
             # Only here: other runs need neither it nor protobuf.
             from runferry.launch.early_stop import EarlyStop
 
-            early = EarlyStop(self.folder, self.run_record.early_terminate)
+            early = EarlyStop(self.folder, self.run_record.early_terminate, self._note)
         elif self.node is None and self.run_record.pruner is not None:
             from runferry.launch.pruning import Pruning
 

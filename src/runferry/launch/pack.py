@@ -212,19 +212,19 @@ class _Job:
         )
         if lane.cores:
             os.sched_setaffinity(process.pid, lane.cores)
-        self._running.append(_Running(run, process, lane, PassingOn(process), over))
+        self._running.append(_Running(run, process, lane, PassingOn(), over))
         self.say(f"run {run.path.name}: started {lane.devices}".rstrip())
 
     def _seconds_to_next(self) -> float | None:
         now = time.monotonic()
-        times = [one.passing.seconds_to_next() for one in self._running]
+        times = [one.passing.due_in() for one in self._running]
         times += [max(0.0, one.time_is_over - now) for one in self._running if one.time_is_over is not None]
         return min((seconds for seconds in times if seconds is not None), default=None)
 
     def _act_on_what_is_due(self) -> None:
         now = time.monotonic()
         for one in self._running:
-            one.passing.pass_on_what_is_due()
+            one.passing.act(one.process.pid)
             if one.time_is_over is None or now < one.time_is_over:
                 continue
             if one.asked_to_end:

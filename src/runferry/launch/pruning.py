@@ -39,11 +39,10 @@ class Pruning(StopDecision):
 
     def __init__(self, folder: RunFolder, section: Mapping[str, Any], note: Callable[[str], None]) -> None:
         """Take the section `pruner` of `run.json`: its `name`."""
-        super().__init__(ASK_SECONDS)
+        super().__init__(ASK_SECONDS, note)
         self._folder = folder
         self._experiment = folder.path.absolute().parent
         self._pruner: str = section["name"]
-        self._note = note
         self._begun = read_definition(self._experiment)
         self._names = metric_names(self._begun["definition"])
         self._own = OwnRows(folder, self._names)

@@ -1,4 +1,4 @@
-"""Receive the signals meant for a training and pass each on once."""
+"""Receive the signals meant for a training, such as SIGTERM, and pass each on once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 from runferry.system.signals import JOB_SIGNALS
 
 if TYPE_CHECKING:
-    import subprocess
     from types import FrameType, TracebackType
 
 
@@ -85,22 +84,19 @@ class SignalWatch:
 
 
 class PassingOn:
-    """Passes signals on to the command after `_WINDOW_SECONDS`, unless it was sent to all processes of the job.
+    """Passes signals on to a command after `_WINDOW_SECONDS`, unless it was sent to all processes of the job.
 
     Parameters
     ----------
-    process
-        The command's.
     twice_seconds
         Within so many seconds the same signal is the same event: Slurm sends it to the launcher of every node, and the
         first node's launcher has it passed on to the others.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], twice_seconds: float = 0.0) -> None:
+    def __init__(self, twice_seconds: float = 0.0) -> None:
         self.done: list[int] = []
         self._twice_seconds = twice_seconds
         self._last: dict[int, float] = {}
-        self._process = process
         # The time of arrival, and the signal.
         self._waiting: list[tuple[float, int]] = []
         self._sent_to_all: list[tuple[float, int]] = []
@@ -117,14 +113,14 @@ class PassingOn:
         """Record a signal that was sent to every process of the job."""
         self._sent_to_all.append((time.monotonic(), number))
 
-    def seconds_to_next(self) -> float | None:
+    def due_in(self) -> float | None:
         """Return the seconds that the next signal still waits; None when none waits."""
         if not self._waiting:
             return None
         return max(0.0, self._waiting[0][0] + _WINDOW_SECONDS - time.monotonic())
 
-    def pass_on_what_is_due(self) -> None:
-        """Send the command the signals that have waited long enough and were not sent to all."""
+    def act(self, command: int) -> None:
+        """Send the command, by its process id, the signals that have waited long enough and were not sent to all."""
         now = time.monotonic()
         self._sent_to_all = [(came, number) for came, number in self._sent_to_all if now - came <= _WINDOW_SECONDS]
         for came, number in list(self._waiting):
@@ -133,7 +129,7 @@ class PassingOn:
                 self._sent_to_all.remove(twins[0])
             elif now >= came + _WINDOW_SECONDS:
                 # Not send_signal, which would wait for a process that has ended.
-                os.kill(self._process.pid, number)
+                os.kill(command, number)
             else:
                 continue
             self._waiting.remove((came, number))

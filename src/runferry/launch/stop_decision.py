@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from runferry.system.processes import end_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KILL_SECONDS = 30.0
 """For the command to end after its SIGTERM, as W&B's agent gives it."""
@@ -18,18 +26,25 @@ class StopDecision(ABC):
         Why, once it has been decided.
     """
 
-    def __init__(self, seconds: float) -> None:
-        """Look first in so many seconds."""
+    def __init__(self, seconds: float, note: Callable[[str], None]) -> None:
+        """Look first in so many seconds; `note` takes a line for the log."""
         self.stopped: str | None = None
         self._next = time.monotonic() + seconds
+        self._note = note
 
-    def seconds_to_next(self) -> float:
+    def due_in(self) -> float:
         """Return the seconds until the next check or, once `stopped`, until the end by force."""
         return max(0.0, self._next - time.monotonic())
 
-    def due(self) -> bool:
-        """Return whether the next check is due or, once `stopped`, the end by force."""
-        return time.monotonic() >= self._next
+    def act(self, command: int) -> None:
+        """Check when it is time to, and ask the command to end where it is to be stopped; end it once it was asked."""
+        if time.monotonic() < self._next:
+            return
+        if self.stopped:
+            end_session(command, 0.0, 0.0)
+        elif self.look():
+            self._note(str(self.stopped))
+            os.kill(command, signal.SIGTERM)
 
     @abstractmethod
     def look(self) -> bool:

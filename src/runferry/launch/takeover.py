@@ -20,6 +20,7 @@ from runferry.errors import AnotherAttemptError
 from runferry.runs import reasons, slurm
 from runferry.runs.continuation import end_record, settle_earlier
 from runferry.runs.ending import UNDER_WAY
+from runferry.system.processes import end_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,19 +79,20 @@ class FenceWatch:
         self._next = time.monotonic() + LOOK_SECONDS
         self.superseded = False
 
-    def seconds_to_next(self) -> float:
+    def due_in(self) -> float:
         """Return the seconds until the next check."""
         return max(0.0, self._next - time.monotonic())
 
-    def look(self) -> bool:
-        """Check if it is time to; return whether a newer attempt has taken over."""
+    def act(self, command: int) -> None:
+        """Check if it is time to, and end the command where a newer attempt has taken over."""
         if not self.superseded and time.monotonic() >= self._next:
             self._next = time.monotonic() + LOOK_SECONDS
             self.superseded = any(
                 record.attempt > self._attempt.number and record.outcome in {"taking over", "running"}
                 for record in self._attempt.folder.attempts()
             )
-        return self.superseded
+        if self.superseded:
+            end_session(command, 0.0, ENDING_SECONDS)
 
 
 def _wait_for(record: AttemptRecord, attempt: Attempt, note: Callable[[str], None]) -> bool:

@@ -132,7 +132,7 @@ def _run(told: Mapping[str, Any], above: socket.socket) -> int:
             ending = not_started(told["command"], variables.get("PATH", os.defpath), error)
             note(log, str(ending.message))
             return ending.status
-        _pass_signals_on(process, PassingOn(process, twice), signals, witness, above)
+        _pass_signals_on(process, PassingOn(twice), signals, witness, above)
         if left := end_session(process.pid, _LEFTOVER_SECONDS, _GRACE_SECONDS):
             note(log, f"task {os.environ['SLURM_PROCID']}: ended what the command left running: {', '.join(left)}")
         return process.wait()
@@ -149,7 +149,7 @@ def _pass_signals_on(
     sources: list[Any] = [signals, witness, above]
     # WNOWAIT: the process id stays taken, and may be signalled, until it is waited for.
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        ready = select.select(sources, [], [], passing.seconds_to_next())[0]
+        ready = select.select(sources, [], [], passing.due_in())[0]
         received = [number for number in signals.read() if number != signal.SIGCHLD] if signals in ready else []
         if above in ready:
             said = above.recv(4096)
@@ -161,4 +161,4 @@ def _pass_signals_on(
             passing.received(number)
         for number in witness.read() if witness in ready else ():
             passing.was_sent_to_all(number)
-        passing.pass_on_what_is_due()
+        passing.act(process.pid)

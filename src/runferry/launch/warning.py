@@ -12,7 +12,6 @@ from runferry.runs import reasons
 from runferry.system.processes import end_session
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
 
     from runferry.launch.time_limit import JobClock
@@ -27,19 +26,11 @@ class EndOfJob:
         Seconds that the command had from its warning until it was ended by force; None where it was not.
     """
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        clock: JobClock,
-        job_end: Callable[[], float | None],
-        note: Callable[[str], None],
-    ) -> None:
-        """Take the command's process.
+    def __init__(self, clock: JobClock, job_end: Callable[[], float | None], note: Callable[[str], None]) -> None:
+        """Take the job's clock.
 
         Parameters
         ----------
-        process
-            Leads a session.
         clock
             Of the job's time limit.
         job_end
@@ -48,7 +39,7 @@ class EndOfJob:
             Takes a line for the log.
         """
         self.forced: float | None = None
-        self._process, self._clock, self._job_end, self._note = process, clock, job_end, note
+        self._clock, self._job_end, self._note = clock, job_end, note
         self._warned_at: float | None = None
         self._ending: JobEnding | None = None
 
@@ -58,12 +49,12 @@ class EndOfJob:
             self._ending = JobEnding.ask()
             self._warned_at = self._warned_at or time.monotonic()
 
-    def seconds_to_next(self) -> float | None:
+    def due_in(self) -> float | None:
         """Return the seconds to the next thing to do."""
         pauses = [self._clock.seconds_to_next(), self._ending.seconds_to_next() if self._ending else None]
         return min((pause for pause in pauses if pause is not None), default=None)
 
-    def act_on_what_is_due(self) -> None:
+    def act(self, command: int) -> None:
         """Warn the command of the time limit, or end it when it was warned, if it is time to."""
         self._read_answer()
         if not self._clock.due():
@@ -71,13 +62,13 @@ class EndOfJob:
         if self._clock.warned:
             self.forced = 0.0 if self._warned_at is None else time.monotonic() - self._warned_at
             self._note("the command goes on after its warning, and is ended so that its rows can be written in time")
-            end_session(self._process.pid, 0.0, self._clock.last_seconds / 3)
+            end_session(command, 0.0, self._clock.last_seconds / 3)
         elif not self._clock.extend(self._job_end()):
             self._clock.warned = True
             self._warned_at = time.monotonic()
             name = signal.Signals(self._clock.settings.signal).name
             self._note(f"the job's time limit is {self._clock.seconds_left:.0f} s away: {name} to the command")
-            os.kill(self._process.pid, self._clock.settings.signal)
+            os.kill(command, self._clock.settings.signal)
 
     def settle(self) -> None:
         """Have the clock know why the job ends, once the command has ended at Slurm's signal; it waits a moment."""

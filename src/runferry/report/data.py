@@ -72,7 +72,11 @@ def read_experiment(experiment_folder: Path, tell: Callable[[int, int], None] | 
             curves.setdefault(metric, []).append(curve)
     finals = sorted({*curves, *(metric for run in runs for metric in run.final)}, key=metric_order)
     counters = {metric for metric in finals if is_counter(metric, curves.get(metric, []))}
-    metrics = sorted(curves, key=lambda metric: (metric in counters, metric_order(metric)))
+    goals = read_goals(experiment_folder, [metric for metric in finals if metric not in counters])
+    places = {goal.metric: place for place, goal in enumerate(goals)}
+    metrics = sorted(
+        curves, key=lambda metric: (metric in counters, places.get(metric, len(goals)), metric_order(metric))
+    )
     differing, shared = _compare(own)
     return ExperimentReport(
         experiment_folder.resolve().name,
@@ -85,7 +89,7 @@ def read_experiment(experiment_folder: Path, tell: Callable[[int, int], None] | 
         shared,
         thinned=any(curve.logged > len(curve.steps) for run in runs for curve in run.curves.values()),
         counters=counters,
-        goals=read_goals(experiment_folder, [metric for metric in finals if metric not in counters]),
+        goals=goals,
         search=read_history(experiment_folder),
     )
 
@@ -210,6 +214,7 @@ def _read_attempts(folder: RunFolder, run: RunReport, built: datetime, segments:
     elif attempts:
         run.state = "failed"
         run.ending = ending(last)
+        run.message = last.message or ""
     elif segments:
         # Trained without the launcher.
         run.state, run.ending = _state_of_segment(segments[-1])

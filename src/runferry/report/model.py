@@ -149,6 +149,8 @@ class RunReport:
         By the run's attempts; without any, by its segments.
     ending : str
         How the last attempt ended where it failed, such as "exit code 1" or "SIGKILL".
+    message : str
+        What the last attempt said of its end, where it failed; empty where it said nothing.
     notes : list of str
         Lines for the user: why it failed, what cannot be read.
     attempts : list of AttemptReport
@@ -186,6 +188,7 @@ class RunReport:
     entity: str = ""
     state: State = "not started"
     ending: str = ""
+    message: str = ""
     notes: list[str] = field(default_factory=list[str])
     attempts: list[AttemptReport] = field(default_factory=list[AttemptReport])
     seconds: float | None = None
@@ -233,7 +236,7 @@ class ExperimentReport:
     runs : list of RunReport
         In the order of the sweep; further W&B runs of a run's job follow it.
     metrics : list of str
-        Of which there are curves, by name; those that only count up, as an epoch does, come last.
+        Of which there are curves: those of the goals, then by name; those that only count up, as an epoch does, last.
     finals : list of str
         Of which there are final values: the metrics, and what only the summary has.
     differing : list of str

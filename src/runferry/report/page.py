@@ -10,9 +10,10 @@ from runferry.report.colours import Colours, choose_colours, text_of, unique_nam
 from runferry.report.importance import LEAST_RUNS
 from runferry.report.media import LARGEST_IMAGE, LARGEST_TOTAL, MOST_IMAGES, shown_media
 from runferry.report.page_data import WAYS, outcome_names, page_data, rated_outcomes, system_names
+from runferry.report.progress import search_words, unit_of
 from runferry.report.summary import convergence, failures, names_of, pareto_front, ranking
 from runferry.report.table import number_cells, parameter_cells, table_rows
-from runferry.report.timeline import timeline
+from runferry.report.timeline import Timeline, timeline
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,6 +31,8 @@ _SCRIPTS = (
     "chart.js",
     "coordinates.js",
     "best.js",
+    "progress.js",
+    "table.js",
     "page.js",
 )
 _LIBRARY = "uplot/uPlot.iife.min.js"
@@ -53,6 +56,9 @@ def render(report: ExperimentReport, use: Use | None = None, cluster: Cluster | 
     colours = choose_colours(report)
     names = unique_names(report.runs)
     script = _script()
+    laid_out = timeline(report, names)
+    outcomes = rated_outcomes(report)
+    style = _style(colours, laid_out, outcomes)
     return (
         html.jinja(_PACKAGE)
         .get_template("report.html.jinja")
@@ -64,17 +70,19 @@ def render(report: ExperimentReport, use: Use | None = None, cluster: Cluster | 
             receipts=_receipts(report),
             built=_moment(report.built),
             built_machine=report.built.isoformat(timespec="seconds"),
-            policy=html.policy(script),
-            style=Markup(f"{html.template(_PACKAGE, 'uplot/uPlot.min.css')}\n") + html.style(_PACKAGE, "report.css"),
-            palette=list(zip(colours.palette(), colours.palette(dark=True), strict=True)),
+            policy=html.policy(script, style),
+            style=Markup(style),
             script=Markup(script),
             data=html.data(page_data(report, colours)),
-            **_answers(report, names),
+            **_answers(report, names, colours),
+            search=search_words(report, names),
+            unit=unit_of(report),
             advice=advise(report.name, use, cluster),
-            outcomes=rated_outcomes(report),
+            outcomes=outcomes,
             least_runs=LEAST_RUNS,
+            percent=share_in_percent,
             systems=system_names(report),
-            timeline=timeline(report, names),
+            timeline=laid_out,
             states=[state for state in _STATES if any(run.state == state for run in report.runs)],
             legend=_legend(colours),
             legend_title=colours.by,
@@ -94,7 +102,33 @@ def _script() -> str:
     return f"/* uPlot:\n{licence}\n*/\n{html.template(_PACKAGE, _LIBRARY).strip()}\n{own}"
 
 
-def _answers(report: ExperimentReport, names: list[str]) -> dict[str, Any]:
+def _style(colours: Colours, laid_out: Timeline, outcomes: list[dict[str, Any]]) -> str:
+    """Return all styles of the page: its files', the colours of the runs, and a class for the width of each bar."""
+    palettes = [
+        "\n".join(f"  --run-{i}: {colour};" for i, colour in enumerate(colours.palette(dark=dark)))
+        for dark in (False, True)
+    ]
+    bars = [bar for row in laid_out.rows for bar in row["bars"]]
+    shares = [share_in_percent(rating.share) for outcome in outcomes for rating in outcome["ratings"]]
+    return "\n".join(
+        [
+            html.template(_PACKAGE, "uplot/uPlot.min.css"),
+            f":root {{\n{palettes[0]}\n}}",
+            f"@media screen and (prefers-color-scheme: dark) {{ :root {{\n{palettes[1]}\n}} }}",
+            *(f".colour-{i} {{ --colour: var(--run-{i}); }}" for i in range(len(colours.labels))),
+            html.style(_PACKAGE, "report.css"),
+            html.rules("left", (bar["left"] for bar in bars), "%"),
+            html.rules("width", [*(bar["width"] for bar in bars), *shares], "%"),
+        ]
+    )
+
+
+def share_in_percent(share: float) -> float:
+    """Return a share as the width of its bar has it."""
+    return round(100 * share, 1)
+
+
+def _answers(report: ExperimentReport, names: list[str], colours: Colours) -> dict[str, Any]:
     """Return what the first screen says: the best run, convergence, failures, and the front of two goals."""
     goal = report.goals[0] if report.goals else None
     ranked = ranking(report, goal) if goal else []
@@ -107,6 +141,7 @@ def _answers(report: ExperimentReport, names: list[str]) -> dict[str, Any]:
             "number": first.number,
             "run": report.runs[first.number],
             "name": names[first.number],
+            "colour": colours.of_run[first.number],
             "value": value.text,
             "full": repr(first.value),
             "step": first.step,
@@ -127,7 +162,6 @@ def _answers(report: ExperimentReport, names: list[str]) -> dict[str, Any]:
         "best": best,
         "convergence": [(said, *names_of(said.runs, names)) for said in (convergence(report, goal) if goal else [])],
         "failures": [(failure, *names_of(failure.runs, names)) for failure in failures(report.runs)],
-        "unit": "GPU-hours" if any(run.gpus for run in report.own) else "hours of training",
         "front": [(point[0], names[point[0]], a.text, b.text) for point, a, b in zip(front, *columns, strict=True)],
     }
 

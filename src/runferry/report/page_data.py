@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.report.colours import DARK, DARK_RAMP, LIGHT, LIGHT_RAMP, Colours, unique_names
 from runferry.report.importance import importances
-from runferry.report.summary import pareto_front
+from runferry.report.progress import progress_data
 from runferry.system.values import is_number
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def page_data(report: ExperimentReport, colours: Colours) -> dict[str, Any]:
             for metric in outcomes
         },
         "goals": [_goal(goal) for goal in report.goals],
-        **_progress(report),
+        **progress_data(report),
     }
 
 
@@ -88,29 +88,6 @@ def _best(best: tuple[float, int | None] | None) -> list[float | int | None] | N
 
 def _number_of(report: ExperimentReport, run: str) -> int | None:
     return next((number for number, each in enumerate(report.runs) if each.id == run), None) if run else None
-
-
-def _progress(report: ExperimentReport) -> dict[str, Any]:
-    """Return the runs that have ended in the order of their ends, with the hours used up to then; and a front."""
-    ended = [
-        (run.attempts[-1].end, number)
-        for number, run in enumerate(report.runs)
-        if run.attempts and run.attempts[-1].end and not run.attempts[-1].under_way and not run.within
-    ]
-    hours: list[float] = []
-    used = 0.0
-    on_gpus = any(run.gpus for run in report.own)
-    for _, number in sorted(ended):
-        run = report.runs[number]
-        used += (run.seconds or 0) / 3600 * (run.gpus if on_gpus else 1)
-        hours.append(round(used, 4))
-    front = [number for number, *_ in pareto_front(report, report.goals)] if len(report.goals) > 1 else []
-    return {
-        "ended": [number for _, number in sorted(ended)],
-        "hours": hours,
-        "unit": "GPU-hours" if on_gpus else "hours of training",
-        "front": front,
-    }
 
 
 def _coordinate(value: Any) -> float | str | None:

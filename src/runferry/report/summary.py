@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +16,11 @@ if TYPE_CHECKING:
 
 FLAT = 0.02
 """A curve has converged where the last tenth of its steps brought less than this part of all that it gained."""
+LOST = 1.25
+"""A curve has ended worse than it began where it lost this much of all that it gained: of mere noise few do."""
 _LAST_PART = 0.1
+_LEAST_TO_LOSE = 20
+"""A curve with fewer points is not said to have ended worse than it began."""
 _LEAST_POINTS = 10
 """Of a curve with fewer nothing is said."""
 _MOST_NAMES = 3
@@ -31,10 +38,19 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Failure:
-    """Runs that ended for the same reason, by their numbers in the report."""
+    """Runs that ended for the same reason, by their numbers in the report, and what their last attempts said."""
 
     reason: str
     runs: list[int] = field(default_factory=list[int])
+    messages: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def message(self) -> str:
+        """Return what most of the runs said, and how many other messages there are; empty where none said anything."""
+        if not self.messages:
+            return ""
+        (first, _), *others = self.messages.most_common()
+        return f"{first} (and {len(others)} other message{'s' * (len(others) > 1)})" if others else first
 
 
 @dataclass(frozen=True)
@@ -71,14 +87,32 @@ def gained_at_the_end(curve: Curve, *, maximize: bool) -> float | None:
     return (best - earlier) / (best - first) if best > first else 0.0
 
 
+def lost_at_the_end(curve: Curve, *, maximize: bool) -> float:
+    """Return which part of all that a curve gained it has lost again at its end; 0 for a short curve.
+
+    The beginning is the worst value of the first tenth of its points, the end the median of the last tenth.
+    """
+    sign = 1 if maximize else -1
+    values = [sign * value for value in curve.values if value is not None]
+    if len(values) < _LEAST_TO_LOSE:
+        return 0.0
+    some = len(values) // 10
+    best, begin, end = max(values), min(values[:some]), median(values[-some:])
+    return (best - end) / (best - begin) if best > begin else math.inf if end < best else 0.0
+
+
 def convergence(report: ExperimentReport, goal: Goal) -> list[Convergence]:
     """Return sentences about the ends of the runs' curves of a goal's metric."""
     lost = [number for number, run in enumerate(report.runs) if goal.metric in run.lost]
     flat: list[int] = []
+    fallen: list[int] = []
     rising: list[tuple[float, int]] = []
     for number, run in enumerate(report.runs):
         curve = run.curves.get(goal.metric)
         if curve is None or curve.lost or run.state == "running":
+            continue
+        if lost_at_the_end(curve, maximize=goal.maximize) >= LOST:
+            fallen.append(number)
             continue
         part = gained_at_the_end(curve, maximize=goal.maximize)
         if part is not None:
@@ -92,6 +126,8 @@ def convergence(report: ExperimentReport, goal: Goal) -> list[Convergence]:
         said.append(
             Convergence("still improved at the end: longer training may help", [number for _, number in rising])
         )
+    if fallen:
+        said.append(Convergence("ended worse than they began: diverged, or overfitted", fallen, bad=True))
     if lost:
         first = min(lost, key=lambda number: report.runs[number].lost[goal.metric][0])
         step, what = report.runs[first].lost[goal.metric]
@@ -105,7 +141,10 @@ def failures(runs: Sequence[RunReport]) -> list[Failure]:
     for number, run in enumerate(runs):
         if run.state == "failed" and not run.within:
             reason = (run.attempts[-1].why if run.attempts else "") or run.ending or "for an unknown reason"
-            found.setdefault(reason, Failure(reason)).runs.append(number)
+            failure = found.setdefault(reason, Failure(reason))
+            failure.runs.append(number)
+            if run.message:
+                failure.messages[run.message] += 1
     return sorted(found.values(), key=lambda failure: -len(failure.runs))
 
 

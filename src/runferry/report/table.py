@@ -30,7 +30,7 @@ class Cell:
 
 
 def table_rows(report: ExperimentReport, colours: Colours) -> list[dict[str, Any]]:
-    """Return the rows of the table: the best runs first, below each the further W&B runs of its job."""
+    """Return the rows of the table: the job with the best run first, below each the further W&B runs of its job."""
     parameters = [parameter_cells(report.runs, name) for name in report.differing]
     finals = {metric: number_cells([run.final.get(metric) for run in report.runs]) for metric in report.finals}
     goal = report.goals[0] if report.goals else None
@@ -60,7 +60,7 @@ def table_rows(report: ExperimentReport, colours: Colours) -> list[dict[str, Any
             groups[-1].append(row)
         else:
             groups.append([row])
-    groups.sort(key=lambda group: order.get(group[0]["number"], len(order)))
+    groups.sort(key=lambda group: min(order.get(row["number"], len(order)) for row in group))
     return [row for group in groups for row in group]
 
 

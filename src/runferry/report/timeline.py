@@ -80,8 +80,8 @@ def _bar(attempt: AttemptReport, begin: datetime, seconds: float) -> dict[str, A
     return {
         "kind": attempt.kind,
         "why": attempt.why,
-        "left": round(100 * start / seconds, 3),
-        "width": round(max(100 * length / seconds, 0), 3),
+        "left": round(100 * start / seconds, 1),
+        "width": round(max(100 * length / seconds, 0), 1),
         "title": f"attempt {attempt.number}{where}{job}: {attempt.why} after {duration(attempt.seconds)}",
     }
 

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Names the files of a run; only methods that say so read or write them."""
+    """Names the files of a run; only methods that say so read or write them.
+
+    >>> from pathlib import Path
+    >>> folder = RunFolder(Path("results/digits/k3j9x2ab"))
+    >>> folder.trained_file.as_posix()
+    'results/digits/k3j9x2ab/trained.json'
+    >>> folder.receipt_file.name  # of a run that is not trained
+    'interim-receipt.json'
+    >>> folder.attempt_numbers(), folder.segments()  # nothing is on the disk
+    ([], [])
+    """
 
     path: Path
 
@@ -194,6 +204,15 @@ def _names_in(folder: Path) -> list[str]:
 
 def find_run_folders(path: Path) -> list[RunFolder]:
     """List the run folders at or below `path` (a run's folder, an experiment's, or the whole results), sorted.
+
+    >>> from pathlib import Path
+    >>> for run in ("digits/b", "digits/a", "letters/c"):
+    ...     Path("results", run).mkdir(parents=True)
+    ...     _ = Path("results", run, "run.json").write_text("{}")
+    >>> [folder.path.as_posix() for folder in find_run_folders(Path("results/digits"))]
+    ['results/digits/a', 'results/digits/b']
+    >>> len(find_run_folders(Path("results")))
+    3
 
     Raises
     ------

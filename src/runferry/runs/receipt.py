@@ -1,4 +1,21 @@
-"""Check whether a run's receipt holds for the segments on disk."""
+"""Check whether a run's receipt holds for the segments on disk.
+
+A receipt names each segment with its log's size, times and SHA-256. It holds while the logs are those:
+
+>>> from runferry.runs.folder import RunFolder
+>>> from runferry.system.files import write_json
+>>> run = RunFolder(Path("results/digits/k3j9x2ab"))
+>>> log = run.wandb_folder / "offline-run-20261127_061826-k3j9x2ab" / "run-k3j9x2ab.wandb"
+>>> log.parent.mkdir(parents=True)
+>>> _ = log.write_bytes(b"rows")
+>>> segment = {"name": log.parent.name, **stamp(log), "sha256": sha256(log)}
+>>> write_json(run.receipt_file, {"base_url": "https://api.wandb.ai", "segments": [segment]})
+>>> holds(run, None)
+True
+>>> _ = log.write_bytes(b"rows and more")
+>>> holds(run, None)
+False
+"""
 
 from __future__ import annotations
 

@@ -15,8 +15,6 @@ What is guaranteed:
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import socket
@@ -27,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.errors import RunferryError
 from runferry.runs.folder import FOLDER
+from runferry.system import locks
 from runferry.system.processes import is_alive
 
 if TYPE_CHECKING:
@@ -43,9 +42,6 @@ BEAT_SECONDS = 10.0
 
 SILENT_SECONDS = 60.0
 """After which a holder on another machine is taken for gone."""
-
-
-_NOT_SUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 class LockLostError(RunferryError):
@@ -171,21 +167,15 @@ def results_lock(results: Path, say: Callable[[str], None], *, wait: bool = True
 
 def _take_flock(descriptor: int, results: Path, say: Callable[[str], None], *, wait: bool) -> bool:
     """Wait for the kernel's lock; False where the file system has none."""
-    try:
-        for _ in range(20):
-            with suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            if not wait:
-                raise _busy(results)
-            time.sleep(0.1)
-        say(f"waiting for another runferry sync of {results} to end")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in _NOT_SUPPORTED:
-            raise
-        return False
-    return True
+    for _ in range(20):
+        held = locks.take(descriptor, wait=False)
+        if held is not False:
+            return held is True
+        if not wait:
+            raise _busy(results)
+        time.sleep(0.1)
+    say(f"waiting for another runferry sync of {results} to end")
+    return locks.take(descriptor, wait=True) is True
 
 
 def _busy(results: Path) -> LockBusyError:

@@ -8,14 +8,13 @@ of Slurm's, and lies on the shared disk for seconds.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +26,11 @@ from runferry.sync.outcome import Outcome
 from runferry.sync.queue import SyncQueue
 from runferry.sync.receipts import has_receipt
 from runferry.system.files import read_json
+from runferry.system.locks import turn
 from runferry.trackers.api_keys import without_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from runferry.runs.folder import RunFolder
@@ -120,7 +120,8 @@ def _sync_group(
     with ExitStack() as stack:
         request = queue.ask(outcome.folder for outcome in outcomes)
         stack.callback(queue.withdraw, request)
-        stack.enter_context(_one_submitter(results))
+        # One process of this machine at a time submits; the jobs of others wait for the lock of the results.
+        stack.enter_context(turn(results / FOLDER / "submitter.lock"))
         answer = queue.take_answer(request)
         state = ""
         runs = [str(outcome.folder.path.resolve()) for outcome in outcomes]
@@ -213,19 +214,6 @@ def _wait(folder: Path, job: str) -> str:
             if queued is not None and not any(each.id == job and each.active for each in queued):
                 return (slurm.ended_jobs([job]) or {}).get(job, "gone")
         time.sleep(LOOK_SECONDS)
-
-
-@contextmanager
-def _one_submitter(results: Path) -> Generator[None]:
-    """Let one process of this machine at a time submit; the jobs of others wait for the lock of the results."""
-    (results / FOLDER).mkdir(exist_ok=True)
-    descriptor = os.open(results / FOLDER / "submitter.lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _lines_of(log: Path) -> list[str]:

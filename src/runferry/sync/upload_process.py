@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-import psutil
-
 from runferry.errors import ServerError
+from runferry.system.processes import descendants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -155,10 +154,9 @@ def end_orphans(results: Path) -> bool:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End it with all that it started; wandb-core, which has a session of its own, would go on trying for days."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
+    for child in descendants(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     # What its parent has left behind is in its group.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ from runferry.errors import ConfigError, RunferryError
 from runferry.runs.folder import find_run_folders
 from runferry.sync.options import words_of
 from runferry.system.files import read_json, write_json
+from runferry.system.locks import take
 
 if TYPE_CHECKING:
     import argparse
@@ -104,13 +104,9 @@ def only_watcher(results: Sequence[Path]) -> Generator[Callable[[], None]]:
             file.parent.mkdir(exist_ok=True)
             descriptors.append(os.open(file.with_name("watcher.lock"), os.O_RDWR | os.O_CREAT, 0o666))
             other = _other(file)
-            try:
-                fcntl.flock(descriptors[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise _watched(file, other) from None
-            except OSError:
-                # A file system without locks: the file alone decides.
-                pass
+            # On a file system without locks the file alone decides.
+            if take(descriptors[-1], wait=False) is False:
+                raise _watched(file, other)
             if other and other["host"] != me["host"] and time.time() - file.stat().st_mtime < SILENT_SECONDS:
                 raise _watched(file, other)
             write_json(file, me)

@@ -5,28 +5,53 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` to `path` so that a reader, or a crash, sees the old file or the new one and nothing between.
+@contextmanager
+def whole_file(path: Path, buffering: int = -1) -> Generator[IO[bytes]]:
+    """Open a file that gets the name `path` when the block ends: a reader, or a crash, sees the old one or the new one.
 
-    The content goes to a temporary name in the same folder, is fsynced and renamed; the folder is created when it
+    What is written goes to a temporary name in the same folder, is fsynced and renamed; the folder is created when it
     is missing and fsynced afterwards, so that the new name survives a power cut too.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    buffering
+        In bytes; as `open` has it.
 
     Raises
     ------
     OSError
-        When the disk is full or the folder cannot be written; the temporary file is removed then.
+        When the disk is full or the folder cannot be written; the temporary file is removed then, as it is when the
+        block raises.
     """
-    temporary = _write_temporary(path, content)
-    try:
-        os.replace(temporary, path)  # noqa: PTH105 - a str from mkstemp
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    fsync_folder(path.parent)
+    with _published(path, lambda temporary: temporary.replace(path), buffering) as file:
+        yield file
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path` whole or not at all.
+
+    Raises
+    ------
+    OSError
+        As `whole_file`.
+
+    >>> from pathlib import Path
+    >>> write_atomically(Path("made", "on", "the", "way.txt"), "content")
+    >>> Path("made", "on", "the", "way.txt").read_text()
+    'content'
+    """
+    with whole_file(path) as file:
+        file.write(_bytes(content))
 
 
 def write_new(path: Path, content: str | bytes) -> bool:
@@ -35,17 +60,19 @@ def write_new(path: Path, content: str | bytes) -> bool:
     Raises
     ------
     OSError
-        As `write_atomically`.
+        As `whole_file`.
     """
-    temporary = _write_temporary(path, content)
-    try:
+
+    def link(temporary: Path) -> None:
         # A link, unlike a rename, never replaces; and the name appears with the content in it, unlike O_EXCL.
         path.hardlink_to(temporary)
+        temporary.unlink()
+
+    try:
+        with _published(path, link) as file:
+            file.write(_bytes(content))
     except FileExistsError:
         return False
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    fsync_folder(path.parent)
     return True
 
 
@@ -121,30 +148,38 @@ def read_json(path: Path) -> Any:
         raise ValueError(message) from error
 
 
-def _write_temporary(path: Path, content: str | bytes) -> str:
-    """Write `content` to a new file beside `path`, on the disk when this returns, and return its name."""
-    data = content.encode() if isinstance(content, str) else content
+@contextmanager
+def _published(path: Path, publish: Callable[[Path], object], buffering: int = -1) -> Generator[IO[bytes]]:
+    """Yield a new file beside `path`; when it is on the disk, `publish` gives it its name."""
 
-    def create() -> tuple[int, str]:
-        return tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    def create() -> IO[bytes]:
+        return tempfile.NamedTemporaryFile(
+            "wb", buffering, prefix=f".{path.name}.", suffix=".partial", dir=path.parent, delete=False
+        )
 
     # In this order, because the folder is nearly always there, and each look at it is a question to a server.
     try:
-        descriptor, temporary = create()
+        file = create()
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = create()
+        file = create()
+    temporary = Path(file.name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            # mkstemp makes files private; results are shared with the group as the umask says.
+        with file:
+            # A temporary file is private; results are shared with the group as the umask says.
             os.fchmod(file.fileno(), 0o666 & ~_umask())
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
+        publish(temporary)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    return temporary
+    fsync_folder(path.parent)
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
 
 
 def _umask() -> int:

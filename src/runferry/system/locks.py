@@ -12,6 +12,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def take(descriptor: int, *, wait: bool) -> bool | None:
+    """Take the kernel's lock of an open file or folder (`flock`); it ends with the process, however that ends.
+
+    Parameters
+    ----------
+    descriptor
+        Of the file. Processes that it forks hold the lock, too.
+    wait
+        Whether to wait for another process that holds it.
+
+    Returns
+    -------
+    bool or None
+        Whether it is held now; None where the file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
 @contextlib.contextmanager
 def turn(lock: Path, waiting: Callable[[], object] = lambda: None) -> Generator[bool]:
     """Wait until no other process holds `lock`, and hold it; yield whether another one did.
@@ -29,14 +53,13 @@ def turn(lock: Path, waiting: Callable[[], object] = lambda: None) -> Generator[
     waited = False
     while True:
         with lock.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            held = take(file.fileno(), wait=False)
+            if held is False:
                 if not waited:
                     waiting()
                 waited = True
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError:
+                held = take(file.fileno(), wait=True)
+            if held is None:
                 yield waited
                 return
             # Whoever had it may have removed the file, and a third may hold a new one by the same name.

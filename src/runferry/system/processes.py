@@ -78,6 +78,16 @@ def with_ancestors(pid: int) -> list[int]:
     return found
 
 
+def descendants(pid: int) -> list[int]:
+    """Return the ids of a process's children, of their children and so on, whatever their sessions."""
+    parents = {each: int(fields[1]) for each, fields in _all_fields().items()}
+    found: list[int] = []
+    new = [pid]
+    while new := [child for child, parent in parents.items() if parent in new]:
+        found += new
+    return found
+
+
 def stat_fields(text: str) -> list[str]:
     """Split /proc/<pid>/stat into its fields from the third (state) on: see proc(5), numbers less three."""
     # The second field, the name in brackets, may hold anything.
@@ -85,9 +95,13 @@ def stat_fields(text: str) -> list[str]:
 
 
 def _session_members(session: int) -> list[int]:
+    return [pid for pid, fields in _all_fields().items() if int(fields[3]) == session]
+
+
+def _all_fields() -> dict[int, list[str]]:
     names = os.listdir("/proc")  # noqa: PTH208 - thousands of names, a Path of each is dear
-    fields_by_pid = {int(name): _process_fields(int(name)) for name in names if name.isdigit()}
-    return [pid for pid, fields in fields_by_pid.items() if fields and int(fields[3]) == session]
+    found = {int(name): _process_fields(int(name)) for name in names if name.isdigit()}
+    return {pid: fields for pid, fields in found.items() if fields}
 
 
 def _described(pid: int) -> str:

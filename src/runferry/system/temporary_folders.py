@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -11,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from runferry.system.locks import take
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -51,8 +52,7 @@ class OwnedFolder:
             with suppress(FileNotFoundError):
                 lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
                 # On a filesystem without locks nobody gets one, and nobody removes the folder.
-                with suppress(OSError):
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+                take(lock, wait=True)
                 if path.exists():
                     return cls(path, lock)
                 # Somebody took it for an abandoned one, in the moment before it was locked.
@@ -94,8 +94,7 @@ def _remove_if_abandoned(folder: str) -> None:
     with suppress(OSError):
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            if os.fstat(lock).st_uid == os.getuid():
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_uid == os.getuid() and take(lock, wait=False):
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)

@@ -130,6 +130,7 @@ def ask(place_file: Path, say: Callable[[str], None], also: Sequence[Path] = ())
         _check_runs(experiment, runs, points)
         _check_metric(begun, sweep, points)
         request = {"do": "ask", "events": events_that_hold(events), "count": len(missing)}
+        request["kept"] = str(experiment / FOLDER / "ax.json")
         answer = ask_engine(begun, _python(begun["engine"], say), **request)
         counted = repetitions(points)
         for one, parameters in zip(missing, answer["points"], strict=False):

@@ -14,9 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from runferry.errors import ConfigError, PackingError
+from runferry.system.locks import turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +78,7 @@ def next_runs(
         check=False,
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        last = (done.stderr.strip().splitlines() or ["without a message"])[-1]
         raise PackingError(f"sweeps: found no answer to which run is next ({last}), expected parameters")
     return json.loads(done.stdout)
 
@@ -100,7 +99,7 @@ def find_python(say: Callable[[str], None]) -> Path:
     if complete.exists():
         return python
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with turn(folder.with_name(f"{folder.name}.lock")):
         if not complete.exists():
             say(f"building the environment of W&B's sweeps package in {folder} (once)")
             shutil.rmtree(folder, ignore_errors=True)
@@ -126,7 +125,7 @@ def _base_python() -> str:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = ((done.stderr or done.stdout).strip().splitlines() or ["no word"])[-1]
+        last = ((done.stderr or done.stdout).strip().splitlines() or ["without a message"])[-1]
         message = (
             f"sweeps: found that its environment could not be built ({last}), expected the package index to be reached"
         )

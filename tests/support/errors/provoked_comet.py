@@ -23,16 +23,11 @@ from support.errors.provoking import Row, World, elsewhere, made
 URL = "http://127.0.0.1:1"
 
 
-def _asked(words: str, status: int = 200, content: Any = None, error: Exception | None = None) -> Row:
-    def answer() -> Any:
-        if content is None:
-            raise ValueError
-        return content
-
+def _asked(words: str, status: int = 200, error: Exception | None = None) -> Row:
     def get(*_: Any, **__: Any) -> Any:
         if error:
             raise error
-        return SimpleNamespace(status_code=status, json=answer, headers={})
+        return SimpleNamespace(status_code=status, content=b"a login page", headers={})
 
     def provoke(world: World) -> None:
         world.patch.setattr(server, "PAUSES", ())

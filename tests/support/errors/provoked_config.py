@@ -205,7 +205,7 @@ ROWS = [
     Row("config/environments.py", "the name of `environment`", _two_defaults),
     _made("config/environments.py", "one of `environments`", {"environment": "jx"}),
     _made("config/environments.py", "exactly one of", environment={"lock": "l", "requirements": "r"}),
-    _made("config/environments.py", "found it beside", environment={"extras": ["x"]}),
+    _made("config/environments.py", "found it with", environment={"extras": ["x"]}),
     Row("config/experiments.py", "found a name that is", lambda _: made({"e": COMMAND, "E": COMMAND})),
     _made("config/experiments.py", "found no folder", {"workdir": "nowhere"}),
     Row("config/experiments.py", "found two runs", lambda world: _twice("", world)),

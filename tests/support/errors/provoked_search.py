@@ -51,7 +51,7 @@ ROWS = [
     _scheduler("expected a text", {"engine": "optuna", "source": 3}),
     _scheduler("the Python file that defines", {"engine": "optuna", "search_space": "space"}),
     _scheduler("or beside the definition", {"engine": "optuna", "source": "none.py", "optimizer": "study"}),
-    _metrics("found it beside metric", GOALS, metric={"name": "loss"}),
+    _metrics("found it together with metric", GOALS, metric={"name": "loss"}),
     _metrics("found several goals without an engine", GOALS, method="bayes", scheduler={"engine": "wandb"}),
     _metrics("found it with early_terminate", GOALS, early_terminate={"type": "hyperband", "min_iter": 1}),
     _metrics("a list of mappings with name and goal", {"name": "loss"}),
@@ -61,7 +61,7 @@ ROWS = [
     Row("config/search/engine.py", "fails", _engine_fails),
     Row(
         "config/search/search.py",
-        "is not installed beside runferry",
+        "is not installed in runferry's environment",
         lambda _: search.check_engine("optuna", "sweep.yaml", lambda _: False),
     ),
     Row("config/search/state.py", "found no such file", lambda world: state.read_definition(world.tmp)),

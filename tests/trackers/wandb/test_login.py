@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
 from runferry.errors import ServerError
 from runferry.trackers.wandb import address
+from runferry.trackers.wandb.address import given_base_url
 from runferry.trackers.wandb.login import find_server, missing_key
+from support.launching import WANDB_VERSIONS
 from support.logins import nothing_set  # noqa: F401 - a fixture
 
 KEY = "ab" * 20
@@ -53,6 +58,25 @@ def test_the_address_is_the_configs_then_the_environments_then_wandbs_own(monkey
     import wandb
 
     assert find_server().base_url == wandb.Settings().base_url
+
+
+@pytest.mark.slow
+def test_the_server_of_wandb_login_is_the_one_that_its_key_is_for(tmp_path, wandb_python, server):
+    url, key = server.environment["WANDB_BASE_URL"], server.environment["WANDB_API_KEY"]
+    for version in WANDB_VERSIONS:
+        home = tmp_path / version
+        home.mkdir()
+        environment = {"HOME": str(home), "PATH": os.defpath, "WANDB_ERROR_REPORTING": "false", "NO_PROXY": "127.0.0.1"}
+        words = [wandb_python(version), "-m", "wandb", "login", "--host", url, key]
+        subprocess.run(words, env=environment, cwd=home, stdin=subprocess.DEVNULL, check=True, timeout=100)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HOME", str(home))
+            patch.chdir(home)
+            assert (find_server().base_url, find_server().key) == (url, key)
+            (home / "wandb").mkdir(exist_ok=True)
+            (home / "wandb" / "settings").write_text("[default]\nbase_url = https://folder.example/\n")
+            address._stored_base_url.cache_clear()
+            assert given_base_url(None) == "https://folder.example"
 
 
 @pytest.mark.parametrize("address", ["ftp://w.example", "w.example"])

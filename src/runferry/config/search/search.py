@@ -80,7 +80,7 @@ def check_engine(engine: str, where: str, is_installed: Callable[[str], bool] | 
         With what to install.
     """
     if engine in MODULES and not (is_installed or is_importable)(MODULES[engine]):
-        message = f"{where}: scheduler.engine: found {engine}, which is not installed beside runferry"
+        message = f"{where}: scheduler.engine: found {engine}, which is not installed in runferry's environment"
         raise ConfigError(f"{message}, expected it on the login node; run: {INSTALL[engine]}")
 
 

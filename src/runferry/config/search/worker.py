@@ -4,10 +4,11 @@ It is run by its path, also by the Python of another environment, and so imports
 on stdin, the answer goes to stdout, both JSON. The optimizer is made anew each time and told all that is in the
 search's file, so that a process that was killed changes nothing.
 
-Optuna's is asked again for every point, in the order in which all was asked and told: the same seed and results lead
-to the same points as one optimizer that lives through the whole search. Where that leads elsewhere (a sampler without
-a seed), and with the other engines, whose asking costs seconds, it adopts the points as W&B's scheduler does after a
-restart, seeded by how many there are.
+Optuna's and Ax's are asked again for every point, in the order in which all was asked and told: the same seed and
+results lead to the same points as one optimizer that lives through the whole search. Ax takes half a second for a
+point, so that its client is also kept in a file, as Ax writes it, and only what came since is asked and told again; the
+file may be removed. Where that leads elsewhere (a sampler without a seed), and with W&B's own engine, which keeps
+nothing, the points are adopted as W&B's scheduler does after a restart, seeded by how many there are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import json
 import os
 import random
 import sys
+import tempfile
 import traceback
+from pathlib import Path
 from typing import Any
 
 
@@ -55,24 +58,28 @@ def _check(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ask(request: dict[str, Any]) -> dict[str, Any]:
-    optimizer = _resumed(request)
+    optimizer, runs = _resumed(request)
     if optimizer.has_terminator() and optimizer.should_terminate_sweep():
         return {"points": [], "ended": "its terminator ended it"}
-    points: list[Any] = []
+    answer: dict[str, Any] = {"points": [], "ended": None}
     for _ in range(request["count"]):
-        asked = optimizer.ask_n_runs(1)
+        asked = _next(optimizer, request, len(runs))
         if not asked:
-            why = "its engine has no more points" if asked is not None else None
-            return {"points": points, "ended": why, "declined": asked is None}
-        points.append(asked[0].config.flat_dict())
-    return {"points": points, "ended": None}
+            answer["ended"] = "its engine has no more points" if asked is not None else None
+            answer["declined"] = asked is None
+            break
+        runs[len(runs) + 1] = asked[0].run_id
+        answer["points"].append(_parameters(asked))
+    if _engine(request) == "ax" and answer["points"]:
+        _keep(optimizer, request, runs, answer["points"])
+    return answer
 
 
 def _prune(request: dict[str, Any]) -> dict[str, Any]:
     optimizer, runs = _adopted(request)
     for number, history in request["running"].items():
         if runs.get(int(number)) is not None:
-            optimizer.tell_run(runs[int(number)], _data("running", {}, history))
+            _tell_rows(optimizer, runs[int(number)], history)
     run, data = runs[request["number"]], _data("running", {}, request["running"][str(request["number"])])
     return {"pruned": run is not None and run in optimizer.prune_runs([run], [data])}
 
@@ -85,38 +92,110 @@ def _make(request: dict[str, Any]) -> Any:
     name = request["name"]
     optimizer: Any = make_optimizer(SweepInfo(name, name, "", "", request["config"], ""))
     _quiet()
-    if _is_replayed(request) and not request["config"]["scheduler"].get("optimizer"):
+    if _engine(request) == "optuna" and not request["config"]["scheduler"].get("optimizer"):
         # W&B's class makes a study without a seed; the user's own function says what it wants.
         optimizer.study.sampler = type(optimizer.study.sampler)(seed=request["seed"])
     return optimizer
 
 
-def _is_replayed(request: dict[str, Any]) -> bool:
-    return request["config"]["scheduler"]["engine"] == "optuna"
+def _engine(request: dict[str, Any]) -> str:
+    return request["config"]["scheduler"]["engine"]
 
 
-def _resumed(request: dict[str, Any]) -> Any:
-    """Return the optimizer that has been asked and told all that is in the request."""
-    if _is_replayed(request):
-        optimizer = _replayed(request)
-        if optimizer is not None:
-            return optimizer
-    return _adopted(request)[0]
+def _parameters(asked: Any) -> dict[str, Any]:
+    return json.loads(json.dumps(asked[0].config.flat_dict(), default=_plain))
 
 
-def _replayed(request: dict[str, Any]) -> Any:
+def _next(optimizer: Any, request: dict[str, Any], number: int) -> Any:
+    """Ask for the point that comes after `number` others."""
+    if _engine(request) == "ax":
+        # What a client keeps but does not write, models to begin from, would have its points depend on its last start.
+        _renew(optimizer)
+        _seed(_seed_after(request, number))
+    return optimizer.ask_n_runs(1)
+
+
+def _resumed(request: dict[str, Any]) -> tuple[Any, dict[int, Any]]:
+    """Return the optimizer that has been asked and told all that is in the request, and its names for the runs."""
+    if _engine(request) != "wandb":
+        found = _replayed(request)
+        if found is not None:
+            return found
+    optimizer, runs = _adopted(request)
+    if _engine(request) == "ax" and runs:
+        # A new client chooses one point by its rule for the first ones before it sees how many there are.
+        for one in optimizer.ask_n_runs(1) or ():
+            optimizer.forget_run(one.run_id)
+    return optimizer, runs
+
+
+def _replayed(request: dict[str, Any]) -> tuple[Any, dict[int, Any]] | None:
     """Ask and tell again in the same order; None where that leads to other points."""
     optimizer = _make(request)
-    runs: dict[int, Any] = {}
-    for event in request["events"]:
+    runs, done = _take_kept(optimizer, request) if _engine(request) == "ax" else ({}, 0)
+    for event in request["events"][done:]:
         if "told" in event:
             _tell(optimizer, runs[event["told"]], event)
             continue
-        asked = optimizer.ask_n_runs(1)
-        if not asked or json.loads(json.dumps(asked[0].config.flat_dict(), default=_plain)) != event["parameters"]:
+        asked = _next(optimizer, request, len(runs))
+        if not asked or _parameters(asked) != event["parameters"]:
             return None
         runs[event["asked"]] = asked[0].run_id
-    return optimizer
+    return optimizer, runs
+
+
+def _renew(optimizer: Any) -> str | None:
+    """Write an Ax client, read it again, and return what was written; None where a user's cannot be written."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "client.json"
+        try:
+            optimizer.client.save_to_json_file(str(file))
+            optimizer.client = optimizer.client.load_from_json_file(str(file))
+        except Exception:  # noqa: BLE001 - whatever the parts of a user's client raise
+            return None
+        return file.read_text()
+
+
+def _keep(optimizer: Any, request: dict[str, Any], runs: dict[int, Any], points: list[dict[str, Any]]) -> None:
+    """Write the file from which the next request begins; one that was cut off or is ahead of the search is not used."""
+    client = _renew(optimizer)
+    if client is None:
+        return
+    first = len(runs) - len(points) + 1
+    events = [*request["events"], *({"asked": first + n, "parameters": point} for n, point in enumerate(points))]
+    kept = {"of": _recipe(request), "events": [_said(event) for event in events], "runs": runs, "client": client}
+    file = Path(request["kept"])
+    written = file.with_suffix(f".{os.getpid()}")
+    written.write_text(json.dumps(kept))
+    written.replace(file)
+
+
+def _take_kept(optimizer: Any, request: dict[str, Any]) -> tuple[dict[int, Any], int]:
+    """Give the optimizer the client that was kept; return its names for the runs, and how many events it knows."""
+    try:
+        kept = json.loads(Path(request["kept"]).read_text())
+        count = len(kept["events"])
+        if kept["of"] == _recipe(request) and kept["events"] == [_said(event) for event in request["events"][:count]]:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "client.json"
+                file.write_text(kept["client"])
+                optimizer.client = optimizer.client.load_from_json_file(str(file))
+            return {int(number): run for number, run in kept["runs"].items()}, count
+    except (OSError, ValueError, KeyError):
+        pass
+    return {}, 0
+
+
+def _recipe(request: dict[str, Any]) -> list[Any]:
+    source = request["source"]
+    return [request["seed"], request["config"], Path(source).read_text() if source else None]
+
+
+def _said(event: dict[str, Any]) -> list[Any]:
+    """Return what of an event the engine knows."""
+    if "told" in event:
+        return [event["told"], event["state"], event["summary"], event["history"]]
+    return [event["asked"], event["parameters"]]
 
 
 def _adopted(request: dict[str, Any]) -> tuple[Any, dict[int, Any]]:
@@ -125,7 +204,7 @@ def _adopted(request: dict[str, Any]) -> tuple[Any, dict[int, Any]]:
     from wandb.sdk.sweeps.scheduler.optimizer import Run, RunConfig
 
     asked = [event for event in request["events"] if "asked" in event]
-    seed = request["seed"] * 100_003 + len(asked)
+    seed = _seed_after(request, len(asked))
     optimizer = _make({**request, "seed": seed})
     runs: dict[int, Any] = {}
     for event in asked:
@@ -133,9 +212,18 @@ def _adopted(request: dict[str, Any]) -> tuple[Any, dict[int, Any]]:
         runs[event["asked"]] = optimizer.tell_existing_active_run(run)
     for event in request["events"]:
         if "told" in event and runs[event["told"]] is not None:
+            if request["do"] == "prune":
+                _tell_rows(optimizer, runs[event["told"]], event["history"])
             _tell(optimizer, runs[event["told"]], event)
     _seed(seed)
     return optimizer, runs
+
+
+def _tell_rows(optimizer: Any, run: Any, history: list[dict[str, Any]]) -> None:
+    """Tell the rows of a run, on which pruners decide: Ax's optimizer takes the last one of each call alone."""
+    steps = [history] if getattr(optimizer, "client", None) is None else [[row] for row in history]
+    for rows in steps:
+        optimizer.tell_run(run, _data("running", {}, rows))
 
 
 def _tell(optimizer: Any, run: Any, event: dict[str, Any]) -> None:
@@ -150,7 +238,7 @@ def _tell(optimizer: Any, run: Any, event: dict[str, Any]) -> None:
         pruner, study.pruner = study.pruner, _Always()
         pruned = bool(optimizer.prune_runs([run], [data]))
         study.pruner = pruner
-    elif client is not None:
+    elif client is not None and event["history"]:
         client.mark_trial_early_stopped(trial_index=int(run))
         pruned = True
     if not pruned:
@@ -161,7 +249,13 @@ def _data(state: str, summary: dict[str, Any], history: list[dict[str, Any]]) ->
     from wandb.sdk.sweeps.run_state import RunState
     from wandb.sdk.sweeps.scheduler.optimizer import RunConfig, RunWithMetrics
 
-    return RunWithMetrics(RunConfig({}), RunState(state), "", summary, history)
+    # The summary of a W&B run has the step of its last row, too.
+    step = {"_step": history[-1]["_step"]} if summary and history else {}
+    return RunWithMetrics(RunConfig({}), RunState(state), "", {**step, **summary}, history)
+
+
+def _seed_after(request: dict[str, Any], number: int) -> int:
+    return request["seed"] * 100_003 + number
 
 
 def _seed(seed: int) -> None:
@@ -185,7 +279,7 @@ def _plain(value: Any) -> Any:
 
 
 def _in_one_line(error: BaseException, source: str | None) -> str:
-    text = " ".join(str(error).split()) or "no word"
+    text = " ".join(str(error).split()) or "without a message"
     words = text if type(error).__module__.startswith("wandb") else f"{type(error).__name__}: {text}"
     while error.__cause__ is not None:
         error = error.__cause__

@@ -171,6 +171,15 @@ class Sweep:
 def check(definition: Any, where: str) -> Sweep:
     """Read a sweep definition; refuse what is not one, or cannot be run here.
 
+    >>> lr = {"values": [0.1, 0.01]}
+    >>> sweep = check({"program": "train.py", "method": "grid", "parameters": {"lr": lr}}, "sweep.yaml")
+    >>> list(sweep.points(None, seed=0))
+    [{'lr': 0.1}, {'lr': 0.01}]
+    >>> check({"program": "train.py", "method": "gird", "parameters": {"lr": lr}}, "sweep.yaml")
+    Traceback (most recent call last):
+        ...
+    runferry.errors.ConfigError: sweep.yaml: method: found 'gird', expected grid, random or bayes (did you mean grid?)
+
     Parameters
     ----------
     definition

@@ -92,7 +92,7 @@ def check_metrics(definition: Mapping[str, Any], where: str) -> None:
     metrics = definition["metrics"]
     where = f"{where}: metrics"
     if definition.get("metric") is not None:
-        raise ConfigError(f"{where}: found it beside metric, expected one of the two")
+        raise ConfigError(f"{where}: found it together with metric, expected one of the two")
     if engine_of(definition) == "wandb":
         message = f"{where}: found several goals without an engine that takes them, expected scheduler with engine"
         raise ConfigError(f"{message} optuna or ax, or one metric")

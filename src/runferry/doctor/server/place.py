@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runferry.doctor.server.assumptions import SLOW_SECONDS
 from runferry.errors import ServerError
-from runferry.trackers.wandb.connection import REQUEST_TIMEOUT, opener_for, request_to
+from runferry.trackers.http_rules import REQUEST_TIMEOUT, opener_for
+from runferry.trackers.wandb.connection import request_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

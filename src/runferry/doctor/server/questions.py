@@ -10,7 +10,7 @@ from runferry.doctor.server.assumptions import NAMES
 from runferry.doctor.server.findings import finding, not_seen
 from runferry.doctor.server.place import ask_raw
 from runferry.errors import ServerError
-from runferry.trackers.answers import REDIRECTS, redirect_message, seconds_to_wait
+from runferry.trackers.http_rules import REDIRECTS, redirect_message, seconds_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -195,7 +195,7 @@ def _resent_in_words(place: Place, values: list[Any], after: float | None, rows:
     if after is not None and rows == ROWS_PER_REQUEST:
         return f"replaced after {after:.1f} s; {rows} rows, as before"
     if NEW in values:
-        return f"there beside the old one; {rows} rows, of {ROWS_PER_REQUEST} before"
+        return f"there as well as the old one; {rows} rows, of {ROWS_PER_REQUEST} before"
     most = place.patience.showing
     return f"the old one is still there after {most:g} s; {rows} rows, of {ROWS_PER_REQUEST} before"
 

@@ -1,4 +1,4 @@
-// The best run by a goal: what the first screen says of it, its columns of the table, the best ten, the sweep's progress.
+// The best run by a goal: what the first screen says of it, its columns of the table, the best ten.
 
 const by = document.getElementById("by");
 
@@ -46,7 +46,8 @@ function chooseGoal() {
   tellBest(order[0], values, metric);
   if (order.length) sortBy(button, sorters.indexOf(button), direction);
   for (const each of document.querySelectorAll(".of-sweeps-goal")) each.hidden = by.selectedIndex !== Number(by.dataset.first);
-  notify("redraw");
+  // All other charts stay as they are.
+  for (const chart of charts) if (chart.ofGoal || (state.show === "best" && !chart.x)) chart.change();
 }
 
 function tellBest(run, values, metric) {
@@ -57,7 +58,7 @@ function tellBest(run, values, metric) {
   const name = card.querySelector(".key");
   name.dataset.runs = run;
   name.querySelector(".name").textContent = report.runs[run];
-  name.querySelector(".swatch").style.setProperty("--colour", `var(--run-${report.colours[run]})`);
+  name.querySelector(".swatch").className = `swatch colour-${report.colours[run]}`;
   card.querySelector(".value").textContent = number(value, 4);
   card.querySelector(".at").textContent = step === null ? "" : ` at step ${step}`;
   card.querySelector(".last").textContent = last === null ? "" : `, last ${number(last, 4)}`;
@@ -69,38 +70,4 @@ function tellBest(run, values, metric) {
     pair.append(element("dt", parameter), element("dd", given[run] === null ? "\u2013" : String(given[run])));
     return [pair];
   }));
-}
-
-// The best value so far after each run that ended, with a dot for each run.
-function progress(against) {
-  const values = [...bests()];
-  // A job's best is that of all W&B runs in it.
-  report.within.forEach((job, run) => {
-    if (job !== null && values[run] && (!values[job] || better(values[run][0], values[job][0]))) values[job] = values[run];
-  });
-  const line = { run: null, runs: [], label: "best so far", xs: [], ys: [] };
-  const dots = [];
-  report.ended.forEach((run, i) => {
-    if (values[run] === null) return;
-    const [x, y] = [against === "runs" ? i + 1 : report.hours[i], values[run][0]];
-    const before = line.ys.at(-1);
-    if (before !== undefined) {
-      line.xs.push(x);
-      line.ys.push(before);
-    }
-    if (before === undefined || better(y, before)) {
-      line.xs.push(x);
-      line.ys.push(y);
-    }
-    dots.push({ run, xs: [x], ys: [y] });
-  });
-  return [...dots, line];
-}
-
-// All runs by two goals, and a line through those that no other surpasses in both.
-function front() {
-  const [one, other] = report.goals.map(({ metric, way }) => report.bests[metric]?.[way] ?? []);
-  const dots = report.runs.flatMap((_, run) => (one[run] && other[run] ? [{ run, xs: [one[run][0]], ys: [other[run][0]] }] : []));
-  const line = { run: null, runs: report.front, label: "Pareto front", xs: report.front.map((run) => one[run][0]), ys: report.front.map((run) => other[run][0]) };
-  return [...dots, line];
 }

@@ -8,9 +8,10 @@ const WHOLE = Array.from({ length: 12 }, (_, i) => [1, 2, 5].map((factor) => fac
 const FONT = "11px system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', Arial, sans-serif";
 
 class Chart {
-  // `series()` gives [{run, xs, ys, lost}]; `x` names what is below a chart that does not follow the page's switches.
+  // `series()` gives [{run, xs, ys, lost}]; `x` names what is below a chart that does not follow the page's switches,
+  // of time or of dots.
   constructor(plot, series, x = "") {
-    Object.assign(this, { plot, series, x, dirty: true, near: false, found: null, drawn: [] });
+    Object.assign(this, { plot, series, x, dots: x && x !== "time", dirty: true, near: false, found: null, drawn: [] });
     this.place = plot.appendChild(element("div", undefined, "place"));
     this.top = plot.appendChild(element("canvas", undefined, "top"));
     this.note = plot.parentNode.querySelector(".outliers");
@@ -54,7 +55,7 @@ class Chart {
 
   // What is drawn of them: all, the best ones, or one for each group.
   chosen(lines, left, right) {
-    if (this.x || state.show === "all") return lines;
+    if (this.dots || state.show === "all") return lines;
     if (state.show === "best") return lines.filter(({ run }) => state.best.has(run));
     return state.groups.flatMap(({ label, runs }, i) => {
       const some = lines.filter(({ run }) => state.groupOf.get(run) === i);
@@ -105,7 +106,10 @@ class Chart {
     };
     add(this.drawn.filter(({ low }) => low), "band", 0, 0.16);
     if (state.smoothing && !this.x && state.show !== "mean" && this.drawn.length <= MANY) add(this.drawn, "raw", 1, 0.22);
-    add(this.drawn, "ys", 1.6, faint);
+    // A line through the dots of many runs stands out from them.
+    const through = this.drawn.filter(({ run }) => this.dots && run === null);
+    add(this.drawn.filter((line) => !through.includes(line)), "ys", 1.6, faint);
+    add(through, "ys", 2, 1);
     // uPlot wants one at least, also where a filter leaves none.
     return layers.length ? layers : [{ lines: [], what: "ys", width: 1, alpha: 1, colour: strong }];
   }
@@ -162,7 +166,7 @@ class Chart {
     return uPlot.orient(u, index, (series, xs, ys, across, up, toX, toY, left, top, width, height) => {
       const path = new Path2D();
       const [x, y] = [(value) => toX(value, across, width, left), (value) => toY(value, up, height, top)];
-      for (const line of lines) what === "band" ? traceBand(path, line, x, y) : trace(path, line.xs, line[what], x, y);
+      for (const line of lines) what === "band" ? traceBand(path, line, x, y) : trace(path, line.xs, line[what], x, y, u.pxRatio);
       return { [what === "band" ? "fill" : "stroke"]: path, flags: 0 };
     });
   }
@@ -295,7 +299,7 @@ class Chart {
   }
 }
 
-function trace(path, xs, ys, across, up) {
+function trace(path, xs, ys, across, up, ratio = 1) {
   for (let i = 0, open = false; i < xs.length; i++) {
     if (ys[i] === null) {
       open = false;
@@ -304,9 +308,12 @@ function trace(path, xs, ys, across, up) {
     const [x, y] = [across(xs[i]), up(ys[i])];
     if (open) path.lineTo(x, y);
     else {
+      // A value with no neighbour is a dot: two rings that fill it.
+      for (const radius of (ys[i + 1] ?? null) === null ? [0.9 * ratio, 2.2 * ratio] : []) {
+        path.moveTo(x + radius, y);
+        path.arc(x, y, radius, 0, 7);
+      }
       path.moveTo(x, y);
-      // A value with no neighbour is a dot.
-      if ((ys[i + 1] ?? null) === null) path.arc(x, y, 2.5, 0, 7);
     }
     open = true;
   }
@@ -359,7 +366,9 @@ const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     const chart = charts.find(({ plot }) => plot === target);
     chart.near = isIntersecting;
-    if (isIntersecting && chart.dirty) chart.draw();
+    if (!isIntersecting) continue;
+    // Other runs may stand out than when it was last seen.
+    chart.dirty ? chart.draw() : chart.emphasise();
   }
 }, { rootMargin: "300px" });
 

@@ -2,7 +2,7 @@
 
 class Coordinates {
   constructor(plot, outcome) {
-    Object.assign(this, { plot, outcome, near: true, dirty: true, x: "" });
+    Object.assign(this, { plot, outcome, near: false, dirty: true, x: "parameters" });
     this.base = plot.appendChild(element("canvas", undefined, "base"));
     this.top = plot.appendChild(element("canvas", undefined, "top"));
     plot.addEventListener("pointerdown", (event) => this.press(event));
@@ -10,11 +10,14 @@ class Coordinates {
     plot.addEventListener("pointerup", (event) => this.release(event));
     plot.addEventListener("pointerleave", () => this.leave());
     charts.push(this);
+    watcher.observe(plot);
     resizer.observe(plot);
   }
 
   change() {
-    this.draw();
+    this.dirty = true;
+    if (this.near || state.printing) this.draw();
+    else drawWhenIdle();
   }
 
   // Where the window is too narrow for axes side by side, they lie below each other: `along` is across the axes, and
@@ -85,7 +88,15 @@ class Coordinates {
       context.fillStyle = strong;
       context.font = context.font.replace(/^\d+px/, "12px");
       context.textAlign = this.turned ? "left" : "center";
-      if (this.turned) context.fillText(cut(context, axis.name, high - low), low, axis.x - 16);
+      if (this.turned) {
+        const name = cut(context, axis.name, high - low);
+        context.fillStyle = page;
+        context.globalAlpha = 0.85;
+        context.fillRect(low - 3, axis.x - 28, context.measureText(name).width + 6, 17);
+        context.globalAlpha = 1;
+        context.fillStyle = strong;
+        context.fillText(name, low, axis.x - 16);
+      }
       else context.fillText(cut(context, axis.name, 92), axis.x, 18);
       context.font = context.font.replace(/^\d+px/, "11px");
       context.textAlign = "center";
@@ -124,7 +135,7 @@ class Coordinates {
   }
 
   emphasise() {
-    if (!this.size) return;
+    if (this.dirty || !this.size) return;
     const runs = raised().filter((run) => this.rank.has(run));
     const context = sharpen(this.top, ...this.size);
     this.base.classList.toggle("dim", runs.length > 0);

@@ -1,7 +1,5 @@
-// The page itself: which charts there are, the switches, the filters, the table.
+// The page itself: which charts there are, the switches, the filters.
 
-const table = document.querySelector("#runs-table tbody");
-const rows = [...table.rows];
 const texts = rows.map((row) => `${row.textContent} ${row.dataset.id}`.toLowerCase());
 let keys = [...document.querySelectorAll(".key")];
 const clear = document.querySelector(".clear");
@@ -42,9 +40,14 @@ for (const plot of document.querySelectorAll(".plot[data-system]")) {
 }
 for (const plot of document.querySelectorAll(".plot[data-progress]")) {
   const against = plot.dataset.progress;
-  new Chart(plot, () => progress(against), against);
+  new Chart(plot, () => progress(against), against).ofGoal = true;
 }
 for (const plot of document.querySelectorAll(".plot[data-front]")) new Chart(plot, front, report.goals[0].metric);
+for (const plot of document.querySelectorAll(".plot[data-search]")) {
+  const { search: metric, against } = plot.dataset;
+  new Chart(plot, () => searched(metric, against), against);
+}
+for (const plot of document.querySelectorAll(".plot[data-search-front]")) new Chart(plot, searchedFront, report.search.metrics[0]);
 
 function on(id, event, listener) {
   document.getElementById(id)?.addEventListener(event, listener);
@@ -171,6 +174,7 @@ function applyFilters() {
   for (const row of document.querySelectorAll("#attempts-table tbody tr")) {
     row.hidden = state.hidden.has(Number(row.dataset.run));
   }
+  for (const long of longTables) long.layOut();
   const count = rows.length - state.hidden.size;
   document.getElementById("shown").textContent = count === rows.length ? "" : `${count} of ${rows.length} runs shown`;
   document.getElementById("reset").hidden = count === rows.length;
@@ -229,40 +233,6 @@ function showAll() {
 }
 clear?.addEventListener("click", showAll);
 document.addEventListener("keydown", ({ key }) => key === "Escape" && showAll());
-
-// Sorting: what has no value comes last, whichever the direction; further W&B runs of a job stay below it.
-function sortBy(button, column, wanted) {
-  const direction = wanted ?? (button.dataset.direction === "ascending" ? "descending" : "ascending");
-  const sign = direction === "ascending" ? 1 : -1;
-  const groups = new Map();
-  for (const row of table.rows) {
-    const run = report.within[row.dataset.run] ?? Number(row.dataset.run);
-    groups.set(run, [...(groups.get(run) ?? []), row]);
-  }
-  const valueOf = ([row]) => row.cells[column].dataset.sort ?? "";
-  const sorted = [...groups.values()].sort((one, other) => {
-    const [a, b] = [valueOf(one), valueOf(other)];
-    if (a === "" || b === "") return (a === "") - (b === "");
-    const difference = Number(a) - Number(b);
-    return sign * (Number.isNaN(difference) ? a.localeCompare(b, "en", { numeric: true }) : difference);
-  });
-  markSorted(button, direction);
-  table.append(...sorted.flat());
-}
-
-function markSorted(button, direction) {
-  for (const other of document.querySelectorAll("#runs-table thead button")) {
-    delete other.dataset.direction;
-    other.closest("th").removeAttribute("aria-sort");
-  }
-  button.dataset.direction = direction;
-  button.closest("th").setAttribute("aria-sort", direction);
-}
-// In the order of the columns: Run and State, those of the second row, the rest of the first.
-const [upper, lower] = document.querySelectorAll("#runs-table thead tr");
-const outer = [...upper.querySelectorAll("button")];
-const sorters = [...outer.slice(0, 2), ...lower.querySelectorAll("button"), ...outer.slice(2)];
-sorters.forEach((button, column) => button.addEventListener("click", () => sortBy(button, column)));
 
 // Inside Snakemake's report the files beside this page are out of reach.
 if (!["file:", "http:", "https:"].includes(location.protocol) || window.parent !== window) {

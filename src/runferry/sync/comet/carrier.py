@@ -261,7 +261,7 @@ def _error_of(job: _CometRun) -> str | None:
     last = attempts[-1] if attempts else AttemptRecord()
     if last.outcome not in {"failed", "killed", "lost"}:
         return None
-    how = last.signal or (f"exit code {last.exit_code}" if last.exit_code is not None else "no word")
+    how = last.signal or (f"exit code {last.exit_code}" if last.exit_code is not None else "how is not known")
     return f"attempt {last.attempt} {last.outcome} ({how})"
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.sync.wandb.comparison import NOT_COMPARED
 from runferry.trackers.wandb.log.console import CONSOLE_FILE, console_lines
 from runferry.trackers.wandb.log.records import LARGEST_LINE
-from runferry.trackers.wandb.log.rows import as_json, history_lines
+from runferry.trackers.wandb.log.rows import as_json, history_lines, step_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -107,7 +107,7 @@ def _lines(disk: OnDisk) -> Iterator[str]:
     for segment in disk.segments:
         runtime = 0.0
         for row in history_lines(segment.file):
-            last = max(int(row["_step"]), last + 1)
+            last = step_behind(last, row)
             runtime = float(row.get("_runtime", runtime))
             yield as_json(row | {"_step": last, "_runtime": seconds_before + runtime})
         # wandb lets a resumed run go on at the whole second at which it had stopped.

@@ -5,7 +5,6 @@ The same requests as wandb's client makes while a run goes on: UpsertBucket once
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -13,9 +12,14 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from runferry.errors import ServerError
-from runferry.system.values import is_mapping
-from runferry.trackers.answers import REDIRECTS, redirect_message, seconds_to_wait
-from runferry.trackers.wandb.address import is_loopback
+from runferry.trackers.http_rules import (
+    REDIRECTS,
+    is_trouble,
+    json_mapping,
+    redirect_message,
+    seconds_to_wait,
+    session_for,
+)
 
 if TYPE_CHECKING:
     from runferry.trackers.wandb.server import Server
@@ -51,11 +55,8 @@ class LiveServer:
 
     def __init__(self, server: Server, connections: int) -> None:
         self.server = server
-        self._session = requests.Session()
-        # Neither netrc nor a proxy of the site's for this machine; the key is known already.
-        self._session.trust_env = not is_loopback(server.base_url)
+        self._session = session_for(server.base_url)
         self._session.auth = ("api", server.key)
-        self._session.headers["User-Agent"] = "runferry"
         adapter = HTTPAdapter(pool_maxsize=connections)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -101,7 +102,7 @@ class LiveServer:
         except requests.RequestException as error:
             raise BusyError(f"{url}: could not be reached: expected an answer, found {type(error).__name__}") from error
         status = answer.status_code
-        if status == 429 or status >= 500:
+        if is_trouble(status):
             raise BusyError(f"{url}: found HTTP {status}, expected 200", seconds_to_wait(status, answer.headers.get))
         if status in {401, 403}:
             raise RequestRefusedError(self.server.refusal(status), status)
@@ -109,11 +110,8 @@ class LiveServer:
             raise BusyError(redirect_message(url, status, answer.headers.get("Location")))
         if status >= 400:
             raise RequestRefusedError(f"{url}: found HTTP {status}, expected 200", status)
-        try:
-            parsed: Any = json.loads(answer.content)
-        except ValueError:
-            parsed = None
-        if status != 200 or not is_mapping(parsed):
+        parsed = json_mapping(answer.content)
+        if status != 200 or parsed is None:
             # A captive portal or a proxy between: nothing has arrived.
             raise BusyError(f"{url}: found an answer that is not W&B's (a login page, a proxy?), expected one that is")
         return parsed

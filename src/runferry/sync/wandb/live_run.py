@@ -21,7 +21,7 @@ from runferry.system.values import is_mapping
 from runferry.trackers.wandb.deleted import read_cleaned
 from runferry.trackers.wandb.log.messages import parser, path_of
 from runferry.trackers.wandb.log.records import left_out_row
-from runferry.trackers.wandb.log.rows import as_json, nested_row, set_item
+from runferry.trackers.wandb.log.rows import as_json, nested_row, set_item, step_behind
 from runferry.trackers.wandb.log.segment import find_log
 from runferry.trackers.wandb.log.tail import LogTail
 from runferry.trackers.wandb.renamed import read_renamed
@@ -194,7 +194,7 @@ class LiveRun:
             return
         if record.HasField("history"):
             row = nested_row(record.history)
-            read.last_step = max(int(row["_step"]), read.last_step + 1)
+            read.last_step = step_behind(read.last_step, row)
             read.runtime = float(row.get("_runtime", read.runtime))
             row |= {"_step": read.last_step, "_runtime": read.seconds_before + read.runtime}
             self.lines.append(as_json(row))

@@ -10,6 +10,7 @@ from runferry.runs.receipt import sha256
 from runferry.sync.outcome import refuse_running
 from runferry.sync.wandb.lost_rows import lost_rows
 from runferry.trackers.wandb.deleted import read_all_cleaned
+from runferry.trackers.wandb.log.rows import step_behind
 from runferry.trackers.wandb.log.segment import history, read_segment
 from runferry.trackers.wandb.renamed import read_renamed
 
@@ -92,16 +93,11 @@ class OnDisk:
         return last
 
     def steps(self) -> Iterator[int]:
-        """Yield the step on the server of each row that can be read.
-
-        It is the row's own, but always above the one before: a later segment whose steps begin again is moved behind
-        the earlier one, each row to the first step that is free (measured: `wandb sync` 0.31 of segments of 0.22.3,
-        0.27.2 and 0.31.0 makes of 0..3 and 2, 3, 9, 10: 0..5, 9, 10).
-        """
+        """Yield the step on the server of each row that can be read (see `step_behind`)."""
         last = self.last_step_before
         for segment in self.segments:
             for row in history(segment.file):
-                last = max(int(row["_step"]), last + 1)
+                last = step_behind(last, row)
                 yield last
 
     @property
@@ -251,5 +247,5 @@ def _last_step_after(last: int | None, segment: Segment) -> int | None:
     if last is None or first is None or first > last:
         return segment.last_step
     for row in history(segment.file):
-        last = max(int(row["_step"]), last + 1)
+        last = step_behind(last, row)
     return last

@@ -1,8 +1,8 @@
 """Ask a W&B server what it holds of runs, as often as it takes until its answer can be believed.
 
 Its counts come late (by 2 to 4 s on a quiet day: pull request 12421 of wandb/wandb), and so do summary and last step
-(12668). So what is there of a run that somebody may have written to lately is believed when two answers,
-`Limits.settle` seconds apart, are the same; and what was sent from here, when it is counted.
+(12668). So where somebody may have written to a run lately, the server's answer is believed when a second one,
+`Limits.settle` seconds later, is the same; and what was sent from here, when it is counted.
 """
 
 from __future__ import annotations

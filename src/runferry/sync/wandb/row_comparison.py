@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.sync.wandb.comparison import NOT_COMPARED, same
 from runferry.system.values import batches
 from runferry.trackers.wandb.log.records import history_records
-from runferry.trackers.wandb.log.rows import nested_row
+from runferry.trackers.wandb.log.rows import nested_row, step_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,7 +129,7 @@ def numbered_rows(disk: OnDisk) -> Iterator[Row]:
     for segment in disk.segments:
         for record in history_records(segment.file):
             row = nested_row(record)
-            last = max(int(row["_step"]), last + 1)
+            last = step_behind(last, row)
             yield number, last, row
             number += 1
 

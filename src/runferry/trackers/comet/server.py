@@ -18,12 +18,20 @@ from urllib.parse import urlsplit
 import requests
 
 from runferry.errors import ServerError
-from runferry.system.values import is_list, is_mapping
-from runferry.trackers.answers import REDIRECTS, redirect_message, seconds_to_wait
+from runferry.system.values import is_list
 from runferry.trackers.api_keys import COMET_KEY_VARIABLE, held_key
 from runferry.trackers.comet.segments import Point, as_step, comparable_text
-from runferry.trackers.wandb.address import is_loopback
-from runferry.trackers.wandb.connection import LONGEST_ASKED, PAUSES, REQUEST_TIMEOUT
+from runferry.trackers.http_rules import (
+    LONGEST_ASKED,
+    PAUSES,
+    REDIRECTS,
+    REQUEST_TIMEOUT,
+    is_trouble,
+    json_mapping,
+    redirect_message,
+    seconds_to_wait,
+    session_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -136,7 +144,7 @@ class CometServer:
                     raise ServerError(message) from error
                 time.sleep(pause)
                 continue
-            if pause is not None and (answer.status_code == 429 or answer.status_code >= 500):
+            if pause is not None and is_trouble(answer.status_code):
                 asked = seconds_to_wait(answer.status_code, answer.headers.get)
                 wait = pause if asked is None else min(asked, LONGEST_ASKED)
                 self.say(f"{self.base_url}: answered HTTP {answer.status_code}; trying again in {wait:.0f} s")
@@ -148,10 +156,8 @@ class CometServer:
         raise AssertionError  # the last turn of the loop returns or raises
 
     def _session(self) -> requests.Session:
-        session = requests.Session()
-        session.headers.update({"Authorization": self.key, "User-Agent": "runferry"})
-        # A proxy that a site sets for the world is not for this machine; and netrc has no key for Comet.
-        session.trust_env = not is_loopback(self.base_url)
+        session = session_for(self.base_url)
+        session.headers["Authorization"] = self.key
         return session
 
     def _parsed(self, answer: requests.Response) -> dict[str, Any]:
@@ -162,11 +168,8 @@ class CometServer:
             raise ServerError(redirect_message(self.base_url, answer.status_code, answer.headers.get("Location")))
         if answer.status_code != 200:
             raise ServerError(f"{self.base_url}: found HTTP {answer.status_code}, expected 200")
-        try:
-            content: Any = answer.json()
-        except ValueError:
-            content = None
-        if not is_mapping(content):
+        content = json_mapping(answer.content)
+        if content is None:
             message = f"{self.base_url}: found an answer that is not JSON (a login page, a proxy?)"
             raise ServerError(f"{message}, expected Comet's")
         return content

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
+import configparser
 import os
 import subprocess
 import sys
+from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from runferry.errors import ServerError
@@ -17,8 +19,26 @@ _PAGES = "https://forge.coreweave.com/wandb"
 
 
 def given_base_url(base_url: str | None) -> str | None:
-    """Return the server's address where one is set: the config's `wandb.base_url`, else `$WANDB_BASE_URL`."""
-    return (base_url or os.environ.get("WANDB_BASE_URL") or "").rstrip("/") or None
+    """Return the server's address where one is set: in the config, in `$WANDB_BASE_URL`, or in wandb's settings files.
+
+    `wandb login --host` writes settings for all folders of a user, `wandb init` for one (read in wandb 0.22.3 and
+    0.31.0, sdk/wandb_settings.py).
+    """
+    if url := base_url or os.environ.get("WANDB_BASE_URL"):
+        return url.rstrip("/") or None
+    for_all = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser() / "settings"
+    return _stored_base_url(Path("wandb", "settings").absolute()) or _stored_base_url(for_all)
+
+
+@cache
+def _stored_base_url(file: Path) -> str | None:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(file, encoding="utf-8")
+        return parser.get("default", "base_url", fallback="").rstrip("/") or None
+    except (configparser.Error, OSError, ValueError):
+        # wandb, too, goes on without a file that it cannot read.
+        return None
 
 
 def server_url(base_url: str | None = None) -> str:
@@ -50,14 +70,13 @@ def app_url(base_url: str) -> str:
 
 
 def _wandbs_own_base_url() -> str:
-    # wandb has several sources (settings files, a default that changed in 0.31): it is asked itself, in a process
-    # of its own, and only where nothing is set.
+    # The default changed in 0.31: wandb is asked itself, in a process of its own, and only where nothing is set.
     code = "import wandb; print(wandb.Settings().base_url)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     lines = done.stdout.split()
     if done.returncode or not lines:
         raise ServerError(
-            "expected wandb to name its server, found no word; set WANDB_BASE_URL, such as https://api.wandb.ai"
+            "expected wandb to name its server, found no answer; set WANDB_BASE_URL, such as https://api.wandb.ai"
         )
     return lines[-1]
 
@@ -65,12 +84,3 @@ def _wandbs_own_base_url() -> str:
 def is_wandbs_own(url: str) -> bool:
     """Return whether a URL is that of W&B's own server, which has files sent to a storage elsewhere."""
     return urlsplit(url).hostname in {NEW_NAME, OLD_NAME}
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether a URL points to this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -12,21 +12,21 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runferry.errors import ServerError
-from runferry.system.values import is_mapping
-from runferry.trackers.answers import REDIRECTS, NoRedirects, redirect_message, seconds_to_wait
-from runferry.trackers.wandb.address import is_loopback
+from runferry.trackers.http_rules import (
+    LONGEST_ASKED,
+    LONGEST_PAUSE,
+    PAUSES,
+    REDIRECTS,
+    REQUEST_TIMEOUT,
+    is_trouble,
+    json_mapping,
+    opener_for,
+    redirect_message,
+    seconds_to_wait,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-
-REQUEST_TIMEOUT = 30.0
-"""Seconds that one request may take."""
-PAUSES = (1.0, 2.0, 4.0)
-"""Seconds before a request is made again when the server answers 429 or 5xx or the connection breaks."""
-LONGEST_PAUSE = 8.0
-LONGEST_ASKED = 120.0
-"""Seconds for which a server that says how long to wait is waited for, where no deadline is given."""
 
 
 class OverloadedError(ServerError):
@@ -113,7 +113,7 @@ def _once(server: ServerAsked, request: urllib.request.Request) -> dict[str, Any
             return _parse(server, answer.read())
     except urllib.error.HTTPError as error:
         problem = _describe(server, error)
-        if error.code != 429 and error.code < 500:
+        if not is_trouble(error.code):
             raise ServerError(problem) from error
         asked = seconds_to_wait(error.code, error.headers.get)
         raise _TroubleError(problem, asked=asked, perhaps_too_much=error.code >= 500 and asked is None) from error
@@ -134,11 +134,8 @@ def _describe(server: ServerAsked, error: urllib.error.HTTPError) -> str:
 
 
 def _parse(server: ServerAsked, text: bytes) -> dict[str, Any]:
-    try:
-        answer: Any = json.loads(text)
-    except ValueError:
-        answer = None
-    if not is_mapping(answer):
+    answer = json_mapping(text)
+    if answer is None:
         message = f"{server.base_url}: found an answer that is not JSON (a login page, a proxy?)"
         raise ServerError(f"{message}, expected W&B's")
     return answer
@@ -150,10 +147,3 @@ def _pauses(until: float | None) -> Iterator[float | None]:
     while until is not None and time.monotonic() + LONGEST_PAUSE < until:
         yield LONGEST_PAUSE
     yield None
-
-
-def opener_for(url: str) -> urllib.request.OpenerDirector:
-    """Return what opens a server's addresses: it follows no redirect, and asks this machine through no proxy."""
-    # A proxy that a site sets for the world is not for this machine; wandb-core makes the same exception.
-    proxies = urllib.request.ProxyHandler({} if is_loopback(url) else None)
-    return urllib.request.build_opener(proxies, NoRedirects)

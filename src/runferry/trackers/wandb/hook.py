@@ -68,7 +68,7 @@ def _watch_init(module: Any) -> None:
     """Have each `wandb.init` ask for its id."""
     try:
         init = module._WandbInit
-        set_run_id, begin, create = init.set_run_id, init.init, init.__init__
+        set_run_id, begin = init.set_run_id, init.init
     except AttributeError as error:
         _say(f"this wandb has no {error.name}; each wandb.init gets an id of wandb's own")
         return
@@ -90,6 +90,14 @@ def _watch_init(module: Any) -> None:
             _unused[_thread()] = unused
         return run
 
+    init.set_run_id, init.init = ask_first, keep_unused
+    _watch_settings(init)
+
+
+def _watch_settings(init: Any) -> None:
+    """Have each `wandb.init` (wandb's class for it) see the settings whole, and stay offline where the job is."""
+    create = init.__init__
+
     def load_first(self: Any, *arguments: Any, **keywords: Any) -> None:
         create(self, *arguments, **keywords)
         try:
@@ -97,7 +105,7 @@ def _watch_init(module: Any) -> None:
         except Exception as error:  # noqa: BLE001 - wandb meets it again, and says it
             _say(f"wandb's settings: {type(error).__name__}: {error}")
 
-    init.set_run_id, init.init, init.__init__ = ask_first, keep_unused, load_first
+    init.__init__ = load_first
     log_in = getattr(init, "maybe_login", None)
     if log_in is None:
         return

@@ -8,7 +8,7 @@ arguments, the number of a `multiprocessing` worker, the name and the job type t
 among those of which all this is equal (by process, then within a process). Where there is none that is equal:
 
 - a name that one W&B run alone had is that one's again, in whichever process;
-- a W&B run that has not ended well is gone on with under other arguments (`train.py` and `train.py --resume`).
+- a W&B run that has not ended well continues under other arguments (`train.py` and `train.py --resume`).
 
 All others are new.
 """

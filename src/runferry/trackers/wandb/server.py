@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from runferry.errors import ServerError
+from runferry.trackers.http_rules import PAUSES
 from runferry.trackers.wandb.address import app_url
-from runferry.trackers.wandb.connection import PAUSES, OverloadedError, post
+from runferry.trackers.wandb.connection import OverloadedError, post
 from runferry.trackers.wandb.queries import (
     ARTIFACTS,
     FILES,

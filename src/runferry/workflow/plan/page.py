@@ -33,6 +33,7 @@ def render(record: Mapping[str, Any]) -> str:
 
     plan = record["plan"]
     script = html.template(_PACKAGE, "plan.js")
+    style = _style(plan)
     now = datetime.now(UTC)
     return (
         html.jinja(_PACKAGE)
@@ -43,8 +44,8 @@ def render(record: Mapping[str, Any]) -> str:
             experiments=plan["experiments"],
             environments=_environments(plan),
             states=list(zip(STATES, _CLASSES, SIGNS, strict=True)),
-            policy=html.policy(script),
-            style=html.style(_PACKAGE, "plan.css"),
+            policy=html.policy(script, style),
+            style=Markup(style),
             script=Markup(script),
             data=html.data({"runs": record["runs"], "jobs": record["jobs"], "states": STATES, "signs": SIGNS}),
             made=now.strftime("%Y-%m-%d %H:%M UTC"),
@@ -53,6 +54,12 @@ def render(record: Mapping[str, Any]) -> str:
             size=_size,
         )
     )
+
+
+def _style(plan: Mapping[str, Any]) -> str:
+    """Return the styles of the page, with a class for each part of a bar."""
+    counts = [count for experiment in plan["experiments"] for count in experiment["states"].values()]
+    return html.style(_PACKAGE, "plan.css") + html.rules("flex-grow", counts)
 
 
 def _environments(plan: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -17,17 +17,16 @@ import os
 import re
 import stat
 import struct
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 from zlib import crc32
 
 from runferry.errors import SegmentError
-from runferry.system.files import fsync_folder
+from runferry.system.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 HEADER = struct.pack("<4sHB", b":W&B", 0xBEE1, 0)
 BLOCK_BYTES = 32 * 1024
@@ -144,28 +143,17 @@ def write_log(path: Path, records: Iterable[bytes]) -> int:
     OSError
         When the disk is full or the folder cannot be written; nothing is left behind then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb", buffering=_READ_BYTES) as file:
-            writer = _Writer(file)
-            for record in records:
-                writer.write(record)
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync_folder(path.parent)
+    with whole_file(path, _READ_BYTES) as file:
+        writer = _Writer(file)
+        for record in records:
+            writer.write(record)
+            count += 1
     return count
 
 
 class _Writer:
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._file.write(HEADER)
         self._offset = len(HEADER)

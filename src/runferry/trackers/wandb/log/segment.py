@@ -2,6 +2,23 @@
 
 A segment is one `offline-run-*` folder, or `run-*` where the run was online; what was logged is in its
 `run-<id>.wandb`, a transaction log of protobuf messages (`framing`, `messages`).
+
+A segment as a killed job leaves it, of one row and without an exit record:
+
+>>> from pathlib import Path
+>>> from runferry.trackers.wandb.log.framing import write_log
+>>> from runferry.trackers.wandb.log.messages import message_class
+>>> run, row = (message_class("Record")(num=number) for number in (1, 2))
+>>> run.run.run_id = "k3j9x2ab"
+>>> _ = row.history.item.add(key="_step", value_json="0"), row.history.item.add(key="loss", value_json="0.5")
+>>> folder = Path("wandb/offline-run-20261127_061826-k3j9x2ab")
+>>> write_log(folder / "run-k3j9x2ab.wandb", [run.SerializeToString(), row.SerializeToString()])
+2
+>>> segment = read_segment(folder)
+>>> segment.run_id, segment.history_count, segment.last_step, segment.exit_code
+('k3j9x2ab', 1, 0, None)
+>>> list(history(folder))
+[{'_step': 0, 'loss': 0.5}]
 """
 
 from __future__ import annotations
