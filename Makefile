@@ -83,7 +83,7 @@ $(VENV)/frameworks/.ready: tests/frameworks.txt | $(BIN)/python
 	@touch $@
 
 # What only the system can have. Without it, the tests that need it are skipped and say so.
-SLURM_PACKAGES := slurm-wlm slurmdbd munge mariadb-server iproute2 nftables procps
+DAEMONS := slurm-wlm slurmdbd munge mariadb-server iproute2 nftables procps openssh-server
 POLICY := /usr/sbin/policy-rc.d
 
 .PHONY: system
@@ -95,14 +95,14 @@ system:
 	fi
 	@# The policy keeps Debian from starting these daemons: the test cluster starts its own, where nothing else sees them.
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    ! dpkg-query --show --showformat='$${db:Status-Status}\n' $(SLURM_PACKAGES) 2>/dev/null | \
-	      awk '$$0 == "installed" { n++ } END { exit n != $(words $(SLURM_PACKAGES)) }'; then \
-	  echo "installing Debian's Slurm for the tests on a real cluster"; \
+	    ! dpkg-query --show --showformat='$${db:Status-Status}\n' $(DAEMONS) 2>/dev/null | \
+	      awk '$$0 == "installed" { n++ } END { exit n != $(words $(DAEMONS)) }'; then \
+	  echo "installing Debian's Slurm and sshd for the tests on a real cluster and over a real ssh"; \
 	  if [ ! -e $(POLICY) ]; then \
 	    printf '#!/bin/sh\nexit 101\n' >$(POLICY) && chmod +x $(POLICY) && trap 'rm -f $(POLICY)' EXIT INT TERM; \
 	  fi; \
 	  apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SLURM_PACKAGES) >/dev/null; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DAEMONS) >/dev/null; \
 	fi
 
 # A Slurm cluster of this machine's own, as root on Debian; see tests/cluster/README.md.

@@ -204,12 +204,17 @@ def _folders(given: dict[str, Any]) -> str:
         "`$SLURM_TMPDIR`": _say(given["node_local"]),
         "only reached from": login.get("only_from", ""),
         "ssh that nobody attends": ", ".join(f"`{host}`" for host in login.get("automation", [])),
-        "scratch is purged after": f"{given['scratch_purge_days']} days" if given["scratch_purge_days"] else _UNKNOWN,
+        "scratch is purged after": _purge(given),
         "what is about to be purged": f"`{given['scratch_purge_list']}`" if "scratch_purge_list" in given else "",
         "runs are synced": _synced(given["sync"]),
         "no jobs from": ", ".join(f"`{closed['folder']}` ({closed['reason']})" for closed in given["submit"]),
     }
     return f"## Where things are\n\n{_table({name: text for name, text in rows.items() if text})}"
+
+
+def _purge(given: dict[str, Any]) -> str:
+    note = f" ({given['scratch_purge_note']})" if "scratch_purge_note" in given else ""
+    return f"{given['scratch_purge_days']} days{note}" if given["scratch_purge_days"] else _UNKNOWN
 
 
 def _synced(sync: dict[str, Any]) -> str:

@@ -139,7 +139,7 @@ def test_a_pruned_runs_job_ends_with_all_rows_on_the_server_and_its_gpu_goes_to_
         "scheduler": {"engine": "optuna", "source": "study.py", "optimizer": "study"},
         "parameters": {"x": {"min": -3.0, "max": 3.0}},
     }
-    resources = {"gpus": "a100:1", "memory": "600M", "cores": 1, "time": "4m"}
+    resources = {"gpus": 1, "memory": "600M", "cores": 1, "time": "4m"}
     user.configure({"search": {"sweep": sweep, "count": 4, "parallel": 1, "resources": resources}})
 
     done = user.snakemake("narval")
@@ -155,7 +155,7 @@ def test_a_pruned_runs_job_ends_with_all_rows_on_the_server_and_its_gpu_goes_to_
     for point in points:
         run = user.folder / "results" / "search" / point.run
         (attempt,) = attempts(run)
-        assert attempt["reason"] == ("pruned" if point.number == 3 else "finished"), attempt
+        assert attempt.get("pruned", False) == (point.number == 3), attempt
         held = server.run("demo", "tests", point.run)
         logged = len((user.folder / f"rows-of-{point.run}").read_text().splitlines())
         # The signal may come when a row is logged, and its line not written yet.

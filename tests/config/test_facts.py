@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from runferry.config.cluster import cluster_names, facts
+from support import facts_table
+from support.facts_table import leaves
 
 TABLES = sorted((Path(__file__).parent / "facts").glob("*.tsv"))
-# Names, and what is said in words.
-UNSTATED = {"name", "title", "scheduler", "sources", "submit", "wandb/reason"}
 ABSENT = object()
 
 
@@ -29,6 +29,9 @@ class Stated:
 def stated(table: Path) -> list[Stated]:
     lines = [line for line in table.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     header, *rows = [line.split("\t") for line in lines]
+    if header[1:] == ["fact", "value"]:
+        # As support.facts_table prints a cluster's.
+        return [Stated(cluster, tuple(fact.split("/")), yaml.safe_load(value)) for cluster, fact, value in rows]
     found = []
     for cluster, *rest in rows:
         columns, cells, before = header[1:], rest, ()
@@ -47,18 +50,6 @@ def looked_up(given: Any, path: tuple[str, ...]) -> Any:
             return ABSENT
         given = given[key]
     return given
-
-
-def leaves(given: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """List the facts of a file that are established."""
-    if "/".join(path) in UNSTATED or given is None or given == {}:
-        return {}
-    if not isinstance(given, dict):
-        return {path: given}
-    found = {}
-    for key, value in given.items():
-        found |= leaves(value, (*path, key))
-    return found
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.stem)
@@ -80,3 +71,9 @@ def test_a_clusters_file_says_what_the_table_says(table):
 def test_no_fact_is_in_a_clusters_file_that_no_table_has(name):
     known = {cell.path for table in TABLES for cell in stated(table) if cell.cluster == name}
     assert ["/".join(path) for path in leaves(facts(name)) if path not in known] == []
+
+
+def test_the_table_that_is_made_of_a_new_clusters_file_says_all_that_is_in_it(tmp_path):
+    made = tmp_path / "leonardo.tsv"
+    made.write_text(facts_table.table("leonardo"), encoding="utf-8")
+    assert {cell.path: cell.value for cell in stated(made)} == leaves(facts("leonardo"))

@@ -144,7 +144,7 @@ def test_the_account_is_a_resource():
         ("nibi", 9, None, "expected 1 to 8"),
         ("trillium", 3, None, "expected 1 or 4: what Trillium takes"),
         ("rorqual", 2, "h100_1g.10gb", "expected 1: a job gets one MIG instance"),
-        ("rorqual", 1, "nvidia_h100_80gb_hbm3_1g.10gb", "expected one of h100, h100_1g.10gb"),
+        ("rorqual", 1, "h100_4g.40gb", "expected one of h100, h100_1g.10gb"),
     ],
 )
 def test_what_a_cluster_has_not_is_refused(cluster, gpus, gpu, said):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 
+from runferry.config.cluster import find_cluster
 from runferry.doctor import wandb_server
 from runferry.doctor.reach import reach
 from support.doctored import KEY, marks, one
@@ -38,3 +40,10 @@ def test_a_server_that_answers_nothing_is_waited_for_no_longer_than_said(site, m
         found = list(wandb_server.wandb_server(site))
     assert marks(found) == {"server": "problem", "key": "unknown"}
     assert one(found, "server").found == f"{url}: no answer within 0.5 s"
+
+
+def test_a_server_that_no_login_node_of_the_site_reaches_is_no_problem(site, monkeypatch):
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
+    found = list(wandb_server.wandb_server(replace(site, cluster=find_cluster("marenostrum5"))))
+    assert marks(found) == {"server": "ok"}
+    assert "as expected; set sync.where to remote" in one(found, "server").found

@@ -31,6 +31,9 @@ def test_a_site_trains_without_a_key_and_knows_of_the_receipts_that_are_brought(
         sync={"where": "remote", "watch": True},
     )
 
+    planned = project.runferry("plan", "--profile", "local")
+    assert planned.returncode == 0, planned.stderr
+    assert "found no key" not in planned.stdout, planned.stdout
     trained = project.snakemake()
 
     assert trained.returncode == 0, trained.stderr

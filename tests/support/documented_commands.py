@@ -36,6 +36,7 @@ class NotAsWritten:
 
 _ELSEWHERE = NotAsWritten("it is typed on another machine, or leads to one")
 _PYTEST = NotAsWritten("it is a part of this suite, which runs it with the clusters that are there")
+_PROFILES = ".venv/bin/python -m pytest tests/end_to_end/test_profiles.py"
 _MEASURES = "it measures for minutes on a quiet machine; that it starts is all that is seen"
 _TRAINS = NotAsWritten(
     "it needs a Slurm that runs jobs",
@@ -171,8 +172,8 @@ NOT_AS_WRITTEN = {
         for name in ("pytorch", "lightning", "huggingface")
     },
     ".venv/bin/python -m pytest tests/config/test_cluster.py tests/config/test_facts.py": _PYTEST,
-    "RUNFERRY_WRITE_GOLDEN=1 .venv/bin/python -m pytest tests/end_to_end/test_profiles.py -k sbatch_is_given": _PYTEST,
-    ".venv/bin/python -m pytest tests/end_to_end/test_profiles.py": _PYTEST,
+    f'RUNFERRY_WRITE_GOLDEN=1 {_PROFILES} -k "sbatch_is_given and mycluster"': _PYTEST,
+    f"{_PROFILES} -k mycluster": _PYTEST,
     ".venv/bin/python -m pytest tests/sync/test_clean.py": _PYTEST,
     ".venv/bin/python -m pytest tests/sync/test_clean.py -k trained": _PYTEST,
     ".venv/bin/python -m pytest tests/test_doctests.py -k folder": _PYTEST,

@@ -1,9 +1,10 @@
 """Pulls runs over a line that is cut at random moments, and kills `runferry pull` at some, and looks for rows.
 
-    PYTHONPATH=tests python -m support.pull_campaign --seeds 50 [--first 0]
+    PYTHONPATH=tests python -m support.pull_campaign --seeds 50 [--first 0] [--faults]
 
 Each trial has the runs of `support.sync_campaign` at a site. Truth is what the training logged, and the stand-in's own
-books. A receipt, at the site or here, while the server does not hold just that is wrong.
+books. A receipt, at the site or here, while the server does not hold just that is wrong. With `--faults` the server,
+too, does something wrong until the first pull has ended: a fault of `support.sync_campaign`, chosen by the seed.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runferry.runs.folder import RunFolder
 from runferry.runs.receipt import holds
 from runferry_standin import running_process
 from support.cut_line import bytes_moved, make_line
-from support.sync_campaign import rows_held, rows_trained, say, write_all
+from support.sync_campaign import fault_trials, rows_held, rows_trained, say, waits, write_all
 
 if TYPE_CHECKING:
     from runferry_standin import StandIn
@@ -45,16 +46,24 @@ class Trial:
     cuts: tuple[dict[str, float], ...]
     kill_after: float | None
     """Seconds after which the first pull is killed."""
+    rules: tuple[dict[str, Any], ...] = ()
+    """What the server does wrong during the first pull."""
+    lag: float = 0.0
+    """Seconds by which the server is late."""
 
 
-def trial(seed: int) -> Trial:
-    """Choose at which bytes or moments the line is cut, and whether the pull is killed."""
+def trial(seed: int, *, faults: bool = False) -> Trial:
+    """Choose at which bytes or moments the line is cut, whether the pull is killed, and what the server does wrong."""
     chosen = random.Random(seed)
     cuts = tuple(
         {"bytes": chosen.randint(0, 30_000)} if chosen.random() < 0.5 else {"seconds": chosen.uniform(0.2, 8)}
         for _ in range(chosen.randint(1, 4))
     )
-    return Trial(seed, cuts, chosen.uniform(1, 10) if chosen.random() < 0.3 else None)
+    one = Trial(seed, cuts, chosen.uniform(1, 10) if chosen.random() < 0.3 else None)
+    if not faults:
+        return one
+    fault = chosen.choice(fault_trials([0.0, 3.0]))
+    return replace(one, rules=fault.rules, lag=fault.lag)
 
 
 def try_one(one: Trial, original: Path, root: Path) -> Counter[str]:
@@ -74,8 +83,11 @@ def try_one(one: Trial, original: Path, root: Path) -> Counter[str]:
             folder.run_file.write_text(json.dumps(run))
         ssh = make_line(line, here, one.cuts)
         said = ""
-        for kill_after in (one.kill_after, None, None):
-            said = _pull(server, ssh, results, mirror, kill_after)
+        server.behave(lag=one.lag)
+        server.faults(*one.rules)
+        for kill_after in (one.kill_after, *[None] * (3 if one.rules else 2)):
+            said = _pull(server, ssh, results, mirror, kill_after, one.lag)
+            server.faults()
             _judge(
                 one, [*folders, *(RunFolder(mirror / "experiment" / each.path.name) for each in folders)], server, found
             )
@@ -92,9 +104,9 @@ def try_one(one: Trial, original: Path, root: Path) -> Counter[str]:
     return found
 
 
-def _pull(server: StandIn, ssh: str, results: Path, mirror: Path, kill_after: float | None) -> str:
+def _pull(server: StandIn, ssh: str, results: Path, mirror: Path, kill_after: float | None, lag: float) -> str:
     words = ["pull", f"--ssh={ssh}", f"--program={sys.executable} -m runferry", f"--to={mirror}"]
-    words += [f"--sync-option=--{each}" for each in ("settle=0.2", "patience=4", "deadline=30")]
+    words += [f"--sync-option={each}" for each in (*waits(lag), "--deadline=30")]
     process = subprocess.Popen(
         [sys.executable, "-m", "runferry", *words, f"site:{results}"],
         env=os.environ | server.environment | {"HOME": str(mirror.parent)},
@@ -120,7 +132,7 @@ def _count(one: Trial, folder: RunFolder, server: StandIn, found: Counter[str], 
     rows, wanted = rows_held(server, folder), rows_trained(folder)
     if not holds(folder, server.url):
         found["no receipt"] += 1
-        say(f"seed {one.seed}: {folder.path.name}: no receipt: {said}")
+        say(f"seed {one.seed}: {folder.path.name}: no receipt: {said}; the fault: {json.dumps(one.rules)}")
     for what, wrong in (("lost", set(wanted) - set(rows)), ("doubled", range(len(rows) - len(set(rows))))):
         if wrong:
             found[what] += 1
@@ -141,13 +153,13 @@ def _weigh(one: Trial, line: Path, mirror: Path, found: Counter[str]) -> None:
         say(f"seed {one.seed}: {moved} bytes for {segments} of segments")
 
 
-def run(seeds: range, original: Path, folder: Path, at_once: int = 1) -> Counter[str]:
+def run(seeds: range, original: Path, folder: Path, at_once: int = 1, *, faults: bool = False) -> Counter[str]:
     """Try every seed; return the counts."""
     total: Counter[str] = Counter()
 
     def try_seed(seed: int) -> Counter[str]:
         root = folder / f"trial-{seed}"
-        found = try_one(trial(seed), original, root)
+        found = try_one(trial(seed, faults=faults), original, root)
         shutil.rmtree(root)
         return found
 
@@ -163,11 +175,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50, help="default: %(default)d")
     parser.add_argument("--first", type=int, default=0, help="default: %(default)d")
     parser.add_argument("--at-once", type=int, default=2, help="trials at once (default: %(default)d)")
+    parser.add_argument("--faults", action="store_true", help="the server does something wrong, too")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="runferry-campaign-") as folder:
         original = write_all(Path(folder) / "original")
         seeds = range(given.first, given.first + given.seeds)
-        say(json.dumps(run(seeds, original, Path(folder), given.at_once)))
+        say(json.dumps(run(seeds, original, Path(folder), given.at_once, faults=given.faults)))
 
 
 if __name__ == "__main__":

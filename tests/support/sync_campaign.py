@@ -2,6 +2,10 @@
 
     PYTHONPATH=tests python -m support.sync_campaign faults --lag 0 3 [--only 20] [--first 0]
     PYTHONPATH=tests python -m support.sync_campaign kills --seeds 100 --lag 3
+    PYTHONPATH=tests python -m support.sync_campaign faults --where job --only 50 --at-once 2
+
+With `--where job` each sync is a Slurm job of the test cluster (`make cluster-up`), whose login node has no way to the
+server; what is killed is the job, or the `runferry sync` that submitted it.
 
 Each trial has three runs of each version: one of one segment, one that was requeued twice, one whose jobs were killed.
 They are synced with the fault, then without it until all have a receipt (three times at most). A receipt while the
@@ -23,6 +27,7 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -34,7 +39,7 @@ from support.paths import ROOT
 from support.written_runs import write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from runferry_standin import StandIn
 
@@ -89,6 +94,26 @@ class Trial:
     """Seconds after which each of the first syncs is killed."""
 
 
+class Here:
+    """Syncs on this machine, as on a login node with a way to the server."""
+
+    words: Sequence[str] = ()
+    """Further options of `runferry sync`."""
+
+    @contextmanager
+    def server(self) -> Generator[tuple[StandIn, dict[str, str]]]:
+        """Start a server; yield it, and the variables by which a sync finds it."""
+        with running_process() as server:
+            yield server, server.environment
+
+    def kill(self, sync: subprocess.Popen[str], _folder: Path, _chosen: random.Random) -> None:
+        """Kill a sync that was started in `folder`."""
+        sync.send_signal(signal.SIGKILL)
+
+    def end(self, folder: Path) -> None:
+        """End what syncs that were started in `folder` have left running."""
+
+
 def fault_trials(lags: Sequence[float]) -> list[Trial]:
     """Every fault with every lag."""
     rules = [{**place, **wrong, **times} for place, wrong, times in product(PLACES, WRONGS, TIMES)]
@@ -116,27 +141,29 @@ def write_all(folder: Path, versions: Sequence[str] = VERSIONS) -> Path:
     return results
 
 
-def try_one(trial: Trial, original: Path, root: Path, number: int) -> Counter[str]:
+def try_one(trial: Trial, original: Path, root: Path, number: int, where: Here) -> Counter[str]:
     """Sync copies of the runs while it goes wrong, then without, and count what is not as it must be."""
     results = root / str(number) / "results"
     shutil.copytree(original, results, symlinks=True)
     folders = [RunFolder(path) for path in sorted((results / "experiment").iterdir())]
     found: Counter[str] = Counter()
-    with running_process() as server:
+    with where.server() as (server, variables):
+        syncs = _Syncs(results, where, variables, trial)
         server.behave(lag=trial.lag)
         server.faults(*trial.rules)
         for seconds in trial.kills:
-            _sync(results, server, trial, kill_after=seconds)
+            syncs.run(kill_after=seconds)
             _judge(trial, folders, server, found)
         if not trial.kills:
-            _sync(results, server, trial)
+            syncs.run()
             _judge(trial, folders, server, found)
         server.faults()
         for _ in range(3):
             if all(folder.receipt_file.exists() for folder in folders):
                 break
-            said = _sync(results, server, trial)
+            said = syncs.run()
             _judge(trial, folders, server, found)
+        where.end(results.parent)
         for folder in folders:
             if not folder.receipt_file.exists():
                 found["no receipt"] += 1
@@ -147,19 +174,33 @@ def try_one(trial: Trial, original: Path, root: Path, number: int) -> Counter[st
     return found
 
 
-def _sync(results: Path, server: StandIn, trial: Trial, *, kill_after: float | None = None) -> str:
-    waits = ["--settle", str(trial.lag + 1 if trial.lag else 0.2), "--patience", str(4 + 3 * trial.lag)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runferry", "sync", "--deadline=15", *waits, str(results)],
-        env=os.environ | server.environment | {"HOME": str(results.parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if kill_after is not None:
-        time.sleep(kill_after)
-        process.send_signal(signal.SIGKILL)
-    return process.communicate()[0]
+def waits(lag: float) -> list[str]:
+    """Return the options by which a sync waits as long as a server that is late by `lag` seconds needs."""
+    return [f"--settle={lag + 1 if lag else 0.2}", f"--patience={4 + 3 * lag}"]
+
+
+class _Syncs:
+    """The syncs of a trial, one after the other."""
+
+    def __init__(self, results: Path, where: Here, variables: dict[str, str], trial: Trial) -> None:
+        self._results, self._where, self._variables, self._trial = results, where, variables, trial
+        self._chosen = random.Random(trial.name)
+
+    def run(self, *, kill_after: float | None = None) -> str:
+        """Sync, and return what it said; it is killed after so many seconds."""
+        words = ["--deadline=15", *waits(self._trial.lag), *self._where.words]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "runferry", "sync", *words, str(self._results)],
+            cwd=self._results.parent,
+            env=os.environ | self._variables | {"HOME": str(self._results.parent)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if kill_after is not None:
+            time.sleep(kill_after)
+            self._where.kill(process, self._results.parent, self._chosen)
+        return process.communicate()[0]
 
 
 def rows_held(server: StandIn, folder: RunFolder) -> list[tuple[int, float]]:
@@ -201,16 +242,24 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="so many trials, chosen by --first")
     parser.add_argument("--first", type=int, default=0, help="seed of that choice (default: %(default)d)")
     parser.add_argument("--at-once", type=int, default=4, help="trials at once (default: %(default)d)")
+    parser.add_argument("--where", choices=["login", "job"], default="login", help="where the syncs run")
+    parser.add_argument("--cluster", type=Path, metavar="FOLDER", help="of the test cluster, where it is another one")
     given = parser.parse_args()
     trials = fault_trials(given.lag) if given.kind == "faults" else kill_trials(given.seeds, given.lag)
     if given.only:
         trials = random.Random(given.first).sample(trials, min(given.only, len(trials)))
     total: Counter[str] = Counter({"trials": len(trials)})
-    with tempfile.TemporaryDirectory(prefix="runferry-campaign-") as folder:
-        original = write_all(Path(folder))
-        with ThreadPoolExecutor(given.at_once) as pool:
-            for found in pool.map(lambda each: try_one(each[1], original, Path(folder), each[0]), enumerate(trials)):
-                total += found
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runferry-campaign-")))
+        where = Here()
+        if given.where == "job":
+            from support.slurm.sync_jobs import FOLDER, jobs_of_cluster
+
+            where = stack.enter_context(jobs_of_cluster(given.at_once, given.cluster or FOLDER))
+        original = write_all(folder)
+        pool = stack.enter_context(ThreadPoolExecutor(given.at_once))
+        for found in pool.map(lambda each: try_one(each[1], original, folder, each[0], where), enumerate(trials)):
+            total += found
     say(json.dumps(total))
 
 

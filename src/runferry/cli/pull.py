@@ -22,8 +22,8 @@ def add_pull(commands: Commands) -> None:
         "pull",
         help="bring runs from a site over ssh, sync them from here, and give the site their receipts",
         description="Bring the segments and records of the runs that have ended and have no receipt at the site, sync "
-        "them with the key of this machine, and write the receipts at the site. What is here is not sent again: after a "
-        "lost connection it continues where it was.",
+        "them with the key of this machine, and write the receipts at the site. What is here is not sent again: after "
+        "a lost connection it continues where it was.",
         epilog="Exit code: 0 every run that has ended has a receipt; 1 some have none; 2 wrong usage. At the site "
         "runferry has to be installed; it starts `runferry serve-results` there, and leaves nothing running.",
     )

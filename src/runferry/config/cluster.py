@@ -150,6 +150,8 @@ class Cluster:
     """After which files on scratch are purged."""
     scratch_purge_list: str | None
     """The site's own list of what is about to be purged, with `<user>` in it."""
+    scratch_purge_note: str | None
+    """What else is to be known of the purge, as a half sentence."""
     closed_folders: tuple[ClosedFolder, ...]
     sync: SyncPlaces
     largest_node: Node | None = None
@@ -231,6 +233,7 @@ def _cluster(given: dict[str, Any]) -> Cluster:
         node_local=given["node_local"],
         scratch_purge_days=given["scratch_purge_days"],
         scratch_purge_list=given.get("scratch_purge_list"),
+        scratch_purge_note=given.get("scratch_purge_note"),
         closed_folders=tuple(ClosedFolder(**section) for section in given["submit"]),
         sync=SyncPlaces(tuple(given["sync"]["where"]), given["sync"]["partition"]),
         largest_node=Node(node["cores"], mebibytes(node["memory"])) if (node := given.get("largest_node")) else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from runferry.config.sync_place import LOGIN
 from runferry.doctor.finding import Finding
 from runferry.doctor.reach import STORAGE, reach
 from runferry.errors import ServerError
@@ -21,10 +22,14 @@ SECONDS = 30.0
 
 
 def wandb_server(site: Site) -> Iterator[Finding]:
-    """Check whether the server answers, then whether it takes the key."""
+    """Check whether the server answers, then whether it takes the key; neither where no login node has a way to it."""
     url = server_url(site.base_url)
     answer = reach(url, os.environ)
     todo = "without it nothing can be synced from here; `runferry sync` on another machine will do"
+    if not answer.reached and LOGIN not in site.cluster.sync.where:
+        elsewhere = " or ".join(site.cluster.sync.where)
+        yield Finding(ABOUT, "server", "ok", f"{url}: {answer.how}, as expected; set sync.where to {elsewhere}")
+        return
     if not answer.reached:
         yield Finding(ABOUT, "server", "problem", f"{url}: {answer.how}", "an answer", todo)
     else:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,50 +13,12 @@ from runferry.runs.folder import RunFolder
 from runferry.runs.receipt import holds
 from support.cut_line import bytes_moved, connections, make_line
 from support.pull_campaign import run
+from support.pulling import pull, site_variables, trained_at
 from support.sync_campaign import SHAPES, write_all
 from support.written_runs import log_of, write_run, wrong
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-PROGRAM = f"{sys.executable} -m runferry"
-
-
-def site_variables(folder: Path) -> dict[str, str]:
-    """What a login shell of the site has: no key, no address of a server."""
-    folder.mkdir(exist_ok=True)
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", ""), "HOME": str(folder)}
-
-
-def pull(server, ssh: str, results: Path, mirror: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    words = ["pull", f"--ssh={ssh}", f"--program={PROGRAM}", f"--to={mirror}", *options, f"site:{results}"]
-    words[1:1] = [f"--sync-option={option}" for option in ("--settle=0.1", "--patience=3")]
-    return subprocess.run(
-        [sys.executable, "-m", "runferry", *words],
-        env=os.environ | server.environment | {"HOME": str(mirror.parent)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
-def trained_at(results: Path, server) -> list[RunFolder]:
-    """Train two runs, with files and artifacts, and move the results: no path in their logs is right any more."""
-    before = results.with_name("before")
-    for name in ("one", "two"):
-        folder = RunFolder(before / "experiment" / name)
-        write_run(sys.executable, folder)
-        run = json.loads(folder.run_file.read_text())
-        run["wandb"]["base_url"] = server.url
-        folder.run_file.write_text(json.dumps(run))
-        for link in folder.path.glob("wandb/offline-run-*/files/notes.txt"):
-            # As the launcher leaves it.
-            content = link.read_bytes()
-            link.unlink()
-            link.write_bytes(content)
-    before.rename(results)
-    return [RunFolder(results / "experiment" / name) for name in ("one", "two")]
 
 
 @pytest.fixture

@@ -193,11 +193,9 @@ def _jobs(learned: Learned) -> list[str]:
 def _sync(learned: Learned) -> list[str]:
     where = ["login", "remote"] if learned.login_reaches else ["remote"]
     said = "W&B answers here" if learned.login_reaches else "W&B does not answer on this login node"
-    return [
-        "sync:",
-        f"  {_line('where', where, said)}",
-        f"  {_line('partition', None, f'{UNKNOWN}: one whose nodes reach the internet')}",
-    ]
+    without_gpus = ", ".join(each.name for each in learned.seen.partitions.values() if each.cpu_nodes)
+    asked = f"{UNKNOWN}: one whose nodes reach the internet; without GPUs are {without_gpus or 'none'}"
+    return ["sync:", f"  {_line('where', where, said)}", f"  {_line('partition', None, asked)}"]
 
 
 def _disk(node: NodeSeen | str) -> tuple[str | None, str]:

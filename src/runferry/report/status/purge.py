@@ -41,6 +41,8 @@ class Oldest:
     """How long ago it was last read or changed, which is what the sites count."""
     purge_days: int | None
     """After which the site purges scratch, where the file is on it; None elsewhere and where it is not known."""
+    purge_note: str | None = None
+    """What else is to be known of the purge."""
 
     @classmethod
     def of(cls, files: Iterable[tuple[float, Path]]) -> Oldest | None:
@@ -49,7 +51,9 @@ class Oldest:
         if found is None:
             return None
         written, file = found
-        return cls(file, (time.time() - written) / DAY, _idle_days(file), purge_days(file))
+        site = _site_of_scratch(file)
+        days, note = (site.scratch_purge_days, site.scratch_purge_note) if site else (None, None)
+        return cls(file, (time.time() - written) / DAY, _idle_days(file), days, note)
 
     def warning(self) -> str | None:
         """Return a warning when the site's purge comes near; None where it does not."""
@@ -59,7 +63,8 @@ class Oldest:
             return None
         left = self.purge_days - self.idle_days
         when = f"in {left:.0f} days" if left > 0 else "at any time now"
-        return f"scratch is purged after {self.purge_days} days: {self.file} {when}; run: runferry sync"
+        note = f" ({self.purge_note})" if self.purge_note else ""
+        return f"scratch is purged after {self.purge_days} days{note}: {self.file} {when}; run: runferry sync"
 
 
 def purge_warning(folders: Callable[[], Iterable[RunFolder]]) -> str | None:
@@ -91,13 +96,8 @@ def finders(folder: RunFolder, run: RunRecord) -> list[partial[Path]]:
     return [partial(Path, file) for file in archives_on_disk(str(folder.path)).values()]
 
 
-def purge_days(file: Path) -> int | None:
-    """Return after how many days the site of `$CC_CLUSTER` purges a file; None for a file that is not on scratch."""
-    site = _site_of_scratch(file)
-    return site.scratch_purge_days if site else None
-
-
 def _site_of_scratch(file: Path) -> Cluster | None:
+    """Return the cluster of `$CC_CLUSTER`; None for a file that is not on scratch."""
     name, scratch = os.environ.get("CC_CLUSTER"), os.environ.get("SCRATCH")
     if not name or not scratch or not file.resolve().is_relative_to(os.path.realpath(scratch)):
         return None

@@ -7,7 +7,7 @@ import subprocess
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from runferry.errors import ConfigError, RunferryError
 from runferry.sync.remote.frames import GREETING, Line, LineError
@@ -21,6 +21,8 @@ _END_SECONDS = 5.0
 _OPTIONS = ("-T", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
 """No terminal, whose driver would change bytes; and a line that is dead ends."""
 _BUSY_SECONDS = 5.0
+_NO_CONNECTION, _NO_SUCH_COMMAND = 255, 127
+"""Exit codes of ssh, and of a shell."""
 
 
 class SiteError(RunferryError):
@@ -48,10 +50,13 @@ class Site:
     program: str = "runferry"
     ssh: tuple[str, ...] = ("ssh",)
 
+    def remote_command(self) -> str:
+        """Return what the site's shell is to run."""
+        return f"{self.program} serve-results {shlex.quote(self.folder)}"
+
     def command(self) -> list[str]:
         """Return the command that starts the site's side and connects its stdin and stdout."""
-        remote = f"{self.program} serve-results {shlex.quote(self.folder)}"
-        return [*self.ssh, *_OPTIONS, "--", self.host, remote]
+        return [*self.ssh, *_OPTIONS, "--", self.host, self.remote_command()]
 
 
 def parse_site(text: str, *, program: str, ssh: str) -> Site:
@@ -84,7 +89,7 @@ def connected(site: Site) -> Generator[Line]:
     assert process.stdout is not None
     line = Line(process.stdout.fileno(), process.stdin.fileno())
     try:
-        _read_greeting(line, site)
+        _read_greeting(line, site, process)
         yield line
     finally:
         with suppress(OSError):
@@ -128,13 +133,37 @@ def take_hold(line: Line, say: Callable[[str], None], sleep: Callable[[float], N
         sleep(_BUSY_SECONDS)
 
 
-def _read_greeting(line: Line, site: Site) -> None:
+def _read_greeting(line: Line, site: Site, process: subprocess.Popen[bytes]) -> None:
+    printed = ""
     for _ in range(_LINES_BEFORE):
         try:
-            if line.read_line() + b"\n" == GREETING:
+            said = line.read_line()
+            if said + b"\n" == GREETING:
                 checked(line.receive()[0])
                 return
+            printed = said.decode(errors="replace").strip() or printed
         except LineError as error:
-            message = f"{site.host}: expected an answer of runferry serve-results there, found {error}"
-            raise LineError(f"{message}; --program says where runferry is at the site") from None
+            _raise_no_answer(site, process, printed, error)
     raise LineError(f"{site.host}: found a shell that prints and prints, expected runferry serve-results")
+
+
+def _raise_no_answer(site: Site, process: subprocess.Popen[bytes], printed: str, error: LineError) -> NoReturn:
+    """Raise an error that says what was found in place of an answer, and what to do."""
+    code = None
+    with suppress(subprocess.TimeoutExpired):
+        code = process.wait(_END_SECONDS)
+    asked = f"{site.host}: asked for runferry serve-results,"
+    if "serve-results" in printed:
+        # A wrapper that a key is tied to repeats what it refuses, as on the Alliance's automation nodes.
+        message = f"{asked} found {printed[:300]!r}, expected its answer"
+        command = f'command="/full/path/of/{site.remote_command()}"'
+        raise LineError(f"{message}; give the key {command} instead of what refuses it") from None
+    if code == _NO_CONNECTION:
+        message = f"{asked} found that ssh does not connect and says why above, expected its answer"
+        raise LineError(f"{message}; try {shlex.join([*site.ssh, site.host])}") from None
+    if code == _NO_SUCH_COMMAND:
+        raise LineError(
+            f"{asked} found no {site.program} there, expected its answer; --program says where it is"
+        ) from None
+    message = f"{asked} found an end with exit code {code} ({error}), expected its answer"
+    raise LineError(f"{message}; see what it says above, and whether --program is a runferry of this version") from None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.config.names import WANDB
 from runferry.config.programs import script_of
+from runferry.config.sync_place import is_remote
 from runferry.environment.notes import notes_of_source
 from runferry.system.text import memory_in_words
 from runferry.trackers.registry import settings_of
@@ -40,7 +41,8 @@ def _of_the_start(workflow: Workflow) -> Iterator[str]:
     named, counts = workflow.cluster_in_file, workflow.cluster.name
     if named and named != counts:
         yield f"cluster: config/config.yaml says {named}; the profile or the command line says {counts}, which counts"
-    if problem := settings_of(workflow.config).missing_key(workflow.config):
+    # Where another machine syncs, the key is there.
+    if not is_remote(workflow.config) and (problem := settings_of(workflow.config).missing_key(workflow.config)):
         yield f"{problem}; the runs train without it, and nothing can be synced before"
 
 
