@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 
 from runferry.config.cluster import find_cluster
-from runferry.report.advice import SPARE, Proposal, propose
+from runferry.report.advice import SPARE, RequestAdvice, propose
 from runferry.report.use import Use
 from runferry.system.text import time_in_words
 
@@ -77,7 +77,7 @@ def asked(use: Use) -> str:
     return f"{time}, {(use.memory or 0) / GIB:.0f} GiB, {use.cores} cores, {use.gpus} {use.gpu}"
 
 
-def check(name: str, use: Use, proposal: Proposal) -> None:
+def check(name: str, use: Use, proposal: RequestAdvice) -> None:
     """End with an error where an advice is below what was used with its margin, or above what was asked for."""
     bounds = {
         "time": (proposal.minutes and proposal.minutes * 60, use.seconds, use.time_limit),

@@ -11,7 +11,7 @@ because the machine may be busy.
 
 The page of 1,000 long runs is opened in Chromium, each switch is used, and the longest time is taken in which the page
 could not answer: from the tasks of 50 ms and more that the browser itself reports. To make it takes no longer than the
-report of before it answered anything took (git state 523af05e~1, 245 CPU s; `large --only-made` prints this alone, with
+report of before it answered anything took (git state 523af05e~1, 225 CPU s; `large --only-made` prints this alone, with
 PYTHONPATH set to the `src` of any state).
 
     python benchmarks/report.py            # about ten minutes

@@ -27,10 +27,12 @@ from runferry.system.text import count_of
 from snakemake_executor_plugin_runferry import outputs
 from snakemake_executor_plugin_runferry.early_receipts import EarlyReceipts, wanted_receipts
 from snakemake_executor_plugin_runferry.messages import has_begun, last_words
+from snakemake_executor_plugin_runferry.options import allow_no_retry
 from snakemake_executor_plugin_runferry.progress import Progress
+from snakemake_executor_plugin_runferry.races import log_of
 from snakemake_executor_plugin_runferry.run_files import FAILED, LOOKS_PER_SECOND, TRAINED, RunFiles
 from snakemake_executor_plugin_runferry.states import JobStates
-from snakemake_executor_plugin_runferry.submitting import SubmittingExecutor, allow_no_retry
+from snakemake_executor_plugin_runferry.submitting import SubmittingExecutor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -69,18 +71,22 @@ class Executor(SubmittingExecutor):
         """Report what has ended and yield what goes on."""
         ours = [info for info in active_jobs if self.training(info.job)]
         theirs = [info for info in active_jobs if not self.training(info.job)]
+        await asyncio.to_thread(self._races.look_at_all, ours)
         self._active = {info.external_jobid: info for info in ours}
         async for info in self._check_others(theirs):
             yield info
         states: dict[str, str] | None = None
         if (asked := time.monotonic() >= self._next_look) and ours:
-            states = await asyncio.to_thread(self._states.ask, [info.external_jobid for info in ours])
+            jobs = [job for info in ours for job in self._races.jobs_of(info)]
+            states = await asyncio.to_thread(self._states.ask, jobs)
         changed = False
+        ended = {job for job, state in (states or {}).items() if self._states.has_ended(job, state)}
         for info in ours:
+            self._races.note_ended(info, ended)
             job, training = info.external_jobid, self.training(info.job)
             assert training is not None
-            state = states[job] if states else None
-            if not training.explained and (state is None or not self._states.has_ended(job, state)):
+            state = states.get(job) if states else None
+            if not training.explained and (state is None or job not in ended):
                 yield info
                 continue
             changed = True
@@ -130,6 +136,7 @@ class Executor(SubmittingExecutor):
             training = self.training(info.job)
             if training is None:
                 continue
+            self._races.look(info)
             over = self._files.look(info.external_jobid, training)
             if training.explained:
                 done = True
@@ -165,6 +172,7 @@ class Executor(SubmittingExecutor):
 
     def _conclude(self, info: Any, training: TrainingJob, state: str | None) -> None:
         """Report the end of a job; `state` is Slurm's last word, None where a run was done before Slurm was asked."""
+        others = self._races.end(info)
         if state is not None:
             for folder in training.folders:
                 settle(folder, {info.external_jobid: state})
@@ -173,18 +181,17 @@ class Executor(SubmittingExecutor):
         if training.done:
             outputs.write_benchmark(info.job, training)
             self.report_job_success(info)
-            self._remove_log(info)
+            self._remove_logs([*others, log_of(info)])
             return
-        found = self.active_job(self.jobs_in_queue(fresh=True) or [], info.job)
-        if found:
+        if found := self.active_jobs_of(self.jobs_in_queue(fresh=True) or [], info.job):
             # It left the run to the job of another controller.
-            say(f"{training.done_file.parent}: job {found.id} is at work on it, and is waited for")
-            self.report_taken_over(info.job, found.id)
+            say(f"{training.done_file.parent}: job {found[0].id} is at work on it, and is waited for")
+            self.report_taken_over(info.job, found[0].id)
             return
         if not self._goes_on(training, info, state or ""):
             allow_no_retry(info.job)
             self._failed |= {folder.path for folder in training.folders if not _is_trained(folder)}
-        log = _log_of(info)
+        log = log_of(info)
         logs = [str(log)] if log and Path(log).exists() else []
         words = last_words(training, info.external_jobid, state or "", log)
         self.report_job_error(info, msg=words, aux_logs=logs)
@@ -210,15 +217,15 @@ class Executor(SubmittingExecutor):
         say(f"{names}: goes on in another job ({job.attempt + 1} of {training.attempts} at most)")
         return True
 
-    def _remove_log(self, info: Any) -> None:
-        """Remove Slurm's log of a job that has trained, and its folder, as the plugin does unless told to keep it."""
-        log = _log_of(info)
-        if log is None or self.workflow.executor_settings.keep_successful_logs:
+    def _remove_logs(self, logs: list[Path | None]) -> None:
+        """Remove Slurm's logs of the jobs of a trained run, and their folder, as the plugin does unless told not to."""
+        if self.workflow.executor_settings.keep_successful_logs:
             return
-        # What is there besides, of a job that failed before, keeps the folder.
-        with suppress(OSError):
-            log.unlink(missing_ok=True)
-            log.parent.rmdir()
+        for log in filter(None, logs):
+            # What is there besides, of a job that failed before, keeps the folder.
+            with suppress(OSError):
+                log.unlink(missing_ok=True)
+                log.parent.rmdir()
 
     # The end.
 
@@ -227,7 +234,7 @@ class Executor(SubmittingExecutor):
         self._submissions.end()
         # One may have been submitted since Snakemake made its list; and while the queue is asked, that is empty.
         known = {info.external_jobid: info for info in (*active_jobs, *self.active_jobs) if info.external_jobid}
-        known |= self._active
+        known |= self._active | self._races.active()
         trainings = {job: self.training(info.job) for job, info in known.items()}
         if not any(trainings.values()):
             super().cancel_jobs(active_jobs)
@@ -245,8 +252,3 @@ class Executor(SubmittingExecutor):
 
 def _is_trained(folder: RunFolder) -> bool:
     return folder.trained_file.exists() or folder.finished_file.exists()
-
-
-def _log_of(info: Any) -> Path | None:
-    aux: dict[str, Any] = info.aux or {}
-    return aux.get("slurm_logfile")

@@ -35,7 +35,8 @@ def launcher_call(job: Any, words: Sequence[str], python: str, seconds: float) -
     Parameters
     ----------
     job
-        Snakemake's; its threads, its `cpus_per_task` and its `tmpdir` are looked at.
+        Snakemake's; its threads, its `cpus_per_task` and its `tmpdir` are looked at, and where it is one of several
+        for a run, the `variables` that tell the launcher so.
     words
         What follows `runferry` on the command line.
     python
@@ -44,6 +45,7 @@ def launcher_call(job: Any, words: Sequence[str], python: str, seconds: float) -
         For which the launcher waits for files that the node's filesystem does not show yet: `--latency-wait`.
     """
     variables = dict.fromkeys(THREADS, str(job.threads)) | {"RUNFERRY_LATENCY_WAIT": f"{seconds:g}"}
+    variables |= getattr(job, "variables", {})
     temporary = job.resources.get("tmpdir")
     # Unless somebody named one, it is not known before the job runs, and is the node's own.
     if type(temporary) is str and temporary:

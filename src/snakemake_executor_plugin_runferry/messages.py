@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from runferry.runs.log import LINES_SHOWN, end_of_log, read_tail
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from runferry.runs.folder import RunFolder
@@ -44,6 +45,19 @@ def ends_by_itself(answer: str) -> str | None:
     if found == "job submit limit" and other and "Submit" not in other[0]:
         return None
     return found
+
+
+def go_on(jobs: Sequence[str]) -> str:
+    """Say that jobs of an earlier start go on.
+
+    >>> go_on(["7"])
+    'its job 7 of an earlier start is still there, and goes on'
+    >>> go_on(["7", "8"])
+    'its jobs 7, 8 of an earlier start are still there, and go on'
+    """
+    if len(jobs) == 1:
+        return f"its job {jobs[0]} of an earlier start is still there, and goes on"
+    return f"its jobs {', '.join(jobs)} of an earlier start are still there, and go on"
 
 
 def last_words(training: TrainingJob, job: str, state: str, log: Path | None) -> str:

@@ -62,5 +62,9 @@ class PluginExecutor:
     def report_job_error(self, job_info: Any, msg: str | None = None, **words: Any) -> None:
         """Tell Snakemake that a job has failed."""
 
+    def _report_job_submission_threadsafe(self, job_info: Any) -> None: ...
+
+    def _report_job_error_threadsafe(self, job_info: Any, msg: str) -> None: ...
+
     async def sleep(self) -> None:
         """Wait for the next look at the jobs."""

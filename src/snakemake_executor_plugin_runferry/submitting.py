@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -18,21 +17,24 @@ from snakemake_interface_executor_plugins.executors.base import (  # pyright: ig
 
 from runferry.errors import RunferryError
 from runferry.runs import slurm
+from runferry.runs.first_start import claimed_by, current_race, forget_race
 from runferry.system.messages import say
 from runferry.workflow.search import AGAIN_SECONDS, ask
-from runferry.workflow.training_job import place_of_search, training_of
+from runferry.workflow.training_job import alternatives_of, place_of_search, training_of
 from snakemake_executor_plugin_runferry import outputs
+from snakemake_executor_plugin_runferry.alternative_job import AlternativeJob, real_job
 from snakemake_executor_plugin_runferry.launcher_call import launcher_call, quoted_for_wrap
-from snakemake_executor_plugin_runferry.messages import ends_by_itself
+from snakemake_executor_plugin_runferry.messages import ends_by_itself, go_on
+from snakemake_executor_plugin_runferry.options import allow_no_retry, missing_options
+from snakemake_executor_plugin_runferry.races import Races
+from snakemake_executor_plugin_runferry.reporting import ReportingExecutor, is_kept
 from snakemake_executor_plugin_runferry.submissions import Submissions
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
+    from runferry.config.job_request import Request
     from runferry.workflow.training_job import TrainingJob
-    from snakemake_executor_plugin_runferry.plugin_types import PluginExecutor
-else:
-    from snakemake_executor_plugin_slurm import Executor as PluginExecutor
 
 QUEUE_SECONDS = 120
 """For which the queue that was asked for before a submission is good enough for the next."""
@@ -44,7 +46,7 @@ _SNAKEMAKES_LIMIT = (100, 1)
 """Jobs and seconds, where nobody says `--max-jobs-per-timespan` (9.17 to 9.27)."""
 
 
-class SubmittingExecutor(PluginExecutor):
+class SubmittingExecutor(ReportingExecutor):
     """Submits jobs: trainings as they need it, others as the plugin does."""
 
     def __init__(self, workflow: Any, logger: Any) -> None:
@@ -57,6 +59,7 @@ class SubmittingExecutor(PluginExecutor):
         self._active: dict[str, Any] = {}
         self._trainings: dict[Any, TrainingJob] = {}
         self._unanswered_since: dict[int, float] = {}
+        self._races = Races(say)
         self._queue: list[slurm.QueuedJob] | None = None
         self._queue_asked = -math.inf
         # For the plugin, where it is the executor: the training rules name no partition. Here they say so themselves.
@@ -98,7 +101,7 @@ class SubmittingExecutor(PluginExecutor):
         try:
             self._run_training(job, training)
         except (WorkflowError, OSError) as error:
-            self._report_error(SubmittedJobInfo(job), str(error))
+            self.report_error(SubmittedJobInfo(job), str(error))
 
     def _has_point(self, job: Any, place: Path) -> bool:
         """Ask the engine of a search for the point of a place; where there is none to be had now, see to the job."""
@@ -107,7 +110,7 @@ class SubmittingExecutor(PluginExecutor):
                 return True
         except (RunferryError, OSError) as error:
             allow_no_retry(job)
-            self._report_error(SubmittedJobInfo(job), str(error))
+            self.report_error(SubmittedJobInfo(job), str(error))
             return False
         again = threading.Timer(AGAIN_SECONDS, self.run_job, (job,))
         again.daemon = True
@@ -141,13 +144,13 @@ class SubmittingExecutor(PluginExecutor):
 
     def training(self, job: Any) -> TrainingJob | None:
         """Return what a job trains, where the launcher alone can be the job."""
+        job = real_job(job)
         if job in self._trainings:
             return self._trainings[job]
         found = training_of(job)
-        if found and outputs.needs_snakemake(job):
-            found = None
-        if found:
-            self._trainings[job] = found
+        if found is None or outputs.needs_snakemake(job):
+            return None
+        self._trainings[job] = found
         return found
 
     def _run_training(self, job: Any, training: TrainingJob) -> None:
@@ -159,20 +162,68 @@ class SubmittingExecutor(PluginExecutor):
         if queue is None and self._again_later(job, training, "Slurm does not answer", SUBMISSION_PAUSE):
             # Slurm may have the job, and nobody can say.
             return
-        found = self.active_job(queue or [], job)
-        if found and found.state == "COMPLETING":
-            # It may be about to run again, or to be gone.
-            why = f"its job {found.id} of an earlier start is ending"
-            if self._again_later(job, training, why, ENDING_PAUSE):
-                return
-        elif found:
-            say(f"{training.done_file.parent}: its job {found.id} of an earlier start is still there, and goes on")
-            self.report_taken_over(job, found.id)
+        if self._goes_on_with(job, training, self.active_jobs_of(queue or [], job)):
             return
-        self._submissions.submit(lambda: self._submit(job, training), apart=not self._is_limited())
+        if requests := alternatives_of(training):
+            self._submit_any(job, training, requests)
+            return
+
+        def submit() -> None:
+            outputs.prepare(job)
+            if len(training.folders) == 1:
+                forget_race(training.folders[0])
+            self._submit(job, training)
+
+        self._submissions.submit(submit, apart=not self._is_limited())
+
+    def _goes_on_with(self, job: Any, training: TrainingJob, found: list[slurm.QueuedJob]) -> bool:
+        """Go on with jobs of an earlier start; return whether there is nothing to submit, now or at all."""
+        if not found:
+            return False
+        # One that is ending may be about to run again, or to be gone.
+        going = [one.id for one in found if one.state != "COMPLETING"]
+        ending = next((one.id for one in found if one.id not in going), None)
+        if going:
+            folder = training.folders[0]
+            race = current_race(folder) if len(training.folders) == 1 else None
+            follow: str | None = going[0]
+            if race:
+                follow = self._races.adopt(job, folder, race, {one: self._log_of(job, one) for one in going})
+            if follow:
+                say(f"{training.done_file.parent}: {go_on(going if race else [follow])}")
+                self.report_taken_over(job, follow)
+                return True
+        why = (
+            f"its job {ending} of an earlier start is ending" if ending else "jobs that it needs no more are cancelled"
+        )
+        return self._again_later(job, training, why, ENDING_PAUSE)
+
+    def _submit_any(self, job: Any, training: TrainingJob, requests: Sequence[Request]) -> None:
+        """Submit a job for each request, of which the first to start trains the run."""
+        folder = training.folders[0]
+        outputs.prepare(job)
+        race = self._races.begin(job, folder)
+        problems: list[str] = []
+        for request in requests:
+            if claimed_by(folder, race.id):
+                return
+            one = AlternativeJob(job, requests[0], request, race.id)
+
+            def submit(one: AlternativeJob = one) -> None:
+                self._submit(one, training)
+                # Snakemake is told of one job.
+                if one.submitted and self._races.add(race, one.submitted):
+                    one.submitted.job = job
+                    self.report_submission(one.submitted)
+
+            self._submissions.submit(submit, apart=not self._is_limited())
+            if one.problem:
+                problems.append(one.problem)
+                say(f"{folder.path}: no job with {one.words} was submitted: {one.problem}")
+        if len(problems) == len(requests):
+            self.report_error(SubmittedJobInfo(job), problems[0])
 
     def _submit(self, job: Any, training: TrainingJob) -> None:
-        outputs.prepare(job)
         # What accounting says of a job that never had a node.
         self._failed_nodes -= {node for node in self._failed_nodes if " " in node}
         settings = self.workflow.executor_settings
@@ -202,14 +253,14 @@ class SubmittingExecutor(PluginExecutor):
             self._queue, self._queue_asked = slurm.queued_jobs(), time.monotonic()
         return self._queue
 
-    def active_job(self, queue: list[slurm.QueuedJob], job: Any) -> slurm.QueuedJob | None:
-        """Find the job, other than those of this start, that makes what `job` makes: by the plugin's comment."""
+    def active_jobs_of(self, queue: list[slurm.QueuedJob], job: Any) -> list[slurm.QueuedJob]:
+        """Find the jobs, other than those of this start, that make what `job` makes: by the plugin's comment."""
         wildcards = "_".join(job.wildcards).replace("/", "_")
         comment, folder = f"rule_{job.name}_wildcards_{wildcards}", str(self.workflow.workdir_init)
-        for one in queue:
-            if one.active and (one.comment, one.folder) == (comment, folder) and one.id not in self._active:
-                return one
-        return None
+        ours = self._races.jobs.union(self._active)
+        return [
+            one for one in queue if one.active and (one.comment, one.folder) == (comment, folder) and one.id not in ours
+        ]
 
     def _again_later(self, job: Any, training: TrainingJob, why: str, seconds: float) -> bool:
         """Have a job submitted again after a pause; False when that has gone on for too long."""
@@ -226,10 +277,9 @@ class SubmittingExecutor(PluginExecutor):
 
     def report_taken_over(self, job: Any, slurm_job: str) -> None:
         """Tell Snakemake that a job is submitted, which it was at an earlier start or by another controller."""
-        info = SubmittedJobInfo(job, external_jobid=slurm_job, aux={"slurm_logfile": self._log_of(job, slurm_job)})
-        # 2.8.0 submits in threads of its own.
-        report = getattr(self, "_report_job_submission_threadsafe", self.report_job_submission)
-        report(info)
+        self.report_submission(
+            SubmittedJobInfo(job, external_jobid=slurm_job, aux={"slurm_logfile": self._log_of(job, slurm_job)})
+        )
 
     def _log_of(self, job: Any, slurm_job: str) -> Path | None:
         """Return where the plugin has Slurm write the log of a job."""
@@ -238,6 +288,8 @@ class SubmittingExecutor(PluginExecutor):
 
     def report_job_error(self, job_info: Any, msg: str | None = None, **words: Any) -> None:
         """Report that a job failed; submit a training again later where Slurm only did not answer."""
+        if is_kept(job_info, msg):
+            return
         training = self.training(job_info.job)
         if training and job_info.external_jobid is None:
             answer = ends_by_itself(str(msg))
@@ -246,27 +298,3 @@ class SubmittingExecutor(PluginExecutor):
                 return
             allow_no_retry(job_info.job)
         super().report_job_error(job_info, msg=msg, **words)
-
-    def _report_error(self, info: Any, message: str) -> None:
-        # 2.8.0 submits in threads of its own.
-        report = getattr(self, "_report_job_error_threadsafe", None)
-        if report:
-            report(info, message)
-        else:
-            self.report_job_error(info, msg=message)
-
-
-def missing_options(request: str | None, extra: str | None) -> str:
-    """Return the options of a request that `slurm_extra`, which `--set-resources` may have replaced, does not have.
-
-    >>> missing_options("--gpus-per-node=h100:4 --exclude=n1", "--mail-type=END --exclude=n2")
-    ' --gpus-per-node=h100:4'
-    """
-    there = {word.partition("=")[0] for word in shlex.split(extra or "")}
-    wanted = [word for word in shlex.split(request or "") if word.partition("=")[0] not in there]
-    return "".join(f" {shlex.quote(word)}" for word in wanted)
-
-
-def allow_no_retry(job: Any) -> None:
-    """Have Snakemake not start a job again, whatever its `retries` say."""
-    job.attempt = max(job.attempt, job.restart_times + 1)

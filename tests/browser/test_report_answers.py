@@ -260,6 +260,25 @@ def test_of_one_restarted_run_the_epoch_is_not_the_first_chart(open_page: Open, 
     assert "epoch" not in page.locator("#by").inner_text()
 
 
+def test_where_no_metric_tells_the_best_run_one_is_chosen(open_page: Open, tmp_path: Path) -> None:
+    for number in range(3):
+        run = tmp_path / "digits" / f"run{number}"
+        write_run(run, f"rate={number}", {"rate": number})
+        write_log_of(run, [{"zeal": number + i / 10} for i in range(3)])
+        write_attempt(run, 1, "finished")
+    opened = open_page(build_report(tmp_path / "digits"))
+    page = opened.page
+    assert "choose one" in best_of(page)
+    assert page.locator("#progress:visible, #best-run .told:visible").count() == 0
+    page.locator("#by").select_option("highest zeal")
+    becomes(True, lambda: best_of(page).endswith("rate=2 highest zeal 2.2 at step 2, last 2.2 rate 2"))
+    page.locator("#progress").scroll_into_view_if_needed()
+    becomes([1.2, 2.2], lambda: page.evaluate("charts.find(({ x }) => x === 'runs').drawn.at(-1).ys.slice(-2)"))
+    page.locator("#by").select_option("choose a metric")
+    becomes(0, page.locator("#best-run .told:visible").count)
+    assert opened.said == []
+
+
 def test_several_wandb_runs_stay_below_their_job(open_page: Open, tmp_path: Path) -> None:
     folder = tmp_path / "digits"
     segments: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ import pytest
 from runferry.config.cluster import find_cluster
 from runferry.config.experiment import Experiment
 from runferry.config.job_request import make_request
-from runferry.config.placement import SLURM_OPTIONS
+from runferry.config.names import SLURM_OPTIONS
 from runferry.errors import ConfigError
 
 

@@ -56,6 +56,34 @@ def test_a_plan_names_jobs_after_packing_and_what_they_ask_for(project, plan, gr
     assert not (project.folder / "results").exists()
 
 
+def test_a_plan_names_each_request_of_a_run_of_which_the_first_to_start_counts(project, plan, grid):
+    any_of = [{"gpu": "a100"}, {"gpu": "a100_3g.20gb"}]
+    project.configure({"a": {"sweep": grid(800), "resources": {**NARVAL, "any_of": any_of}}})
+    done = plan()
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert "a: 800 jobs of 1 run, 1 a100, 12 cores, 124 GiB, 20m, billed as 4 RGU by its GPUs" in said
+    other = "1 run, 1 a100_3g.20gb, 6 cores, 62 GiB, 20m, billed as 2 RGU by its GPUs (gpu: a100_3g.20gb)"
+    assert f"a: or, if that starts first, {other}" in said
+    where = "note: config: experiments.a.resources.any_of"
+    assert f"{where}: GPU-h and RGU-h above are those of the first (gpu: a100), whichever starts" in said
+    assert f"{where}: a run shares no job with others; Narval wants jobs of 1h at least" in said
+    assert f"{where}: 1,600 jobs for 800 runs; with --jobs 500 there are never more than 1,000" in said
+    [kind] = json.loads(plan("--json").stdout)["experiments"][0]["job_kinds"]
+    assert [one["gpu"] for one in (kind, *kind["alternatives"])] == ["a100", "a100_3g.20gb"]
+
+
+def test_where_only_the_first_request_of_a_run_counts_the_plan_says_so(project, plan):
+    any_of = [{"gpu": "a100"}, {"gpu": "a100_3g.20gb"}]
+    project.configure({"a": {"command": ["true"], "resources": {"gpus": 1, "any_of": any_of}}})
+    here = plan(cluster="local").stdout
+    profile = ["--profile", str(ROOT / "profiles" / "narval")]
+    foreign = project.run(*project.snakemake_command(profile=False), *profile, "-n", "--executor", "slurm").stderr
+    assert "any_of: only the first (gpu: a100) is asked for under executor: slurm" in foreign
+    assert "any_of: only the first (gpu: a100) counts on this machine, where no job waits" in here
+    assert "if that starts first" not in foreign + here
+
+
 def test_a_start_and_the_command_print_the_same_screen(project, plan, grid):
     project.configure({"a": {"sweep": grid(3), "resources": NARVAL}})
     lines = plan().stdout

@@ -149,6 +149,23 @@ def _assert_golden(project, slurm, cluster: str, asked: dict, file: Path) -> Non
 
 
 @pytest.mark.slow
+def test_what_sbatch_is_given_for_a_run_of_which_the_first_of_several_jobs_trains(project, slurm):
+    any_of = [{"gpu": "a100"}, {"gpu": "a100_3g.20gb", "cores": 2}, {"time": "6h", "exclude": "n1"}]
+    project.configure({"a": {"command": ["true"], "resources": {"gpus": 1, "time": "3h", "any_of": any_of}}})
+    calls = [call for _, call in _submissions(project, slurm, "narval", 3)]
+    given = [dict(pairwise(call)) for call in calls]
+    assert [one["-t"] for one in given] == ["180", "180", "360"]
+    assert [one["--mem"] for one in given] == ["126976", "63488", "126976"]
+    options = [{word.partition("=")[0]: word.partition("=")[2] for word in call} for call in calls]
+    assert [one["--gpus"] for one in options] == ["a100:1", "a100_3g.20gb:1", "a100:1"]
+    assert [one.get("--exclude") for one in options] == [None, None, "n1"]
+    for variable, said in (("OMP_NUM_THREADS", ["12", "2", "12"]), ("RUNFERRY_RACE", None)):
+        found = [match[1] for call in calls if (match := re.search(rf"\b{variable}=(\w+)", call[-1] + call[-2]))]
+        assert len(found) == 3
+        assert found == (said or found[:1] * 3)
+
+
+@pytest.mark.slow
 def test_set_resources_drops_no_gpus_and_counts_for_packs_too(project, slurm, grid):
     own = {"qos": "high", "constraint": "icelake|milan", "reservation": "course", "exclude": "n[1-3]", "mail": "a@b.ca"}
     project.configure(

@@ -6,7 +6,6 @@ import asyncio
 import json
 import shlex
 import subprocess
-import threading
 import time
 from types import SimpleNamespace
 
@@ -14,17 +13,14 @@ import pytest
 import snakemake_executor_plugin_slurm as slurm_plugin
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
-from runferry.runs import slurm
 from runferry.runs.continuation import is_to_continue, should_continue
 from runferry.runs.folder import RunFolder
-from runferry.runs.slurm import QueuedJob
 from runferry.system.files import write_json
-from runferry.workflow import training_job
-from snakemake_executor_plugin_runferry import compatibility, executor, outputs, submitting
-from snakemake_executor_plugin_runferry.executor import Executor
+from snakemake_executor_plugin_runferry import compatibility, executor, outputs
 from snakemake_executor_plugin_runferry.launcher_call import launcher_call, quoted_for_wrap
 from snakemake_executor_plugin_runferry.messages import ends_by_itself
 from snakemake_executor_plugin_runferry.submissions import Submissions
+from support.fake_plugin import Job, attempt, info_of, look_at, queued
 
 POLICY = (
     "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size "
@@ -32,163 +28,11 @@ POLICY = (
 )
 
 
-class FakeSlurm:
-    """What squeue and sacct say; None is no answer."""
-
-    def __init__(self) -> None:
-        self.queue: list[QueuedJob] | None = []
-        self.ended: dict[str, str] | None = {}
-        self.asked = 0
-
-    def queued_jobs(self):
-        self.asked += 1
-        return self.queue
-
-    def ended_jobs(self, jobs):
-        return None if self.ended is None else {job: self.ended[job] for job in jobs if job in self.ended}
-
-
-class Job:
-    """Snakemake's job, as far as it is looked at."""
-
-    threads = 4
-    benchmark = None
-    jobid = 3
-    attempt = 1
-    restart_times = 2
-
-    def __init__(self, output: str, name: str = "train", wildcards=("a", "run1")) -> None:
-        self.name, self.output, self.wildcards, self.log = name, [output], list(wildcards), []
-        self.resources: dict = {"mem_mb": 100}
-        self.missing: set[str] = set(self.output)
-        self.dag = SimpleNamespace(reason=lambda _: SimpleNamespace(missing_output=self.missing))
-
-    def is_group(self) -> bool:
-        return False
-
-
-def _fake_plugin(calls: list[tuple], details: list) -> dict:
-    """Methods that take the place of the plugin's, and note what they are asked to do."""
-
-    def run_job(self, job) -> None:
-        calls.append(("submitted", job.name))
-        details.append((self.run_uuid, sorted(self._failed_nodes)))
-
-    def report_job_error(self, info, msg=None, **words) -> None:
-        calls.append(("failed", info.external_jobid, info.job.attempt > info.job.restart_times))
-        details.append((msg, words.get("aux_logs")))
-
-    def init(self, workflow, _logger) -> None:
-        self.workflow, self.wait, self.active_jobs, self.lock = workflow, True, [], threading.Lock()
-        self._failed_nodes, self.slurm_logdir = {"c1", "None assigned"}, workflow.workdir_init + "/slurm_logs"
-        self.next_seconds_between_status_checks = 40
-        self.run_uuid = "id of this start"
-
-    async def check_active_jobs(self, active_jobs):
-        for info in active_jobs:
-            calls.append(("checked", info.external_jobid))
-            yield info
-
-    return {
-        "__init__": init,
-        "run_job": run_job,
-        "format_job_exec": lambda self, job: "a Snakemake",
-        "get_python_executable": lambda self: "/venv/bin/python",
-        "check_active_jobs": check_active_jobs,
-        "cancel_jobs": lambda self, jobs: calls.append(("cancelled", [info.external_jobid for info in jobs])),
-        "report_job_error": report_job_error,
-        "report_job_success": lambda self, info: calls.append(("done", info.external_jobid)),
-        "report_job_submission": lambda self, info: calls.append(("taken over", info.external_jobid)),
-        "_report_job_submission_threadsafe": lambda self, info: self.report_job_submission(info),
-        "_report_job_error_threadsafe": lambda self, info, msg: self.report_job_error(info, msg),
-    }
-
-
-@pytest.fixture
-def world(tmp_path, monkeypatch, capsys):
-    """A run, its job, a Slurm, and the executor on a plugin that does nothing."""
-    run = tmp_path / "results" / "a" / "run1"
-    write_json(run / "run.json", {"id": "run1"})
-    fake = FakeSlurm()
-    monkeypatch.setattr(slurm, "queued_jobs", fake.queued_jobs)
-    monkeypatch.setattr(slurm, "ended_jobs", fake.ended_jobs)
-    calls: list[tuple] = []
-    details: list = []
-    for name, method in _fake_plugin(calls, details).items():
-        monkeypatch.setattr(slurm_plugin.Executor, name, method, raising=False)
-    monkeypatch.setattr(submitting, "SUBMISSION_PAUSE", 0.05)
-    monkeypatch.setattr(submitting, "ENDING_PAUSE", 0.05)
-    monkeypatch.setattr(training_job, "_attempts", {})
-    training_job.register_experiments({run.parent: 3})
-    settings = SimpleNamespace(
-        init_seconds_before_status_checks=40,
-        seconds_between_looks_at_runs=0,
-        seconds_between_submissions=1,
-        seconds_before_early_receipts=0,
-        keep_successful_logs=False,
-        efficiency_report=False,
-        jobname_prefix="",
-        pass_command_as_script=False,
-    )
-    # With a limit of the user's own, submissions need not wait for one another here.
-    scheduling = SimpleNamespace(max_jobs_per_timespan=SimpleNamespace(max_jobs=20, timespan=1))
-    workflow = SimpleNamespace(
-        executor_settings=settings,
-        scheduling_settings=scheduling,
-        output_settings=SimpleNamespace(quiet=None),
-        workdir_init=str(tmp_path),
-        execution_settings=SimpleNamespace(latency_wait=60),
-    )
-    made = Executor(workflow, None)
-    return SimpleNamespace(
-        run=run,
-        slurm=fake,
-        executor=made,
-        job=Job(str(run / "trained.json")),
-        calls=calls,
-        details=details,
-        said=lambda: capsys.readouterr().err,
-        folder=tmp_path,
-        settings=settings,
-    )
-
-
-def _queued(world, state: str = "RUNNING", job: str = "7", **changes) -> QueuedJob:
-    comment = "rule_train_wildcards_a_run1"
-    return QueuedJob(
-        **{"id": job, "state": state, "reason": "None", "comment": comment, "folder": str(world.folder), **changes}
-    )
-
-
-def _attempt(world, **record) -> None:
-    numbers = len(list((world.run / "attempts").glob("*.json"))) + 1
-    given = {"attempt": numbers, "job": "7", "host": "elsewhere", "pid": 1, "segments": [], "outcome": "running"}
-    write_json(world.run / "attempts" / f"{numbers}.json", given | record)
-
-
-def _info(world, job: str | None) -> SubmittedJobInfo:
-    return SubmittedJobInfo(
-        world.job, external_jobid=job, aux={"slurm_logfile": world.folder / "slurm_logs" / f"{job}.log"}
-    )
-
-
-def _look(world, *jobs: str) -> list[str]:
-    """One look at the jobs; the ids of those that go on."""
-    infos = [_info(world, job) for job in jobs or ("7",)]
-    # It is time to.
-    world.executor._next_look = 0
-
-    async def look() -> list[str]:
-        return [info.external_jobid async for info in world.executor.check_active_jobs(infos)]
-
-    return asyncio.run(look())
-
-
 def test_a_job_that_failed_is_reported_with_the_end_of_its_runs_log(world):
-    _attempt(world, outcome="failed", reason="failed", message="ValueError: no data")
+    attempt(world, outcome="failed", reason="failed", message="ValueError: no data")
     (world.run / "train.log").write_text("runferry: attempt 1 of run run1\nepoch 1\nValueError: no data\n")
-    world.slurm.queue = [_queued(world, "FAILED")]
-    _look(world)
+    world.slurm.queue = [queued(world, "FAILED")]
+    look_at(world)
     [(line, _)] = world.details
     assert "SLURM-job '7' ended as FAILED. Run run1: failed: ValueError: no data. " in line
     assert f"The end of {world.run / 'train.log'}:\n    | epoch 1\n    | ValueError: no data\n" in line
@@ -223,7 +67,7 @@ def test_after_a_ctrl_c_nothing_is_submitted_and_what_was_a_moment_before_is_can
 
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", "SUSPENDED"])
 def test_a_job_of_an_earlier_start_is_taken_over(world, state):
-    world.slurm.queue = [_queued(world, state)]
+    world.slurm.queue = [queued(world, state)]
     world.executor.run_job(world.job)
     assert world.calls == [("taken over", "7")]
     assert "its job 7 of an earlier start is still there" in world.said()
@@ -235,7 +79,7 @@ def test_a_job_of_an_earlier_start_is_taken_over(world, state):
     ids=["ended", "of another folder", "of another run"],
 )
 def test_another_job_is_not_taken_over(world, other):
-    world.slurm.queue = [_queued(world, **other)]
+    world.slurm.queue = [queued(world, **other)]
     world.executor.run_job(world.job)
     assert world.calls == [("submitted", "train")]
 
@@ -245,7 +89,7 @@ def test_nothing_is_submitted_while_slurm_does_not_answer(world):
     world.executor.run_job(world.job)
     assert world.calls == []
     assert "Slurm does not answer" in world.said()
-    world.slurm.queue = [_queued(world)]
+    world.slurm.queue = [queued(world)]
     deadline = time.monotonic() + 10
     while not world.calls and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -266,7 +110,7 @@ def test_a_submission_that_slurm_did_not_answer_is_tried_again_and_one_that_it_r
 
 def test_no_answer_is_not_an_end(world):
     world.slurm.queue = None
-    assert [_look(world) for _ in range(10)] == [["7"]] * 10
+    assert [look_at(world) for _ in range(10)] == [["7"]] * 10
     assert world.calls == []
     # Less and less often.
     assert world.executor._pause == 140
@@ -274,14 +118,14 @@ def test_no_answer_is_not_an_end(world):
 
 @pytest.mark.parametrize("state", ["PREEMPTED", "NODE_FAIL", ""])
 def test_what_may_be_requeued_or_not_known_yet_is_looked_at_twice(world, state):
-    _attempt(world)
-    world.slurm.queue = [_queued(world, state)] if state else []
-    assert _look(world) == ["7"]
-    world.slurm.queue = [_queued(world, "PENDING")]
-    assert _look(world) == ["7"]
-    world.slurm.queue = [_queued(world, state)] if state else []
-    assert _look(world) == ["7"]
-    assert _look(world) == []
+    attempt(world)
+    world.slurm.queue = [queued(world, state)] if state else []
+    assert look_at(world) == ["7"]
+    world.slurm.queue = [queued(world, "PENDING")]
+    assert look_at(world) == ["7"]
+    world.slurm.queue = [queued(world, state)] if state else []
+    assert look_at(world) == ["7"]
+    assert look_at(world) == []
     # Not the last: Snakemake starts it again.
     assert world.calls == [("failed", "7", False)]
 
@@ -300,9 +144,9 @@ def test_what_may_be_requeued_or_not_known_yet_is_looked_at_twice(world, state):
     ],
 )
 def test_the_reason_decides_whether_a_run_goes_on(world, state, record, reason, last):
-    _attempt(world, **record)
-    world.slurm.queue = [_queued(world, state)]
-    while _look(world):
+    attempt(world, **record)
+    world.slurm.queue = [queued(world, state)]
+    while look_at(world):
         pass
     assert world.calls == [("failed", "7", last)]
     (file,) = (world.run / "attempts").glob("*.json")
@@ -310,18 +154,18 @@ def test_the_reason_decides_whether_a_run_goes_on(world, state, record, reason, 
 
 
 def test_a_run_whose_node_was_lost_before_it_began_goes_on(world):
-    world.slurm.queue = [_queued(world, "NODE_FAIL")]
-    while _look(world):
+    world.slurm.queue = [queued(world, "NODE_FAIL")]
+    while look_at(world):
         pass
     assert world.calls == [("failed", "7", False)]
 
 
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_a_run_goes_on_in_as_many_jobs_as_are_allowed_and_its_record_says_when_it_is_given_up(world, jobs):
-    _attempt(world, outcome="stopped", reason="time limit")
+    attempt(world, outcome="stopped", reason="time limit")
     world.job.attempt = jobs
-    world.slurm.queue = [_queued(world, "FAILED")]
-    assert _look(world) == []
+    world.slurm.queue = [queued(world, "FAILED")]
+    assert look_at(world) == []
     assert world.calls == [("failed", "7", jobs == 3)]
     assert ("not finished after 3 jobs, as many as `attempts` allows" in world.said()) == (jobs == 3)
     assert should_continue(RunFolder(world.run)), "should somebody start it again"
@@ -329,16 +173,16 @@ def test_a_run_goes_on_in_as_many_jobs_as_are_allowed_and_its_record_says_when_i
 
 
 def test_a_run_that_another_controllers_job_is_at_work_on_is_waited_for(world):
-    _attempt(world, outcome="failed", reason="not started")
-    world.slurm.queue = [_queued(world, "FAILED"), _queued(world, "RUNNING", "8")]
-    assert _look(world) == []
+    attempt(world, outcome="failed", reason="not started")
+    world.slurm.queue = [queued(world, "FAILED"), queued(world, "RUNNING", "8")]
+    assert look_at(world) == []
     assert world.calls == [("taken over", "8")]
 
 
 def test_a_trained_run_is_done_whatever_slurm_calls_its_job(world):
     (world.run / "trained.json").write_text("{}")
     world.slurm.queue, world.slurm.ended = [], {"7": "FAILED"}
-    assert _look(world) == []
+    assert look_at(world) == []
     assert world.calls == [("done", "7")]
 
 
@@ -355,9 +199,9 @@ def test_a_run_that_was_killed_has_failed_in_its_round_and_one_that_goes_on_has_
     place = world.folder / "results" / "a" / "rounds" / "1" / "1.json"
     write_json(place.with_name("runs.json"), [{"id": "run1"}])
     world.job.output = [str(place)]
-    _attempt(world, **record)
-    world.slurm.queue, world.slurm.ended = [_queued(world, state)], {"7": state}
-    while _look(world):
+    attempt(world, **record)
+    world.slurm.queue, world.slurm.ended = [queued(world, state)], {"7": state}
+    while look_at(world):
         pass
     assert world.calls == [call]
     assert place.exists() == (call[0] == "done")
@@ -376,7 +220,7 @@ def test_the_pause_between_two_looks_ends_with_snakemake(world):
 def _sleeps(world, seconds: float) -> bool:
     """Whether the executor still waits after so many seconds, with a look at Slurm far away."""
     world.executor._next_look = time.monotonic() + 600
-    world.executor.active_jobs = [_info(world, "7")]
+    world.executor.active_jobs = [info_of(world, "7")]
 
     async def sleep() -> bool:
         try:
@@ -395,7 +239,7 @@ def test_a_run_that_is_trained_is_done_before_slurm_is_asked(world):
     world.executor._next_look = time.monotonic() + 600
 
     async def look() -> list:
-        return [info async for info in world.executor.check_active_jobs([_info(world, "7")])]
+        return [info async for info in world.executor.check_active_jobs([info_of(world, "7")])]
 
     assert asyncio.run(look()) == []
     assert world.calls == [("done", "7")]
@@ -404,11 +248,11 @@ def test_a_run_that_is_trained_is_done_before_slurm_is_asked(world):
 
 def test_of_a_run_that_says_that_it_is_over_slurm_is_asked_soon_and_once(world, monkeypatch):
     monkeypatch.setattr(executor, "REASON_SECONDS", 0.1)
-    _attempt(world, outcome="running")
+    attempt(world, outcome="running")
     assert _sleeps(world, 0.5)
-    _attempt(world, job="6", outcome="failed")
+    attempt(world, job="6", outcome="failed")
     assert _sleeps(world, 0.5), "it is another job's"
-    _attempt(world, outcome="failed", reason="failed")
+    attempt(world, outcome="failed", reason="failed")
     assert not _sleeps(world, 10)
     # Slurm takes it for a running one still: that is for the next look.
     assert _sleeps(world, 0.5)
@@ -417,7 +261,7 @@ def test_of_a_run_that_says_that_it_is_over_slurm_is_asked_soon_and_once(world, 
 def test_jobs_that_do_not_train_are_the_plugins(world):
     world.job.output = ["figure.png"]
     world.executor.run_job(world.job)
-    assert _look(world, "9") == ["9"]
+    assert look_at(world, "9") == ["9"]
     assert world.calls == [("submitted", "train"), ("checked", "9")]
     assert world.slurm.asked == 0
 
@@ -429,7 +273,7 @@ def test_slurms_log_of_a_job_that_has_trained_goes_with_its_folder_unless_it_is_
     log.parent.mkdir(parents=True)
     log.touch()
     write_json(world.run / "trained.json", {})
-    world.slurm.queue = [_queued(world, "COMPLETED")]
+    world.slurm.queue = [queued(world, "COMPLETED")]
     info = SubmittedJobInfo(world.job, external_jobid="7", aux={"slurm_logfile": log})
 
     async def look() -> list[str]:
@@ -453,13 +297,13 @@ def test_a_job_that_was_trained_since_snakemake_looked_is_not_submitted(world):
 
 @pytest.mark.parametrize("after", ["gone", "PENDING"])
 def test_a_job_of_an_earlier_start_that_is_ending_is_waited_for(world, after):
-    world.slurm.queue = [_queued(world, "COMPLETING")]
+    world.slurm.queue = [queued(world, "COMPLETING")]
     world.executor.run_job(world.job)
     assert world.calls == []
     assert "its job 7 of an earlier start is ending" in world.said()
     time.sleep(0.3)
     assert world.calls == []
-    world.slurm.queue = [_queued(world, after)] if after == "PENDING" else []
+    world.slurm.queue = [queued(world, after)] if after == "PENDING" else []
     deadline = time.monotonic() + 10
     while not world.calls and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -546,9 +390,9 @@ def test_a_protected_output_is_refused_and_nothing_is_submitted(world, monkeypat
 def test_a_benchmark_is_written_from_the_attempts_record(world):
     world.job.benchmark = str(world.folder / "benchmarks" / "run1.tsv")
     used = {"cpu_seconds": 150.0, "peak_memory": 300 * 2**20}
-    _attempt(world, outcome="finished", seconds=3725.5, used=used)
+    attempt(world, outcome="finished", seconds=3725.5, used=used)
     (world.run / "trained.json").write_text("{}")
-    assert _look(world) == []
+    assert look_at(world) == []
     names, values = (world.folder / "benchmarks" / "run1.tsv").read_text().splitlines()
     assert dict(zip(names.split("\t"), values.split("\t"), strict=True)) == {
         "s": "3725.5000",
@@ -563,16 +407,16 @@ def test_a_job_that_never_began_is_reported_with_the_end_of_slurms_log(world):
     log = world.folder / "slurm_logs" / "7.log"
     log.parent.mkdir()
     log.write_text("runferry: /results/a/run1: found that it cannot be written (Read-only file system)\n")
-    world.slurm.queue = [_queued(world, "FAILED")]
-    assert _look(world) == []
+    world.slurm.queue = [queued(world, "FAILED")]
+    assert look_at(world) == []
     [(message, logs)] = world.details
     assert f"It never began to train. The end of {log}:\n    | runferry: /results/a/run1: found that" in message
     assert logs == [str(log)]
 
 
 def test_a_job_whose_memory_was_too_little_to_begin_is_told_so(world):
-    world.slurm.queue, world.slurm.ended = [_queued(world, "OUT_OF_MEMORY")], {"7": "OUT_OF_MEMORY"}
-    assert _look(world) == []
+    world.slurm.queue, world.slurm.ended = [queued(world, "OUT_OF_MEMORY")], {"7": "OUT_OF_MEMORY"}
+    assert look_at(world) == []
     [(message, _)] = world.details
     assert "It ran out of memory before it began to train" in message
 

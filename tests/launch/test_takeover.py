@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from runferry.errors import AnotherAttemptError
+from runferry.launch.bayes_run import launch_place
+from runferry.runs.first_start import begin_race, claim
 from runferry.system.files import write_json
 from support.attempt_files import attempts_of
 from support.launching import job_variables, lines, make_run, python, run_to_end, start, wait_for_line
@@ -54,3 +56,31 @@ def test_a_job_that_slurm_runs_again_after_its_training_ended_does_not_train_aga
     assert run_to_end(folder, job_variables("7"))[0] == 0
     assert folder.trained_file.exists()
     assert lines(folder).count("trained") == 1
+
+
+def test_of_several_jobs_the_first_trains_and_the_other_writes_nothing(tmp_path):
+    said = "import os; print([name for name in os.environ if name in ('RUNFERRY_RACE', 'RUNFERRY_ALTERNATIVE')])"
+    folder = make_run(tmp_path / "run", python(said))
+    race = {"RUNFERRY_RACE": begin_race(folder), "RUNFERRY_ALTERNATIVE": "gpu: a100"}
+    assert run_to_end(folder, {**job_variables("7"), **race})[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
+    code, errors = run_to_end(folder, {**job_variables("8"), **race, "RUNFERRY_ALTERNATIVE": "gpu: h100"})
+    assert code == 0
+    assert "another of its jobs has started it first; this one ends" in errors
+    assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
+    (attempt,) = attempts_of(folder)
+    assert (attempt["job"], attempt["alternative"], attempt["outcome"]) == ("7", "gpu: a100", "finished")
+    assert "[]" in lines(folder)
+
+
+def test_of_several_jobs_of_a_place_in_a_round_the_one_that_lost_says_nothing_of_its_end(tmp_path, monkeypatch):
+    folder = make_run(tmp_path / "e" / "k3j9", python("print('trained')"))
+    place = tmp_path / "e" / "rounds" / "1" / "1.json"
+    write_json(place.with_name("runs.json"), [{"id": "k3j9"}])
+    race = begin_race(folder)
+    assert claim(folder, race, "7")
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    monkeypatch.setenv("RUNFERRY_RACE", race)
+    assert launch_place(place) == 0
+    assert sorted(file.name for file in place.parent.iterdir()) == ["runs.json"]
+    assert not folder.log_file.exists()

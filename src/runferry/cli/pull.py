@@ -93,14 +93,14 @@ def _pull(given: argparse.Namespace) -> int:
 
 def _serve(given: argparse.Namespace) -> int:
     from runferry.sync.remote.frames import Line, LineError
-    from runferry.sync.remote.serving import Service, folder_asked_for
+    from runferry.sync.remote.serving import ResultsService, folder_asked_for
 
     root = folder_asked_for(given.folders, os.environ.get("SSH_ORIGINAL_COMMAND"))
     # What anything else prints must not come between the frames.
     line = Line(0, os.dup(1))
     os.dup2(sys.stderr.fileno(), 1)
     try:
-        Service(root, line).serve()
+        ResultsService(root, line).serve()
     except LineError:
         # The other side's to say, and to do again.
         return 1

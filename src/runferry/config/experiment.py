@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from runferry.config.alternatives import Alternative
     from runferry.config.data import Item
     from runferry.config.rounds import Rounds
     from runferry.config.search.search import Search
@@ -81,10 +82,17 @@ class Experiment:
     """Environment variables of the command, with their macros (`runferry.config.variables`)."""
     slurm: Mapping[str, str] = field(default_factory=dict[str, str])
     """Options of Slurm's that jobs are given besides: partition, constraint, qos, reservation, exclude, mail."""
+    any_of: tuple[Alternative, ...] = ()
+    """What a run's jobs ask for of which the first to start trains it; the other fields are the first one's. None where
+    a run has one job at a time."""
     tracker: str = WANDB
     """What the runs log to, "wandb" or "comet"."""
     pinned: bool = False
     """Whether runs are trained from a snapshot of the code."""
+
+    def asking_for(self, alternative: Alternative) -> Experiment:
+        """Return the experiment with what one of `any_of` asks for."""
+        return replace(self, **alternative.fields)
 
     @property
     def metric(self) -> Mapping[str, Any] | None:

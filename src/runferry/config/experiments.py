@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.alternatives import alternatives_of, fields_of
 from runferry.config.data import check_inside, items_of
 from runferry.config.environments import plan_environments
 from runferry.config.experiment import Experiment
 from runferry.config.loading import load_yaml
 from runferry.config.names import ENVIRONMENTS, WANDB
 from runferry.config.needs import check_needs, macros_in
-from runferry.config.placement import SLURM_OPTIONS
 from runferry.config.rounds import Rounds
 from runferry.config.run import RunDefinition, cell_text, make_run, run_of_sweep
 from runferry.config.search.search import Search, best_engine, check_engine
@@ -21,7 +21,7 @@ from runferry.config.sweep import macros
 from runferry.config.table import read_table
 from runferry.config.variables import check_variables
 from runferry.errors import ConfigError
-from runferry.system.text import mebibytes, minutes, seconds
+from runferry.system.text import seconds
 from runferry.system.values import is_mapping
 
 if TYPE_CHECKING:
@@ -82,21 +82,15 @@ def _experiment(
     packing: Mapping[str, Any] = section["packing"] if is_mapping(section["packing"]) else {}
     switched_off = 1 if section["packing"] is False else None
     _check_macros(list(section["variables"].values()), needs, f"{where}.variables")
-    try:
-        time = minutes(resources["time"])
-    except ConfigError as error:
-        raise ConfigError(f"{where}.resources.{error}") from error
+    alternatives = alternatives_of(resources, f"{where}.resources")
     return Experiment(
         name=name,
         workdir=workdir,
         runs=runs,
-        cores=resources["cores"],
+        # Where there are several, the first.
+        **(alternatives[0].fields if alternatives else fields_of(resources, f"{where}.resources")),
+        any_of=alternatives,
         gpus=resources["gpus"],
-        gpu=resources["gpu"],
-        memory=mebibytes(resources["memory"]) if resources["memory"] else None,
-        gpu_memory=mebibytes(resources["gpu_memory"]) if resources["gpu_memory"] else None,
-        time=time,
-        slurm={key: value for key in SLURM_OPTIONS if (value := resources[key]) is not None},
         tracker=config.get("tracker", WANDB),
         tracker_settings=config[config.get("tracker", WANDB)],
         nodes=resources["nodes"],

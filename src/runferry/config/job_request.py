@@ -48,6 +48,12 @@ class Request:
     """How the experiment's runs share jobs."""
     resources: Mapping[str, int | str] = field(default_factory=dict[str, "int | str"])
     """For Snakemake; what is not in it is not asked for."""
+    words: str = ""
+    """What the config says of it, where it is one of several."""
+    account: str | None = None
+    """Which account pays, where the config says so for this one of several."""
+    alternatives: tuple[Request, ...] = ()
+    """The others, of which the job that starts first trains the run."""
 
     def paid_by(self, account: str | None) -> Request:
         """Return the request with a Slurm account; unchanged where `account` is None."""
@@ -234,7 +240,7 @@ def _check_count(experiment: Experiment, cluster: Cluster, gpu: Gpu, packing: Pa
     if counts is None or asked in counts:
         return
     expected = _counts(cluster, gpu)
-    if gpu.whole_node and experiment.nodes == experiment.tasks == 1:
+    if gpu.whole_node and experiment.nodes == experiment.tasks == 1 and not experiment.any_of:
         parts = [part for part in range(1, counts[0]) if counts[0] % part == 0]
         if packing.side_by_side > 1 and asked in parts:
             return

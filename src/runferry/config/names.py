@@ -14,3 +14,6 @@ SWEEP_FILE = "sweep.json"
 WANDB, COMET = "wandb", "comet"
 
 OFFLINE, ONLINE = "offline", "online"
+
+SLURM_OPTIONS = ("partition", "constraint", "qos", "reservation", "exclude", "mail")
+"""Keys of an experiment's `resources` that are Slurm's options of that name."""

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from runferry.config.experiment import Experiment
     from runferry.config.gpus import Gpu, Tier
 
-SLURM_OPTIONS = ("partition", "constraint", "qos", "reservation", "exclude", "mail")
-"""Keys of an experiment's `resources` that are Slurm's options of that name."""
-
 
 def placement(experiment: Experiment, cluster: Cluster, gpu: Gpu | None, minutes: int, extra: str) -> dict[str, str]:
     """Return the resources that place a job, by the Slurm plugin's names; what the user says comes first.

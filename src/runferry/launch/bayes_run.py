@@ -23,16 +23,20 @@ def launch_place(place_file: Path) -> int:
     Returns
     -------
     int
-        0 when it has ended; as `launch` does where it has not: it was stopped, and goes on later.
+        0 when it has ended, or when another of the run's jobs has started it first; as `launch` does where it has not
+        ended: it was stopped, and goes on later.
     """
     from runferry.launch.launch import launch
     from runferry.launch.node_files import wait_for_file, wait_until
+    from runferry.launch.takeover import starts_elsewhere
 
     if state.is_place(place_file):
         wait_until(lambda: state.run_of_place(place_file) is not None, place_file.parent)
     else:
         wait_for_file(place_file.with_name("runs.json"))
     folder = run_of_place(place_file)
+    if starts_elsewhere(folder):
+        return 0
     # The rule's log is the run's.
     log = place_file.with_suffix(".log")
     log.unlink(missing_ok=True)

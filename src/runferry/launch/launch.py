@@ -35,10 +35,11 @@ from runferry.launch.multi_node import registered
 from runferry.launch.node_files import make_folders, note, open_log, scratch_folder, wait_for_file
 from runferry.launch.retries import check_retry
 from runferry.launch.signals import SignalWatch, StoppedBeforeStartError
-from runferry.launch.takeover import take_turn
+from runferry.launch.takeover import starts_elsewhere, take_turn
 from runferry.runs import reasons
 from runferry.runs.attempt import ATTEMPT_VARIABLE, Attempt, finished_in_this_job, write_trained
 from runferry.runs.ending import Ending
+from runferry.runs.first_start import ALTERNATIVE_VARIABLE
 from runferry.runs.log import end_of_log
 from runferry.trackers.registry import in_job_of, logs_to_wandb
 from runferry.trackers.wandb.folders import remove_empty, remove_never_begun
@@ -67,7 +68,7 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
     -------
     int
         The command's own exit code; 128 + N when signal N ended it; 127 when there is no such program, 126 when it
-        cannot be run.
+        cannot be run. 0, and nothing is written, where another of the run's jobs has started it first.
 
     Raises
     ------
@@ -76,6 +77,8 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         unpacked, the working directory is missing.
     """
     wait_for_file(folder.run_file)
+    if starts_elsewhere(folder):
+        return 0
     run = folder.read_run()
     if not run.command:
         message = f"{folder.run_file}: found no command in it, expected one to run; what was adopted is trained already"
@@ -89,7 +92,8 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
     check_retry([folder])
     follow = sys.stdout.isatty() if follow is None else follow
     with SignalWatch() as signals, heard(), open_log(folder) as log:
-        attempt = Attempt.begin(folder, run.command, tracker.segments)
+        alternative = os.environ.pop(ALTERNATIVE_VARIABLE, None)
+        attempt = Attempt.begin(folder, run.command, tracker.segments, alternative)
         begin = os.fstat(log).st_size
         note(log, _header(run, attempt))
         try:

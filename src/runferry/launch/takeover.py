@@ -1,4 +1,7 @@
-"""Stop an older attempt of the same run before a newer one starts.
+"""Decide between jobs of the same run: which of several starts it, and stop an older attempt before a newer one starts.
+
+Where several jobs were submitted for a run (`any_of`), the first to claim its start has it; the others end before they
+have written anything (`runferry.runs.first_start`).
 
 An attempt takes its number, which no other can have, and looks at those before it that have not ended. Where one of
 these is at work, the new attempt gives up. One whose job Slurm calls over is over; but a node that Slurm has lost may
@@ -12,6 +15,7 @@ what the older attempt needs. A node that cannot reach the shared filesystem can
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -20,6 +24,8 @@ from runferry.errors import AnotherAttemptError
 from runferry.runs import reasons, slurm
 from runferry.runs.continuation import end_record, settle_earlier
 from runferry.runs.ending import UNDER_WAY
+from runferry.runs.first_start import RACE_VARIABLE, claim
+from runferry.system.messages import say
 from runferry.system.processes import end_session
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 
     from runferry.runs.attempt import Attempt
     from runferry.runs.attempt_record import AttemptRecord
+    from runferry.runs.folder import RunFolder
 
 LOOK_SECONDS = 10.0
 WAIT_SECONDS = 30.0
@@ -36,6 +43,24 @@ ENDING_SECONDS, WRITING_SECONDS = 4.0, 6.0
 
 _PATIENCE_SECONDS = 600.0
 """For Slurm to answer, and for a job that is ending to end."""
+
+
+def starts_elsewhere(folder: RunFolder) -> bool:
+    """Claim the start of the run for this process's job; return whether another of the run's jobs has it.
+
+    False where the run has one job only, which was not told of a race.
+
+    Raises
+    ------
+    OSError
+        When no claim can be written, so that nobody can say.
+    """
+    # Once: neither the command nor launchers that this one starts take part in it.
+    race, job = os.environ.pop(RACE_VARIABLE, ""), os.environ.get("SLURM_JOB_ID")
+    if not race or not job or claim(folder, race, job):
+        return False
+    say(f"run {folder.path.name}: another of its jobs has started it first; this one ends")
+    return True
 
 
 def take_turn(attempt: Attempt, note: Callable[[str], None]) -> None:

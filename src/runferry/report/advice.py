@@ -40,7 +40,7 @@ class Bill:
 
 
 @dataclass(frozen=True)
-class Proposal:
+class RequestAdvice:
     """A request that would have done for all the runs of a `Use`; None is what was asked for.
 
     Attributes
@@ -117,7 +117,7 @@ def advise(name: str, use: Use | None, cluster: Cluster | None) -> Advice:
     return Advice(f"By {count_of(use.runs, 'finished run')}, with a quarter to spare:", sentences, lines)
 
 
-def propose(use: Use, cluster: Cluster | None) -> Proposal:
+def propose(use: Use, cluster: Cluster | None) -> RequestAdvice:
     """Return the smallest request that would have done, each figure with `SPARE` above the most that was used.
 
     With a GPU, cores and memory are not brought below what goes with it: that is billed in any case.
@@ -132,12 +132,12 @@ def propose(use: Use, cluster: Cluster | None) -> Proposal:
     return min(cheaper, key=lambda each: each.after.units if each.after else math.inf, default=whole)
 
 
-def _with_gpu(use: Use, gpu: Gpu | None, cluster: Cluster | None, *, minutes: int | None) -> Proposal:
+def _with_gpu(use: Use, gpu: Gpu | None, cluster: Cluster | None, *, minutes: int | None) -> RequestAdvice:
     """Return the proposal with a GPU that is the one of the jobs, or an instance in its place."""
     cores, gigabytes = _fewer_cores(use, gpu), _less_memory(use, gpu)
     now = cluster.gpu_names.get(use.gpu.lower()) if cluster else None
     memory = gigabytes * 1024 if gigabytes else (use.memory or 0) / 2**20
-    return Proposal(
+    return RequestAdvice(
         minutes,
         gigabytes,
         cores,
@@ -197,7 +197,7 @@ def _instances(use: Use, gpu: Gpu, cluster: Cluster) -> list[Gpu]:
     return found
 
 
-def _sentences(use: Use, proposal: Proposal, cluster: Cluster | None) -> list[str]:
+def _sentences(use: Use, proposal: RequestAdvice, cluster: Cluster | None) -> list[str]:
     said = [_time_sentence(use, proposal, cluster)]
     if use.peak_memory and use.memory:
         more = " A run was ended for its memory: what it would have taken is not known." if use.out_of_memory else ""
@@ -214,7 +214,7 @@ def _sentences(use: Use, proposal: Proposal, cluster: Cluster | None) -> list[st
     return [sentence for sentence in said if sentence]
 
 
-def _time_sentence(use: Use, proposal: Proposal, cluster: Cluster | None) -> str:
+def _time_sentence(use: Use, proposal: RequestAdvice, cluster: Cluster | None) -> str:
     if use.time_limit is None:
         return ""
     text = f"Time: the longest run took {duration(use.seconds)} of {duration(use.time_limit)}."
@@ -238,11 +238,11 @@ def _time_sentence(use: Use, proposal: Proposal, cluster: Cluster | None) -> str
     return f"{text} time: {proposal.minutes}m would do; {sooner}.{short}"
 
 
-def _limits(use: Use, proposal: Proposal) -> tuple[float, float]:
+def _limits(use: Use, proposal: RequestAdvice) -> tuple[float, float]:
     return use.time_limit or 0, (proposal.minutes or 0) * 60
 
 
-def _gpu_words(use: Use, proposal: Proposal) -> str:
+def _gpu_words(use: Use, proposal: RequestAdvice) -> str:
     if proposal.gpu:
         return f" gpu: {proposal.gpu.name} has room for that, with a quarter to spare."
     if use.gpu_use is not None and use.gpu_use < _LITTLE_GPU_USE:

@@ -55,7 +55,7 @@ def jinja(package: str) -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.globals["class_of"] = class_of
+    environment.globals.update(class_of=class_of)  # pyright: ignore[reportUnknownMemberType] - Jinja does not say
     return environment
 
 

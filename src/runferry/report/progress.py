@@ -11,7 +11,7 @@ from runferry.report.table import number_cells
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runferry.config.search.history import Outcome, SearchHistory
+    from runferry.config.search.history import PointOutcome, SearchHistory
     from runferry.report.model import ExperimentReport, RunReport
 
 _MOST_STEPS = 20
@@ -59,7 +59,9 @@ def search_words(report: ExperimentReport, names: Sequence[str]) -> dict[str, An
     goals = [f"{_way(goal)} {metric}" for metric, goal in zip(search.metrics, search.goals, strict=True)]
     several = len(search.metrics) > 1
     listed = [outcome for outcome in search.outcomes if outcome.front] if several else _steps(search.outcomes)
-    columns = [number_cells([outcome.values and outcome.values[i] for outcome in listed]) for i in range(len(goals))]
+    columns = [
+        number_cells([outcome.values[i] if outcome.values else None for outcome in listed]) for i in range(len(goals))
+    ]
     numbers = {run.id: number for number, run in enumerate(report.runs)}
     rows = [
         {
@@ -114,13 +116,13 @@ def _sums(report: ExperimentReport, runs: Sequence[RunReport | None]) -> list[fl
     return sums
 
 
-def _steps(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def _steps(outcomes: Sequence[PointOutcome]) -> list[PointOutcome]:
     """Return the outcomes that were better than all before, of one metric."""
     first = [outcome for outcome in outcomes if outcome.values is not None][:1]
     return first + [outcome for before, outcome in pairwise(outcomes) if before.best[0] not in (None, outcome.best[0])]
 
 
-def _counts(outcomes: Sequence[Outcome]) -> str:
+def _counts(outcomes: Sequence[PointOutcome]) -> str:
     """Say how many points ended how."""
     states = [outcome.point.state or "not ended" for outcome in outcomes]
     parts = [f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states, key=_ORDER.index))]
@@ -138,10 +140,11 @@ def _standing(search: SearchHistory, rows: Sequence[dict[str, Any]], hours: Sequ
     if len(search.metrics) > 1:
         return f"{len(rows)} of the {given} with values of all goals are on the Pareto front."
     last = rows[-1]
-    since = sum(outcome.values is not None for outcome in search.outcomes[last["point"] :])
-    spent = hours[-1] - hours[last["point"] - 1]
+    point: int = last["point"]
+    since = sum(outcome.values is not None for outcome in search.outcomes[point:])
+    spent = hours[-1] - hours[point - 1]
     after = f"; none of the {since} finished since was better, for {spent:.3g} {unit} more" if since else ""
-    return f"The best, {last['values'][0]}, is point {last['point']}, after {last['hours']} {unit}{after}."
+    return f"The best, {last['values'][0]}, is point {point}, after {last['hours']} {unit}{after}."
 
 
 def _way(goal: str) -> str:

@@ -37,7 +37,7 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailureGroup:
     """Runs that ended for the same reason, by their numbers in the report, and what their last attempts said."""
 
     reason: str
@@ -135,13 +135,13 @@ def convergence(report: ExperimentReport, goal: Goal) -> list[Convergence]:
     return said
 
 
-def failures(runs: Sequence[RunReport]) -> list[Failure]:
+def failures(runs: Sequence[RunReport]) -> list[FailureGroup]:
     """Group the runs that failed by the reason for which their last attempt ended, the most frequent first."""
-    found: dict[str, Failure] = {}
+    found: dict[str, FailureGroup] = {}
     for number, run in enumerate(runs):
         if run.state == "failed" and not run.within:
             reason = (run.attempts[-1].why if run.attempts else "") or run.ending or "for an unknown reason"
-            failure = found.setdefault(reason, Failure(reason))
+            failure = found.setdefault(reason, FailureGroup(reason))
             failure.runs.append(number)
             if run.message:
                 failure.messages[run.message] += 1

@@ -72,6 +72,7 @@ class Attempt:
         folder: RunFolder,
         command: Sequence[str],
         list_segments: Callable[[RunFolder], list[Path]] = RunFolder.segments,
+        alternative: str | None = None,
     ) -> Attempt:
         """Take the next number and write the record.
 
@@ -85,6 +86,7 @@ class Attempt:
             attempt=number,
             host=os.uname().nodename,
             job=os.environ.get("SLURM_JOB_ID"),
+            alternative=alternative or None,
             pid=os.getpid(),
             pid_start=start_of(os.getpid()),
             command=tuple(command),

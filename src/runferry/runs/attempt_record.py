@@ -56,6 +56,8 @@ class AttemptRecord(Record):
     """The node."""
     job: str | None = None
     """SLURM_JOB_ID; None without Slurm."""
+    alternative: str | None = optional()
+    """What of `any_of` the job has, in the config's words; None where it was the only job."""
     pid: int | None = None
     """Of the launcher."""
     pid_start: int | None = None

@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "attempts"
 
     @property
+    def starts_folder(self) -> Path:
+        """Return the folder that says which of several jobs has started the run; see `runferry.runs.first_start`."""
+        return self.path / "starts"
+
+    @property
     def checkpoints_folder(self) -> Path:
         """Return the folder for the user's checkpoints, given to the command as `$RUNFERRY_CHECKPOINTS`."""
         return self.path / "checkpoints"

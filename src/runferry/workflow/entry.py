@@ -29,11 +29,11 @@ from runferry.system.messages import debug_wanted, note_command, say, show_trace
 from runferry.trackers.registry import settings_of
 from runferry.workflow.code import check_code
 from runferry.workflow.folder_lock import look_at_lock
-from runferry.workflow.job_requests import Payment, Refusals, requests_of, with_program
+from runferry.workflow.job_requests import Payment, PlanRefusals, requests_of, with_program
 from runferry.workflow.results_folder import check_results
 from runferry.workflow.start_options import wants_dry_run
 from runferry.workflow.targets import check_targets
-from runferry.workflow.training_job import register_experiments
+from runferry.workflow.training_job import register_alternatives, register_experiments
 from runferry.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def load(  # noqa: PLR0913 - each is a keyword with a default
         if controller and cluster.retired:
             _say_retired(cluster)
         _name_no_partition(asked=controller and cluster.slurm)
-        refusals = Refusals(dry_run=controller and wants_dry_run(sys.argv[1:]))
+        refusals = PlanRefusals(dry_run=controller and wants_dry_run(sys.argv[1:]))
         tracker = settings_of(checked)
         refusals.check(lambda: tracker.check(checked, cluster))
         check_results(results)
@@ -175,6 +175,7 @@ def load(  # noqa: PLR0913 - each is a keyword with a default
             if shutil.which("sbatch"):
                 refusals.check(lambda: site_limits.check_folder(Path.cwd(), cluster))
             refusals.check(lambda: payment.find(requests, checked, cluster))
+            register_alternatives({results / name: request for name, request in requests.items()})
         found = tuple(refusals.found)
         return Workflow(checked, cluster, made, requests, retries, found, payment.in_words, cluster_in_file, other)
     except RunferryError as error:

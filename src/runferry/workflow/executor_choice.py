@@ -29,6 +29,11 @@ def note_on_executor(words: Sequence[str]) -> str | None:
     return PLUGINS_OWN if chosen_executor(words) == "slurm" else None
 
 
+def submits_several(words: Sequence[str]) -> bool:
+    """Return whether the executor that the user has chosen submits several jobs for a run; True where none is known."""
+    return chosen_executor(words) in {None, "runferry"}
+
+
 def chosen_executor(words: Sequence[str]) -> str | None:
     """Return the name of the executor that the command line names, else its profiles; None where none does."""
     if named := option(words, "--executor", "-e"):

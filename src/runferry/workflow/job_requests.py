@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runferry.config import site_limits
 from runferry.config.account import account_in_words, given_account, known_accounts, resolve_account
 from runferry.config.job_request import Request, make_request
 from runferry.config.programs import check_program
-from runferry.errors import RunferryError
+from runferry.errors import ConfigError, RunferryError
+from runferry.workflow.executor_choice import submits_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from runferry.config.experiment import Experiment
 
 
-class Refusals:
+class PlanRefusals:
     """Collects refusals: the first one ends the start, unless only a plan or a dry run is wanted, which names all."""
 
     def __init__(self, *, dry_run: bool) -> None:
@@ -37,7 +40,7 @@ class Refusals:
 
 
 def with_program(
-    made: Mapping[str, Experiment], config: Mapping[str, Any], refusals: Refusals
+    made: Mapping[str, Experiment], config: Mapping[str, Any], refusals: PlanRefusals
 ) -> dict[str, Experiment]:
     """Return the experiments whose script is there; the others are refused."""
     found: dict[str, Experiment] = {}
@@ -54,7 +57,7 @@ def with_program(
 def requests_of(
     made: Mapping[str, Experiment],
     cluster: Cluster,
-    refusals: Refusals,
+    refusals: PlanRefusals,
     *,
     controller: bool,
 ) -> dict[str, Request]:
@@ -73,15 +76,45 @@ def requests_of(
     for name, experiment in made.items():
 
         def request(name: str = name, experiment: Experiment = experiment) -> None:
-            found = make_request(experiment, cluster)
-            if controller:
-                site_limits.check_times([experiment], cluster)
-                fullest = make_request(experiment, cluster, found.packing.capacity)
-                site_limits.check_node(experiment, fullest, cluster)
-            requests[name] = found
+            # Without Slurm nothing waits for what it asks for: the first one counts.
+            several = experiment.any_of and cluster.slurm
+            make = _request_of_any if several else _request
+            requests[name] = make(experiment, cluster, controller=controller)
 
         refusals.check(request)
     return requests
+
+
+def _request(experiment: Experiment, cluster: Cluster, *, controller: bool) -> Request:
+    found = make_request(experiment, cluster)
+    if controller:
+        site_limits.check_times([experiment], cluster)
+        fullest = make_request(experiment, cluster, found.packing.capacity)
+        site_limits.check_node(experiment, fullest, cluster)
+    return found
+
+
+def _request_of_any(experiment: Experiment, cluster: Cluster, *, controller: bool) -> Request:
+    """Make the requests of an experiment's alternatives; the first with the others in it."""
+    section = f"config: experiments.{experiment.name}.resources."
+    made: list[Request] = []
+    for number, one in enumerate(experiment.any_of):
+        where = f"{section}any_of.{number}"
+        try:
+            found = _request(experiment.asking_for(one), cluster, controller=controller)
+        except ConfigError as error:
+            text = str(error)
+            if not text.startswith(section):
+                raise
+            # It may stand in this one, or be wrong with it.
+            raise ConfigError(f"{where} ({one.words}): {text.removeprefix(section)}") from error
+        same = [other for other in made if (other.resources, other.account) == (found.resources, one.account)]
+        if same:
+            message = f"{where} ({one.words}): found the same request as that of ({same[0].words})"
+            raise ConfigError(f"{message}, expected another; leave one of the two out")
+        made.append(replace(found, words=one.words, account=one.account))
+    # All are checked, also where another executor is to submit them.
+    return replace(made[0], alternatives=tuple(made[1:])) if submits_several(sys.argv[1:]) else made[0]
 
 
 class Payment:
@@ -101,12 +134,20 @@ class Payment:
         if not cluster.slurm:
             return
         given, known = given_account(config), known_accounts()
-        paying = {
-            name: resolve_account(given, cluster, known, gpu=request.gpus > 0, suffix=_account_suffix(request, cluster))
-            for name, request in requests.items()
-        }
-        requests.update({name: request.paid_by(paying[name]) for name, request in requests.items()})
-        self.in_words = account_in_words(config, filter(None, paying.values()), known)
+        paying: list[str | None] = []
+
+        def paid(request: Request) -> Request:
+            account, suffix = request.account or given, _account_suffix(request, cluster)
+            paying.append(resolve_account(account, cluster, known, gpu=request.gpus > 0, suffix=suffix))
+            return request.paid_by(paying[-1])
+
+        requests.update(
+            {
+                name: replace(paid(request), alternatives=tuple(map(paid, request.alternatives)))
+                for name, request in requests.items()
+            }
+        )
+        self.in_words = account_in_words(config, filter(None, paying), known)
 
 
 def _account_suffix(request: Request, cluster: Cluster) -> str | None:

@@ -41,6 +41,16 @@ RESOURCES = (
 )
 """What jobs may ask for, in Snakemake's and the Slurm plugin's names; one that a cluster does not want is left out."""
 
+
+def request_key(name: str) -> str:
+    """Return the key of a job request that one of `RESOURCES` has the value of.
+
+    What `--set-resources` puts in the place of slurm_extra must not drop the GPUs: our executor asks for what it lacks
+    of `slurm_request`, which says the same.
+    """
+    return "slurm_extra" if name == "slurm_request" else name
+
+
 OfWildcards = Callable[[Any], Any]
 """A function of a rule's wildcards, as Snakemake calls it."""
 
@@ -228,11 +238,9 @@ class RuleFunctions:
 
 
 def _resource(name: str, request: Callable[[Any], Request]) -> OfWildcards:
-    # None, where it is not to be asked for, leaves it out. What --set-resources puts in the place of slurm_extra must
-    # not drop the GPUs: our executor asks for what it lacks of this.
-    if name == "slurm_request":
-        name = "slurm_extra"
-    return lambda wildcards: request(wildcards).resources.get(name)
+    # None, where it is not to be asked for, leaves it out.
+    key = request_key(name)
+    return lambda wildcards: request(wildcards).resources.get(key)
 
 
 def _one_place(search: str) -> OfWildcards:

@@ -19,6 +19,8 @@ from runferry.runs.state import last_attempt
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from runferry.config.job_request import Request
+
 
 @dataclass(frozen=True)
 class TrainingJob:
@@ -78,6 +80,7 @@ class TrainingJob:
 
 # What each use of the workflow in this process has said: a foreign workflow may use it as a module several times.
 _attempts: dict[Path, int] = {}
+_requests: dict[Path, Request] = {}
 
 
 def register_experiments(attempts: Mapping[Path, int]) -> None:
@@ -86,6 +89,19 @@ def register_experiments(attempts: Mapping[Path, int]) -> None:
     Of other experiments no job trains: another workflow's rule may have outputs of the same names.
     """
     _attempts.update({folder.resolve(): jobs for folder, jobs in attempts.items()})
+
+
+def register_alternatives(requests: Mapping[Path, Request]) -> None:
+    """Note what jobs of a run ask for of which the first to start trains it, by the experiment's folder."""
+    _requests.update({folder.resolve(): request for folder, request in requests.items() if request.alternatives})
+
+
+def alternatives_of(training: TrainingJob) -> tuple[Request, ...]:
+    """Return what jobs to submit for a run of which the first to start trains it; none where it is to have one."""
+    if len(training.folders) != 1 or training.launcher[0] == "launch-pack":
+        return ()
+    request = _requests.get(training.folders[0].path.parent.resolve())
+    return (request, *request.alternatives) if request else ()
 
 
 def training_of(job: Any) -> TrainingJob | None:

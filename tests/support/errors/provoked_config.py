@@ -19,6 +19,7 @@ from runferry.environment.specification import check_source
 from runferry.system import text
 from runferry.system.env_modules import variables_after_loading
 from runferry.trackers.registry import settings_of
+from runferry.workflow.job_requests import Refusals, requests_of
 from support.errors.provoking import SCHEMA, Row, World, cluster, made, one
 
 COMMAND: dict[str, Any] = {"command": ["true"]}
@@ -27,6 +28,11 @@ GRID: dict[str, Any] = {"program": "t.py", "method": "grid", "parameters": {"a":
 
 def _made(module: str, words: str, experiment: dict[str, Any] | None = None, **rest: Any) -> Row:
     return Row(module, words, lambda _: made({"e": {**COMMAND, **(experiment or {})}}, **rest))
+
+
+def _any_of(*alternatives: dict[str, Any]) -> None:
+    one = made({"e": {**COMMAND, "resources": {"any_of": list(alternatives)}}})
+    requests_of(one, cluster("narval"), Refusals(dry_run=False), controller=True)
 
 
 def _source(words: str, kind: Any, content: str | None, name: str = "source") -> Row:
@@ -209,7 +215,7 @@ ROWS = [
     Row("config/experiments.py", "found a name that is", lambda _: made({"e": COMMAND, "E": COMMAND})),
     _made("config/experiments.py", "found no folder", {"workdir": "nowhere"}),
     Row("config/experiments.py", "found two runs", lambda world: _twice("", world)),
-    _made("config/experiments.py", "{}.resources.{}", {"resources": {"time": "0m"}}),
+    _made("config/alternatives.py", "{}.{}", {"resources": {"time": "0m"}}),
     Row("config/experiments.py", "by which the best is chosen", _needed),
     _made("config/experiments.py", "{}: found {}, expected {}", {"sweep": "sweep.yaml"}),
     Row("config/experiments.py", "found ${needs:{}}", lambda _: made({"e": {"command": ["${needs:b}"]}})),
@@ -225,6 +231,8 @@ ROWS = [
     Row("system/env_modules.py", "to work, found", lambda _: variables_after_loading(["x"], "modules", _MODULE)),
     _made("config/needs.py", "found a circle", {"needs": ["e"]}),
     _made("config/needs.py", "one of the experiments", {"needs": ["bb"]}),
+    Row("workflow/job_requests.py", "{} ({}): {}", lambda _: _any_of({"cores": 2}, {"time": "30d"})),
+    Row("workflow/job_requests.py", "leave one of the two out", lambda _: _any_of({"cores": 2}, {"cores": 2})),
     _request("config/job_sharing.py", "with resources.{}", "narval", nodes=2, side_by_side=2),
     _request("config/job_sharing.py", "which hands out none", "local", gpus=1, side_by_side=2),
     _request("config/job_sharing.py", "have together", "narval", share_gpu=2),

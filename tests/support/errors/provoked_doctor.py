@@ -73,7 +73,7 @@ def _both(world: World) -> None:
 
 def _no_wandb(world: World) -> None:
     world.patch.setattr(made_up.sys, "executable", str(world.program("python", "echo no wandb here >&2; exit 1")))
-    made_up.write_segment(made_up.Segment("r", "e", "p"), world.tmp / "segment")
+    made_up.write_segment(made_up.MadeUpSegment("r", "e", "p"), world.tmp / "segment")
 
 
 def _refused_run(world: World) -> None:

@@ -16,7 +16,7 @@ import pytest
 from runferry.errors import ConfigError
 from runferry.sync.lock import LockBusyError, results_lock
 from runferry.sync.remote.frames import GREETING, LARGEST_BODY, Line, LineError
-from runferry.sync.remote.serving import Service, folder_asked_for
+from runferry.sync.remote.serving import ResultsService, folder_asked_for
 from runferry.system.files import write_json
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def conversation(folder: Path) -> Iterator[tuple[Line, list[Exception]]]:
 
     def serve() -> None:
         try:
-            Service(folder, Line(there, out, 20)).serve()
+            ResultsService(folder, Line(there, out, 20)).serve()
         except LineError as error:
             ended.append(error)
         os.close(out)

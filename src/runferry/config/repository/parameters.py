@@ -60,7 +60,7 @@ class Parameters:
 
 
 @dataclass(frozen=True)
-class Metric:
+class FoundMetric:
     """The metric that tells which run is best."""
 
     name: str
@@ -81,13 +81,13 @@ def find_parameters(script: Script) -> Parameters:
     return Parameters("none")
 
 
-def find_metric(trees: Sequence[ast.Module]) -> Metric | None:
+def find_metric(trees: Sequence[ast.Module]) -> FoundMetric | None:
     """Return the metric by which runs are best compared among those that are logged by written names."""
     keys = [key for tree in trees for call in calls(tree) for key in _logged(call)]
     for goal, pattern in _BEST:
         for key in keys:
             if pattern.search(key):
-                return Metric(key, "maximize" if goal == "maximize" else "minimize")
+                return FoundMetric(key, "maximize" if goal == "maximize" else "minimize")
     return None
 
 

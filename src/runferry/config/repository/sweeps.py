@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runferry.config.repository.command import FirstSweep
-    from runferry.config.repository.parameters import Metric
+    from runferry.config.repository.parameters import FoundMetric
 
 _FOLDERS = ("", "config", "configs", "conf", "sweep", "sweeps", "experiments", "scripts")
 
@@ -58,7 +58,7 @@ def find_sweeps(folder: Path) -> list[FoundSweep]:
     return found
 
 
-def sweep_text(sweep: FirstSweep, metric: Metric | None) -> str:
+def sweep_text(sweep: FirstSweep, metric: FoundMetric | None) -> str:
     """Write a first sweep definition, with the parameters that stay at their defaults as comments."""
     lines = ["# Which runs: a W&B sweep definition (https://docs.wandb.ai/guides/sweeps/sweep-config-keys/)."]
     lines += [f"program: {yaml_line(sweep.program)}"] if sweep.program else [f"command: {yaml_line(sweep.command)}"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PointOutcome:
     """One point of a search, in the order in which points were asked for."""
 
     point: Point
@@ -40,7 +40,7 @@ class SearchHistory:
     """Names, in the order of the values."""
     goals: tuple[str, ...]
     """Of each metric, "minimize" or "maximize"."""
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[PointOutcome]
 
 
 def read_history(experiment: Path) -> SearchHistory | None:
@@ -54,7 +54,7 @@ def read_history(experiment: Path) -> SearchHistory | None:
     return SearchHistory(tuple(metric_names(definition)), goals, found)
 
 
-def outcomes(points: Sequence[Point], definition: Mapping[str, Any]) -> list[Outcome]:
+def outcomes(points: Sequence[Point], definition: Mapping[str, Any]) -> list[PointOutcome]:
     """Return what each point of a search gave.
 
     Parameters
@@ -69,7 +69,7 @@ def outcomes(points: Sequence[Point], definition: Mapping[str, Any]) -> list[Out
     values = [_values(point, names) for point in points]
     known = [one for one in values if one is not None]
     best: list[float | None] = [None] * len(names)
-    found: list[Outcome] = []
+    found: list[PointOutcome] = []
     for point, one in zip(points, values, strict=True):
         if one is not None:
             best = [
@@ -77,7 +77,7 @@ def outcomes(points: Sequence[Point], definition: Mapping[str, Any]) -> list[Out
                 for value, before, sign in zip(one, best, signs, strict=True)
             ]
         front = one is not None and not any(_is_better(other, one, signs) for other in known)
-        found.append(Outcome(point, one, tuple(best), front))
+        found.append(PointOutcome(point, one, tuple(best), front))
     return found
 
 

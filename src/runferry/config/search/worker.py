@@ -181,7 +181,7 @@ def _take_kept(optimizer: Any, request: dict[str, Any]) -> tuple[dict[int, Any],
                 file.write_text(kept["client"])
                 optimizer.client = optimizer.client.load_from_json_file(str(file))
             return {int(number): run for number, run in kept["runs"].items()}, count
-    except (OSError, ValueError, KeyError):
+    except Exception:  # noqa: BLE001 - it is not there, was cut off, or another version of Ax wrote it
         pass
     return {}, 0
 

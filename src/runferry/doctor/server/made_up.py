@@ -45,7 +45,7 @@ run.finish(exit_code=given["exit_code"])
 
 
 @dataclass(frozen=True)
-class Segment:
+class MadeUpSegment:
     """What a segment is to hold.
 
     Attributes
@@ -78,7 +78,7 @@ class Segment:
         return {**asdict(self), **content, "name": NAME}
 
 
-def write_segment(segment: Segment, folder: Path) -> Path:
+def write_segment(segment: MadeUpSegment, folder: Path) -> Path:
     """Write a segment into `folder/wandb`, which is not there yet, and return its own folder.
 
     Raises

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.doctor.server.assumptions import DOTS, LONGEST_LAG, PATIENCE
 from runferry.doctor.server.findings import finding, when
-from runferry.doctor.server.made_up import BIG, DEEPEST, ROWS, Segment
+from runferry.doctor.server.made_up import BIG, DEEPEST, ROWS, MadeUpSegment
 from runferry.doctor.server.place import FARTHEST_STEP
 from runferry.system.values import is_mapping
 
@@ -21,10 +21,10 @@ FILES = ("config.yaml", "output.log", "wandb-summary.json")
 """That wandb sends of every run."""
 
 
-def segments(place: Place, run: str) -> tuple[Segment, Segment]:
+def segments(place: Place, run: str) -> tuple[MadeUpSegment, MadeUpSegment]:
     """Return the two segments of a run: one that was stopped, and one that went on and finished."""
     where = (run, place.entity, place.project)
-    return Segment(*where, first=0, exit_code=1), Segment(*where, first=ROWS, exit_code=0)
+    return MadeUpSegment(*where, first=0, exit_code=1), MadeUpSegment(*where, first=ROWS, exit_code=0)
 
 
 def first_segment(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.runs import slurm
+from runferry.system.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -120,6 +121,9 @@ def queue_in_words(jobs: Sequence[RunsJob]) -> str:
     parts += [f"{len(waiting)} waiting"] if waiting else []
     counted = Counter(waiting).most_common()
     why = [f"{count} {reason}{_explanation(reason)}" for reason, count in counted]
+    # With `any_of` a run has several, of which the first to start trains it.
+    if waiting and (runs := len({(each.experiment, each.of) for each in jobs})) < len(jobs):
+        parts[-1] += f" (all for {count_of(runs, 'run')})"
     return ", ".join(parts) + (": " + ", ".join(why) if why else "")
 
 

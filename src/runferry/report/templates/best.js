@@ -52,7 +52,14 @@ function chooseGoal() {
 
 function tellBest(run, values, metric) {
   const card = document.getElementById("best-run");
-  if (!card || run === undefined) return;
+  // A page without a goal says nothing of a best run until one is chosen.
+  const none = run === undefined;
+  card.querySelector(".told").hidden = none;
+  card.querySelector(".untold").hidden = !none;
+  const section = document.getElementById("progress");
+  if (section) section.hidden = none;
+  card.querySelector(".untold").textContent = metric ? `No run has a value of ${metric} yet.` : "Choose a metric by which runs are compared.";
+  if (none) return;
   const [value, step] = values[run];
   const last = report.finals[metric][run];
   const name = card.querySelector(".key");

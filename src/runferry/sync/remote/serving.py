@@ -73,7 +73,7 @@ class _RefusedError(Exception):
     """A request that is not answered; its text is for the other side."""
 
 
-class Service:
+class ResultsService:
     """Answers the requests of one conversation about one results folder."""
 
     def __init__(self, root: Path, line: Line) -> None:

@@ -94,7 +94,9 @@ def make_plan(packs: PackPlan, workflow: Workflow, chosen: frozenset[str] | None
         account=workflow.account,
         code=(_CODE[str(config.get("code"))], *code_notes(packs.results, packs.experiments, planned)),
         renamed=renaming_notes(packs.results, packs.experiments),
-        not_established=not_established(cluster, packs.requests.values()),
+        not_established=not_established(
+            cluster, [each for one in packs.requests.values() for each in (one, *one.alternatives)]
+        ),
     )
 
 
@@ -188,4 +190,6 @@ def _job(request: Request, experiment: Experiment, runs: int, bundle: Bundle | N
         # The last pack may have fewer.
         min(request.packing.share_gpu, runs),
         *billed(request, bundle),
+        tuple(_job(other, experiment, runs, bundle) for other in request.alternatives),
+        request.words,
     )

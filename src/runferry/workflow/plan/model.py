@@ -57,6 +57,10 @@ class PlannedJob:
         What the site bills for a node, in reference GPU units; None where that is not known.
     billed_by : str or None
         Which share is the largest: "GPUs", "cores" or "memory"; None where the others are not known.
+    alternatives : tuple of PlannedJob
+        Other jobs that are submitted with it; the first to start trains the run, and this one is what is added up.
+    words : str
+        What the config says of it, where it is one of several.
     """
 
     runs: int
@@ -71,6 +75,8 @@ class PlannedJob:
     share_gpu: int = 1
     billed: float | None = None
     billed_by: str | None = None
+    alternatives: tuple[PlannedJob, ...] = ()
+    words: str = ""
 
     @property
     def gpu_hours(self) -> float:

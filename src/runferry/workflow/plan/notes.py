@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import sys
 from typing import TYPE_CHECKING, Any
 
 from runferry.config.names import WANDB
 from runferry.config.programs import script_of
 from runferry.config.sync_place import is_remote
 from runferry.environment.notes import notes_of_source
-from runferry.system.text import memory_in_words
+from runferry.system.text import memory_in_words, time_in_words
 from runferry.trackers.registry import settings_of
+from runferry.workflow.executor_choice import chosen_executor, submits_several
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -54,9 +56,34 @@ def _of_experiments(workflow: Workflow, to_train: Collection[str]) -> Iterator[s
             yield from experiment.sweep.notes(settings)
         if workflow.config.get("tracker", WANDB) == WANDB and (script := script_of(experiment)):
             yield from _of_script(script, settings)
+        if experiment.name in to_train:
+            yield from _of_alternatives(experiment, workflow)
         if experiment.name in to_train and (own := _defaults_of_ours(experiment, workflow)):
             where = f"config: experiments.{experiment.name}.resources"
             yield f"{where}: {own}: a default of runferry's, since the site recommends nothing; say what the run needs"
+
+
+def _of_alternatives(experiment: Experiment, workflow: Workflow) -> Iterator[str]:
+    """Yield what becomes of several requests for a run, where it is not plain from them."""
+    if not experiment.any_of:
+        return
+    where = f"config: experiments.{experiment.name}.resources.any_of"
+    first, cluster, runs = experiment.any_of[0].words, workflow.cluster, len(experiment.runs)
+    if not cluster.slurm:
+        yield f"{where}: only the first ({first}) counts on {cluster.title}, where no job waits"
+        return
+    if not submits_several(sys.argv[1:]):
+        asked = f"only the first ({first}) is asked for under executor: {chosen_executor(sys.argv[1:])}"
+        yield f"{where}: {asked}; executor: runferry asks for all (docs/module.md)"
+        return
+    yield f"{where}: GPU-h and RGU-h above are those of the first ({first}), whichever starts"
+    if cluster.jobs and cluster.jobs.advised and experiment.time < cluster.jobs.advised:
+        least = time_in_words(cluster.jobs.advised)
+        yield f"{where}: a run shares no job with others; {cluster.title} wants jobs of {least} at least"
+    jobs, cap = len(experiment.any_of) * runs, cluster.jobs.cap if cluster.jobs else None
+    if cap is not None and jobs > cap:
+        most = max(1, cap // len(experiment.any_of))
+        yield f"{where}: {jobs:,} jobs for {runs:,} runs; with --jobs {most} there are never more than {cap:,}"
 
 
 def _of_environments(workflow: Workflow) -> Iterator[str]:

@@ -37,7 +37,10 @@ def lines(plan: Plan) -> list[str]:
         found.insert(-1, f"and {len(plan.experiments) - len(shown)} more experiments; runferry plan --json lists them")
     for experiment in shown:
         kinds = Counter(experiment.jobs).most_common()
-        found += [f"{experiment.name}: {count_of(count, 'job')} of {job_in_words(job)}" for job, count in kinds[:3]]
+        for job, count in kinds[:3]:
+            found.append(f"{experiment.name}: {count_of(count, 'job')} of {job_in_words(job)}")
+            ors = [f"{job_in_words(other)} ({other.words})" for other in job.alternatives]
+            found += [f"{experiment.name}: or, if that starts first, {one}" for one in ors]
         found += [f"{experiment.name}: {experiment.note}"] if experiment.note else []
     return [*found, *_notes(plan, jobs)]
 
