@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.paths import ROOT
+from support.record_accesses import CLEAR, PACKAGE, READING, accesses, raw_reads
 
 UPWARD = {
     "at the top": "from runferry.sync.engine import sync\n",
@@ -47,3 +48,31 @@ def test_every_room_is_in_the_contract():
     rooms = [folder.name for folder in (ROOT / "src" / "runferry").iterdir() if (folder / "__init__.py").exists()]
     assert len(rooms) == 11
     assert [room for room in rooms if f"runferry.{room}" not in contract] == []
+
+
+def _past_the_class(source: str) -> list[str]:
+    return [*accesses(source, CLEAR), *raw_reads(source, READING)]
+
+
+def test_records_of_runs_are_read_by_their_classes():
+    """What `read_run`, `attempts` and `Receipt.read` return has no keys: pyright holds that; here the rest."""
+    others = [file for file in sorted(PACKAGE.rglob("*.py")) if file.parent != PACKAGE / "runs"]
+    found = {str(file.relative_to(PACKAGE)): lines for file in others if (lines := _past_the_class(file.read_text()))}
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'attempt["reason"]',
+        'attempt.get("reason")',
+        'self.run_record["wandb"]["project"]',
+        '"early_terminate" in self.run_record',
+        'folder.read_run()["id"]',
+        '(last_attempt(folder) or {}).get("outcome")',
+        "read_json(folder.receipt_file)",
+        'read_json(folder / run / "run.json")',
+    ],
+)
+def test_a_record_that_is_read_by_key_is_found(line):
+    assert _past_the_class(line)

@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from runferry.runs.folder import RunFolder
-from runferry.system.files import read_json
 from runferry.trackers.wandb.log.segment import Segment, history, read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from runferry.runs.run_record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,12 @@ class Run:
     @property
     def id(self) -> str:
         """Return the W&B run id."""
-        return self._record["id"]
+        return self._record.id
 
     @property
     def name(self) -> str:
         """Return the name that W&B shows."""
-        return self._record["name"]
+        return self._record.name
 
     @property
     def experiment(self) -> str:
@@ -104,12 +105,12 @@ class Run:
     @property
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the run; none for an adopted run."""
-        return self._record.get("parameters", {})
+        return dict(self._record.parameters)
 
     @property
     def command(self) -> list[str]:
         """Return the command, one argument an item; an empty list for an adopted run."""
-        return self._record.get("command", [])
+        return list(self._record.command)
 
     @property
     def state(self) -> Literal["pending", "running", "failed", "finished"]:
@@ -120,8 +121,8 @@ class Run:
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
-        """Return the records of all attempts, first to last; their keys: `runferry.runs.attempt.Attempt`."""
-        return self._folder.attempts()
+        """Return the records of all attempts, first to last; keys: `runferry.runs.attempt_record.AttemptRecord`."""
+        return [attempt.to_json() for attempt in self._folder.attempts()]
 
     @property
     def log(self) -> Path:
@@ -136,37 +137,31 @@ class Run:
     @property
     def receipt(self) -> Receipt | None:
         """Return the receipt; None before the first sync that verified the run."""
+        from runferry.runs import receipt_record
         from runferry.runs.receipt import holds
         from runferry.trackers.registry import given_base_url
 
         try:
-            record = read_json(self._folder.receipt_file)
+            record = receipt_record.Receipt.read(self._folder.receipt_file)
         except FileNotFoundError:
             return None
         interim = self._folder.receipt_file == self._folder.interim_receipt_file
         # Of the server that it names: which one this process would ask is no matter of the disk.
-        base_url = given_base_url(self._record) or record["base_url"]
-        server = record.get("server", {})
+        base_url = given_base_url(self._record) or record.base_url
+        server = record.server
         return Receipt(
-            url=record["url"],
-            verified=datetime.fromisoformat(record["verified"]),
-            state=server.get("state"),
-            history_lines=server.get("history_lines"),
-            last_step=server.get("last_step"),
-            segments=tuple(segment["name"] for segment in record["segments"]),
-            missing=tuple(record.get("missing", ())),
-            unreadable=record["unreadable"],
+            url=record.url,
+            verified=datetime.fromisoformat(record.verified),
+            state=server.state if server else None,
+            history_lines=server.history_lines if server else None,
+            last_step=server.last_step if server else None,
+            segments=tuple(segment.name for segment in record.segments),
+            missing=record.missing or (),
+            unreadable=record.unreadable,
             holds=holds(self._folder, base_url, interim=interim),
             wandb_runs=tuple(
-                WandbRun(
-                    each["run"],
-                    each["url"],
-                    each["server"]["state"],
-                    each["server"]["history_lines"],
-                    each["server"]["last_step"],
-                )
-                # A receipt of an earlier version has one W&B run, at its top.
-                for each in record.get("wandb_runs", [record] if server else [])
+                WandbRun(each.run, each.url, each.server.state, each.server.history_lines, each.server.last_step)
+                for each in record.each_wandb_run
             ),
         )
 
@@ -196,7 +191,7 @@ class Run:
         return RunFolder(self.path)
 
     @property
-    def _record(self) -> dict[str, Any]:
+    def _record(self) -> RunRecord:
         return self._folder.read_run()
 
 

@@ -82,8 +82,8 @@ def last_words(training: TrainingJob, job: str, state: str, log: Path | None) ->
         begun = begun or has_begun(folder, job)
         if attempts and not (folder.trained_file.exists() or folder.finished_file.exists()):
             last = attempts[-1]
-            message = f": {last['message']}" if last.get("message") else ""
-            said.append(f"Run {folder.path.name}: {last.get('reason') or last.get('outcome')}{message}. ")
+            message = f": {last.message}" if last.message else ""
+            said.append(f"Run {folder.path.name}: {last.reason or last.outcome}{message}. ")
             if logs < _LOGS_SHOWN and (lines := end_of_log(folder.log_file)):
                 logs += 1
                 said.append(f"The end of {folder.log_file}:\n{lines}")
@@ -106,4 +106,4 @@ def _never_began(state: str, log: Path | None) -> str:
 
 def has_begun(folder: RunFolder, job: str) -> bool:
     """Return whether a run has had an attempt in a job."""
-    return any(record.get("job") == job for record in folder.attempts())
+    return any(record.job == job for record in folder.attempts())

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from runferry.runs.attempt_record import Used
 from runferry.system.files import write_atomically
 
 if TYPE_CHECKING:
@@ -64,10 +65,9 @@ def write_benchmark(job: Any, training: TrainingJob) -> None:
     rows: list[str] = []
     for folder in training.folders:
         for record in folder.attempts()[-1:]:
-            seconds = float(record.get("seconds") or 0.0)
-            used: dict[str, float] = record.get("used") or {}
-            load = 100 * used["cpu_seconds"] / seconds if used.get("cpu_seconds") and seconds else None
-            memory = used["peak_memory"] / 2**20 if used.get("peak_memory") else None
+            seconds, used = record.seconds or 0.0, record.used or Used()
+            load = 100 * used.cpu_seconds / seconds if used.cpu_seconds and seconds else None
+            memory = used.peak_memory / 2**20 if used.peak_memory else None
             values = [f"{seconds:.4f}", _clock(seconds), memory, None, None, None, None, None, load]
             rows.append("\t".join("NA" if value is None else _number(value) for value in values))
     file = Path(job.benchmark)

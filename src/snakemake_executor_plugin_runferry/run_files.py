@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.runs import reasons
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.ending import UNDER_WAY
 from runferry.runs.state import last_attempt
 
@@ -28,7 +29,7 @@ class RunFiles:
 
     # Run -> when its attempts last changed, and the record of the last one.
     _changed: dict[Path, int] = field(default_factory=dict["Path", int])
-    _last: dict[Path, dict[str, Any]] = field(default_factory=dict["Path", dict[str, Any]])
+    _last: dict[Path, AttemptRecord] = field(default_factory=dict["Path", AttemptRecord])
     # Jobs whose runs have said that they have ended.
     _over: set[str] = field(default_factory=set[str])
 
@@ -41,7 +42,7 @@ class RunFiles:
         if not new or job in self._over or len(training.folders) != 1:
             return False
         last = self._last[new[0].path]
-        if last.get("job") == job and last.get("outcome") not in UNDER_WAY:
+        if last.job == job and last.outcome not in UNDER_WAY:
             self._over.add(job)
             return True
         return False
@@ -56,16 +57,16 @@ class RunFiles:
         job
             The run's job; None where no job of it is active.
         """
-        last = self._last.get(folder.path, {})
-        outcome = last.get("outcome")
-        if job is not None and last.get("job") != job:
+        last = self._last.get(folder.path, AttemptRecord())
+        outcome = last.outcome
+        if job is not None and last.job != job:
             # An earlier job's: a pack goes on without the runs that have finished, others may be trained anew.
             return TRAINED if folder.finished_file.exists() or folder.trained_file.exists() else QUEUED
         if outcome == "finished":
             return TRAINED
         if outcome in UNDER_WAY:
             return RUNNING
-        goes_on = outcome is None or (last.get("reason") in reasons.CONTINUED and not last.get("given_up"))
+        goes_on = outcome is None or (last.reason in reasons.CONTINUED and not last.given_up)
         return QUEUED if goes_on else FAILED
 
     def _read(self, folder: RunFolder) -> bool:
@@ -77,5 +78,5 @@ class RunFiles:
         if self._changed.get(folder.path) == changed:
             return False
         self._changed[folder.path] = changed
-        self._last[folder.path] = last_attempt(folder) or {}
+        self._last[folder.path] = last_attempt(folder) or AttemptRecord()
         return True

@@ -13,6 +13,8 @@ import pytest
 from runferry.config import loading
 from runferry.config.experiments import experiments
 from runferry.errors import ConfigError
+from runferry.runs.run_record import RunRecord
+from runferry.system.records import from_json
 from support.paths import SCHEMA
 
 
@@ -128,6 +130,7 @@ def test_the_table_and_the_run_files_say_the_same(tmp_path):
     assert len({row["v"] for row in rows}) == len(values)
     for row, value in zip(rows, values, strict=True):
         record = json.loads((table.parent / row["id"] / "run.json").read_text())
+        assert from_json(RunRecord, record, "run.json").unknown == {}
         assert record["parameters"] == {"v": value, "w": 2}
         assert record["name"] == row["name"]
         assert record["command"][-2:] == [f"--v={value}", "--w=2"]

@@ -9,6 +9,8 @@ from runferry.config.cluster import find_cluster
 from runferry.config.variables import expand
 from runferry.errors import ConfigError
 from runferry.runs.folder import RunFolder
+from runferry.runs.run_record import RunRecord
+from runferry.system.records import from_json
 from runferry.trackers.registry import in_job_of, settings_of
 from support.errors.provoking import SCHEMA, made
 
@@ -57,7 +59,8 @@ def test_every_variable_that_the_launcher_sets_for_its_tracker_is_refused(tracke
     run = {"id": "r", "name": "r", "parameters": {"a": 1}, **({} if tracker == "wandb" else {"tracker": tracker})}
     section = {**settings_of(config).settings(config, find_cluster("local")), "entity": "e", "workspace": "w"}
     run[tracker] = {**section, "group": "g", "tags": ["t"], "base_url": "http://127.0.0.1:1"}
-    sets = in_job_of(run).job_variables(RunFolder(tmp_path), run, 1, tmp_path, {})
+    record = from_json(RunRecord, run, "run.json")
+    sets = in_job_of(record).job_variables(RunFolder(tmp_path), record, 1, tmp_path, {})
     # What the hook needs of PYTHONPATH comes before the user's own; a container's is no variable of the config's.
     named = {name for name in sets if name.startswith(("WANDB_", "COMET_"))}
     assert named

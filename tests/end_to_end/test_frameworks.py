@@ -19,6 +19,7 @@ import yaml
 from runferry.runs.folder import RunFolder
 from runferry.trackers.wandb.log.segment import history
 from runferry_standin import running
+from support.attempt_files import attempts_of
 from support.projects import ROOT
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def test_an_example_is_ended_in_the_middle_and_goes_on_from_its_checkpoint(name,
     assert done.returncode == 0, done.stderr
     rows = _assert_verified(project, server)
     assert rows[: len(rows_before)] == rows_before
-    assert [attempt["outcome"] for attempt in folder.attempts()] == [given.outcome, "finished"]
+    assert [attempt["outcome"] for attempt in attempts_of(folder)] == [given.outcome, "finished"]
     # Each epoch was evaluated once, and the second attempt trained those alone that the first one had not.
     epochs = [row[given.epoch] for row in rows if given.evaluated in row]
     # The Trainer also evaluates where it stops, within an epoch.

@@ -11,6 +11,7 @@ import pytest
 from runferry.environment.container import Contained, read_container, record_container
 from runferry.environment.specification import Specification
 from runferry.errors import LaunchError, PackingError
+from support.attempt_files import attempts_of
 from support.launching import KEY, lines, make_run, run_to_end
 
 # As Apptainer: the command follows the image, and gets the variables that are named APPTAINERENV_*, alone.
@@ -85,7 +86,7 @@ def test_a_run_in_an_image_finds_its_folder_and_its_variables(tmp_path: Path, im
     called = next(line for line in lines(folder) if line.startswith("called with"))
     binds = f"--bind {tmp_path} --bind {folder.path} --bind {node / 'runferry'}"
     assert called.startswith(f"called with exec -C -W {node} --nv {binds} --pwd {tmp_path} {image} sh -c")
-    assert folder.attempts()[0]["environment"] == json.loads(record_file.read_text())["key"]
+    assert attempts_of(folder)[0]["environment"] == json.loads(record_file.read_text())["key"]
     assert (folder.collected_folder / "a.pt").exists()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from runferry.launch.collect import collect_files
+from support.attempt_files import attempts_of
 from support.launching import make_run, run_to_end, start, wait_for_line
 
 
@@ -37,7 +38,7 @@ def test_what_cannot_be_brought_back_fails_the_run(tmp_path: Path) -> None:
     code, errors = run_to_end(folder)
     assert code == 1
     assert "not collected: a.pt: " in errors
-    assert folder.attempts()[0]["outcome"] == "failed"
+    assert attempts_of(folder)[0]["outcome"] == "failed"
     assert not folder.trained_file.exists()
 
 

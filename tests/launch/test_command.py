@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from support.attempt_files import attempts_of
 from support.launching import is_running, lines, make_run, printed, python, run_to_end
 
 
@@ -11,7 +12,7 @@ from support.launching import is_running, lines, make_run, printed, python, run_
 def test_the_exit_code_is_the_commands_own(tmp_path, code):
     folder = make_run(tmp_path / "run", python(f"raise SystemExit({code})"))
     assert run_to_end(folder)[0] == code
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert attempt["exit_code"] == code
     assert attempt["signal"] is None
     assert attempt["outcome"] == ("finished" if code == 0 else "failed")
@@ -24,7 +25,7 @@ def test_the_record_says_what_the_command_and_its_children_used(tmp_path):
     )
     folder = make_run(tmp_path / "run", python(code))
     run_to_end(folder)
-    used = folder.attempts()[-1]["used"]
+    used = attempts_of(folder)[-1]["used"]
     assert used["peak_memory"] > 200_000_000
     assert used["cpu_seconds"] > 0.1
 
@@ -37,7 +38,7 @@ def test_a_failure_is_one_line_with_the_reason_and_the_log(tmp_path):
     assert line == f"runferry: run k3j9 failed with exit code 1: {reason}. Log: {folder.log_file}"
     assert quoted[0] == "    | Traceback (most recent call last):"
     assert quoted[-1] == f"    | {reason}"
-    assert folder.attempts()[0]["message"] == reason
+    assert attempts_of(folder)[0]["message"] == reason
 
 
 def test_a_program_that_is_not_there_is_127(tmp_path):
@@ -45,7 +46,7 @@ def test_a_program_that_is_not_there_is_127(tmp_path):
     code, errors = run_to_end(folder)
     assert code == 127
     assert "command not found: no-such-program" in errors
-    assert folder.attempts()[0]["exit_code"] == 127
+    assert attempts_of(folder)[0]["exit_code"] == 127
 
 
 def test_a_script_whose_interpreter_is_not_there_is_127(tmp_path):
@@ -75,7 +76,7 @@ def test_a_signal_that_ends_the_command_is_named(tmp_path):
     folder = make_run(tmp_path / "run", python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
     code, errors = run_to_end(folder)
     assert code == 128 + 9
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert (attempt["outcome"], attempt["exit_code"], attempt["signal"]) == ("killed", None, "SIGKILL")
     assert "was killed by SIGKILL: most likely it ran out of memory" in errors
     assert not folder.trained_file.exists()
@@ -95,7 +96,7 @@ print("child", child.pid)
     said = f"ended what the command left running: process {child} (sleep 600)"
     assert f"runferry: {said}" in lines(folder)
     message = f"{said}; have the script wait for what it starts"
-    assert folder.attempts()[0]["message"] == message
+    assert attempts_of(folder)[0]["message"] == message
     assert errors.splitlines() == [f"runferry: run k3j9 finished: {message}. Log: {folder.log_file}"]
 
 

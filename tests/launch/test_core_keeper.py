@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runferry.trackers.wandb.log.segment import read_segment
+from support.attempt_files import attempts_of
 from support.launching import (
     KEY,
     is_running,
@@ -39,7 +40,7 @@ def test_a_run_that_ends_normally_has_its_rows_and_one_exit_record(tmp_path, pyt
     assert values(segment) == TEN
     assert exit_codes(segment) == [0]
     assert read_segment(segment).run_id == "k3j9"
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert attempt["segments"] == [segment.name]
     assert attempt["wandb"] == version
     assert attempt["message"] is None
@@ -157,7 +158,7 @@ def test_when_the_launcher_is_killed_every_row_is_kept_and_nothing_lives_on(tmp_
     (segment,) = folder.segments()
     assert values(segment) == TEN
     assert exit_codes(segment) == [137]
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert attempt["outcome"] == "killed"
     assert attempt["segments"] == [segment.name]
 

@@ -8,6 +8,7 @@ import pytest
 
 from runferry.config.sweep.hyperband import bands
 from runferry.trackers.wandb.log.segment import read_segment
+from support.attempt_files import attempts_of
 from support.launching import WANDB_VERSIONS, make_run, run_to_end
 
 # Its arguments: how many rows, the seconds after each, how many bytes of text in each.
@@ -42,7 +43,7 @@ def test_a_run_worse_than_its_siblings_is_stopped_and_counts_as_trained(tmp_path
     assert status == 0
     assert "stopped early by hyperband: loss was 5 after" in said
     assert folder.trained_file.exists()
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert (attempt["outcome"], attempt["wandb"]) == ("finished", version)
     segment = read_segment(folder.segments()[0])
     assert segment.exit_code == 0, "W&B will show it as finished"

@@ -14,6 +14,7 @@ import pytest
 from runferry.errors import ConfigError
 from runferry.launch.launch import launch
 from runferry.runs.folder import RunFolder
+from support.attempt_files import attempts_of
 from support.launching import (
     KEY,
     job_variables,
@@ -139,7 +140,7 @@ def test_the_log_has_all_attempts_one_after_the_other(tmp_path):
 def test_the_header_of_an_attempt_is_one_line_that_names_the_command(tmp_path):
     folder = make_run(tmp_path / "run", python("pass", "a\nb"))
     run_to_end(folder)
-    assert lines(folder)[0].endswith(json.dumps(folder.read_run()["command"]))
+    assert lines(folder)[0].endswith(json.dumps(folder.read_run().command))
 
 
 def test_what_was_printed_before_a_kill_is_in_the_log(tmp_path):
@@ -151,7 +152,7 @@ def test_what_was_printed_before_a_kill_is_in_the_log(tmp_path):
 def test_the_record_of_an_attempt_says_where_when_and_how(tmp_path):
     folder = make_run(tmp_path / "run", python("pass"))
     run_to_end(folder, job_variables("4711"))
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert attempt["attempt"] == 1
     assert attempt["host"] == os.uname().nodename
     assert attempt["job"] == "4711"
@@ -169,7 +170,7 @@ def test_the_record_says_running_while_the_command_runs(tmp_path):
     launcher = start(folder)
     try:
         wait_for_line(folder, "up")
-        (attempt,) = folder.attempts()
+        (attempt,) = attempts_of(folder)
         assert (attempt["outcome"], attempt["end"], attempt["pid"]) == ("running", None, launcher.pid)
     finally:
         launcher.terminate()
@@ -180,10 +181,10 @@ def test_a_command_that_never_called_wandb_is_trained_and_the_message_says_so(tm
     folder = make_run(tmp_path / "run", ["true"])
     code, errors = run_to_end(folder)
     assert code == 0
-    assert "the command never called wandb.init" in folder.attempts()[0]["message"]
+    assert "the command never called wandb.init" in attempts_of(folder)[0]["message"]
     assert "the command never called wandb.init" in errors
     trained = json.loads(folder.trained_file.read_text())
-    assert trained == folder.attempts()[0]
+    assert trained == attempts_of(folder)[0]
     assert (trained["run"], trained["attempt"], trained["segments"]) == ("k3j9", 1, [])
     # One file with two names: sites count files.
     assert folder.trained_file.samefile(folder.attempts_folder / "1.json")
@@ -212,7 +213,7 @@ def test_a_missing_workdir_is_one_line_and_the_attempt_failed(tmp_path):
         f"{tmp_path / 'gone'}: found no such folder, expected the experiment's workdir, where the command is to run"
     )
     assert errors.splitlines() == [expected]
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert (attempt["outcome"], attempt["exit_code"], attempt["message"]) == ("failed", None, expected)
 
 

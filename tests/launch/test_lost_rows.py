@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runferry.trackers.wandb.log.segment import history, read_segment
+from support.attempt_files import attempts_of
 from support.launching import WANDB_VERSIONS, lines, make_run, run_to_end, running_descendants, start, wait_for_line
 
 # wandb-core's file may not grow for a while: its writes fail as on a full disk, and as there others go on.
@@ -61,7 +62,7 @@ def test_a_disk_that_was_full_for_a_while_is_said_and_gives_no_receipt_unasked(t
     assert (
         f"k3j9 failed with exit code 1: rows are missing: {said} write more: file too large)" in errors.splitlines()[0]
     )
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert attempt["outcome"] == "failed"
     assert attempt["rows"] == {segment.name: 3100}
     assert [line.startswith(said) for line in attempt["missing"]] == [True]
@@ -144,7 +145,7 @@ def test_as_many_rows_are_counted_as_wandb_core_writes(tmp_path, wandb_python):
     for version in WANDB_VERSIONS:
         folder = make_run(tmp_path / version, [str(wandb_python(version)), "-c", EVERY_WAY])
         assert run_to_end(folder) == (0, "")
-        (attempt,) = folder.attempts()
+        (attempt,) = attempts_of(folder)
         assert "missing" not in attempt
         segments = folder.segments()
         assert attempt["rows"] == {segment.name: len(list(history(segment))) for segment in segments}
@@ -196,7 +197,7 @@ def test_when_the_process_that_keeps_wandb_core_is_killed_it_is_said_and_the_run
     assert launcher.returncode == 1
     said = "the process that keeps wandb-core was killed, and wandb-core with it"
     assert f"failed with exit code 1: rows are missing: {said}" in errors.splitlines()[0]
-    assert [line.startswith(said) for line in folder.attempts()[0]["missing"]] == [True]
+    assert [line.startswith(said) for line in attempts_of(folder)[0]["missing"]] == [True]
     code, printed = _sync(folder, server)
     assert code != 0
     assert not folder.receipt_file.exists()

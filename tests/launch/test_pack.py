@@ -12,6 +12,7 @@ import pytest
 
 from runferry.launch.pack import launch_pack
 from runferry.runs.pack import Pack, runs_left
+from support.attempt_files import attempts_of
 from support.launching import is_running, job_variables, running_descendants, wait_for
 from support.packs import PackOf
 
@@ -146,7 +147,7 @@ def test_a_launcher_that_is_killed_is_seen_and_the_others_go_on(tmp_path):
     pack = PackOf(tmp_path, WAITING, "true")
     job = pack.start()
     pack.wait_until_ready(0)
-    os.kill(pack.runs[0].attempts()[0]["pid"], signal.SIGKILL)
+    os.kill(attempts_of(pack.runs[0])[0]["pid"], signal.SIGKILL)
     job.communicate(timeout=40)
     assert job.returncode == 0
     assert pack.done == {"run0": 137, "run1": 0}
@@ -158,7 +159,7 @@ def test_a_run_takes_no_time_of_the_next(tmp_path):
     before = time.time()
     # Its launcher warns it, as before the time limit of a job, and so it is to go on in another.
     assert pack.run()[0] == 1
-    assert [run.attempts()[0]["reason"] for run in pack.runs] == ["time limit", None]
+    assert [attempts_of(run)[0]["reason"] for run in pack.runs] == ["time limit", None]
     assert (pack.runs[0].path / "got").read_text().startswith("term\n")
     assert before + 1 < float((pack.runs[1].path / "end").read_text()) < time.time() + 2
     assert pack.done is None
@@ -177,7 +178,7 @@ def test_when_the_packs_process_is_killed_its_runs_end(tmp_path):
     pack = PackOf(tmp_path, WAITING)
     job = pack.start()
     pack.wait_until_ready(0)
-    launcher = pack.runs[0].attempts()[0]["pid"]
+    launcher = attempts_of(pack.runs[0])[0]["pid"]
     job.kill()
     job.communicate()
     wait_for(lambda: not is_running(launcher), "the end of the launcher")

@@ -8,6 +8,7 @@ import pytest
 
 from runferry.environment.building import build
 from runferry.environment.specification import Specification
+from support.attempt_files import attempts_of
 from support.launching import lines, make_run, run_to_end
 
 pytestmark = pytest.mark.slow
@@ -32,7 +33,7 @@ def test_the_command_runs_in_the_environment_on_the_node(tmp_path, record):
     prefix, module = next(json.loads(line.removeprefix("found")) for line in lines(folder) if line.startswith("found"))
     assert prefix.startswith(str(node))
     assert module.startswith(prefix)
-    assert folder.attempts()[0]["environment"] == json.loads(record.read_text())["key"]
+    assert attempts_of(folder)[0]["environment"] == json.loads(record.read_text())["key"]
 
 
 def test_a_console_script_of_the_environment_is_a_command(tmp_path, record):
@@ -49,4 +50,4 @@ def test_an_environment_that_is_missing_is_one_line(tmp_path):
     assert code == 1
     (line,) = errors.splitlines()
     assert str(tmp_path / "none.json") in line
-    assert folder.attempts()[0]["message"] == line
+    assert attempts_of(folder)[0]["message"] == line

@@ -6,6 +6,7 @@ import os
 import subprocess
 
 from runferry.runs.folder import RunFolder
+from support.attempt_files import attempts_of
 from support.launching import lines, make_run, python
 
 FAKE_ENVIRONMENT = """
@@ -48,7 +49,7 @@ def test_the_environment_comes_first_in_path(tmp_path):
     unpacked = tmp_path / "environment-abc123"
     assert f"path {unpacked}/bin:/usr/bin:/bin" in lines(folder)
     assert f"virtual {unpacked}" in lines(folder)
-    assert folder.attempts()[0]["environment"] == "abc123"
+    assert attempts_of(folder)[0]["environment"] == "abc123"
 
 
 def test_the_jobs_own_folder_keeps_the_environment_for_the_next_run(tmp_path):
@@ -79,7 +80,7 @@ def test_a_signal_while_the_environment_is_unpacked_ends_the_attempt(tmp_path):
     launcher.terminate()
     _, errors = launcher.communicate()
     assert launcher.returncode == 143
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert (attempt["outcome"], attempt["signal"]) == ("killed", "SIGTERM")
     assert "stopped before the command was started" in errors
     assert not (tmp_path / "ran").exists()

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from runferry.runs.ending import EXIT_STOPPED
+from support.attempt_files import attempts_of
 from support.launching import (
     is_running,
     lines,
@@ -68,7 +69,7 @@ def test_a_signal_is_passed_on_once_and_to_the_command_alone(tmp_path, number):
     assert launcher.returncode == 7
     assert lines(folder).count(f"got {number.name}") == 1
     assert not [line for line in lines(folder) if line.startswith("child got")]
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert (attempt["outcome"], attempt["exit_code"]) == ("killed", 7)
     assert attempt["passed_on"] == [number.name]
     assert "failed with exit code 7" in errors
@@ -84,7 +85,7 @@ def test_two_interrupts_are_passed_on_as_two(tmp_path):
     launcher.communicate(timeout=60)
     assert launcher.returncode == 7
     assert lines(folder).count("got SIGINT") == 2
-    assert folder.attempts()[0]["passed_on"] == ["SIGINT", "SIGINT"]
+    assert attempts_of(folder)[0]["passed_on"] == ["SIGINT", "SIGINT"]
 
 
 def test_a_signal_to_all_processes_reaches_the_command_once(tmp_path):
@@ -96,7 +97,7 @@ def test_a_signal_to_all_processes_reaches_the_command_once(tmp_path):
     launcher.communicate(timeout=60)
     assert launcher.returncode == 7
     assert lines(folder).count("got SIGTERM") == 1
-    assert folder.attempts()[0]["passed_on"] == ["SIGTERM"]
+    assert attempts_of(folder)[0]["passed_on"] == ["SIGTERM"]
 
 
 def test_a_command_that_heeds_no_signal_is_waited_for(tmp_path):
@@ -119,7 +120,7 @@ print("saved")
     assert "saved" in lines(folder)
     # Who was asked to stop, saves and ends with 0 has more to do: it is not taken for trained.
     assert launcher.returncode == EXIT_STOPPED
-    assert (folder.attempts()[0]["outcome"], folder.attempts()[0]["reason"]) == ("stopped", "stopped")
+    assert (attempts_of(folder)[0]["outcome"], attempts_of(folder)[0]["reason"]) == ("stopped", "stopped")
     assert not folder.trained_file.exists()
 
 
@@ -188,7 +189,7 @@ time.sleep(600)
     launcher.communicate()
     wait_for(lambda: not [pid for pid in below if is_running(pid)], "the end of all that the launcher had started")
     assert "saved" in lines(folder)
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert (attempt["outcome"], attempt["signal"]) == ("killed", "SIGKILL")
     assert "the launcher was killed" in attempt["message"]
     assert not folder.trained_file.exists()
@@ -226,7 +227,7 @@ def test_a_launcher_that_is_killed_just_after_the_command_has_begun_leaves_no_pr
     (line,) = wait_for(lambda: [line for line in lines(folder) if line.startswith("pid ")], "the command")
     pid = int(line.removeprefix("pid "))
     wait_for(lambda: not is_running(pid), "the end of the command")
-    message = wait_for(lambda: folder.attempts()[0]["message"], "the record of its end")
+    message = wait_for(lambda: attempts_of(folder)[0]["message"], "the record of its end")
     assert "the launcher was killed" in message
 
 

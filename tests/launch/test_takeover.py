@@ -8,6 +8,7 @@ from runferry.errors import AnotherAttemptError
 from runferry.launch.bayes_run import launch_place
 from runferry.runs.first_start import begin_race, claim
 from runferry.system.files import write_json
+from support.attempt_files import attempts_of
 from support.launching import job_variables, lines, make_run, python, run_to_end, start, wait_for_line
 
 
@@ -23,7 +24,7 @@ def test_of_two_launchers_of_one_run_the_second_leaves(tmp_path):
     finally:
         first.terminate()
         first.communicate()
-    assert [attempt["reason"] for attempt in folder.attempts()] == ["stopped", "not started"]
+    assert [attempt["reason"] for attempt in attempts_of(folder)] == ["stopped", "not started"]
 
 
 def test_a_launcher_ends_its_command_when_a_newer_attempt_has_taken_over(tmp_path):
@@ -32,7 +33,7 @@ def test_a_launcher_ends_its_command_when_a_newer_attempt_has_taken_over(tmp_pat
     wait_for_line(folder, "up")
     write_json(folder.attempts_folder / "2.json", {"attempt": 2, "outcome": "taking over", "segments": []})
     launcher.communicate(timeout=60)
-    first, _ = folder.attempts()
+    first, _ = attempts_of(folder)
     assert first["reason"] == "superseded"
     assert not folder.trained_file.exists()
 
@@ -42,7 +43,7 @@ def test_an_attempt_that_left_no_word_is_ended_by_the_next_one(tmp_path):
     gone = {"attempt": 1, "outcome": "running", "host": os.uname().nodename, "pid": 2**22, "job": None, "segments": []}
     write_json(folder.attempts_folder / "1.json", gone)
     assert run_to_end(folder)[0] == 0
-    first, second = folder.attempts()
+    first, second = attempts_of(folder)
     assert (first["outcome"], first["reason"]) == ("lost", "lost")
     assert second["outcome"] == "finished"
 
@@ -67,7 +68,7 @@ def test_of_several_jobs_the_first_trains_and_the_other_writes_nothing(tmp_path)
     assert code == 0
     assert "another of its jobs has started it first; this one ends" in errors
     assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert (attempt["job"], attempt["alternative"], attempt["outcome"]) == ("7", "gpu: a100", "finished")
     assert "[]" in lines(folder)
 

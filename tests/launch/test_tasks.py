@@ -12,6 +12,7 @@ import pytest
 
 from runferry.launch.task import variables_of_task
 from runferry.trackers.wandb.log.segment import history
+from support.attempt_files import attempts_of
 from support.launching import is_running, lines, make_run, python, run_to_end, running_descendants, start, wait_for
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def test_each_task_is_a_process_of_the_command_with_a_rank_and_a_wandb_run_of_it
         expected |= {"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_NTASKS": 2, "SLURM_NODEID": 0}
         expected |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1234, "CUDA_VISIBLE_DEVICES": f"GPU-{rank + 7}"}
         assert {name: seen["variables"][name] for name in expected} == {name: str(v) for name, v in expected.items()}
-    assert [record["outcome"] for record in run.attempts()] == ["failed", "failed"]
+    assert [record["outcome"] for record in attempts_of(run)] == ["failed", "failed"]
     assert "runferry: task 1 ended with exit code 3; the others are left to end by themselves" in lines(run)
     # The second attempt goes on behind the first one, for each rank.
     for wandb_run in ("k3j9", "k3j9-2"):
@@ -114,7 +115,7 @@ def test_a_signal_comes_to_the_command_of_each_task_once(made, number, to_all):
     launcher.communicate(timeout=60)
     assert [seen["got"] for seen in _seen(run)] == [[number], [number]]
     assert _rows(run) == _logged(run)
-    (attempt,) = run.attempts()
+    (attempt,) = attempts_of(run)
     assert attempt["passed_on"] == [signal.Signals(number).name]
     assert attempt["outcome"] == ("stopped" if number == signal.SIGTERM else "finished")
 
@@ -124,7 +125,7 @@ def test_a_task_that_is_killed_is_said_and_no_row_of_any_is_lost(made):
     status, _ = run_to_end(run)
     assert status == 137
     assert "runferry: task 1 was ended by SIGKILL; the others are left to end by themselves" in lines(run)
-    assert [record["outcome"] for record in run.attempts()] == ["killed"]
+    assert [record["outcome"] for record in attempts_of(run)] == ["killed"]
     assert _rows(run) == _logged(run)
 
 
@@ -139,7 +140,7 @@ def test_when_the_launcher_is_killed_its_tasks_end_and_no_row_is_lost(made):
     # They were asked to end, as the command of any run is then.
     assert [seen["got"] for seen in _seen(run)] == [[signal.SIGTERM], [signal.SIGTERM]]
     assert _rows(run) == _logged(run)
-    assert [record["outcome"] for record in run.attempts()] == ["killed"]
+    assert [record["outcome"] for record in attempts_of(run)] == ["killed"]
 
 
 def test_when_what_starts_the_tasks_is_killed_they_end_and_no_row_is_lost(made):
@@ -152,7 +153,7 @@ def test_when_what_starts_the_tasks_is_killed_they_end_and_no_row_is_lost(made):
     launcher.communicate(timeout=60)
     assert not any(map(is_running, below))
     assert _rows(run) == _logged(run)
-    assert [record["outcome"] for record in run.attempts()] == ["killed"]
+    assert [record["outcome"] for record in attempts_of(run)] == ["killed"]
 
 
 def test_a_command_that_is_not_there_is_said_as_of_any_run(tmp_path):

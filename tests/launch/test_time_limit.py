@@ -10,6 +10,7 @@ import pytest
 
 from runferry.launch.time_limit import JobClock, WarningSettings
 from runferry.trackers.wandb.log.segment import history, read_segment
+from support.attempt_files import attempts_of
 from support.launching import lines, make_run, run_to_end
 
 TRAIN = """
@@ -35,7 +36,7 @@ def _launch(tmp_path, *options: str, seconds: float = 19) -> tuple[int, dict, li
     folder = make_run(tmp_path / "run", [sys.executable, "-c", TRAIN, *options], warning=warning)
     end = {"SLURM_JOB_ID": "1", "SLURM_JOB_END_TIME": str(int(time.time() + seconds))}
     code, _ = run_to_end(folder, end, grace_seconds=1)
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     (segment,) = folder.segments()
     # What was logged is what can be read, whole and with the true exit code.
     assert read_segment(segment).damage is None

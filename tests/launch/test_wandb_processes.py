@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from support.attempt_files import attempts_of
 from support.launching import (
     is_running,
     lines,
@@ -66,7 +67,7 @@ def test_ranks_that_each_call_init_do_not_get_in_each_others_way(tmp_path, pytho
     assert sorted(values(segment, "last") for segment in segments) == [[0], [1], [2]]
     assert [values(segment) for segment in segments] == [TEN] * 3
     assert [exit_codes(segment) for segment in segments] == [[0]] * 3
-    assert folder.attempts()[0]["segments"] == [segment.name for segment in segments]
+    assert attempts_of(folder)[0]["segments"] == [segment.name for segment in segments]
 
 
 RANKS_WITHOUT_FINISH = WAIT_FOR_SEGMENTS + """
@@ -173,5 +174,5 @@ def test_a_second_attempt_names_its_own_segments_alone(tmp_path, python):
     before = {segment.name for segment in folder.segments()}
     run_to_end(folder)
     (new,) = {segment.name for segment in folder.segments()} - before
-    assert folder.attempts()[1]["segments"] == [new]
+    assert attempts_of(folder)[1]["segments"] == [new]
     assert json.loads(folder.trained_file.read_text())["attempt"] == 2

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from runferry.trackers.wandb.log.segment import read_segment
+from support.attempt_files import attempts_of
 from support.launching import (
     lines,
     make_run,
@@ -91,4 +92,4 @@ def test_without_wandb_in_the_environment_there_is_no_warning(tmp_path):
     assert run_to_end(folder, {"PATH": f"{bare}/bin:/usr/bin:/bin"})[0] == 0
     assert "service None" in lines(folder)
     assert not [line for line in lines(folder) if "wandb-core" in line]
-    assert folder.attempts()[0]["wandb"] is None
+    assert attempts_of(folder)[0]["wandb"] is None

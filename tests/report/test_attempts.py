@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from runferry.report.attempts import report_attempt, size
+from runferry.runs.attempt_record import AttemptRecord
+from runferry.system.records import from_json
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,7 @@ from runferry.report.attempts import report_attempt, size
     ],
 )
 def test_an_attempt_says_in_words_why_it_ended(more: dict[str, object], why: str) -> None:
-    assert report_attempt(1, more, datetime(2026, 3, 2, tzinfo=UTC)).why == why
+    assert report_attempt(1, from_json(AttemptRecord, more, "1.json"), datetime(2026, 3, 2, tzinfo=UTC)).why == why
 
 
 def test_sizes_are_written_as_a_person_would() -> None:

@@ -140,7 +140,7 @@ def test_what_is_broken_is_noted_and_the_rest_is_shown(tmp_path: Path) -> None:
     assert 38 <= len(page.curve("loss", 0)[0]) <= 40
     for note in (
         "run.json: cannot be read",
-        "receipt.json: found no mapping",
+        "expected a receipt, a JSON object",
         "2.json: cannot be read",
         "not a W&B transaction log",
         "found no run-*.wandb in it",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runferry.runs.attempt import Attempt, write_trained
 from runferry.runs.ending import Ending
+from support.attempt_files import attempts_of
 from support.launching import make_run, python, run_to_end
 
 
@@ -22,7 +23,7 @@ def test_where_the_filesystem_has_no_hard_links_a_trained_run_has_a_copy(tmp_pat
     attempt = Attempt.begin(folder, ["true"])
     monkeypatch.setattr(Path, "hardlink_to", refused)
     attempt.end(Ending(0))
-    assert json.loads(folder.trained_file.read_text()) == folder.attempts()[0]
+    assert json.loads(folder.trained_file.read_text()) == attempts_of(folder)[0]
     assert not folder.trained_file.samefile(folder.attempts_folder / "1.json")
 
 
@@ -44,7 +45,7 @@ def test_attempts_that_begin_at_once_get_numbers_of_their_own(tmp_path):
     ]
     numbers = [int(process.communicate("")[0]) for process in many]
     assert sorted(numbers) == [1, 2, 3, 4, 5, 6]
-    assert [attempt["attempt"] for attempt in folder.attempts()] == [1, 2, 3, 4, 5, 6]
+    assert [attempt["attempt"] for attempt in attempts_of(folder)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_number_that_is_taken_is_never_written_over(tmp_path):
@@ -53,7 +54,7 @@ def test_a_number_that_is_taken_is_never_written_over(tmp_path):
     second = Attempt.begin(folder, ["b"])
     second.end(Ending(1))
     first.end(Ending(0))
-    assert [(a["attempt"], a["command"], a["exit_code"]) for a in folder.attempts()] == [(1, ["a"], 0), (2, ["b"], 1)]
+    assert [(a["attempt"], a["command"], a["exit_code"]) for a in attempts_of(folder)] == [(1, ["a"], 0), (2, ["b"], 1)]
 
 
 def test_records_can_be_read_by_the_group(tmp_path):

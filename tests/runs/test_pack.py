@@ -25,7 +25,7 @@ def test_a_run_that_was_trained_is_settled(tmp_path):
     _attempt(folder, outcome="finished", exit_code=0, segments=["offline-run-1"])
     settle_run(folder)
     trained = json.loads(folder.trained_file.read_text())
-    assert trained == {"run": "run0", **folder.attempts()[0]}
+    assert trained == {**folder.attempts()[0].to_json(), "run": "run0"}
     assert (trained["attempt"], trained["segments"], trained["end"]) == (1, ["offline-run-1"], "2026-03-01")
 
 

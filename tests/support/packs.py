@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from runferry.runs.pack import Pack
+from support.attempt_files import attempts_of
 from support.launching import make_run, wait_for
 
 
@@ -41,7 +42,7 @@ class PackOf:
 
     @property
     def outcomes(self) -> list[list[str]]:
-        return [[attempt["outcome"] for attempt in run.attempts()] for run in self.runs]
+        return [[attempt["outcome"] for attempt in attempts_of(run)] for run in self.runs]
 
     @property
     def done(self) -> dict[str, int] | None:

@@ -78,7 +78,7 @@ def try_one(one: Trial, original: Path, root: Path) -> Counter[str]:
     with running_process() as server:
         folders = [RunFolder(path) for path in sorted((results / "experiment").iterdir())]
         for folder in folders:
-            run = folder.read_run()
+            run = json.loads(folder.run_file.read_text())
             run["wandb"]["base_url"] = server.url
             folder.run_file.write_text(json.dumps(run))
         ssh = make_line(line, here, one.cuts)

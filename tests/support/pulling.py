@@ -44,7 +44,7 @@ def trained_at(results: Path, server: StandIn) -> list[RunFolder]:
     for name in ("one", "two"):
         folder = RunFolder(before / "experiment" / name)
         write_run(sys.executable, folder)
-        run = folder.read_run()
+        run = json.loads(folder.run_file.read_text())
         run["wandb"]["base_url"] = server.url
         folder.run_file.write_text(json.dumps(run))
         for link in folder.path.glob("wandb/offline-run-*/files/notes.txt"):

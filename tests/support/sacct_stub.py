@@ -10,6 +10,8 @@ import pytest
 
 from runferry.report.attempts import report_attempt
 from runferry.report.model import RunReport
+from runferry.runs.attempt_record import AttemptRecord
+from runferry.system.records import from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,4 +48,5 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run_of(job: str, start: str, name: str = "one") -> RunReport:
     built = datetime(2026, 3, 2, tzinfo=UTC)
     record = {"outcome": "finished", "job": job, "start": start, "end": "2026-03-01T11:00:00+00:00"}
-    return RunReport(id=name, name=name, state="finished", attempts=[report_attempt(1, record, built)])
+    attempt = report_attempt(1, from_json(AttemptRecord, record, "1.json"), built)
+    return RunReport(id=name, name=name, state="finished", attempts=[attempt])

@@ -143,7 +143,7 @@ def test_a_run_that_goes_on_after_its_segments_were_deleted_is_continued_behind_
     ended(run, "failed")
     assert [outcome.problem for outcome in sync([run], QUICK)] == [None]
     clean(tmp_path, capsys)
-    assert first_free_step(run, run.read_run()["id"], []) == 21
+    assert first_free_step(run, run.read_run().id, []) == 21
     write_run(written.pythons[NEWEST], run, first=21, last=25, rich=False)
     record = {"attempt": 2, "host": socket.gethostname(), "job": None, "pid": os.getpid(), "segments": []}
     if watched:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from runferry.runs.receipt_stamp import is_for, unchanged
+from runferry.runs.receipt_stamp import is_settled
 
 # Not even typing's own import, a fifth of what this module costs.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-_ADDRESS_VARIABLES = {"wandb": "WANDB_BASE_URL", "comet": "COMET_URL_OVERRIDE"}
 
 
 def main() -> int:
@@ -52,13 +50,7 @@ def _is_settled(arguments: list[str]) -> bool:
         final, interim = f"{folder}/receipt.json", f"{folder}/interim-receipt.json"
         # Snakemake removes the receipt before it runs the rule; so a sync that took this run along left an interim one.
         receipt = _read(final if os.path.exists(final) else interim)  # noqa: PTH110 - see receipt_stamp
-        tracker = run.get("tracker", "wandb")
-        base_url = run[tracker].get("base_url") or os.environ.get(_ADDRESS_VARIABLES[tracker]) or ""
-        # Comet's variable has the path of its API in it.
-        base_url = base_url.rstrip("/").removesuffix("/clientlib")
-        if not os.path.exists(f"{folder}/trained.json") or not is_for(receipt, base_url or None):  # noqa: PTH110 - see receipt_stamp
-            return False
-        if not unchanged(receipt, folder):
+        if not os.path.exists(f"{folder}/trained.json") or not is_settled(run, receipt, folder):  # noqa: PTH110 - see receipt_stamp
             return False
         if not os.path.exists(final):  # noqa: PTH110
             os.rename(interim, final)  # noqa: PTH104

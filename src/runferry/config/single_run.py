@@ -14,7 +14,7 @@ from runferry.config.sweep import macros
 from runferry.config.texts import check_texts
 from runferry.errors import ConfigError
 from runferry.runs.folder import RunFolder
-from runferry.system.files import read_json
+from runferry.runs.run_record import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,12 +79,12 @@ def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
         },
         environment=None,
     )
-    record = owner.record_of(run)
+    content = owner.record_of(run)
     if environment is not None:
-        record["environment"] = _relative(Path(environment), path)
+        content["environment"] = _relative(Path(environment), path)
     made = RunFolder(path)
-    _check_same(made, record)
-    write_changed(made.run_file, record)
+    _check_same(made, content)
+    write_changed(made.run_file, content)
     return made
 
 
@@ -111,15 +111,14 @@ def _relative(environment: Path, folder: Path) -> str:
     return os.path.relpath(environment.parent.resolve() / environment.name, folder)
 
 
-def _check_same(folder: RunFolder, record: Mapping[str, Any]) -> None:
+def _check_same(folder: RunFolder, wanted: Mapping[str, Any]) -> None:
     """Refuse to give the folder of one run to another: what it has on disk would become a part of the other."""
     try:
-        there = read_json(folder.run_file)
-        known = there["id"], shlex.join(there.get("command", []))
+        there = RunRecord.read(folder.run_file)
     except FileNotFoundError:
         return
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{folder.run_file}: found what is no run's ({error}), expected none, or one") from error
-    if known[0] != record["id"]:
-        found = f"found the run of another command there ({known[1] or 'an adopted one'})"
-        raise ConfigError(f"{folder.path}: {found}, expected {shlex.join(record['command'])}; give another folder")
+    if there.id != wanted["id"]:
+        found = f"found the run of another command there ({shlex.join(there.command) or 'an adopted one'})"
+        raise ConfigError(f"{folder.path}: {found}, expected {shlex.join(wanted['command'])}; give another folder")

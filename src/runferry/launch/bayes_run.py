@@ -79,4 +79,4 @@ def _last_reason(folder: RunFolder) -> str | None:
     from runferry.runs.state import last_attempt
 
     attempt = last_attempt(folder)
-    return attempt["reason"] if attempt else None
+    return attempt.reason if attempt else None

@@ -8,9 +8,9 @@ import os
 import shutil
 import tarfile
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.errors import LaunchError
 from runferry.launch.collect import collect_files
@@ -21,7 +21,9 @@ from runferry.runs.code_snapshot import archive_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from runferry.runs.attempt_record import CodeEntry
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
 
 VARIABLE = "RUNFERRY_CODE"
 """In a job: JSON, the workdir of an experiment -> the file of the code's state when Snakemake started."""
@@ -41,8 +43,8 @@ class UsedCode:
         The folder with the snapshot on this node; None where the command runs in the user's own folder.
     """
 
-    run: dict[str, Any]
-    record: dict[str, Any] | None = None
+    run: RunRecord
+    record: CodeEntry | None = None
     snapshot: Path | None = None
     known: Mapping[str, int] = field(default_factory=dict[str, int])
     """The files of the snapshot before the command -> when they were written, in nanoseconds."""
@@ -63,7 +65,7 @@ class UsedCode:
 
 
 def use_code(
-    run: Mapping[str, Any], folder: RunFolder, scratch: Path, note: Callable[[str], object], *, unpack: bool
+    run: RunRecord, folder: RunFolder, scratch: Path, note: Callable[[str], object], *, unpack: bool
 ) -> UsedCode:
     """Determine the code that a run is trained from, and unpack its snapshot where it is pinned.
 
@@ -85,13 +87,13 @@ def use_code(
     LaunchError
         When the snapshot cannot be unpacked.
     """
-    pinned = run.get("code") == "pinned"
-    file = _noted(run["workdir"])
+    pinned = run.code == "pinned"
+    file = _noted(run.workdir)
     if pinned and file is None:
         note("code: pinned, but no snapshot was taken (only a start of the workflow takes one): the files are as now")
     elif pinned and file is not None:
         try:
-            return _pinned(dict(run), file, scratch, unpack=unpack)
+            return _pinned(run, file, scratch, unpack=unpack)
         except (OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
             message = f"{archive_of(file)}: found no snapshot of the code that can be unpacked ({error}), expected one"
             raise LaunchError(f"{message}; start the workflow again, which takes another") from error
@@ -100,12 +102,12 @@ def use_code(
     with suppress(OSError, ValueError, KeyError, TypeError):
         state = read_state(file) if file else None
         if state is None or not state.is_current():
-            before, state = state, take_state(Path(run["workdir"]))
+            before, state = state, take_state(Path(run.workdir))
             if state is not None:
                 write_state(folder.path.resolve().parent.parent, state)
                 if changed := before.files_changed_until(state) if before else []:
                     note(f"code: {', '.join(changed[:5])} changed since this job was submitted")
-    return UsedCode(dict(run), state.as_record(pinned=False) if state else None)
+    return UsedCode(run, state.as_record(pinned=False) if state else None)
 
 
 def _noted(workdir: str) -> Path | None:
@@ -116,17 +118,17 @@ def _noted(workdir: str) -> Path | None:
     return Path(found) if found else None
 
 
-def _pinned(run: dict[str, Any], file: Path, scratch: Path, *, unpack: bool) -> UsedCode:
+def _pinned(run: RunRecord, file: Path, scratch: Path, *, unpack: bool) -> UsedCode:
     state = read_state(file)
     record = state.as_record(pinned=True)
     if not unpack:
         return UsedCode(run, record)
-    root, place = Path(state.root), scratch / SHARED_FOLDER / f"code-{run['id']}-{os.getpid()}"
+    root, place = Path(state.root), scratch / SHARED_FOLDER / f"code-{run.id}-{os.getpid()}"
     with tarfile.open(archive_of(file)) as archive:
         archive.extractall(place, filter="data")
     _link_the_rest(root, place)
-    inside = Path(run["workdir"]).resolve().relative_to(root)
-    changed = {**run, "workdir": str(place / inside), "code_root": str(root)}
+    inside = Path(run.workdir).resolve().relative_to(root)
+    changed = replace(run, workdir=str(place / inside), code_root=str(root))
     return UsedCode(changed, record, place, _files_in(place))
 
 

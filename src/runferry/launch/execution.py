@@ -7,7 +7,7 @@ import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.errors import LaunchError
 from runferry.launch.code import VARIABLE as CODE_VARIABLE
@@ -37,6 +37,7 @@ from runferry.trackers.wandb.job_runs import JobRuns
 if TYPE_CHECKING:
     from runferry.launch.signals import SignalWatch
     from runferry.launch.stop_decision import StopDecision
+    from runferry.runs.run_record import RunRecord
     from runferry.trackers.tracker import TrackerInJob
     from runferry.trackers.wandb.job_runs import Logged
 
@@ -56,7 +57,7 @@ _KEEPER_DIED = (
 )
 
 
-def time_limits(run: dict[str, Any], tracker: TrackerInJob) -> TimeLimits:
+def time_limits(run: RunRecord, tracker: TrackerInJob) -> TimeLimits:
     """Return the seconds to wait at the end of a run, by its record."""
     seconds = tracker.finish_seconds(run)
     return TimeLimits() if seconds is None else TimeLimits(finish_seconds=seconds)
@@ -67,7 +68,7 @@ class Execution:
     """Executes one attempt, from unpacking the environment to the end of wandb-core."""
 
     folder: RunFolder
-    run_record: dict[str, Any]
+    run_record: RunRecord
     tracker: TrackerInJob
     attempt: Attempt
     log: int
@@ -78,15 +79,15 @@ class Execution:
 
     def run(self, signals: SignalWatch, follow_from: int | None) -> tuple[Ending, bool]:
         """Run the attempt; return its ending, and whether all that it logged was written or is said to be missing."""
-        workdir = Path(self.run_record["workdir"])
+        workdir = Path(self.run_record.workdir)
         if not workdir.is_dir():
             message = f"{workdir}: found no such folder, expected the experiment's workdir, where the command is to run"
             raise LaunchError(message)
-        several = self.node is None and self.run_record.get("nodes", 1) > 1
+        several = self.node is None and self.run_record.nodes > 1
         code = use_code(self.run_record, self.folder, self.scratch.folder, self._note, unpack=not several)
         self.attempt.runs_code(code.record)
         self.run_record = code.run
-        ending, written = self._run(Path(code.run["workdir"]), signals, follow_from, several=several)
+        ending, written = self._run(Path(code.run.workdir), signals, follow_from, several=several)
         return (self._bring_back(code, ending) if code.snapshot else ending), written
 
     def _run(
@@ -168,7 +169,7 @@ class Execution:
         self, prepared: Prepared | None, command: list[str], environment: dict[str, str]
     ) -> tuple[list[str], dict[str, str], tuple[int, ...]]:
         """Have what starts the tasks of a run of several run in place of its command; else return what was given."""
-        if prepared is None or self.run_record.get("tasks", 1) == 1:
+        if prepared is None or self.run_record.tasks == 1:
             return command, environment, ()
         # Only here: other runs need it not.
         from runferry.launch.tasks import tasks_call
@@ -196,15 +197,15 @@ class Execution:
         # The warning comes from the first node's launcher, as a signal; what is left to each is the end by force.
         clock.warned = self.node is not None
         early: StopDecision | None = None
-        if self.node is None and "early_terminate" in self.run_record:
+        if self.node is None and self.run_record.early_terminate is not None:
             # Only here: other runs need neither it nor protobuf.
             from runferry.launch.early_stop import EarlyStop
 
-            early = EarlyStop(self.folder, self.run_record["early_terminate"], self._note)
-        elif self.node is None and "pruner" in self.run_record:
+            early = EarlyStop(self.folder, self.run_record.early_terminate, self._note)
+        elif self.node is None and self.run_record.pruner is not None:
             from runferry.launch.pruning import Pruning
 
-            early = Pruning(self.folder, self.run_record["pruner"], self._note)
+            early = Pruning(self.folder, self.run_record.pruner, self._note)
         return Watches(clock, FenceWatch(self.attempt), job_end, self._note, early)
 
     def _finish(self, keeper: Keeper, exit_code: int, watches: Watches) -> bool:
@@ -220,12 +221,12 @@ class Execution:
 
     def _bring_in(self) -> None:
         # Of several nodes nobody could say whose segment lies in the folder that they share.
-        if self.run_record.get("nodes", 1) == 1:
-            workdir, run = Path(self.run_record["workdir"]), self.run_record["id"]
+        if self.run_record.nodes == 1:
+            workdir, run = Path(self.run_record.workdir), self.run_record.id
             bring_in(self.folder, workdir, run, self._note)
 
     def _wandb_runs(self) -> JobRuns:
-        run = self.run_record["id"]
+        run = self.run_record.id
         if self.node:
             # The first node's bear the run's own id, and each node's lie in a folder of their own.
             place, run, own = RunFolder(node_folder(self.folder, self.node)), f"{run}-n{self.node}", False
@@ -245,7 +246,7 @@ class Execution:
     def _variables(self) -> dict[str, str]:
         """Give the command what it inherits, what it must know of its run, and what the tracker wants of both."""
         run, path = self.run_record, self.folder.path.absolute()
-        modules = [*run.get("modules", ()), *self.tracker.modules(run)]
+        modules = [*run.modules, *self.tracker.modules(run)]
         inherited = variables_after_loading(list(dict.fromkeys(modules)), "modules")
         inherited.pop("PYTHONHOME", None)
         inherited.pop(CODE_VARIABLE, None)
@@ -257,14 +258,14 @@ class Execution:
             **self.tracker.job_variables(self.folder, run, self.attempt.number, place, inherited),
             "PYTHONUNBUFFERED": "1",  # so that what was printed before a kill is in the log
             "RUNFERRY_CHECKPOINTS": str(path / self.folder.checkpoints_folder.name),
-            "RUNFERRY_RUN": run["id"],
+            "RUNFERRY_RUN": run.id,
             "RUNFERRY_RUN_FOLDER": str(path),
             ATTEMPT_VARIABLE: str(self.attempt.number),
         }
 
     def _collect(self, data: Path, ending: Ending) -> Ending:
         """Bring back what the command left on the node, whatever its ending; then remove the run's own folder there."""
-        patterns = self.run_record.get("collect", ())
+        patterns = self.run_record.collect
         problems = collect_files(patterns, data, self._collected, self._note)
         if not problems:
             shutil.rmtree(data, ignore_errors=True)

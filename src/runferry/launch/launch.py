@@ -25,9 +25,9 @@ import json
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runferry.errors import AnotherAttemptError, RunferryError
+from runferry.errors import AnotherAttemptError, LaunchError, RunferryError
 from runferry.launch.execution import Execution, time_limits
 from runferry.launch.hints import find_hint
 from runferry.launch.listener import heard
@@ -48,6 +48,7 @@ from runferry.trackers.wandb.run_ids import forget_single
 if TYPE_CHECKING:
     from runferry.launch.core_keeper import TimeLimits
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
     from runferry.trackers.tracker import TrackerInJob
 
 
@@ -79,6 +80,9 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
     if starts_elsewhere(folder):
         return 0
     run = folder.read_run()
+    if not run.command:
+        message = f"{folder.run_file}: found no command in it, expected one to run; what was adopted is trained already"
+        raise LaunchError(message)
     tracker = in_job_of(run)
     make_folders(*tracker.folders(folder), folder.checkpoints_folder)
     if record := finished_in_this_job(folder):
@@ -89,7 +93,7 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
     follow = sys.stdout.isatty() if follow is None else follow
     with SignalWatch() as signals, heard(), open_log(folder) as log:
         alternative = os.environ.pop(ALTERNATIVE_VARIABLE, None)
-        attempt = Attempt.begin(folder, run["command"], tracker.segments, alternative)
+        attempt = Attempt.begin(folder, run.command, tracker.segments, alternative)
         begin = os.fstat(log).st_size
         note(log, _header(run, attempt))
         try:
@@ -111,8 +115,8 @@ def launch(folder: RunFolder, *, follow: bool | None = None, limits: TimeLimits 
         attempt.end(ending)
         if ending.outcome == "finished":
             remove_empty(folder)
-            forget_single(folder.wandb_folder, run["id"])
-        text = f"run {run['id']} {ending}" + (f": {ending.message}" if ending.message else "")
+            forget_single(folder.wandb_folder, run.id)
+        text = f"run {run.id} {ending}" + (f": {ending.message}" if ending.message else "")
         note(log, text)
         if ending.message or ending.outcome != "finished":
             # A user who followed the log has just seen its end.
@@ -154,7 +158,7 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
             ending, written = Ending(None, stop.number, message="stopped before the command was started"), True
     if ending.outcome != "finished" or not written:
         lost = "" if written else "; wandb-core has not written everything, so that rows may be missing"
-        note(sys.stdout.fileno(), f"on node {node} run {run['id']} {ending}{lost}")
+        note(sys.stdout.fileno(), f"on node {node} run {run.id} {ending}{lost}")
     # What a signal means is the first node's launcher's to say, which has sent it.
     return 0 if ending.exit_code == 0 else ending.status
 
@@ -162,7 +166,7 @@ def launch_on_node(folder: RunFolder, node: int) -> int:
 def _explain(ending: Ending, attempt: Attempt, begin: int, tracker: TrackerInJob, *, written: bool) -> Ending:
     message = ending.message
     if message is None and ending.outcome != "finished":
-        message = find_hint(attempt.folder.log_file, begin, ending, attempt.record["wandb"])
+        message = find_hint(attempt.folder.log_file, begin, ending, attempt.record.wandb)
     elif message is None and not attempt.segments():
         message = f"the command never called {tracker.first_call}, so there is nothing to sync"
     if not written:
@@ -171,9 +175,9 @@ def _explain(ending: Ending, attempt: Attempt, begin: int, tracker: TrackerInJob
     return replace(ending, message=message)
 
 
-def _header(run: dict[str, Any], attempt: Attempt) -> str:
-    job = f", job {attempt.record['job']}" if attempt.record["job"] else ""
+def _header(run: RunRecord, attempt: Attempt) -> str:
+    job = f", job {attempt.record.job}" if attempt.record.job else ""
     # As JSON it is one line whatever is in it.
-    command = json.dumps(run["command"], ensure_ascii=False)
-    where = f"on {attempt.record['host']}{job}, {attempt.record['start']}"
-    return f"attempt {attempt.number} of run {run['id']} {where}: {command}"
+    command = json.dumps(run.command, ensure_ascii=False)
+    where = f"on {attempt.record.host}{job}, {attempt.record.start}"
+    return f"attempt {attempt.number} of run {run.id} {where}: {command}"

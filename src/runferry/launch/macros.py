@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from runferry.runs.run_record import RunRecord
+
 
 SHARED_FOLDER = "runferry"
 """In the node-local folder: what the runs of a job share, and a folder for each of them."""
@@ -34,10 +36,10 @@ class Places:
     """The run's `$RUNFERRY_DATA`; None where it neither stages nor collects."""
 
     @classmethod
-    def of_run(cls, run: Mapping[str, Any], scratch: Path) -> Places:
+    def of_run(cls, run: RunRecord, scratch: Path) -> Places:
         """Return the places of a run, of which none is made."""
-        wanted = run.get("stage") or run.get("collect")
-        return cls(scratch, scratch / SHARED_FOLDER / f"data-{run['id']}-{os.getpid()}" if wanted else None)
+        wanted = run.stage or run.collect
+        return cls(scratch, scratch / SHARED_FOLDER / f"data-{run.id}-{os.getpid()}" if wanted else None)
 
     @property
     def shared(self) -> Path:
@@ -45,9 +47,7 @@ class Places:
         return self.scratch / SHARED_FOLDER
 
 
-def replace_late_macros(
-    run: Mapping[str, Any], folder: Path, variables: Mapping[str, str], places: Places
-) -> list[str]:
+def replace_late_macros(run: RunRecord, folder: Path, variables: Mapping[str, str], places: Places) -> list[str]:
     """Return a run's command with those macros replaced whose values are known only on this node.
 
     Parameters
@@ -66,8 +66,8 @@ def replace_late_macros(
     LaunchError
         When a result that the run needs is not there.
     """
-    command = list(run["command"])
-    for place in run.get("macros", ()):
+    command = list(run.command)
+    for place in run.macros:
         # Only here: a job's start need not wait for it.
         from runferry.config.sweep.macros import ARGUMENTS_FILE, ENVIRONMENT_VARIABLE
 
@@ -79,19 +79,19 @@ def replace_late_macros(
     command = [argument.replace(SCRATCH, str(places.scratch)) for argument in command]
     if places.data:
         command = [argument.replace(DATA, str(places.data)) for argument in command]
-    needs: Mapping[str, str] = run.get("needs", {})
+    needs: Mapping[str, str] = run.needs
     if not needs:
         return command
     paths = {name: str(_checkpoints(folder, file, name)) for name, file in needs.items()}
     return [replace_needs(argument, lambda name: paths.get(name, f"${{needs:{name}}}")) for argument in command]
 
 
-def own_variables(run: Mapping[str, Any], folder: Path, variables: Mapping[str, str], places: Places) -> dict[str, str]:
+def own_variables(run: RunRecord, folder: Path, variables: Mapping[str, str], places: Places) -> dict[str, str]:
     """Return the variables that the config gives a run, with their macros replaced.
 
     Parameters and exceptions are those of `replace_late_macros`.
     """
-    if not run.get("variables"):
+    if not run.variables:
         return {}
     # Only here: a job's start need not wait for it.
     from runferry.config.sweep.macros import ARGUMENTS_FILE, ENVIRONMENT_VARIABLE
@@ -106,21 +106,21 @@ def own_variables(run: Mapping[str, Any], folder: Path, variables: Mapping[str, 
             return str(places.scratch)
         if macro == DATA and places.data:
             return str(places.data)
-        return replace_needs(macro, lambda name: str(_checkpoints(folder, run["needs"][name], name)))
+        return replace_needs(macro, lambda name: str(_checkpoints(folder, run.needs[name], name)))
 
-    parameters = run.get("parameters", {})
-    return {name: expand(text, parameters, late) for name, text in run["variables"].items()}
+    parameters = run.parameters
+    return {name: expand(text, parameters, late) for name, text in run.variables.items()}
 
 
-def sweep_variables(run: Mapping[str, Any], node_folder: Path) -> dict[str, str]:
+def sweep_variables(run: RunRecord, node_folder: Path) -> dict[str, str]:
     """Return the variable that passes the run's parameters to `wandb.config`, as W&B's agent does.
 
     A script need not read its arguments then.
     """
     # A run.json that somebody wrote by hand may have none.
-    if not run.get("parameters"):
+    if not run.parameters:
         return {}
-    content = {"wandb_version": 1, **{name: {"value": value} for name, value in run["parameters"].items()}}
+    content = {"wandb_version": 1, **{name: {"value": value} for name, value in run.parameters.items()}}
     return {"WANDB_SWEEP_PARAM_PATH": str(_write(run, "config.yaml", as_yaml(content), node_folder))}
 
 
@@ -140,13 +140,13 @@ def as_yaml(value: Any) -> str:
     return re.sub(r"[^ -~]", lambda match: f"\\U{ord(match[0]):08x}", text)
 
 
-def _arguments_file(run: Mapping[str, Any], places: Places) -> str:
-    return str(_write(run, "arguments.json", json.dumps(run["parameters"]), places.shared))
+def _arguments_file(run: RunRecord, places: Places) -> str:
+    return str(_write(run, "arguments.json", json.dumps(run.parameters), places.shared))
 
 
-def _write(run: Mapping[str, Any], name: str, content: str, node_folder: Path) -> Path:
+def _write(run: RunRecord, name: str, content: str, node_folder: Path) -> Path:
     stem, _, suffix = name.partition(".")
-    file = node_folder / f"{stem}-{run['id']}-{os.getpid()}.{suffix}"
+    file = node_folder / f"{stem}-{run.id}-{os.getpid()}.{suffix}"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(content)
     return file

@@ -75,7 +75,7 @@ def launch_on_nodes(folder: RunFolder) -> int:
     LaunchError
         Outside a job of Slurm's, or where there is no srun.
     """
-    nodes = folder.read_run()["nodes"]
+    nodes = folder.read_run().nodes
     if "SLURM_JOB_ID" not in os.environ:
         message = (
             f"run {folder.path.name}: found no Slurm job, expected one of {nodes} nodes; submit it (profiles/<cluster>)"

@@ -260,7 +260,7 @@ def _wait_for_records(runs: list[RunFolder]) -> None:
     deadline = time.monotonic() + _RECORD_SECONDS
     while time.monotonic() < deadline:
         attempts = [run.attempts() for run in runs]
-        if not any(records and records[-1]["outcome"] in UNDER_WAY for records in attempts):
+        if not any(records and records[-1].outcome in UNDER_WAY for records in attempts):
             return
         time.sleep(0.1)
 

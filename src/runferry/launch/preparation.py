@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.config.data import SCRATCH, Item
 from runferry.launch.macros import SHARED_FOLDER, Places, replace_late_macros, sweep_variables
@@ -14,9 +14,10 @@ from runferry.launch.node_files import wait_for_file
 from runferry.system.files import beside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from runferry.launch.staging import Staging
+    from runferry.runs.run_record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Prepared:
 
 
 def prepare(
-    run: Mapping[str, Any], folder: Path, variables: dict[str, str], scratch: Path, note: Callable[[str], object]
+    run: RunRecord, folder: Path, variables: dict[str, str], scratch: Path, note: Callable[[str], object]
 ) -> Prepared:
     """Unpack the environment and stage the data of a run on this node, at the same time.
 
@@ -58,12 +59,12 @@ def prepare(
     LaunchError
         When the data cannot be staged, or a result that the run needs is not there.
     """
-    items = [Item.from_record(record) for record in run.get("stage", ())]
+    items = [Item.from_record(record) for record in run.stage]
     places = Places.of_run(run, scratch)
     shared = places.shared
     command = replace_late_macros(run, folder, variables, places)
     variables = {**variables, **sweep_variables(run, shared)}
-    record_file = beside(folder, run["environment"]) if run.get("environment") else None
+    record_file = beside(folder, run.environment) if run.environment else None
     if record_file:
         wait_for_file(record_file)
     data = places.data
@@ -89,9 +90,7 @@ def prepare(
     return prepared
 
 
-def _in_environment(
-    run: Mapping[str, Any], folder: Path, given: Prepared, scratch: Path, record_file: Path | None
-) -> Prepared:
+def _in_environment(run: RunRecord, folder: Path, given: Prepared, scratch: Path, record_file: Path | None) -> Prepared:
     """Have `given.command` run in the environment."""
     if record_file is None:
         return given
@@ -102,17 +101,17 @@ def _in_environment(
     if container := read_container(record_file):
         shared = scratch / SHARED_FOLDER
         folders = [folder.resolve(), *([shared] if shared.is_dir() else [])]
-        if "code_root" in run:
+        if run.code_root:
             # What the snapshot leads to.
-            folders.append(Path(run["code_root"]))
-        if SCRATCH in json.dumps([run["command"], run.get("variables")]):
+            folders.append(Path(run.code_root))
+        if SCRATCH in json.dumps([run.command, run.variables]):
             folders.append(scratch)
-        contained = Contained(container.image, scratch, Path(run["workdir"]), folders, gpu=run.get("gpus", 0) > 0)
+        contained = Contained(container.image, scratch, Path(run.workdir), folders, gpu=run.gpus > 0)
         whole = contained.command(command, variables.get("PATH", os.defpath))
         return replace(
             given,
             command=whole,
-            variables=contained.variables(variables, run.get("variables", ())),
+            variables=contained.variables(variables, run.variables),
             environment=container.key,
             contained=True,
         )

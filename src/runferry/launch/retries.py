@@ -38,7 +38,7 @@ def check_retry(folders: Sequence[RunFolder]) -> None:
     if not left or any(should_continue(run) or not run.attempts() for run in left):
         return
     last = left[0].attempts()[-1]
-    message = f": {last['message'].rstrip('.')}" if last.get("message") else ""
+    message = f": {last.message.rstrip('.')}" if last.message else ""
     names = ", ".join(run.path.name for run in left)
-    ended = f"found that it ended by itself ({last.get('reason')}{message}), expected an end from outside"
+    ended = f"found that it ended by itself ({last.reason}{message}), expected an end from outside"
     raise LaunchError(f"run {names}: is not run again: {ended}")

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.errors import AnotherAttemptError
 from runferry.runs import reasons, slurm
@@ -26,12 +26,13 @@ from runferry.runs.continuation import end_record, settle_earlier
 from runferry.runs.ending import UNDER_WAY
 from runferry.runs.first_start import RACE_VARIABLE, claim
 from runferry.system.messages import say
-from runferry.system.processes import end_session, is_alive
+from runferry.system.processes import end_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runferry.runs.attempt import Attempt
+    from runferry.runs.attempt_record import AttemptRecord
     from runferry.runs.folder import RunFolder
 
 LOOK_SECONDS = 10.0
@@ -77,14 +78,14 @@ def take_turn(attempt: Attempt, note: Callable[[str], None]) -> None:
     AnotherAttemptError
         When another one is at work. The record says so.
     """
-    if attempt.record["outcome"] == "running":
+    if attempt.record.outcome == "running":
         return
-    if attempt.record["job"]:
-        settle_earlier(attempt.folder, attempt.number, attempt.record["job"])
-    others = [record for record in attempt.folder.attempts() if record["attempt"] < attempt.number]
+    if attempt.record.job:
+        settle_earlier(attempt.folder, attempt.number, attempt.record.job)
+    others = [record for record in attempt.folder.attempts() if record.attempt < attempt.number]
     unsure = False
     for record in others:
-        if record.get("outcome") in UNDER_WAY:
+        if record.outcome in UNDER_WAY:
             unsure |= _wait_for(record, attempt, note)
     if unsure:
         attempt.set_outcome("taking over")
@@ -112,22 +113,22 @@ class FenceWatch:
         if not self.superseded and time.monotonic() >= self._next:
             self._next = time.monotonic() + LOOK_SECONDS
             self.superseded = any(
-                record["attempt"] > self._attempt.number and record.get("outcome") in {"taking over", "running"}
+                record.attempt > self._attempt.number and record.outcome in {"taking over", "running"}
                 for record in self._attempt.folder.attempts()
             )
         if self.superseded:
             end_session(command, 0.0, ENDING_SECONDS)
 
 
-def _wait_for(record: dict[str, Any], attempt: Attempt, note: Callable[[str], None]) -> bool:
+def _wait_for(record: AttemptRecord, attempt: Attempt, note: Callable[[str], None]) -> bool:
     """Wait until an earlier attempt is over; True where that cannot be known."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     said = False
     while True:
         state = _state_of(record, attempt)
         if state == "at work":
-            where = f"job {record['job']}" if record.get("job") else f"process {record.get('pid')}"
-            message = f"found attempt {record['attempt']} ({where} on {record.get('host')}) at work, expected none"
+            where = f"job {record.job}" if record.job else f"process {record.pid}"
+            message = f"found attempt {record.attempt} ({where} on {record.host}) at work, expected none"
             raise AnotherAttemptError(f"{message}; this one leaves it to that")
         if state not in {"ending", "no answer"}:
             end_record(attempt.folder, record, state)
@@ -136,18 +137,18 @@ def _wait_for(record: dict[str, Any], attempt: Attempt, note: Callable[[str], No
             end_record(attempt.folder, record, reasons.LOST)
             return True
         if not said:
-            note(f"waiting for attempt {record['attempt']} (job {record.get('job')}) to end")
+            note(f"waiting for attempt {record.attempt} (job {record.job}) to end")
             said = True
         time.sleep(5)
 
 
-def _state_of(record: dict[str, Any], attempt: Attempt) -> str:
+def _state_of(record: AttemptRecord, attempt: Attempt) -> str:
     """Say "at work", "ending", "no answer", or the reason for which it is over."""
-    job, here = record.get("job"), record.get("host") == socket.gethostname()
-    if job and job == attempt.record["job"]:
+    job, here = record.job, record.host == socket.gethostname()
+    if job and job == attempt.record.job:
         # Slurm has begun the job again.
         return reasons.of_state(slurm.earlier_state(job)) or reasons.REQUEUED
-    if here and _alive(record):
+    if here and record.launcher_is_alive:
         return "at work"
     if not job:
         return reasons.LOST
@@ -161,12 +162,8 @@ def _state_of(record: dict[str, Any], attempt: Attempt) -> str:
     return reasons.of_state(found.state if found else states.get(job)) or reasons.LOST
 
 
-def _may_still_run(record: dict[str, Any], reason: str) -> bool:
+def _may_still_run(record: AttemptRecord, reason: str) -> bool:
     """Tell whether an attempt that Slurm calls over may go on all the same: its node was lost, or left it behind."""
-    if record.get("host") == socket.gethostname():
-        return _alive(record)
+    if record.host == socket.gethostname():
+        return record.launcher_is_alive
     return reason in {reasons.NODE_FAILURE, reasons.LOST, reasons.PREEMPTED, reasons.REQUEUED}
-
-
-def _alive(record: dict[str, Any]) -> bool:
-    return bool(record.get("pid")) and is_alive(int(record["pid"]), record.get("pid_start"))

@@ -59,7 +59,9 @@ def run_task(name: str) -> int:
             raise LaunchError(f"{message} ({error!r})") from error
         return_code = _run(told, above)
         with suppress(OSError):
-            above.sendall(json.dumps({"task": number, "return_code": return_code, "used": used_by_children()}).encode())
+            above.sendall(
+                json.dumps({"task": number, "return_code": return_code, "used": used_by_children().to_json()}).encode()
+            )
     return return_code if return_code >= 0 else 128 - return_code
 
 

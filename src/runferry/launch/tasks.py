@@ -25,7 +25,8 @@ from runferry.launch.listener import variables_of_step
 from runferry.launch.multi_node import free_port, shield_srun, srun_call
 from runferry.launch.node_files import note
 from runferry.launch.signals import SignalWatch
-from runferry.runs.attempt import add_used
+from runferry.runs.attempt_record import Used
+from runferry.system.records import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 
     from runferry.launch.preparation import Prepared
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
 
 
 def tasks_call(
-    folder: RunFolder, run: Mapping[str, Any], prepared: Prepared, environment: Mapping[str, str]
+    folder: RunFolder, run: RunRecord, prepared: Prepared, environment: Mapping[str, str]
 ) -> tuple[list[str], int]:
     """Return the command that starts a run's tasks, and the open file that it must inherit.
 
@@ -44,12 +46,12 @@ def tasks_call(
     """
     told = {
         "command": prepared.command,
-        "workdir": run["workdir"],
+        "workdir": run.workdir,
         "environment": dict(environment),
         "log": str(folder.log_file),
-        "tasks": run["tasks"],
-        "gpus_per_task": run.get("gpus_per_task"),
-        "own": list(run.get("variables", ())),
+        "tasks": run.tasks,
+        "gpus_per_task": run.gpus_per_task,
+        "own": list(run.variables),
         "contained": prepared.contained,
     }
     file = os.memfd_create("runferry-tasks")
@@ -58,13 +60,13 @@ def tasks_call(
     return command, file
 
 
-def used_by_tasks(file: int) -> dict[str, float]:
+def used_by_tasks(file: int) -> Used:
     """Return what the tasks used that were no children of the launcher's, from the file of `tasks_call`; close it."""
     with os.fdopen(file, "rb") as kept:
         kept.seek(0)
-        said: dict[str, Any] = json.loads(kept.read())
+        said: Any = json.loads(kept.read())
     # Where what starts them was killed, it is still what that was told.
-    return {} if "command" in said else said
+    return Used() if "command" in said else from_json(Used, said, "tasks")
 
 
 def launch_tasks(folder: RunFolder, told_file: Path) -> int:
@@ -100,7 +102,7 @@ def launch_tasks(folder: RunFolder, told_file: Path) -> int:
         status = running.wait(signals)
     if in_job:
         # Those that srun starts are no children of the launcher's, which reads this.
-        told_file.write_text(json.dumps(running.used))
+        told_file.write_text(json.dumps(running.used.to_json()))
     if running.killed:
         # As a shell's script would end by the signal of its command: memory may have run out.
         os.kill(os.getpid(), signal.SIGKILL)
@@ -117,7 +119,7 @@ class _Running:
     told: bytes
     killed: bool = False
     """Whether one was ended by a SIGKILL."""
-    used: dict[str, float] = field(default_factory=dict[str, float])
+    used: Used = field(default_factory=Used)
     """By all together, as an attempt's record has it."""
     _received: list[int] = field(default_factory=list[int])
     _tasks: dict[socket.socket, bytes] = field(default_factory=dict[socket.socket, bytes])
@@ -167,7 +169,7 @@ class _Running:
         if not line:
             return
         ended = json.loads(line)
-        self.used = add_used(self.used, ended["used"])
+        self.used += from_json(Used, ended["used"], "task")
         if code := ended["return_code"]:
             how = f"ended with exit code {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
             note(sys.stdout.fileno(), f"task {ended['task']} {how}; the others are left to end by themselves")

@@ -10,12 +10,13 @@ from __future__ import annotations
 import signal
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.runs import reasons
+from runferry.runs.run_record import WarningEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from runferry.runs.run_record import RunRecord
 
 
 LEAST_SECONDS, MOST_SECONDS = 10.0, 90.0
@@ -101,7 +102,7 @@ class JobClock:
         return True
 
 
-def warning_of(run: Mapping[str, Any]) -> WarningSettings:
+def warning_of(run: RunRecord) -> WarningSettings:
     """Read the warning's settings from a run's record; a record without them has the defaults."""
-    given: dict[str, Any] = run.get("warning") or {}
-    return WarningSettings(int(signal.Signals[given.get("signal", "SIGTERM")]), given.get("seconds"))
+    given = run.warning or WarningEntry()
+    return WarningSettings(int(signal.Signals[given.signal]), given.seconds)

@@ -8,42 +8,40 @@ from typing import TYPE_CHECKING, Any
 from runferry.report.model import NOTHING, AttemptReport, ending
 from runferry.runs.ending import UNDER_WAY
 from runferry.runs.job_usage import usage_of
-from runferry.system.values import is_mapping, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from runferry.report.model import RunReport
+    from runferry.runs.attempt_record import AttemptRecord
 
 
 _CLOCKS_APART = 120.0
 """Seconds by which the clocks of a node and of Slurm may differ."""
 
 
-def report_attempt(number: int, record: dict[str, Any], built: datetime) -> AttemptReport:
-    """Return the report of an attempt from its record; missing and invalid values are left out."""
-    outcome = str(record.get("outcome") or "unknown")
+def report_attempt(number: int, record: AttemptRecord, built: datetime) -> AttemptReport:
+    """Return the report of an attempt from its record."""
+    outcome = record.outcome or "unknown"
     ended = outcome not in UNDER_WAY
-    used = record.get("used")
-    numbers = {name: value for name, value in used.items() if is_number(value)} if is_mapping(used) else {}
     return AttemptReport(
         number=number,
-        start=moment(record.get("start")),
-        end=moment(record.get("end")) if ended else built,
+        start=moment(record.start),
+        end=moment(record.end) if ended else built,
         outcome=outcome,
         why=outcome if not ended else _why(outcome, record),
-        host=str(record.get("host") or ""),
-        job=str(record.get("job") or ""),
-        cpu_seconds=numbers.get("cpu_seconds"),
-        peak_memory=numbers.get("peak_memory"),
+        host=record.host or "",
+        job=record.job or "",
+        cpu_seconds=record.used.cpu_seconds if record.used else None,
+        peak_memory=record.used.peak_memory if record.used else None,
     )
 
 
-def _why(outcome: str, record: dict[str, Any]) -> str:
+def _why(outcome: str, record: AttemptRecord) -> str:
     if outcome == "finished":
         return outcome
-    reason, how = str(record.get("reason") or ""), ending(record)
+    reason, how = record.reason or "", ending(record)
     if reason in {"failed", "killed", ""}:
         return how or outcome
     return reason if not how or how == "exit code 0" else f"{reason} ({how})"

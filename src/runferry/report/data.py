@@ -14,14 +14,19 @@ from runferry.report.measurements import read_measurements
 from runferry.report.media import without_media
 from runferry.report.model import Curve, ExperimentReport, RunReport, State, ending
 from runferry.report.sampling import Curves, is_counter, metric_order
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.folder import RunFolder, listed_names, wandb_run_of
-from runferry.system.files import read_json
-from runferry.system.values import is_list, is_mapping, is_number
+from runferry.runs.receipt_record import Receipt
+from runferry.runs.run_record import RunRecord
+from runferry.system.records import read_record
+from runferry.system.values import is_mapping, is_number
 from runferry.trackers.wandb.log.segment import Segment, read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from runferry.system.records import Kind
 
 
 POINTS_PER_CURVE = 500
@@ -121,19 +126,17 @@ def _read_run(folder: RunFolder, built: datetime, most: int) -> list[RunReport]:
         run.name = listed_names(folder.path.parent).get(run.id, run.id)
         run.notes.append("has no folder: it was deleted, and is trained again at the next start")
         return [run]
-    record = _mapping(folder.run_file, run.notes)
-    run.name = str(record.get("name") or "")
-    run.parameters = _flat(record.get("parameters"))
-    run.gpus = _count(record.get("gpus"), 0) * _count(record.get("nodes"), 1)
-    wandb = record.get("wandb")
-    if is_mapping(wandb):
-        run.project, run.entity = str(wandb.get("project") or ""), str(wandb.get("entity") or "")
-    elif is_mapping(comet := record.get("comet")):
-        run.project, run.entity = str(comet.get("project") or ""), str(comet.get("workspace") or "")
+    record = _read(RunRecord, folder.run_file, run.notes) or RunRecord("")
+    run.name = record.name
+    run.parameters = _flat(record.parameters)
+    run.gpus = record.gpus * record.nodes
+    if record.wandb is not None:
+        run.project, run.entity = record.wandb.project, record.wandb.entity or ""
+    elif record.comet is not None:
+        run.project, run.entity = record.comet.project, record.comet.workspace or ""
         run.notes.append("logs to Comet, whose archives are not read here: no curves and no final values")
     names = list(dict.fromkeys(wandb_run_of(path.name) for path in folder.segments()))
-    own = str(record.get("id") or "")
-    shown = own if own in names else next(iter(names), "")
+    shown = record.id if record.id in names else next(iter(names), "")
     segments = _read_segments(folder, run, most, shown)
     run.name = run.name or run.id
     within: list[RunReport] = []
@@ -156,10 +159,6 @@ def _read_run(folder: RunFolder, built: datetime, most: int) -> list[RunReport]:
         run.notes += [f"{segment.name}: {segment.damage}" for segment in [*segments, *others] if segment.damage]
     _read_receipt(folder, run, within, [*segments, *others])
     return [run, *within]
-
-
-def _count(value: Any, default: int) -> int:
-    return value if type(value) is int and value > 0 else default
 
 
 def _read_segments(folder: RunFolder, run: RunReport, most: int, wandb_run: str) -> list[Segment]:
@@ -199,26 +198,29 @@ def _read_segments(folder: RunFolder, run: RunReport, most: int, wandb_run: str)
 
 def _read_attempts(folder: RunFolder, run: RunReport, built: datetime, segments: list[Segment]) -> None:
     numbers = [int(file.stem) for file in folder.attempts_folder.glob("*.json") if file.stem.isdigit()]
-    attempts = [_mapping(folder.attempts_folder / f"{number}.json", run.notes) for number in sorted(numbers)]
+    attempts = [
+        _read(AttemptRecord, folder.attempts_folder / f"{number}.json", run.notes) or AttemptRecord()
+        for number in sorted(numbers)
+    ]
     run.attempts = [
         report_attempt(number, record, built) for number, record in zip(sorted(numbers), attempts, strict=True)
     ]
     seconds = [_seconds(attempt, built) for attempt in attempts]
     if any(duration is not None for duration in seconds):
         run.seconds = sum(duration or 0 for duration in seconds)
-    last = attempts[-1] if attempts else {}
-    if last.get("outcome") in {"finished", "running"}:
-        run.state = "finished" if last["outcome"] == "finished" else "running"
+    last = attempts[-1] if attempts else AttemptRecord()
+    if last.outcome in {"finished", "running"}:
+        run.state = "finished" if last.outcome == "finished" else "running"
     elif attempts:
         run.state = "failed"
         run.ending = ending(last)
-        run.message = str(last.get("message") or "")
+        run.message = last.message or ""
     elif segments:
         # Trained without the launcher.
         run.state, run.ending = _state_of_segment(segments[-1])
         run.seconds = sum(float(segment.summary.get("_runtime", 0)) for segment in segments)
     if run.state != "running":
-        run.notes += [str(last["message"])] if last.get("message") else []
+        run.notes += [last.message] if last.message else []
 
 
 def _state_of_segment(segment: Segment) -> tuple[State, str]:
@@ -227,25 +229,23 @@ def _state_of_segment(segment: Segment) -> tuple[State, str]:
     return ("failed", f"exit code {segment.exit_code}") if segment.exit_code else ("finished", "")
 
 
-def _seconds(attempt: dict[str, Any], built: datetime) -> float | None:
-    if is_number(attempt.get("seconds")):
-        return float(attempt["seconds"])
-    start = moment(attempt.get("start"))
-    if attempt.get("outcome") == "running" and start is not None:
+def _seconds(attempt: AttemptRecord, built: datetime) -> float | None:
+    if attempt.seconds is not None:
+        return attempt.seconds
+    start = moment(attempt.start)
+    if attempt.outcome == "running" and start is not None:
         return max((built - start).total_seconds(), 0.0)
     return None
 
 
 def _read_receipt(folder: RunFolder, run: RunReport, within: list[RunReport], segments: list[Segment]) -> None:
-    receipt = _mapping(folder.receipt_file, run.notes)
-    run.verified = moment(receipt.get("verified"))
-    named = receipt.get("segments")
-    if run.verified is not None and is_list(named):
-        known = {str(segment.get("name")) for segment in named if is_mapping(segment)}
+    receipt = _read(Receipt, folder.receipt_file, run.notes) or Receipt()
+    run.verified = moment(receipt.verified)
+    if run.verified is not None:
+        known = {segment.name for segment in receipt.segments}
         run.receipt_is_old = any(segment.name not in known for segment in segments)
-    run.url = _address(receipt.get("url"))
-    others = receipt.get("wandb_runs")
-    urls = {str(one.get("run")): one.get("url") for one in others if is_mapping(one)} if is_list(others) else {}
+    run.url = _address(receipt.url)
+    urls = {one.run: one.url for one in receipt.each_wandb_run}
     for part in within:
         part.url, part.verified, part.receipt_is_old = _address(urls.get(part.id)), run.verified, run.receipt_is_old
 
@@ -283,16 +283,12 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _mapping(file: Path, notes: list[str]) -> dict[str, Any]:
-    """Read a JSON file that may be missing; what is wrong with it becomes a note."""
+def _read(kind: type[Kind], file: Path, notes: list[str]) -> Kind | None:
+    """Read a record that may be missing; what is wrong with it becomes a note."""
     try:
-        value = read_json(file)
+        return read_record(kind, file)
     except FileNotFoundError:
-        return {}
+        return None
     except (OSError, ValueError) as error:
         notes.append(f"{file.name}: cannot be read: {error}")
-        return {}
-    if not is_mapping(value):
-        notes.append(f"{file.name}: found no mapping, expected one")
-        return {}
-    return value
+        return None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runferry.config.search.history import SearchHistory
     from runferry.report.goals import Goal
     from runferry.report.media import Media
+    from runferry.runs.attempt_record import AttemptRecord
     from runferry.runs.job_usage import JobUsage
 
 
@@ -74,13 +75,13 @@ class AttemptReport:
         return (self.end - self.start).total_seconds() if self.start and self.end else None
 
 
-def ending(record: dict[str, Any]) -> str:
+def ending(record: AttemptRecord) -> str:
     """Return how an attempt that did not finish ended: "SIGKILL", "exit code 1", "could not be started"."""
-    if record.get("signal"):
-        return str(record["signal"])
-    if record.get("exit_code") is not None:
-        return f"exit code {record['exit_code']}"
-    return "could not be started" if record.get("outcome") == "failed" else ""
+    if record.signal:
+        return record.signal
+    if record.exit_code is not None:
+        return f"exit code {record.exit_code}"
+    return "could not be started" if record.outcome == "failed" else ""
 
 
 State = Literal["finished", "failed", "running", "not started"]

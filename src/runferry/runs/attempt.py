@@ -6,21 +6,23 @@ import os
 import resource
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.errors import RunferryError
 from runferry.runs import reasons
+from runferry.runs.attempt_record import AttemptRecord, Used
 from runferry.runs.ending import Ending, signal_name
 from runferry.runs.folder import RunFolder
-from runferry.system.files import json_text, link_atomically, write_json, write_new
+from runferry.system.files import link_atomically, write_json, write_new
 from runferry.system.processes import start_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from runferry.runs.attempt_record import CodeEntry
 
 #: Tells the command, and the launchers of several nodes, the number of the attempt.
 ATTEMPT_VARIABLE = "RUNFERRY_ATTEMPT"
@@ -39,37 +41,7 @@ class Attempt:
     number
         From 1; no two attempts of a run share one.
     record
-        What stands in `attempts/<number>.json`:
-
-        ==============  ==========================================================================================
-        attempt         its number
-        host            the node
-        job             SLURM_JOB_ID, or null
-        alternative     what of `any_of` the job has, in the config's words; not there where it was the only job
-        pid, pid_start  of the launcher, and when that started (clock ticks since the machine did)
-        command         the list of arguments
-        environment     key of the packed environment, or null
-        code            `digest`, `commit`, whether `changed` since and `pinned`, and the file with the `state` and
-                        its diff (`runferry.runs.code`); not there where it is not known
-        wandb           version of wandb in the training environment, or null
-        start, end      ISO 8601, UTC; `end` is null while it runs
-        seconds         between the two, by a clock that never jumps
-        outcome         "waiting" and "taking over" (see `runferry.launch.takeover`), "running"; "finished", "stopped",
-                        "failed", "killed" (see `Ending.outcome`), "lost" where the attempt could not say how it ended
-        reason          why it ended, one of `runferry.runs.reasons`; null while it runs, and when it finished
-        exit_code       of the command, or null when a signal ended it
-        signal          name of the signal that ended it, or null
-        passed_on       names of the signals that it was sent before
-        segments        names of the folders with segments that it wrote, in order
-        rows            by segment: how many rows the command has logged, as they passed on their way to the disk;
-                        null for one of which that cannot be said. Not there where nothing passed
-        missing         lines about what of them is not on the disk; not there where nothing is missing
-        message         one line for the user, or null
-        given_up        true where the workflow starts no other attempt: those that it may have are used up
-        used            once it has ended: `cpu_seconds` of the command and all that it started and waited for, and
-                        `peak_memory`, bytes of the largest of these processes
-        run             the W&B run id, where it finished
-        ==============  ==========================================================================================
+        The content of `attempts/<number>.json`.
     list_segments
         Lists all segments of the run: its tracker's (`runferry.trackers.tracker.TrackerInJob.segments`).
     segments_before
@@ -78,12 +50,12 @@ class Attempt:
 
     folder: RunFolder
     number: int
-    record: dict[str, Any]
+    record: AttemptRecord
     list_segments: Callable[[RunFolder], list[Path]]
     _clock: float = field(default_factory=time.monotonic)
     segments_before: frozenset[str] = frozenset()
-    used_elsewhere: dict[str, float] = field(default_factory=dict[str, float])
-    """What tasks used that are no children of this process, as `used` has it."""
+    used_elsewhere: Used = field(default_factory=Used)
+    """What tasks used that are no children of this process."""
     _written_here: bool = True
 
     @classmethod
@@ -92,13 +64,13 @@ class Attempt:
     ) -> Attempt:
         """Return an attempt whose record the launcher of another node writes; nothing is written here."""
         before = _names(list_segments(folder))
-        return cls(folder, number, {"attempt": number}, list_segments, segments_before=before, _written_here=False)
+        return cls(folder, number, AttemptRecord(number), list_segments, segments_before=before, _written_here=False)
 
     @classmethod
     def begin(
         cls,
         folder: RunFolder,
-        command: list[str],
+        command: Sequence[str],
         list_segments: Callable[[RunFolder], list[Path]] = RunFolder.segments,
         alternative: str | None = None,
     ) -> Attempt:
@@ -110,47 +82,37 @@ class Attempt:
             When the record cannot be written.
         """
         number = max(folder.attempt_numbers(), default=0) + 1
-        record: dict[str, Any] = {
-            "attempt": number,
-            "host": os.uname().nodename,
-            "job": os.environ.get("SLURM_JOB_ID"),
-            **({"alternative": alternative} if alternative else {}),
-            "pid": os.getpid(),
-            "pid_start": start_of(os.getpid()),
-            "command": command,
-            "environment": None,
-            "wandb": None,
-            "start": _now(),
-            "end": None,
-            "seconds": None,
+        record = AttemptRecord(
+            attempt=number,
+            host=os.uname().nodename,
+            job=os.environ.get("SLURM_JOB_ID"),
+            alternative=alternative or None,
+            pid=os.getpid(),
+            pid_start=start_of(os.getpid()),
+            command=tuple(command),
+            start=_now(),
             # The first of all has none to wait for.
-            "outcome": "running" if number == 1 else "waiting",
-            "reason": None,
-            "exit_code": None,
-            "signal": None,
-            "passed_on": [],
-            "segments": [],
-            "message": None,
-        }
-        while not write_new(folder.attempts_folder / f"{number}.json", json_text(record)):
+            outcome="running" if number == 1 else "waiting",
+        )
+        while not write_new(folder.attempts_folder / f"{number}.json", record.text):
             number += 1
-            record |= {"attempt": number, "outcome": "waiting"}
+            record = replace(record, attempt=number, outcome="waiting")
         return cls(folder, number, record, list_segments, segments_before=_names(list_segments(folder)))
 
     def set_outcome(self, outcome: str) -> None:
         """Write the outcome of an attempt that has not ended, one of `UNDER_WAY`."""
-        self.record["outcome"] = outcome
+        self.record = replace(self.record, outcome=outcome)
         self._write()
 
     def runs_in(self, environment: str | None, wandb: str | None) -> None:
         """Write into the record which environment, and which wandb, the command runs with."""
-        self.record |= {"environment": environment, "wandb": wandb}
+        self.record = replace(self.record, environment=environment, wandb=wandb)
         if self._written_here:
             self._write()
 
-    def runs_code(self, code: dict[str, Any] | None) -> None:
+    def runs_code(self, code: CodeEntry | None) -> None:
         """Put into the record which code the command is (`runferry.runs.code.CodeState.as_record`)."""
-        self.record |= {"code": code} if code else {}
+        self.record = replace(self.record, code=code or self.record.code)
 
     def segments(self) -> list[str]:
         """List the names of the segments that this attempt has begun, in order."""
@@ -163,8 +125,8 @@ class Attempt:
 
     def logged(self, rows: Mapping[str, int | None], missing: Sequence[str]) -> None:
         """Put into the record how many rows were logged, by segment, and lines about what is missing of them."""
-        self.record |= {"rows": dict(rows)} if rows else {}
-        self.record |= {"missing": list(missing)} if missing else {}
+        known = self.record
+        self.record = replace(known, rows=dict(rows) or known.rows, missing=tuple(missing) or known.missing)
 
     def end(self, ending: Ending) -> None:
         """Write how the attempt ended; where it finished write `trained.json` too, after it.
@@ -174,51 +136,52 @@ class Attempt:
         """
         if not self._written_here:
             return
-        self.record |= {
-            "end": _now(),
-            "seconds": round(time.monotonic() - self._clock, 3),
-            "outcome": ending.outcome,
-            "reason": ending.reason or _REASONS.get(ending.outcome),
-            "exit_code": ending.exit_code,
-            "signal": None if ending.signal is None else signal_name(ending.signal),
-            "passed_on": [signal_name(number) for number in ending.passed_on],
-            "segments": self.segments(),
-            "message": ending.message,
-            **({"pruned": True} if ending.pruned else {}),
-            "used": add_used(used_by_children(), self.used_elsewhere),
-        }
+        self.record = replace(
+            self.record,
+            end=_now(),
+            seconds=round(time.monotonic() - self._clock, 3),
+            outcome=ending.outcome,
+            reason=ending.reason or _REASONS.get(ending.outcome),
+            exit_code=ending.exit_code,
+            signal=None if ending.signal is None else signal_name(ending.signal),
+            passed_on=tuple(signal_name(number) for number in ending.passed_on),
+            segments=tuple(self.segments()),
+            message=ending.message,
+            pruned=ending.pruned,
+            used=used_by_children() + self.used_elsewhere,
+        )
         if ending.outcome == "finished":
             # What is wrong with its record is said below: how it ended is written first.
             with suppress(RunferryError, OSError, ValueError, KeyError):
-                self.record["run"] = self.folder.read_run()["id"]
+                self.record = replace(self.record, run=self.folder.read_run().id)
         self._write()
         if ending.outcome == "finished":
             write_trained(self.folder, self.record)
 
     def _write(self) -> None:
-        write_json(self.folder.attempts_folder / f"{self.number}.json", self.record)
+        self.record.write(self.folder.attempts_folder / f"{self.number}.json")
 
 
-def write_trained(folder: RunFolder, record: dict[str, Any]) -> None:
+def write_trained(folder: RunFolder, record: AttemptRecord) -> None:
     """Write a run's `trained.json`: a second name of the record of the attempt that finished.
 
     A site counts files, and this is one less a run. Where the filesystem has no hard links it is a copy.
     """
-    if "run" in record:
+    if record.run is not None:
         with suppress(OSError):
-            link_atomically(folder.trained_file, folder.attempts_folder / f"{record['attempt']}.json")
+            link_atomically(folder.trained_file, folder.attempts_folder / f"{record.attempt}.json")
             return
-    write_json(folder.trained_file, {"run": folder.read_run()["id"], **record})
+    write_json(folder.trained_file, {"run": folder.read_run().id, **record.to_json()})
 
 
-def finished_in_this_job(folder: RunFolder) -> dict[str, Any] | None:
+def finished_in_this_job(folder: RunFolder) -> AttemptRecord | None:
     """Return the record of the run's last attempt if it finished in this process's Slurm job, else None.
 
     Slurm may run a job again whose training ended while it was being requeued.
     """
     job = os.environ.get("SLURM_JOB_ID")
     attempts = folder.attempts() if job else []
-    if attempts and attempts[-1].get("job") == job and attempts[-1].get("outcome") == "finished":
+    if attempts and attempts[-1].job == job and attempts[-1].outcome == "finished":
         return attempts[-1]
     return None
 
@@ -226,18 +189,10 @@ def finished_in_this_job(folder: RunFolder) -> dict[str, Any] | None:
 _REASONS = {"failed": reasons.FAILED, "killed": reasons.KILLED}
 
 
-def used_by_children() -> dict[str, float]:
+def used_by_children() -> Used:
     """Return what the processes that this one waited for used, and theirs (getrusage(2); KiB on Linux)."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return {"cpu_seconds": round(used.ru_utime + used.ru_stime, 2), "peak_memory": used.ru_maxrss * 1024}
-
-
-def add_used(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    """Return what two groups of processes used together."""
-    return {
-        "cpu_seconds": round(one.get("cpu_seconds", 0) + other.get("cpu_seconds", 0), 2),
-        "peak_memory": max(one.get("peak_memory", 0), other.get("peak_memory", 0)),
-    }
+    return Used(round(used.ru_utime + used.ru_stime, 2), used.ru_maxrss * 1024)
 
 
 def _names(segments: list[Path]) -> frozenset[str]:

@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from runferry.runs.attempt_record import AttemptRecord, CodeEntry
 from runferry.runs.code_files import CodeFile, git, is_source, list_code, read_code_file, untracked
 from runferry.system.files import json_text, read_json, write_new
 
@@ -90,15 +91,9 @@ class CodeState:
             if is_source(name) and (name not in later.files or later.files[name].sha256 != known.sha256)
         ]
 
-    def as_record(self, *, pinned: bool) -> dict[str, Any]:
+    def as_record(self, *, pinned: bool) -> CodeEntry:
         """Return what an attempt's record says of it; `state` is relative to the run's folder."""
-        return {
-            "digest": self.digest,
-            "commit": self.commit,
-            "changed": self.changed,
-            "pinned": pinned,
-            "state": f"../../{FOLDER}/{self.key}.json",
-        }
+        return CodeEntry(self.digest, self.commit, self.changed, pinned, f"../../{FOLDER}/{self.key}.json")
 
 
 def take_state(workdir: Path) -> CodeState | None:
@@ -136,14 +131,15 @@ def read_state(file: Path) -> CodeState:
     return CodeState(**found, files=files)
 
 
-def code_of_attempts(folder: RunFolder) -> list[dict[str, Any]]:
+def code_of_attempts(folder: RunFolder) -> tuple[CodeEntry, ...]:
     """Return the code of a run's attempts for its receipt: each state once, with the numbers of its attempts."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[CodeEntry, list[int]] = {}
     for number in folder.attempt_numbers():
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            record = read_json(folder.attempts_folder / f"{number}.json")["code"]
-            found.setdefault(json.dumps(record, sort_keys=True), {**record, "attempts": []})["attempts"].append(number)
-    return list(found.values())
+        with suppress(OSError, ValueError):
+            code = AttemptRecord.read(folder.attempts_folder / f"{number}.json").code
+            if code is not None:
+                found.setdefault(code, []).append(number)
+    return tuple(replace(entry, attempts=tuple(numbers)) for entry, numbers in found.items())
 
 
 def state_of_files(root: Path, commit: str | None, files: Mapping[str, CodeFile]) -> CodeState:

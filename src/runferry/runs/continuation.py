@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.runs import reasons, slurm
 from runferry.runs.ending import UNDER_WAY
-from runferry.system.files import write_json
-from runferry.system.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from runferry.runs.attempt_record import AttemptRecord
     from runferry.runs.folder import RunFolder
 
 # Slurm's word counts more than what the processes of the job saw of their end: a signal, that something failed, that
@@ -32,18 +32,18 @@ _UNSURE = frozenset(
 def should_continue(folder: RunFolder) -> bool:
     """Return whether a run is not trained and its last attempt ended through no fault of the training."""
     attempts = folder.attempts()
-    return bool(attempts) and not folder.trained_file.exists() and attempts[-1].get("reason") in reasons.CONTINUED
+    return bool(attempts) and not folder.trained_file.exists() and attempts[-1].reason in reasons.CONTINUED
 
 
 def give_up(folder: RunFolder) -> None:
     """Write into the record of a run's last attempt that no other follows: its attempts are used up."""
     for record in folder.attempts()[-1:]:
-        _write(folder, record | {"given_up": True})
+        _write(folder, replace(record, given_up=True))
 
 
 def is_to_continue(folder: RunFolder) -> bool:
     """Return whether a workflow, if one is running, starts another attempt of a run: it has not given up."""
-    return should_continue(folder) and not folder.attempts()[-1].get("given_up")
+    return should_continue(folder) and not folder.attempts()[-1].given_up
 
 
 def settle(folder: RunFolder, states: dict[str, str]) -> None:
@@ -58,20 +58,20 @@ def settle(folder: RunFolder, states: dict[str, str]) -> None:
     """
     records = folder.attempts()
     # Of a job that Slurm has run several times, the last: how the earlier ones ended is in their records.
-    last = {record.get("job"): record["attempt"] for record in records}
+    last = {record.job: record.attempt for record in records}
     for record in records:
-        state = states.get(record.get("job") or "")
-        if state is None or (last[record.get("job")] != record["attempt"] and record.get("outcome") not in UNDER_WAY):
+        state = states.get(record.job or "")
+        if state is None or (last[record.job] != record.attempt and record.outcome not in UNDER_WAY):
             continue
         reason = reasons.of_state(state)
-        if record.get("outcome") in UNDER_WAY:
+        if record.outcome in UNDER_WAY:
             # A job that ended as any other, and not the attempt: something killed all processes of that at once.
             end_record(folder, record, reason or (reasons.KILLED if state in {"FAILED", "COMPLETED"} else reasons.LOST))
-        elif reason and record.get("reason") in _UNSURE:
-            message = record.get("message")
+        elif reason and record.reason in _UNSURE:
+            message = record.message
             if reason == reasons.OUT_OF_MEMORY and message == reasons.PROBABLY_OUT_OF_MEMORY:
                 message = reasons.FOUND_OUT_OF_MEMORY
-            _write(folder, record | {"reason": reason, "message": message})
+            _write(folder, replace(record, reason=reason, message=message))
 
 
 def settle_earlier(folder: RunFolder, attempt: int, job: str) -> None:
@@ -86,11 +86,11 @@ def settle_earlier(folder: RunFolder, attempt: int, job: str) -> None:
     job
         Its id.
     """
-    earlier = [record for record in folder.attempts() if record["attempt"] < attempt and record.get("job") == job]
+    earlier = [record for record in folder.attempts() if record.attempt < attempt and record.job == job]
     for record in earlier[-1:]:
-        if record.get("outcome") not in UNDER_WAY and record.get("reason") in _UNSURE:
+        if record.outcome not in UNDER_WAY and record.reason in _UNSURE:
             state = reasons.of_state(slurm.earlier_state(job))
-            _write(folder, record | {"reason": state or reasons.REQUEUED})
+            _write(folder, replace(record, reason=state or reasons.REQUEUED))
 
 
 def settle_lost(folders: Iterable[RunFolder]) -> None:
@@ -99,36 +99,35 @@ def settle_lost(folders: Iterable[RunFolder]) -> None:
     An attempt of which that cannot be known is left as it is.
     """
     under_way = [
-        (folder, record)
-        for folder in folders
-        for record in folder.attempts()[-1:]
-        if record.get("outcome") in UNDER_WAY
+        (folder, record) for folder in folders for record in folder.attempts()[-1:] if record.outcome in UNDER_WAY
     ]
-    jobs = {record["job"] for _, record in under_way if record.get("job")}
+    jobs = {record.job for _, record in under_way if record.job}
     queued = slurm.queued_jobs() if jobs else []
     ended: dict[str, str] = {}
     if queued is not None:
         gone = jobs - {job.id for job in queued if job.active}
         ended = {job.id: job.state for job in queued if job.id in gone} | (slurm.ended_jobs(sorted(gone)) or {})
     for folder, record in under_way:
-        if record.get("job"):
+        if record.job:
             settle(folder, ended)
-        elif record.get("host") == socket.gethostname() and not is_alive(int(record["pid"]), record.get("pid_start")):
+        elif record.host == socket.gethostname() and not record.launcher_is_alive:
             end_record(folder, record, reasons.LOST)
 
 
-def end_record(folder: RunFolder, record: dict[str, Any], reason: str) -> None:
+def end_record(folder: RunFolder, record: AttemptRecord, reason: str) -> None:
     """Write into an attempt's record that it is over, and why; its duration stays unknown."""
-    changes = {
-        "outcome": "lost",
-        "reason": reason,
-        "end": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "message": f"ended without a word ({reason}); found by process {os.getpid()} on {socket.gethostname()}",
-    }
     begun = set(folder.segment_names())
-    known = {name for other in folder.attempts() if other["attempt"] != record["attempt"] for name in other["segments"]}
-    _write(folder, record | changes | {"segments": sorted(begun - known)})
+    known = {name for other in folder.attempts() if other.attempt != record.attempt for name in other.segments}
+    ended = replace(
+        record,
+        outcome="lost",
+        reason=reason,
+        end=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        message=f"ended without a word ({reason}); found by process {os.getpid()} on {socket.gethostname()}",
+        segments=tuple(sorted(begun - known)),
+    )
+    _write(folder, ended)
 
 
-def _write(folder: RunFolder, record: dict[str, Any]) -> None:
-    write_json(folder.attempts_folder / f"{record['attempt']}.json", record)
+def _write(folder: RunFolder, record: AttemptRecord) -> None:
+    record.write(folder.attempts_folder / f"{record.attempt}.json")

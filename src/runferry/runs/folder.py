@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError
-from runferry.system.files import read_json
-from runferry.system.values import is_mapping
+from runferry.runs.attempt_record import AttemptRecord
+from runferry.runs.run_record import RunRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,8 +145,8 @@ class RunFolder:
         if len(names) < 2:
             return names
         # What is wrong with a record is said where that is needed; here the names say the order then.
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            attempt_of = {name: record["attempt"] for record in self.attempts() for name in record["segments"]}
+        with suppress(OSError, ValueError):
+            attempt_of = {name: record.attempt for record in self.attempts() for name in record.segments}
             ordered = iter(sorted((name for name in names if name in attempt_of), key=attempt_of.__getitem__))
             return [next(ordered) if name in attempt_of else name for name in names]
         return names
@@ -162,12 +161,18 @@ class RunFolder:
         stems = [name.removesuffix(".json") for name in _names_in(self.attempts_folder) if name.endswith(".json")]
         return sorted(int(stem) for stem in stems if stem.isdigit())
 
-    def attempts(self) -> list[dict[str, Any]]:
-        """Read the records of the attempts so far, first to last; their keys: `runferry.runs.attempt.Attempt`."""
-        return [read_json(self.attempts_folder / f"{number}.json") for number in self.attempt_numbers()]
+    def attempts(self) -> list[AttemptRecord]:
+        """Read the records of the attempts so far, first to last.
 
-    def read_run(self) -> dict[str, Any]:
-        """Read `run.json` (see `runferry.config.experiment.Experiment.record_of` for its keys).
+        Raises
+        ------
+        OSError, ValueError
+            When one of them cannot be read.
+        """
+        return [AttemptRecord.read(self.attempts_folder / f"{number}.json") for number in self.attempt_numbers()]
+
+    def read_run(self) -> RunRecord:
+        """Read `run.json`.
 
         Raises
         ------
@@ -175,16 +180,14 @@ class RunFolder:
             When the folder is not a run's, or its record is none.
         """
         try:
-            run: Any = read_json(self.run_file)
+            return RunRecord.read(self.run_file)
         except FileNotFoundError as error:
             message = (
                 f"{self.path}: found no run.json in it, expected the folder of a run, as in results/<experiment>/<run>"
             )
             raise ConfigError(message) from error
-        if not is_mapping(run):
-            message = f"{self.run_file}: found {json.dumps(run)[:80]}, expected the record of a run, a JSON object"
-            raise ConfigError(message)
-        return run
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 def wandb_run_of(segment: str) -> str:

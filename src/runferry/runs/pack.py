@@ -8,7 +8,7 @@ done.json    written when each of them has had its attempt, however that ended
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError, LaunchError
 from runferry.runs import reasons
@@ -21,6 +21,8 @@ from runferry.system.files import read_json, write_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from runferry.runs.attempt_record import AttemptRecord
 
 FOLDER = "packs"
 """In an experiment's folder."""
@@ -101,7 +103,7 @@ def _is_left(run: RunFolder, attempts_before: int) -> bool:
     if not attempts or should_continue(run):
         return True
     # Still under way: its job was killed, or its node is lost. Not started: another job was at work on it.
-    return attempts[-1]["outcome"] in UNDER_WAY or attempts[-1].get("reason") == reasons.NOT_STARTED
+    return attempts[-1].outcome in UNDER_WAY or attempts[-1].reason == reasons.NOT_STARTED
 
 
 def settle_run(run: RunFolder) -> None:
@@ -122,21 +124,21 @@ def settle_run(run: RunFolder) -> None:
         )
         raise LaunchError(message)
     last = attempts[-1]
-    if last["outcome"] == "finished":
+    if last.outcome == "finished":
         # Where a filesystem still hides the file, or Snakemake removed what was there before the rule began.
         write_trained(run, last)
         return
-    message = last.get("message")
+    message = last.message
     why = f": {message.rstrip('.')}" if message else ""
-    message = f"run {run.path.name}: expected it to finish, found: attempt {last['attempt']} {_ending(last)}{why}"
+    message = f"run {run.path.name}: expected it to finish, found: attempt {last.attempt} {_ending(last)}{why}"
     raise LaunchError(f"{message}. Log: {run.log_file}")
 
 
-def _ending(attempt: Mapping[str, Any]) -> str:
-    if attempt["outcome"] in UNDER_WAY:
+def _ending(attempt: AttemptRecord) -> str:
+    if attempt.outcome in UNDER_WAY:
         return "has not said how it ended"
-    if attempt["signal"]:
-        return f"ended by {attempt['signal']}"
-    reason = attempt.get("reason")
-    why = f" ({reason})" if reason and reason != attempt["outcome"] else ""
-    return f"{attempt['outcome']}, exit code {attempt['exit_code']}{why}"
+    if attempt.signal:
+        return f"ended by {attempt.signal}"
+    reason = attempt.reason
+    why = f" ({reason})" if reason and reason != attempt.outcome else ""
+    return f"{attempt.outcome}, exit code {attempt.exit_code}{why}"

@@ -21,13 +21,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runferry.runs.receipt_stamp import STAMP_KEYS, is_for, known_and_there, stamp, unchanged
+from runferry.runs.receipt_record import SegmentEntry
+from runferry.runs.receipt_stamp import STAMP_KEYS, files_of, is_for, known_and_there, stamp, unchanged
 from runferry.system.files import read_json
 
 if TYPE_CHECKING:
     from runferry.runs.folder import RunFolder
+    from runferry.runs.receipt_record import Receipt
 
 
 def promote(folder: RunFolder, base_url: str | None) -> None:
@@ -43,7 +45,7 @@ def holds(folder: RunFolder, base_url: str | None, *, interim: bool = False) -> 
     """
     try:
         receipt = read_json(folder.interim_receipt_file if interim else folder.receipt_file)
-        if not is_for(receipt, base_url):
+        if not is_for(str(receipt.get("base_url", "")), base_url):
             return False
         if unchanged(receipt, str(folder.path)):
             return True
@@ -51,18 +53,29 @@ def holds(folder: RunFolder, base_url: str | None, *, interim: bool = False) -> 
         known, logs = known_and_there(receipt, str(folder.path))
         return (
             known.keys() == logs.keys()
-            and all(
-                stamp_or_nothing(logs[name]).get("size_bytes") == item["size_bytes"] for name, item in known.items()
-            )
+            and all(_size(logs[name]) == item["size_bytes"] for name, item in known.items())
             and all(sha256(Path(logs[name])) == item["sha256"] for name, item in known.items())
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def stamp_or_nothing(file: Path | str) -> dict[str, Any]:
-    """Return a file's stamp, or one of nulls where no file is named."""
-    return stamp(file) if file else dict.fromkeys(STAMP_KEYS)
+def covered(receipt: Receipt, folder: RunFolder) -> tuple[dict[str, SegmentEntry], dict[str, str]]:
+    """Return a receipt's segments and the logs on disk by name, without those that `runferry clean` has deleted."""
+    known = {segment.name: segment for segment in receipt.segments if not segment.cleaned}
+    deleted = {segment.name for segment in receipt.segments if segment.cleaned}
+    logs = files_of(receipt.tracker, str(folder.path))
+    return known, {name: log for name, log in logs.items() if name not in deleted}
+
+
+def describe_log(name: str, file: Path | str, unreadable: str | None = None) -> SegmentEntry:
+    """Describe a segment's log as it is now, by its stamp and hash; `file` is empty where the segment has none."""
+    if not file:
+        return SegmentEntry(name, unreadable=unreadable)
+    # The stamp first: where somebody writes to the file while it is hashed, the receipt does not hold.
+    now = stamp(file)
+    size, written, changed = (now[key] for key in STAMP_KEYS)
+    return SegmentEntry(name, size, written, changed, sha256(Path(file)), unreadable=unreadable)
 
 
 def sha256(file: Path) -> str | None:
@@ -71,3 +84,7 @@ def sha256(file: Path) -> str | None:
         return None
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _size(file: str) -> int | None:
+    return stamp(file)["size_bytes"] if file else None

@@ -66,13 +66,13 @@ def archives_on_disk(run_folder: str) -> dict[str, str]:
     return found
 
 
-def files_of(receipt: Any, run_folder: str) -> dict[str, str]:
-    """Return the logs or Comet's archives on disk, whichever a receipt lists, by their names in the receipt."""
-    return archives_on_disk(run_folder) if receipt.get("tracker") == "comet" else logs_on_disk(run_folder)
+def files_of(tracker: str | None, run_folder: str) -> dict[str, str]:
+    """Return the logs or Comet's archives on disk, as the tracker of a receipt says, by their names in the receipt."""
+    return archives_on_disk(run_folder) if tracker == "comet" else logs_on_disk(run_folder)
 
 
 def unchanged(receipt: Any, run_folder: str) -> bool:
-    """Return whether a receipt lists exactly the segments on disk, each with the stamp that it has now."""
+    """Return whether a receipt, as it was decoded, lists exactly the segments on disk, each with its present stamp."""
     try:
         known, logs = known_and_there(receipt, run_folder)
         return known.keys() == logs.keys() and all(
@@ -83,20 +83,45 @@ def unchanged(receipt: Any, run_folder: str) -> bool:
 
 
 def known_and_there(receipt: Any, run_folder: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the entries of a receipt and the logs on disk, both without what `runferry clean` has deleted."""
+    """Return the entries of a decoded receipt and the logs on disk, both without what `runferry clean` has deleted."""
     segments = receipt["segments"]
     cleaned = {segment["name"] for segment in segments if segment.get("cleaned")}
     known = {segment["name"]: segment for segment in segments if segment["name"] not in cleaned}
-    return known, {name: log for name, log in files_of(receipt, run_folder).items() if name not in cleaned}
+    logs = files_of(receipt.get("tracker"), run_folder)
+    return known, {name: log for name, log in logs.items() if name not in cleaned}
 
 
-def is_for(receipt: Any, base_url: str | None) -> bool:
-    """Return whether a receipt is of the server that is meant; None is W&B's own, which is never on this machine."""
-    server = str(receipt.get("base_url", ""))
+def is_for(server: str, base_url: str | None) -> bool:
+    """Return whether a receipt's `base_url` is the server that is meant; None is W&B's own, never on this machine."""
     if base_url:
         return server == base_url
     host = server.partition("://")[2]
     return not host.startswith(("127.", "localhost", "[::1]"))
+
+
+_ADDRESS_VARIABLES = {"wandb": "WANDB_BASE_URL", "comet": "COMET_URL_OVERRIDE"}
+
+
+def is_settled(run: Any, receipt: Any, run_folder: str) -> bool:
+    """Return whether a receipt is of the server that is meant and lists exactly the segments on disk, unchanged.
+
+    Parameters
+    ----------
+    run, receipt
+        The decoded `run.json` and `receipt.json`.
+    run_folder
+        The path of the run's folder.
+
+    Raises
+    ------
+    KeyError, TypeError, AttributeError
+        When they are no such records.
+    """
+    tracker = run.get("tracker", "wandb")
+    base_url = run[tracker].get("base_url") or os.environ.get(_ADDRESS_VARIABLES[tracker]) or ""
+    # Comet's variable has the path of its API in it.
+    base_url = base_url.rstrip("/").removesuffix("/clientlib")
+    return is_for(str(receipt.get("base_url", "")), base_url or None) and unchanged(receipt, run_folder)
 
 
 def _same(known: dict[str, Any], now: Stamp | None) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.ending import UNDER_WAY
 from runferry.runs.folder import RunFolder
 from runferry.runs.slurm import queued_jobs
-from runferry.system.files import read_json
-from runferry.system.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,22 +25,22 @@ QUEUE_SECONDS = 300.0
 """At least between two such questions: sites ask not to call squeue every few seconds."""
 
 
-def last_attempt(folder: RunFolder) -> dict[str, Any] | None:
+def last_attempt(folder: RunFolder) -> AttemptRecord | None:
     """Read the record of the last attempt; None where none exists, or it cannot be read just now."""
     files = [file for file in folder.attempts_folder.glob("*.json") if file.stem.isdigit()]
     if not files:
         return None
     try:
-        return read_json(max(files, key=lambda file: int(file.stem)))
+        return AttemptRecord.read(max(files, key=lambda file: int(file.stem)))
     except (OSError, ValueError):
         return None
 
 
-def is_under_way(attempt: dict[str, Any] | None) -> bool:
+def is_under_way(attempt: AttemptRecord | None) -> bool:
     """Return whether an attempt has not ended, by its record and, if it is on this machine, by its process."""
-    if attempt is None or attempt.get("outcome") not in UNDER_WAY:
+    if attempt is None or attempt.outcome not in UNDER_WAY:
         return False
-    return attempt.get("host") != socket.gethostname() or is_alive(int(attempt["pid"]), attempt.get("pid_start"))
+    return attempt.host != socket.gethostname() or attempt.launcher_is_alive
 
 
 class SlurmQueue:
@@ -51,13 +50,13 @@ class SlurmQueue:
         self._asked = -QUEUE_SECONDS
         self._jobs: frozenset[str] | None = None
 
-    def has_lost(self, attempt: dict[str, Any], newest: Path | None) -> bool:
+    def has_lost(self, attempt: AttemptRecord, newest: Path | None) -> bool:
         """Return whether a silent attempt's job is gone; False wherever that is not known.
 
         `newest` is the file that the attempt wrote to last.
         """
-        job = attempt.get("job")
-        if not job or attempt.get("host") == socket.gethostname():
+        job = attempt.job
+        if not job or attempt.host == socket.gethostname():
             return False
         try:
             silent = time.time() - newest.stat().st_mtime if newest else 0.0
@@ -69,7 +68,7 @@ class SlurmQueue:
             jobs = queued_jobs()
             self._asked = time.monotonic()
             self._jobs = None if jobs is None else frozenset(each.id for each in jobs if each.active)
-        return self._jobs is not None and str(job) not in self._jobs
+        return self._jobs is not None and job not in self._jobs
 
 
 WAITING, RUNNING, FAILED, UNSYNCED, DONE = "to do", "running", "failed", "unsynced", "done"
@@ -106,8 +105,7 @@ def state_and_reason(folder: Path) -> tuple[str, str | None]:
         return WAITING, None
     if is_under_way(attempt):
         return RUNNING, None
-    why = str(attempt.get("reason") or attempt.get("outcome"))
-    return FAILED, why
+    return FAILED, attempt.reason or str(attempt.outcome)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -129,4 +127,4 @@ def state_of(folder: RunFolder) -> State:
     attempt = last_attempt(folder)
     if attempt is None:
         return "pending"
-    return "running" if attempt.get("outcome") in UNDER_WAY else "failed"
+    return "running" if attempt.outcome in UNDER_WAY else "failed"

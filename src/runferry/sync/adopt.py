@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from runferry.config.single_run import DEFAULT_PROJECT
 from runferry.errors import ConfigError, SegmentError
+from runferry.runs.attempt_record import TrainedRecord
 from runferry.runs.folder import RunFolder
-from runferry.system.files import fsync_folder, read_json, write_json
+from runferry.system.files import fsync_folder, write_json
 from runferry.trackers.wandb.log.segment import read_segment
 
 if TYPE_CHECKING:
@@ -121,9 +122,9 @@ def _why_not_this_run(folder: RunFolder, segment: Segment) -> str | None:
     if not folder.run_file.exists():
         return None
     run = folder.read_run()
-    if not run.get("adopted"):
+    if not run.adopted:
         return f"{folder.path} is a run of its own; give another --experiment"
-    there = (run["wandb"]["entity"] or "", run["wandb"]["project"])
+    there = (run.of_wandb.entity or "", run.of_wandb.project)
     own = (segment.entity, segment.project or DEFAULT_PROJECT)
     if there != own:
         return f"{folder.path} is a run of {'/'.join(filter(None, there))}, this one of {'/'.join(filter(None, own))}"
@@ -142,6 +143,6 @@ def _move(path: Path, segment: Segment, folder: RunFolder, destination: Path) ->
     last = folder.segments()[-1]
     if read_segment(last).exit_code == 0:
         names = [each.name for each in folder.segments()]
-        write_json(folder.trained_file, {"run": segment.run_id, "attempt": None, "adopted": True, "segments": names})
-    elif folder.trained_file.exists() and read_json(folder.trained_file).get("adopted"):
+        TrainedRecord(segment.run_id, adopted=True, segments=tuple(names)).write(folder.trained_file)
+    elif folder.trained_file.exists() and TrainedRecord.read(folder.trained_file).adopted:
         folder.trained_file.unlink()

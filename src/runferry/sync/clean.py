@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.errors import RunferryError
 from runferry.runs import reasons
 from runferry.runs.receipt import holds
+from runferry.runs.receipt_record import Receipt
 from runferry.runs.state import is_under_way, last_attempt
 from runferry.sync.lock import results_lock
 from runferry.sync.outcome import Limits, Outcome
 from runferry.sync.wandb.carrier import WandbCarrier
 from runferry.sync.wandb.job import jobs_of
 from runferry.sync.wandb.uploaded_files import promised_files
-from runferry.system.files import read_json, write_json
 from runferry.trackers.registry import logs_to_wandb
 from runferry.trackers.wandb.address import given_base_url
 from runferry.trackers.wandb.deleted import Cleaned, write_cleaned
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from runferry.runs.attempt_record import AttemptRecord
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
     from runferry.sync.wandb.job import Job
     from runferry.system.progress import Progress
 
@@ -85,11 +87,11 @@ def _clean_one(each: Cleaning, older_than: timedelta, results: Path, progress: P
         if not logs_to_wandb(run):
             each.kept = "runs that log to Comet are not cleaned: the content of their files cannot be compared"
             return
-        base_url = given_base_url(run["wandb"].get("base_url"))
+        base_url = given_base_url(run.of_wandb.base_url)
         each.kept = _why_kept(folder, run, base_url, older_than)
         if each.kept:
             return
-        receipt = read_json(folder.receipt_file)
+        receipt = Receipt.read(folder.receipt_file)
     except (OSError, ValueError, KeyError, TypeError) as error:
         each.kept = f"cannot be read ({error})"
         return
@@ -119,34 +121,34 @@ def _why_not_whole(job: Job) -> str | None:
     return f"the segment {name} was not read as a whole: what else is in it is nowhere else" if name else None
 
 
-def _why_kept(folder: RunFolder, run: dict[str, Any], base_url: str | None, older_than: timedelta) -> str | None:
+def _why_kept(folder: RunFolder, run: RunRecord, base_url: str | None, older_than: timedelta) -> str | None:
     attempt = last_attempt(folder)
     if is_under_way(attempt):
         return "still training"
     if not folder.segments():
         return "nothing on disk"
-    if not (folder.trained_file.exists() or run.get("adopted")) and (why := _why_to_be_continued(attempt)):
+    if not (folder.trained_file.exists() or run.adopted) and (why := _why_to_be_continued(attempt)):
         return f"not trained to its end ({why}): it may be continued"
     if not folder.receipt_file.exists():
         return "no receipt; run: runferry sync"
     if not holds(folder, base_url):
         return "the receipt does not speak of what is on disk; run: runferry sync"
-    age = datetime.now(UTC) - datetime.fromisoformat(read_json(folder.receipt_file)["verified"])
+    age = datetime.now(UTC) - datetime.fromisoformat(Receipt.read(folder.receipt_file).verified)
     return f"verified {age.days} days ago" if age < older_than else None
 
 
-def _why_to_be_continued(attempt: dict[str, Any] | None) -> str | None:
+def _why_to_be_continued(attempt: AttemptRecord | None) -> str | None:
     """Say why a run that is not trained is to go on; None where its last attempt failed, or all are used up."""
-    reason = attempt.get("reason") if attempt else "no attempt"
-    ended = reason in reasons.ENDED or (attempt and attempt.get("given_up"))
+    reason = attempt.reason if attempt else "no attempt"
+    ended = reason in reasons.ENDED or (attempt and attempt.given_up)
     return None if ended else str(reason)
 
 
-def _why_not_verified(job: Job, receipt: dict[str, Any]) -> str | None:
+def _why_not_verified(job: Job, receipt: Receipt) -> str | None:
     if problem := job.outcome.problem or job.problem:
         return problem
     # What the user has said may be missing is so still.
-    left = [line for line in job.differences if line not in receipt.get("missing", [])]
+    left = [line for line in job.differences if line not in (receipt.missing or ())]
     return f"not verified any more: {'; '.join(left[:3])}" if left or job.there is None else None
 
 
@@ -155,15 +157,15 @@ def _size(segments: Sequence[Path]) -> tuple[int, int]:
     return len(files), sum(file.stat().st_size for file in files)
 
 
-def _delete(jobs: Sequence[Job], receipt: dict[str, Any], segments: Sequence[Path]) -> None:
+def _delete(jobs: Sequence[Job], receipt: Receipt, segments: Sequence[Path]) -> None:
     """Write down first what is deleted: after a kill in between, what is left is deleted the next time."""
     folder = jobs[0].outcome.folder
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    for segment in receipt["segments"]:
-        segment.setdefault("cleaned", now)
+    segments_then = tuple(replace(segment, cleaned=segment.cleaned or now) for segment in receipt.segments)
+    receipt = replace(receipt, segments=segments_then)
     write_cleaned(folder, [_cleaned(job, receipt, now) for job in jobs])
     times = folder.receipt_file.stat()
-    write_json(folder.receipt_file, receipt)
+    receipt.write(folder.receipt_file)
     # As old as it was: Snakemake would make a new report of runs whose rows are not on disk any more.
     os.utime(folder.receipt_file, ns=(times.st_atime_ns, times.st_mtime_ns))
     for segment in segments:
@@ -171,14 +173,14 @@ def _delete(jobs: Sequence[Job], receipt: dict[str, Any], segments: Sequence[Pat
     shutil.rmtree(folder.resent_folder, ignore_errors=True)
 
 
-def _cleaned(job: Job, receipt: dict[str, Any], now: str) -> Cleaned:
+def _cleaned(job: Job, receipt: Receipt, now: str) -> Cleaned:
     disk, there = job.disk, job.there
     assert there is not None
     own = {segment.name for segment in disk.segments} | {path.name for path in disk.left_out}
     own |= disk.before.names if disk.before else set()
     return Cleaned(
         date=now,
-        segments=tuple(segment for segment in receipt["segments"] if segment["name"] in own),
+        segments=tuple(segment for segment in receipt.segments if segment.name in own),
         # As in the segments of later attempts; what it was renamed to is kept elsewhere.
         run_id=disk.written_id,
         entity=job.entity,

@@ -227,7 +227,7 @@ def _unsettled(outcomes: Iterable[Outcome]) -> dict[tuple[str, str | None], list
     for outcome in outcomes:
         try:
             run = outcome.folder.read_run()
-            tracker, base_url = tracker_name(run), given_base_url(run)
+            tracker, base_url = tracker_name(run.tracker), given_base_url(run)
         except RunferryError as error:
             outcome.problem = str(error)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -32,7 +32,7 @@ def refuse_running(folder: RunFolder) -> None:
     if not attempts or not is_under_way(attempts[-1]):
         return
     last = attempts[-1]
-    since = f"attempt {last['attempt']} on {last.get('host')} since {last.get('start')}"
+    since = f"attempt {last.attempt} on {last.host} since {last.start}"
     raise NotVerifiedError(f"found it still training ({since}), expected it to have ended")
 
 

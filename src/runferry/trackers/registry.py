@@ -10,20 +10,20 @@ from runferry.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runferry.runs.run_record import RunRecord
     from runferry.trackers.tracker import TrackerInJob, TrackerSettings
 
 # What is imported here is imported where it is wanted: a job or a rule of one tracker has no use for the other.
 
 
-def tracker_name(record: Mapping[str, Any]) -> str:
-    """Return the name of the tracker, "wandb" or "comet", of a run's record or of a config.
+def tracker_name(name: str) -> str:
+    """Return the name of a tracker, "wandb" or "comet", as a config or a run's record has it.
 
     Raises
     ------
     ConfigError
         When it is neither.
     """
-    name = record.get("tracker", WANDB)
     if name not in (WANDB, COMET):
         message = f"tracker: found {name!r}, expected one of {WANDB}, {COMET}"
         raise ConfigError(message)
@@ -38,7 +38,7 @@ def settings_of(config: Mapping[str, Any]) -> TrackerSettings:
     ConfigError
         As `tracker_name`.
     """
-    if tracker_name(config) == COMET:
+    if tracker_name(config.get("tracker", WANDB)) == COMET:
         from runferry.trackers.comet.settings import CometSettings
 
         return CometSettings()
@@ -47,7 +47,7 @@ def settings_of(config: Mapping[str, Any]) -> TrackerSettings:
     return WandbSettings()
 
 
-def in_job_of(run: Mapping[str, Any]) -> TrackerInJob:
+def in_job_of(run: RunRecord) -> TrackerInJob:
     """Return the in-job part of a run's tracker, by the run's record.
 
     Raises
@@ -55,7 +55,7 @@ def in_job_of(run: Mapping[str, Any]) -> TrackerInJob:
     ConfigError
         As `tracker_name`.
     """
-    if tracker_name(run) == COMET:
+    if tracker_name(run.tracker) == COMET:
         from runferry.trackers.comet.in_job import CometInJob
 
         return CometInJob()
@@ -64,7 +64,7 @@ def in_job_of(run: Mapping[str, Any]) -> TrackerInJob:
     return WandbInJob()
 
 
-def given_base_url(run: Mapping[str, Any]) -> str | None:
+def given_base_url(run: RunRecord) -> str | None:
     """Return the address of a run's server where one is set; None is the tracker's own, never on this machine.
 
     It is what the run's record says, else the variable that the tracker itself reads.
@@ -73,15 +73,16 @@ def given_base_url(run: Mapping[str, Any]) -> str | None:
     ------
     ConfigError
         As `tracker_name`.
+    ValueError
+        When the record has no section of its tracker.
     """
-    name = tracker_name(run)
-    if name == COMET:
+    if tracker_name(run.tracker) == COMET:
         from runferry.trackers.comet.server import given_base_url as given
     else:
         from runferry.trackers.wandb.address import given_base_url as given
-    return given(run[name].get("base_url"))
+    return given(run.given_base_url)
 
 
-def logs_to_wandb(record: Mapping[str, Any]) -> bool:
+def logs_to_wandb(run: RunRecord) -> bool:
     """Return whether a run logs to W&B, whose segments can be read here for more than syncing them."""
-    return record.get("tracker", WANDB) == WANDB
+    return run.tracker == WANDB

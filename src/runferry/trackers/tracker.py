@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runferry.config.cluster import Cluster
     from runferry.config.experiment import Experiment
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
     from runferry.trackers.wandb.core import InstalledCore
 
 
@@ -98,7 +99,7 @@ class TrackerInJob(Protocol):
         ...
 
     def job_variables(
-        self, folder: RunFolder, run: Mapping[str, Any], attempt: int, place: Path, inherited: Mapping[str, str]
+        self, folder: RunFolder, run: RunRecord, attempt: int, place: Path, inherited: Mapping[str, str]
     ) -> dict[str, str]:
         """Return all variables of the command: the inherited ones, without keys, and the tracker's own.
 
@@ -117,7 +118,7 @@ class TrackerInJob(Protocol):
         """
         ...
 
-    def modules(self, run: Mapping[str, Any]) -> Sequence[str]:
+    def modules(self, run: RunRecord) -> Sequence[str]:
         """Return the environment modules that the tracker needs in the job."""
         ...
 
@@ -128,7 +129,7 @@ class TrackerInJob(Protocol):
         """
         ...
 
-    def finish_seconds(self, run: Mapping[str, Any]) -> float | None:
+    def finish_seconds(self, run: RunRecord) -> float | None:
         """Return the seconds that this program may take to end; None is the launcher's default."""
         ...
 

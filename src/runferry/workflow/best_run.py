@@ -125,4 +125,4 @@ def _failed(experiment: Path) -> list[RunFolder]:
     except FileNotFoundError:
         return []
     ended = {folder: last_attempt(folder) for folder in folders if not folder.trained_file.exists()}
-    return [folder for folder, attempt in ended.items() if attempt and attempt.get("reason") in reasons.OWN_FAULT]
+    return [folder for folder, attempt in ended.items() if attempt and attempt.reason in reasons.OWN_FAULT]

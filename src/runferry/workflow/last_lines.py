@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from runferry.errors import ConfigError
 from runferry.report.status.look import Looking
 from runferry.runs.folder import RunFolder, find_run_folders
+from runferry.runs.receipt_record import Receipt
 from runferry.runs.state import DONE, FAILED, UNSYNCED
-from runferry.system.files import read_json
 from runferry.system.text import count_of
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def _lines_of(experiment: ExperimentStatus) -> list[str]:
 
 def _link(folder: RunFolder) -> str:
     """Return the run's address on the server, which its receipt has; nothing without one."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return f": {read_json(folder.receipt_file)['url']}"
+    with suppress(OSError, ValueError):
+        return f": {Receipt.read(folder.receipt_file).url}"
     return ""
 
 

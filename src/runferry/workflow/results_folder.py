@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runferry.errors import ConfigError
 from runferry.runs.folder import listed_names
-from runferry.system.files import read_json
+from runferry.runs.run_record import RunRecord
 from runferry.system.text import count_of
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def renaming_notes(results: Path, experiments: Mapping[str, Experiment]) -> list
         names = listed_names(folder) if folder.name not in experiments else {}
         commands: set[tuple[str, ...]] = set()
         for run in islice(names, _MOST_COMPARED):
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                commands.add(tuple(read_json(folder / run / "run.json")["command"]))
+            with suppress(OSError, ValueError):
+                commands.add(RunRecord.read(folder / run / "run.json").command)
         for one in new:
             same = sum(run.command in commands for run in one.runs.values())
             if same:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from runferry.config.search.results import sample
 from runferry.config.sweep.parameter import is_finite_number
 from runferry.errors import SegmentError
-from runferry.system.files import read_json
+from runferry.runs.attempt_record import TrainedRecord
 from runferry.system.values import is_mapping
 from runferry.trackers.wandb.log.segment import history, read_segment
 
@@ -52,6 +52,6 @@ def _metrics_of(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 def _state_of(folder: RunFolder) -> str:
     try:
-        return "pruned" if read_json(folder.trained_file).get("pruned") else "finished"
+        return "pruned" if TrainedRecord.read(folder.trained_file).pruned else "finished"
     except (OSError, ValueError):
         return "failed"

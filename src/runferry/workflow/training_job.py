@@ -11,6 +11,7 @@ from runferry.config.search import state
 from runferry.errors import ConfigError, LaunchError
 from runferry.launch import bayes_run
 from runferry.runs import reasons
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.folder import RunFolder
 from runferry.runs.pack import done_file, folders_of_pack, read_pack
 from runferry.runs.state import last_attempt
@@ -67,7 +68,7 @@ class TrainingJob:
     def explained(self) -> bool:
         """Return whether nothing is left to do, nor to ask Slurm for: it knows whether memory ran out for a SIGKILL."""
         killed = self.in_round and any(
-            (last_attempt(folder) or {}).get("reason") == reasons.KILLED for folder in self.folders
+            (last_attempt(folder) or AttemptRecord()).reason == reasons.KILLED for folder in self.folders
         )
         return self.done and not killed
 

@@ -125,5 +125,5 @@ ROWS = [
     Row("trackers/comet/settings.py", "sync.", lambda _: CometSettings().check({"sync": {"watch": True}}, None)),  # type: ignore[arg-type]
     Row("trackers/comet/settings.py", "the metrics that decide", _needs),
     Row("sync/comet/upload.py", "found no program comet", _no_program),
-    Row("trackers/registry.py", "tracker: found", lambda _: tracker_name({"tracker": "mlflow"})),
+    Row("trackers/registry.py", "tracker: found", lambda _: tracker_name("mlflow")),
 ]

@@ -21,6 +21,7 @@ from runferry.errors import ServerError
 from runferry.launch import macros, multi_node, task, tasks
 from runferry.launch import pack as launch_pack
 from runferry.launch.execution import Execution
+from runferry.launch.launch import launch
 from runferry.launch.node_files import make_folders, open_log
 from runferry.launch.retries import check_retry
 from runferry.launch.takeover import take_turn
@@ -305,6 +306,7 @@ ROWS = [
         lambda _: Service._start_core(SimpleNamespace(_installed=None)),  # type: ignore[arg-type]
     ),
     Row("launch/retries.py", "is not run again: ", _run_again),
+    Row("launch/launch.py", "found no command in it", lambda world: launch(RunFolder(world.run()))),
     _adopted("found no such folder", "none"),
     Row("launch/node_files.py", "would be lost", _not_writable),
     Row("launch/node_files.py", "a file to add to", _log_is_a_folder),
@@ -362,7 +364,7 @@ ROWS = [
     _asked("{}", _http(302, Location="http://w.example/login"), module=CONNECTION),
     _asked("nothing was sent", ConnectionRefusedError(), module=CONNECTION),
     _asked("not JSON", b"<html>", module=CONNECTION),
-    Row("runs/folder.py", "a JSON object", lambda world: RunFolder(world.file("run.json", "[]").parent).read_run()),
+    Row("runs/folder.py", "{}", lambda world: RunFolder(world.file("run.json", "[]").parent).read_run()),
     elsewhere("sync/upload_process.py", "could not be started", f"{GONE}_whose_program_is_gone"),
     elsewhere("sync/wandb/upload.py", "could not be started", f"{WORDS}_without_any_folder_for_its_files"),
     elsewhere("sync/wandb/upload.py", "and said", f"{WORDS}_that_fails"),

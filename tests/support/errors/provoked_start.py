@@ -12,6 +12,7 @@ from runferry.config.loading import check_config_file
 from runferry.launch.code import VARIABLE, use_code
 from runferry.runs import code_snapshot
 from runferry.runs.folder import RunFolder
+from runferry.runs.run_record import RunRecord
 from runferry.sync.adopt import adopt_segments
 from runferry.workflow.results_folder import check_results
 from runferry.workflow.targets import check_targets
@@ -37,7 +38,7 @@ def _too_many_files(world: World) -> None:
 
 def _no_snapshot(world: World) -> None:
     state = world.file("results/.code/k.json", "{}")
-    run = {"id": "r", "code": "pinned", "workdir": str(world.tmp)}
+    run = RunRecord("r", code="pinned", workdir=str(world.tmp))
     world.patch.setenv(VARIABLE, json.dumps({str(world.tmp): str(state)}))
     use_code(run, RunFolder(world.tmp / "results" / "e" / "r"), world.tmp, print, unpack=True)
 

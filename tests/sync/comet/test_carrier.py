@@ -15,6 +15,7 @@ from runferry.errors import ServerError
 from runferry.runs.folder import RunFolder
 from runferry.sync.engine import sync
 from runferry.sync.outcome import Limits
+from support.attempt_files import attempts_of
 from support.comet_runs import LOG, QUICK, TEN, assert_all_there, die, launch, make_run, runferry, sync_one
 from support.comet_standin import KEY
 
@@ -47,7 +48,7 @@ def test_attempts_of_a_run_are_one_experiment_in_their_order(server, newest, tmp
     )
     assert launch(folder, LAST="4").returncode == 137
     assert launch(folder, FIRST="4").returncode == 0
-    assert [attempt["segments"] for attempt in folder.attempts()] == [["attempt-1"], ["attempt-2"]]
+    assert [attempt["segments"] for attempt in attempts_of(folder)] == [["attempt-1"], ["attempt-2"]]
     assert sync_one(folder).problem is None
     experiment = server.the_only()
     assert experiment.values("loss") == TEN

@@ -13,6 +13,7 @@ import pytest
 
 from runferry.runs.folder import RunFolder
 from runferry.trackers.comet.reading import read_archives
+from support.attempt_files import attempts_of
 from support.comet_runs import LOG, TEN, assert_all_there, die, launch, make_run, start, sync_one
 from support.comet_standin import KEY
 
@@ -69,7 +70,7 @@ def test_what_was_logged_is_kept_when_everything_is_killed_at_once(server, newes
     launcher.communicate()
     # The keeper, which outlives both, says how it ended.
     deadline = time.monotonic() + 20
-    while folder.attempts()[-1]["outcome"] == "running" and time.monotonic() < deadline:
+    while attempts_of(folder)[-1]["outcome"] == "running" and time.monotonic() < deadline:
         time.sleep(0.05)
     assert sync_one(folder).problem is None
     assert_all_there(server.the_only())

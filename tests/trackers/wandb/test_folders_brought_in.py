@@ -10,6 +10,7 @@ import pytest
 from runferry.runs.folder import RunFolder
 from runferry.trackers.wandb.folders import bring_in
 from runferry.trackers.wandb.log.segment import history
+from support.attempt_files import attempts_of
 from support.launching import WANDB_VERSIONS, make_run, run_to_end, start, wait_for, wait_for_line
 
 # As Lightning's WandbLogger calls it.
@@ -33,7 +34,7 @@ def test_a_run_with_a_dir_of_its_own_is_brought_into_its_folder(version, wandb_p
     assert (code, errors) == (0, "")
     assert _steps(folder) == list(range(10))
     (segment,) = folder.segments()
-    assert folder.attempts()[0]["segments"] == [segment.name]
+    assert attempts_of(folder)[0]["segments"] == [segment.name]
     assert list((tmp_path / "wandb").glob("*run-*")) == []
     assert f"brought {tmp_path / 'wandb' / segment.name} into the run's folder" in folder.log_file.read_text()
 
@@ -45,14 +46,14 @@ def test_where_the_launcher_was_killed_it_is_brought_in_and_the_next_attempt_goe
     wait_for_line(folder, "logged ten")
     launcher.kill()
     launcher.communicate()
-    wait_for(lambda: folder.attempts()[0]["outcome"] != "running", "the keeper to end the attempt")
+    wait_for(lambda: attempts_of(folder)[0]["outcome"] != "running", "the keeper to end the attempt")
     assert _steps(folder) == list(range(10))
     make_run(tmp_path / "run", [python, "-c", SCRIPT])
     code, errors = run_to_end(folder)
     assert (code, errors) == (0, "")
     assert _steps(folder) == list(range(20))
     first, second = folder.segments()
-    assert folder.attempts()[1]["segments"] == [second.name]
+    assert attempts_of(folder)[1]["segments"] == [second.name]
     assert first.name != second.name
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from runferry.errors import ConfigError
+from runferry.runs.run_record import WandbSection
 from runferry.trackers.wandb import mode as wandb_mode
+from support.attempt_files import attempts_of
 from support.launching import KEY, make_run, run_to_end
 
 SHOW = "import json, os; json.dump(dict(os.environ), open('seen.json', 'w'))"
@@ -45,11 +47,11 @@ def test_what_a_person_set_does_not_undo_metrics_only(tmp_path):
     seen = _seen(tmp_path, {"WANDB_IGNORE_GLOBS": "x"}, {"mode": "online", "metrics_only": True})
     assert seen["WANDB_MODE"] == "online"
     assert "*/*" in seen["WANDB_IGNORE_GLOBS"].split(",")
-    assert "WANDB_IGNORE_GLOBS" not in wandb_mode.variables({"mode": "online"})
+    assert "WANDB_IGNORE_GLOBS" not in wandb_mode.variables(WandbSection(mode="online"))
 
 
 def test_every_file_is_ignored_however_deep_it_lies():
-    globs = wandb_mode.variables({"mode": "online", "metrics_only": True})["WANDB_IGNORE_GLOBS"].split(",")
+    globs = wandb_mode.variables(WandbSection(mode="online", metrics_only=True))["WANDB_IGNORE_GLOBS"].split(",")
     for path in ("config.yaml", "media/table/t_0_1.table.json", "media/html/a/b/c_20_1.html"):
         # As wandb matches: a star ends at a slash.
         assert any(
@@ -61,7 +63,7 @@ def test_every_file_is_ignored_however_deep_it_lies():
 @pytest.mark.parametrize("version", ["0.22.3", "0.27.2", "0.31.0"])
 def test_wandb_knows_every_setting_that_it_is_told(version, wandb_python):
     # An unknown one is ignored without a word, and with it what it is for.
-    variables = wandb_mode.variables({"mode": "online", "metrics_only": True})
+    variables = wandb_mode.variables(WandbSection(mode="online", metrics_only=True))
     done = subprocess.run(
         [wandb_python(version), "-c", SETTINGS, ",".join(_field(name) for name in variables)],
         env=os.environ | variables,
@@ -109,6 +111,6 @@ def test_a_module_that_cannot_be_loaded_ends_the_attempt_with_one_line(tmp_path)
     assert code == ConfigError.exit_code
     loading = "modules: expected `module load httpproxy` to work"
     assert errors == f"{loading}, found: Lmod has detected: unknown module httpproxy\n"
-    (attempt,) = folder.attempts()
+    (attempt,) = attempts_of(folder)
     assert attempt["outcome"] == "failed"
     assert "httpproxy" in attempt["message"]

@@ -14,10 +14,11 @@ from runferry.report.status.purge import Oldest, finders
 from runferry.report.status.queue import Asking
 from runferry.report.status.segments import SegmentCounts, last_value
 from runferry.runs import reasons
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.folder import STATE_FILE, listed_names
 from runferry.runs.log import last_lines, read_tail
 from runferry.runs.receipt import holds
-from runferry.runs.receipt_stamp import is_for
+from runferry.runs.receipt_record import Receipt
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, last_attempt, states_of
 from runferry.system.files import read_json
 from runferry.system.values import is_mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from runferry.report.status.queue import QueuedRuns
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
 
 LINES_OF_A_LOG = 5
 """Of a failed run, that are shown."""
@@ -130,7 +132,7 @@ class _LookingAtRun:
         run = self.folder.read_run()
         base_url = given_base_url(run)
         held = holds(self.folder, base_url)
-        state, failure = self._state(state, why, held=held, adopted=bool(run.get("adopted")))
+        state, failure = self._state(state, why, held=held, adopted=run.adopted)
         logs = self._logs(run, report=not held)
         changed = max(logs.values(), default=0.0)
         rows = size = 0
@@ -148,7 +150,7 @@ class _LookingAtRun:
             before = values.get(self.folder.path)
             value = before[1] if before and before[0] == changed else last_value(self.folder, metric)
             values[self.folder.path] = changed, value
-        name, experiment = str(run.get("name") or run["id"]), self.folder.path.resolve().parent.name
+        name, experiment = run.name or run.id, self.folder.path.resolve().parent.name
         return RunStatus(self.folder.path.name, name, experiment, state, failure, value, changed, rows, size)
 
     def _state(self, state: str, why: str | None, *, held: bool, adopted: bool) -> tuple[str, Failure | None]:
@@ -161,7 +163,7 @@ class _LookingAtRun:
             return FAILED, _failure(self.folder, why or reasons.FAILED)
         return state, None
 
-    def _logs(self, run: dict[str, Any], *, report: bool) -> dict[Path, float]:
+    def _logs(self, run: RunRecord, *, report: bool) -> dict[Path, float]:
         """Give the run's transaction logs with the times of their last changes; what has none is `damaged`."""
         logs: dict[Path, float] = {}
         for find in finders(self.folder, run):
@@ -174,9 +176,9 @@ class _LookingAtRun:
         return logs
 
     def _add_receipt(self) -> None:
-        receipt = read_json(self.folder.receipt_file)
-        self.found.cleaned += sum(1 for segment in receipt["segments"] if segment.get("cleaned"))
-        self.found.damaged |= {str(self.folder.wandb_folder / name): why for name, why in receipt["unreadable"].items()}
+        receipt = Receipt.read(self.folder.receipt_file)
+        self.found.cleaned += sum(1 for segment in receipt.segments if segment.cleaned)
+        self.found.damaged |= {str(self.folder.wandb_folder / name): why for name, why in receipt.unreadable.items()}
 
     def _unsynced(self, logs: dict[Path, float], base_url: str | None, *, growing: bool) -> tuple[int, int]:
         """Count the rows, and the bytes of logs, that the server is not known to have."""
@@ -195,11 +197,9 @@ class _LookingAtRun:
 def _rows_there(folder: RunFolder, base_url: str | None) -> int:
     """Return how many rows the server has of a run, by a receipt of before or by what live sync has sent."""
     there = 0
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        receipt = read_json(folder.receipt_file)
-        # A receipt of an earlier version has one W&B run, at its top.
-        runs = receipt.get("wandb_runs", [receipt])
-        there = sum(int(run["server"]["history_lines"]) for run in runs) if is_for(receipt, base_url) else 0
+    with suppress(OSError, ValueError):
+        receipt = Receipt.read(folder.receipt_file)
+        there = sum(run.server.history_lines for run in receipt.each_wandb_run) if receipt.is_for(base_url) else 0
     with suppress(OSError, ValueError, KeyError, TypeError):
         there = max(there, int(read_json(folder.path / STATE_FILE)["rows"]))
     return there
@@ -209,15 +209,15 @@ def _is_lost(folder: RunFolder, queue: QueuedRuns) -> bool:
     """Tell whether the job of an attempt that says that it runs is gone from the user's queue."""
     active = queue.active
     attempt = last_attempt(folder)
-    if active is None or attempt is None or not attempt.get("job"):
+    if active is None or attempt is None or not attempt.job:
         return False
     # Another user's jobs are not in this queue.
-    return str(attempt["job"]) not in active and folder.attempts_folder.stat().st_uid == os.getuid()
+    return attempt.job not in active and folder.attempts_folder.stat().st_uid == os.getuid()
 
 
 def _failure(folder: RunFolder, why: str) -> Failure:
-    attempt = last_attempt(folder) or {}
+    attempt = last_attempt(folder) or AttemptRecord()
     lines: list[str] = []
     with suppress(OSError):
         lines = last_lines(read_tail(folder.log_file), LINES_OF_A_LOG)
-    return Failure(why, attempt.get("message"), str(attempt.get("end") or ""), folder.log_file, lines)
+    return Failure(why, attempt.message, attempt.end or "", folder.log_file, lines)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.config.cluster import find_cluster
 from runferry.errors import RunferryError, SegmentError
@@ -19,10 +19,11 @@ from runferry.trackers.registry import given_base_url, logs_to_wandb
 from runferry.trackers.wandb.log.segment import find_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from runferry.config.cluster import Cluster
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
 
 WARN_DAYS = 14
 """Before the purge."""
@@ -88,7 +89,7 @@ def purge_warning(folders: Callable[[], Iterable[RunFolder]]) -> str | None:
     return oldest.warning() if oldest else None
 
 
-def finders(folder: RunFolder, run: Mapping[str, Any]) -> list[partial[Path]]:
+def finders(folder: RunFolder, run: RunRecord) -> list[partial[Path]]:
     """Return a function for each segment that finds its file of records, or raises `SegmentError` without one."""
     if logs_to_wandb(run):
         return [partial(find_log, path) for path in folder.segments()]

@@ -13,14 +13,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 from runferry import __version__
 from runferry.errors import NotVerifiedError, RunferryError, ServerError
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.code import code_of_attempts
 from runferry.runs.folder import FOLDER
-from runferry.runs.receipt import sha256
-from runferry.runs.receipt_stamp import archives_on_disk, stamp
+from runferry.runs.receipt import describe_log
+from runferry.runs.receipt_record import ExperimentEntry, Receipt
+from runferry.runs.receipt_stamp import archives_on_disk
 from runferry.sync.comet.comparison import differences, missing_points, not_compared
 from runferry.sync.comet.upload import Selection, UploadCall, find_comet, upload, write_archive
 from runferry.sync.outcome import refuse_running
-from runferry.system.files import write_atomically, write_json
+from runferry.system.files import write_atomically
 from runferry.system.values import batches
 from runferry.trackers.comet.reading import read_archives
 from runferry.trackers.comet.segments import Archive, Contents
@@ -28,6 +30,7 @@ from runferry.trackers.comet.segments import Archive, Contents
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from runferry.runs.run_record import RunRecord
     from runferry.sync.outcome import Limits, Outcome
     from runferry.system.progress import Progress
     from runferry.trackers.comet.server import CometServer, ExperimentOnServer
@@ -69,7 +72,7 @@ class _CometRun:
     """One run on its way."""
 
     outcome: Outcome
-    run: dict[str, Any]
+    run: RunRecord
     experiments: list[_Experiment]
     unreadable: dict[str, str]
 
@@ -210,58 +213,56 @@ class CometCarrier:
         folder = job.outcome.folder
         file = folder.receipt_file if job.outcome.asked else folder.interim_receipt_file
         try:
-            write_json(file, self._receipt(job))
+            self._receipt(job).write(file)
         except OSError as error:
             job.outcome.problem = f"{file}: cannot be written ({error.strerror})"
             return
         if file != folder.interim_receipt_file:
             folder.interim_receipt_file.unlink(missing_ok=True)
 
-    def _receipt(self, job: _CometRun) -> dict[str, Any]:
-        experiments = [
-            {
-                "key": each.key,
-                "url": self.server.url_of(each.key, each.there),
-                "workspace": each.there.workspace,
-                "project": each.there.project,
-                "values": each.disk.values,
-                "metrics": len(each.disk.metrics),
-                "sampled": {name: len(each.there.metrics[name]) for name in sorted(each.disk.sampled)},
-                "parameters": len(each.disk.parameters),
-                "others": len(each.disk.others),
-                "files": len(each.disk.assets),
-                "not_compared": [*not_compared(each.disk), "the content of files", "whether it ended with an error"],
-            }
+    def _receipt(self, job: _CometRun) -> Receipt:
+        experiments = tuple(
+            ExperimentEntry(
+                key=each.key,
+                url=self.server.url_of(each.key, each.there),
+                workspace=each.there.workspace,
+                project=each.there.project,
+                values=each.disk.values,
+                metrics=len(each.disk.metrics),
+                sampled={name: len(each.there.metrics[name]) for name in sorted(each.disk.sampled)},
+                parameters=len(each.disk.parameters),
+                others=len(each.disk.others),
+                files=len(each.disk.assets),
+                not_compared=(*not_compared(each.disk), "the content of files", "whether it ended with an error"),
+            )
             for each in job.experiments
             if each.there
-        ]
-        return {
-            "run": job.run["id"],
-            "tracker": "comet",
-            "url": experiments[-1]["url"],
-            "base_url": self.server.base_url,
-            "verified": datetime.now(UTC).isoformat(timespec="seconds"),
-            "segments": [
-                {"name": name, **stamp(path), "sha256": sha256(Path(path)), "unreadable": job.unreadable.get(name)}
+        )
+        return Receipt(
+            run=job.run.id,
+            tracker="comet",
+            url=experiments[-1].url,
+            base_url=self.server.base_url,
+            verified=datetime.now(UTC).isoformat(timespec="seconds"),
+            segments=tuple(
+                describe_log(name, path, job.unreadable.get(name))
                 for name, path in sorted(archives_on_disk(str(job.outcome.folder.path)).items())
-            ],
-            "experiments": experiments,
-            "unreadable": job.unreadable,
-            "code": code_of_attempts(job.outcome.folder),
-            "runferry": __version__,
-        }
+            ),
+            experiments=experiments,
+            unreadable=job.unreadable,
+            code=code_of_attempts(job.outcome.folder),
+            runferry=__version__,
+        )
 
 
 def _error_of(job: _CometRun) -> str | None:
     """Say what a run ended with, where it did not finish and is not to go on."""
     attempts = job.outcome.folder.attempts()
-    last = attempts[-1] if attempts else {}
-    if last.get("outcome") not in {"failed", "killed", "lost"}:
+    last = attempts[-1] if attempts else AttemptRecord()
+    if last.outcome not in {"failed", "killed", "lost"}:
         return None
-    how = last.get("signal") or (
-        f"exit code {last['exit_code']}" if last.get("exit_code") is not None else "how is not known"
-    )
-    return f"attempt {last['attempt']} {last['outcome']} ({how})"
+    how = last.signal or (f"exit code {last.exit_code}" if last.exit_code is not None else "how is not known")
+    return f"attempt {last.attempt} {last.outcome} ({how})"
 
 
 def _why_nothing(outcome: Outcome, unreadable: dict[str, str]) -> str:
@@ -271,5 +272,5 @@ def _why_nothing(outcome: Outcome, unreadable: dict[str, str]) -> str:
     attempts = outcome.folder.attempts()
     if not attempts:
         return "nothing on disk, expected an archive of Comet's: the run has not been started"
-    why = attempts[-1].get("message") or f"the command never called comet_ml.start; see {outcome.folder.log_file}"
+    why = attempts[-1].message or f"the command never called comet_ml.start; see {outcome.folder.log_file}"
     return f"nothing on disk, expected an archive of Comet's: {why}"

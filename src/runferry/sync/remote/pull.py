@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from runferry.errors import RunferryError
 from runferry.runs.folder import RunFolder
 from runferry.runs.receipt import holds
+from runferry.runs.receipt_record import Receipt
 from runferry.sync.lock import results_lock
 from runferry.sync.remote.connection import SiteError, ask, connected, take_hold
 from runferry.sync.remote.frames import PING_SECONDS, LineError
 from runferry.sync.remote.mirror import Mirror, read_list
 from runferry.sync.upload_process import end_orphans
-from runferry.system.files import read_json
 from runferry.system.values import batches
 from runferry.trackers.registry import given_base_url
 
@@ -170,7 +170,7 @@ class Pull:
         if receipt is None:
             return
         try:
-            ask(line, {"op": "receipt", "run": run}, json.dumps(receipt).encode())
+            ask(line, {"op": "receipt", "run": run}, json.dumps(receipt.to_json()).encode())
         except SiteError as error:
             self.progress.say(f"{run}: {error}")
         else:
@@ -188,13 +188,13 @@ def _fetch(
     return {run for run, each in files.items() if missing.isdisjoint(file.path for file in each)}
 
 
-def _receipt(folder: RunFolder) -> Any:
+def _receipt(folder: RunFolder) -> Receipt | None:
     """Return the receipt of a run where it covers what is here; None where there is none that does."""
     try:
         base_url = given_base_url(folder.read_run())
         for interim in (False, True):
             if holds(folder, base_url, interim=interim):
-                return read_json(folder.interim_receipt_file if interim else folder.receipt_file)
+                return Receipt.read(folder.interim_receipt_file if interim else folder.receipt_file)
     except (RunferryError, OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return None

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from runferry.errors import ConfigError, RunferryError
 from runferry.runs.continuation import settle_lost
 from runferry.runs.folder import RunFolder
+from runferry.runs.receipt_record import Receipt
 from runferry.runs.state import is_under_way, last_attempt
 from runferry.sync.lock import LockBusyError, results_lock
 from runferry.sync.receipts import has_receipt
 from runferry.sync.remote.contents import files_of, is_run, open_within, order, travels
 from runferry.sync.remote.frames import CHUNK, GREETING, LARGEST_BODY, LineError
 from runferry.sync.remote.receipts import write_sent_receipt
-from runferry.system.values import is_mapping
+from runferry.system.records import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -190,12 +191,10 @@ class ResultsService:
         folder = RunFolder(self._root / run) if is_run(run) and isinstance(run, str) else None
         if folder is None or folder.path.resolve() != folder.path or not folder.run_file.is_file():
             raise _RefusedError("found no such run here, expected one of the list")
-        receipt: Any = json.loads(body)
-        if not is_mapping(receipt):
-            raise _RefusedError("found no receipt, expected one")
+        receipt = from_json(Receipt, json.loads(body), "the receipt")
         if is_under_way(last_attempt(folder)):
             raise _RefusedError("found that it trains again, expected it to have ended; its receipt comes after that")
-        if why := write_sent_receipt(folder, dict(receipt)):
+        if why := write_sent_receipt(folder, receipt):
             raise _RefusedError(why)
         self._line.send({"ok": True})
 

@@ -81,7 +81,7 @@ def jobs_of(outcomes: Iterable[Outcome]) -> list[Job]:
     jobs: list[Job] = []
     for outcome in outcomes:
         try:
-            wandb = outcome.folder.read_run()["wandb"]
+            wandb = outcome.folder.read_run().of_wandb
             disks = read_disks(outcome.folder)
             if outcome.asked:
                 outcome.folder.receipt_file.unlink(missing_ok=True)
@@ -89,10 +89,7 @@ def jobs_of(outcomes: Iterable[Outcome]) -> list[Job]:
             outcome.problem = str(error)
             continue
         # What the script says to wandb.init wins over the config, as everywhere in W&B; the segments have it.
-        jobs += [
-            Job(outcome, disk, disk.project or wandb["project"], disk.entity or wandb.get("entity") or "")
-            for disk in disks
-        ]
+        jobs += [Job(outcome, disk, disk.project or wandb.project, disk.entity or wandb.entity or "") for disk in disks]
     return jobs
 
 

@@ -22,13 +22,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import RunferryError, ServerError
+from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.continuation import is_to_continue
+from runferry.runs.receipt_record import Receipt
 from runferry.runs.state import SlurmQueue, is_under_way, last_attempt
 from runferry.sync.lock import LockBusyError, results_lock
 from runferry.sync.wandb.file_stream import BYTES_PER_REQUEST, HISTORY_FILE, SUMMARY_FILE, in_requests
 from runferry.sync.wandb.live_client import BusyError, LiveServer, RequestRefusedError
 from runferry.sync.wandb.live_run import Followed, LiveOptions, LiveRun
-from runferry.system.files import read_json
 from runferry.system.processes import is_alive
 from runferry.trackers.wandb.address import given_base_url
 from runferry.trackers.wandb.log.rows import as_json
@@ -142,9 +143,9 @@ class Watcher:
                 goes_on = False
             if goes_on and followed is None:
                 with suppress(RunferryError, ValueError, KeyError, TypeError):
-                    wandb = folder.read_run()["wandb"]
-                    followed = Followed(LiveRun(folder), given_base_url(wandb.get("base_url")), wandb["project"])
-                    followed.entity = wandb.get("entity") or ""
+                    wandb = folder.read_run().of_wandb
+                    followed = Followed(LiveRun(folder), given_base_url(wandb.base_url), wandb.project)
+                    followed.entity = wandb.entity or ""
                     followed.run.restore()
                     self._followed[folder.path] = followed
             elif followed and not goes_on:
@@ -262,14 +263,15 @@ class Watcher:
         if is_under_way(last_attempt(folder)) or not folder.receipt_file.exists():
             return
         with suppress(OSError, ValueError, KeyError):
-            finished = read_json(folder.receipt_file)["disk"]["state"] == "finished"
+            disk = Receipt.read(folder.receipt_file).disk
+            finished = disk is not None and disk.state == "finished"
             self._server(followed.base_url).stream(*place, {}, exit_code=0 if finished else 1)
 
     def _conclude(self, ended: Sequence[Followed]) -> None:
         """Say of runs that died that they crashed, unless somebody syncs at the moment; have all of them synced."""
         for followed in ended:
             folder = followed.run.folder
-            if followed.begun and (last_attempt(folder) or {}).get("outcome") != "finished":
+            if followed.begun and (last_attempt(folder) or AttemptRecord()).outcome != "finished":
                 try:
                     self._say_crashed(followed)
                 except LockBusyError:

@@ -134,7 +134,7 @@ class OnDisk:
         """Return what could not be read, by the segment's name."""
         damaged = {segment.name: segment.damage for segment in self.segments if segment.damage}
         before = self.before.segments if self.before else ()
-        damaged |= {segment["name"]: segment["unreadable"] for segment in before if segment["unreadable"]}
+        damaged |= {segment.name: segment.unreadable for segment in before if segment.unreadable}
         return {**{path.name: why for path, why in self.left_out.items()}, **damaged}
 
 
@@ -227,7 +227,7 @@ def _take_copies(segments: list[Segment]) -> dict[Path, str]:
 
 def _gone(folder: RunFolder, deleted: set[str]) -> dict[str, int]:
     there = {path.name for path in folder.segments()} | deleted
-    written = {name: record["attempt"] for record in folder.attempts() for name in record.get("segments", ())}
+    written = {name: record.attempt for record in folder.attempts() for name in record.segments}
     return {name: attempt for name, attempt in written.items() if name not in there}
 
 
@@ -236,8 +236,8 @@ def _why_no_segment(folder: RunFolder) -> str:
     if not attempts:
         return "the run has not been started"
     last = attempts[-1]
-    if last.get("message"):
-        return f"the last attempt ended with: {last['message']}"
+    if last.message:
+        return f"the last attempt ended with: {last.message}"
     return f"the command never called wandb.init, or gave it a dir= of its own; see {folder.log_file}"
 
 

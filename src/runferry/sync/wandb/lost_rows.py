@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.sync.wandb.gone_for_good import NEVER_WRITTEN, OF_LAUNCHER
-from runferry.system.values import is_list, is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from runferry.runs.attempt_record import AttemptRecord
     from runferry.runs.folder import RunFolder
     from runferry.trackers.wandb.log.segment import Segment
 
@@ -45,18 +45,17 @@ def lost_rows(
             held = segment.history_count + segment.left_out_count if segment else 0
             if name not in settled and held < logged:
                 of = f"{logged - held:,} of the {logged:,} rows of {name}"
-                found[run].append(f"{of} (attempt {attempt.get('attempt')}) {NEVER_WRITTEN}")
+                found[run].append(f"{of} (attempt {attempt.attempt}) {NEVER_WRITTEN}")
                 settled.add(name)
             elif segment and segment.exit_code is not None:
                 settled.add(name)
-        said = attempt.get("missing")
-        lines = [line for line in said if isinstance(line, str)] if is_list(said) else []
-        found[first] += [f"{line} {OF_LAUNCHER}" for line in lines if not any(name in line for name in settled)]
+        found[first] += [
+            f"{line} {OF_LAUNCHER}" for line in attempt.missing if not any(name in line for name in settled)
+        ]
     return {run: lines for run, lines in found.items() if lines}
 
 
-def _rows(attempt: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    rows = attempt.get("rows")
-    for name, logged in rows.items() if is_mapping(rows) else ():
+def _rows(attempt: AttemptRecord) -> Iterator[tuple[str, int]]:
+    for name, logged in (attempt.rows or {}).items():
         if isinstance(logged, int):
             yield name, logged

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry import __version__
 from runferry.runs.code import code_of_attempts
-from runferry.runs.receipt import sha256, stamp_or_nothing
+from runferry.runs.receipt import describe_log
+from runferry.runs.receipt_record import Counts, Receipt, SegmentEntry, WandbRunEntry
 from runferry.runs.receipt_stamp import logs_on_disk
 from runferry.sync.wandb.comparison import segment_differences
 from runferry.sync.wandb.uploaded_files import promised_files
-from runferry.system.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,72 +68,71 @@ def write_receipt(folder: RunFolder, runs: Sequence[VerifiedRun], server: Server
     first = _entry(runs[0], server)
     file = folder.receipt_file if asked else folder.interim_receipt_file
     segments = [segment for run in runs for segment in fingerprints(run.disk)]
-    write_json(
-        file,
-        {
-            **{key: first[key] for key in ("run", "url", "entity", "project")},
-            "base_url": server.base_url,
-            "verified": datetime.now(UTC).isoformat(timespec="seconds"),
-            "segments": sorted(segments, key=lambda segment: str(segment["name"]).removeprefix("offline-")),
-            "disk": first["disk"],
-            "server": first["server"],
-            "rows": first["rows"],
-            "files": sum(len(promised_files(run.disk)) for run in runs),
-            "artifacts": sum(len(run.disk.artifacts) for run in runs),
-            "missing": [line for run in runs for line in (*run.job.gone, *segment_differences(run.disk))],
-            "unreadable": {name: why for run in runs for name, why in run.disk.unreadable.items()},
-            "code": code_of_attempts(folder),
-            "wandb_runs": [first, *(_entry(run, server) for run in runs[1:])],
-            "wandb": importlib.metadata.version("wandb"),
-            "runferry": __version__,
-        },
+    receipt = Receipt(
+        run=first.run,
+        url=first.url,
+        entity=first.entity,
+        project=first.project,
+        base_url=server.base_url,
+        verified=datetime.now(UTC).isoformat(timespec="seconds"),
+        segments=tuple(sorted(segments, key=_start_of)),
+        disk=first.disk,
+        server=first.server,
+        rows=first.rows,
+        files=sum(len(promised_files(run.disk)) for run in runs),
+        artifacts=sum(len(run.disk.artifacts) for run in runs),
+        missing=tuple(line for run in runs for line in (*run.job.gone, *segment_differences(run.disk))),
+        unreadable={name: why for run in runs for name, why in run.disk.unreadable.items()},
+        code=code_of_attempts(folder),
+        wandb_runs=(first, *(_entry(run, server) for run in runs[1:])),
+        wandb=importlib.metadata.version("wandb"),
+        runferry=__version__,
     )
+    receipt.write(file)
     if file != folder.interim_receipt_file:
         folder.interim_receipt_file.unlink(missing_ok=True)
 
 
-def _entry(run: VerifiedRun, server: Server) -> dict[str, Any]:
+def _entry(run: VerifiedRun, server: Server) -> WandbRunEntry:
     (entity, project), disk, there = run.job.place, run.disk, run.there
-    return {
-        "run": disk.run_id,
-        "url": server.run_url(entity, project, disk.run_id),
-        "entity": entity,
-        "project": project,
-        "disk": {"history_lines": disk.history_lines, "last_step": disk.last_step, "state": disk.state},
-        "server": {"history_lines": there.history_lines, "last_step": there.last_step, "state": there.state},
-        # `sampled`: at the ends and at places between, since the server had nothing of a long run before.
-        "rows": "sampled" if run.job.rows_sampled else "all",
-        "segments": [segment["name"] for segment in fingerprints_of_before(disk)]
-        + [segment.name for segment in disk.segments],
-    }
+    return WandbRunEntry(
+        run=disk.run_id,
+        url=server.run_url(entity, project, disk.run_id),
+        entity=entity,
+        project=project,
+        disk=Counts(disk.history_lines, disk.last_step, disk.state),
+        server=Counts(there.history_lines, there.last_step, there.state),
+        # "sampled": at the ends and at places between, since the server had nothing of a long run before.
+        rows="sampled" if run.job.rows_sampled else "all",
+        segments=(
+            *(segment.name for segment in fingerprints_of_before(disk)),
+            *(segment.name for segment in disk.segments),
+        ),
+    )
 
 
-def fingerprints_of_before(disk: OnDisk) -> list[dict[str, Any]]:
+def fingerprints_of_before(disk: OnDisk) -> tuple[SegmentEntry, ...]:
     """Return what a receipt said of the segments that were deleted here since."""
-    return list(disk.before.segments) if disk.before else []
+    return disk.before.segments if disk.before else ()
 
 
-def fingerprints(disk: OnDisk) -> list[dict[str, Any]]:
+def fingerprints(disk: OnDisk) -> list[SegmentEntry]:
     """Describe every segment, also empty ones, so that a receipt shows which bytes it covers."""
     read = [
-        {
-            "name": segment.name,
-            **stamp_or_nothing(segment.file),
+        replace(
+            describe_log(segment.name, segment.file, segment.damage),
             # What was read: where it has grown since, the stamp must not hold.
-            "size_bytes": segment.size_bytes,
-            "sha256": sha256(segment.file),
-            "history_lines": segment.history_count,
-            "exit_code": segment.exit_code,
-            "wandb": segment.wandb_version,
-            "unreadable": segment.damage,
-        }
+            size_bytes=segment.size_bytes,
+            history_lines=segment.history_count,
+            exit_code=segment.exit_code,
+            wandb=segment.wandb_version,
+        )
         for segment in disk.segments
     ]
     logs = {path: logs_on_disk(str(path.parent.parent)).get(path.name, "") for path in disk.left_out}
-    rest = [
-        {"name": path.name, **stamp_or_nothing(logs[path]), "sha256": sha256(Path(logs[path])), "unreadable": why}
-        for path, why in disk.left_out.items()
-    ]
-    return sorted(
-        [*fingerprints_of_before(disk), *read, *rest], key=lambda segment: str(segment["name"]).removeprefix("offline-")
-    )
+    rest = [describe_log(path.name, logs[path], why) for path, why in disk.left_out.items()]
+    return sorted([*fingerprints_of_before(disk), *read, *rest], key=_start_of)
+
+
+def _start_of(segment: SegmentEntry) -> str:
+    return segment.name.removeprefix("offline-")

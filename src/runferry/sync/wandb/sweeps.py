@@ -8,12 +8,14 @@ server.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from runferry.config.names import SWEEP_FILE
 from runferry.errors import RunferryError
+from runferry.runs.receipt_record import Receipt
 from runferry.system.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -98,11 +100,10 @@ def _synced(experiment: Path) -> dict[tuple[str, str, str], list[str]]:
     found: dict[tuple[str, str, str], list[str]] = {}
     for run in sorted(experiment.glob("*/run.json")):
         for name in ("receipt.json", "interim-receipt.json"):
-            receipt = _read(run.parent / name)
-            if receipt:
-                for wandb_run in receipt.get("wandb_runs", [receipt]):
-                    place = receipt["base_url"], wandb_run["entity"], wandb_run["project"]
-                    found.setdefault(place, []).append(wandb_run["run"])
+            with suppress(OSError, ValueError):
+                receipt = Receipt.read(run.parent / name)
+                for each in receipt.each_wandb_run:
+                    found.setdefault((receipt.base_url, each.entity, each.project), []).append(each.run)
                 break
     return found
 

@@ -6,7 +6,7 @@ import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.trackers.api_keys import HOLDER_VARIABLES
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
     from runferry.trackers.wandb.core import InstalledCore
 
 #: Taken from the command, or set for it: keys, and what would make it another experiment.
@@ -38,7 +39,7 @@ class CometInJob:
         return (folder.path / "comet",)
 
     def job_variables(
-        self, folder: RunFolder, run: Mapping[str, Any], attempt: int, place: Path, inherited: Mapping[str, str]
+        self, folder: RunFolder, run: RunRecord, attempt: int, place: Path, inherited: Mapping[str, str]
     ) -> dict[str, str]:
         """Return variables for an offline `comet_ml.start`: a folder for the attempt, one experiment for all.
 
@@ -47,7 +48,7 @@ class CometInJob:
         """
         from runferry.system.files import write_atomically, write_new
 
-        comet, own = run["comet"], folder.path.absolute() / "comet"
+        comet, own = run.of_comet, folder.path.absolute() / "comet"
         hook, key = own / "python" / "sitecustomize.py", own / "experiment_key"
         source = Path(__file__).with_name("hook.py").read_text()
         if not hook.is_file() or hook.read_text() != source:
@@ -57,27 +58,27 @@ class CometInJob:
         given = {
             "COMET_EXPERIMENT_KEY": key.read_text().strip(),
             "COMET_OFFLINE_DIRECTORY": str(place / "comet" / f"attempt-{attempt}"),
-            "COMET_PROJECT_NAME": comet["project"],
-            "COMET_START_EXPERIMENT_NAME": run["name"],
-            "COMET_START_EXPERIMENT_TAGS": ",".join([comet["group"], *(comet.get("tags") or ())]),
+            "COMET_PROJECT_NAME": comet.project,
+            "COMET_START_EXPERIMENT_NAME": run.name,
+            "COMET_START_EXPERIMENT_TAGS": ",".join([comet.group, *comet.tags]),
             "COMET_START_ONLINE": "0",
-            "COMET_WORKSPACE": comet.get("workspace"),
+            "COMET_WORKSPACE": comet.workspace,
             # A container has none of this machine's Python path, and the run's folder at the same place.
             "APPTAINERENV_PYTHONPATH": str(hook.parent),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(hook.parent), inherited.get("PYTHONPATH")))),
-            "RUNFERRY_COMET_WARNING_SIGNAL": run.get("warning", {}).get("signal"),
+            "RUNFERRY_COMET_WARNING_SIGNAL": run.warning.signal if run.warning else None,
         }
         kept = {name: value for name, value in inherited.items() if name not in _OWNED_VARIABLES}
         return kept | {name: value for name, value in given.items() if value}
 
-    def modules(self, run: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002 - the interface's
+    def modules(self, run: RunRecord) -> Sequence[str]:  # noqa: ARG002 - the interface's
         """Return no environment modules."""
         return ()
 
     def core(self, command: Sequence[str], search_path: str) -> InstalledCore | None:
         """Return None: comet_ml writes in the training's own process, and each message at once."""
 
-    def finish_seconds(self, run: Mapping[str, Any]) -> float | None:
+    def finish_seconds(self, run: RunRecord) -> float | None:
         """Return None: there is nothing to wait for."""
 
     def segments(self, folder: RunFolder) -> list[Path]:

@@ -20,9 +20,8 @@ from runferry.trackers.comet.segments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from runferry.runs.folder import RunFolder
+    from runferry.runs.run_record import RunRecord
 
 
 def list_segments(folder: RunFolder) -> list[Path]:
@@ -31,7 +30,7 @@ def list_segments(folder: RunFolder) -> list[Path]:
     return sorted(found, key=lambda path: attempt_number(path) or 0)
 
 
-def read_archives(folder: RunFolder, run: Mapping[str, Any]) -> tuple[list[Archive], dict[str, str]]:
+def read_archives(folder: RunFolder, run: RunRecord) -> tuple[list[Archive], dict[str, str]]:
     """Read a run's archives, in the order of their experiments, and the reasons why others are unreadable, by name.
 
     Parameters
@@ -76,16 +75,16 @@ def _metadata_in(file: Path) -> dict[str, Any]:
         return _checked(json.loads(archive.read(EXPERIMENT_FILE)))
 
 
-def _metadata_beside(messages: Path, folder: RunFolder, run: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata_beside(messages: Path, folder: RunFolder, run: RunRecord) -> dict[str, Any]:
     try:
         return _checked(json.loads((messages.parent / EXPERIMENT_FILE).read_bytes()))
     except (FileNotFoundError, ValueError, KeyError):
-        comet, modified = run["comet"], int(messages.stat().st_mtime * 1000)
+        comet, modified = run.of_comet, int(messages.stat().st_mtime * 1000)
         return {
             "offline_id": read_key(folder),
-            "project_name": comet["project"],
-            "workspace": comet.get("workspace"),
-            "tags": list(comet.get("tags") or ()),
+            "project_name": comet.project,
+            "workspace": comet.workspace,
+            "tags": list(comet.tags),
             "start_time": modified,
             "stop_time": modified,
             "resume_strategy": "get_or_create",

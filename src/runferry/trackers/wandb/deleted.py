@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runferry.errors import NotVerifiedError
+from runferry.runs.receipt_record import SegmentEntry
 from runferry.system.files import read_json, write_json
+from runferry.system.records import from_json
 from runferry.trackers.wandb.log.records import LoggedArtifact
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class Cleaned:
 
     date: str
     """When, UTC, as ISO 8601 has it."""
-    segments: tuple[dict[str, Any], ...]
+    segments: tuple[SegmentEntry, ...]
     """As a receipt describes them."""
     run_id: str
     entity: str
@@ -46,7 +48,7 @@ class Cleaned:
     @property
     def names(self) -> set[str]:
         """Return the names of the segments."""
-        return {segment["name"] for segment in self.segments}
+        return {segment.name for segment in self.segments}
 
     @property
     def seconds(self) -> int:
@@ -64,7 +66,11 @@ def write_cleaned(folder: RunFolder, cleaned: Sequence[Cleaned]) -> None:
     """
     records = [
         # Staged files are of no use any more: they have been sent.
-        asdict(replace(each, artifacts=())) | {"artifacts": [_as_json(artifact) for artifact in each.artifacts]}
+        asdict(replace(each, segments=(), artifacts=()))
+        | {
+            "segments": [segment.to_json() for segment in each.segments],
+            "artifacts": [_as_json(artifact) for artifact in each.artifacts],
+        }
         for each in cleaned
     ]
     # As earlier versions have it, where there is one: they read it, too.
@@ -110,7 +116,7 @@ def _as_json(artifact: LoggedArtifact) -> dict[str, Any]:
 
 def _cleaned(record: dict[str, Any]) -> Cleaned:
     found = dict(record)
-    found["segments"] = tuple(found["segments"])
+    found["segments"] = tuple(from_json(SegmentEntry, each, "segments") for each in found["segments"])
     found["files"] = tuple(found["files"])
     found["artifacts"] = tuple(
         LoggedArtifact(

@@ -8,12 +8,12 @@ where they are dropped; `finish_timeout` ends that, and loses the rows too (all 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runferry.config.names import OFFLINE, ONLINE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from runferry.runs.run_record import WandbSection
 
 
 INIT_SECONDS = 30
@@ -31,20 +31,20 @@ has given up on a server that does not answer, after two minutes with the settin
 _EVERY_FILE = ",".join("/".join("*" * depth) for depth in range(1, 9))
 
 
-def is_online(wandb: Mapping[str, Any]) -> bool:
+def is_online(mode: str) -> bool:
     """Return whether wandb talks to its server from the job; all but "online" is offline, as the old `dryrun` is."""
-    return wandb.get("mode") == ONLINE
+    return mode == ONLINE
 
 
-def variables(wandb: Mapping[str, Any]) -> dict[str, str]:
+def variables(wandb: WandbSection) -> dict[str, str]:
     """Return the environment variables that make wandb work as `run.json` says.
 
     Parameters
     ----------
     wandb
-        Its record "wandb": `mode`, and `metrics_only` where files cannot travel.
+        The section of the run's record.
     """
-    if not is_online(wandb):
+    if not is_online(wandb.mode):
         return {"WANDB_MODE": OFFLINE}
     reachable = {
         "WANDB_MODE": ONLINE,
@@ -62,7 +62,7 @@ def variables(wandb: Mapping[str, Any]) -> dict[str, str]:
         "WANDB_X_FILE_STREAM_RETRY_WAIT_MAX_SECONDS": "20",
         "WANDB_X_FILE_STREAM_TIMEOUT_SECONDS": "10",
     }
-    if not wandb.get("metrics_only"):
+    if not wandb.metrics_only:
         return reachable
     return reachable | {
         "WANDB_FINISH_TIMEOUT": str(FINISH_SECONDS_METRICS_ONLY),
@@ -76,9 +76,9 @@ def variables(wandb: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def core_seconds(wandb: Mapping[str, Any]) -> float | None:
+def core_seconds(wandb: WandbSection) -> float | None:
     """Return the seconds that wandb-core may take to end after the command; None offline, for the launcher's default.
 
     `wandb` is that of `variables`.
     """
-    return CORE_SECONDS if is_online(wandb) else None
+    return CORE_SECONDS if is_online(wandb.mode) else None

@@ -67,7 +67,7 @@ class WandbSettings:
     def mode(self, config: Mapping[str, Any], cluster: Cluster) -> tuple[str, str]:
         """Return the mode, and the site's own reason."""
         facts = cluster.wandb
-        if wandb_mode.is_online(config["wandb"]):
+        if wandb_mode.is_online(config["wandb"]["mode"]):
             metrics = "metrics only, the sync brings the files; " if facts.availability == "limited" else ""
             return "online", f"{metrics}the site says: {facts.reason}"
         elsewhere = {"yes": "online is possible", "limited": "online is limited", "no": "online is not possible"}
@@ -84,5 +84,5 @@ class WandbSettings:
         from runferry.trackers.api_keys import put_away
         from runferry.trackers.wandb.login import job_finds_key
 
-        online = wandb_mode.is_online(config["wandb"])
+        online = wandb_mode.is_online(config["wandb"]["mode"])
         put_away(needed_in_jobs=online and not job_finds_key(config["wandb"]["base_url"]))

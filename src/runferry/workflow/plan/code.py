@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from runferry.runs.attempt_record import TrainedRecord
 from runferry.runs.code import FOLDER, CodeState, read_state, take_state
 from runferry.runs.state import DONE, UNSYNCED
-from runferry.system.files import read_json
 from runferry.system.text import count_of
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _current(workdir: Path, known: Iterable[CodeState]) -> CodeState | None:
 
 
 def _code_of(folder: Path) -> str | None:
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        record: Any = read_json(folder / "trained.json")
-        return Path(record["code"]["state"]).stem
+    with suppress(OSError, ValueError):
+        code = TrainedRecord.read(folder / "trained.json").code
+        return Path(code.state).stem if code else None
     return None

@@ -6,11 +6,12 @@ import ast
 import sys
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.names import WANDB
 from runferry.config.programs import script_of
 from runferry.config.sync_place import is_remote
 from runferry.environment.notes import notes_of_source
 from runferry.system.text import memory_in_words, time_in_words
-from runferry.trackers.registry import logs_to_wandb, settings_of
+from runferry.trackers.registry import settings_of
 from runferry.workflow.executor_choice import chosen_executor, submits_several
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _of_experiments(workflow: Workflow, to_train: Collection[str]) -> Iterator[s
     for experiment in workflow.experiments.values():
         if experiment.sweep:
             yield from experiment.sweep.notes(settings)
-        if logs_to_wandb(workflow.config) and (script := script_of(experiment)):
+        if workflow.config.get("tracker", WANDB) == WANDB and (script := script_of(experiment)):
             yield from _of_script(script, settings)
         if experiment.name in to_train:
             yield from _of_alternatives(experiment, workflow)
