@@ -6,14 +6,14 @@ import pytest
 
 from runferry.config.cluster import find_cluster
 from runferry.errors import ConfigError
-from runferry.workflow.job_requests import Payment, Refusals, requests_of
+from runferry.workflow.job_requests import Payment, PlanRefusals, requests_of
 from support.errors.provoking import made
 
 
 def _requests(cluster: str, any_of: list | None, **resources):
     packing = {"packing": resources.pop("packing")} if "packing" in resources else {}
     section = {"command": ["true"], "resources": {"gpus": 1, "time": "3h", **resources, "any_of": any_of}, **packing}
-    refusals = Refusals(dry_run=True)
+    refusals = PlanRefusals(dry_run=True)
     requests = requests_of(made({"e": section}), find_cluster(cluster), refusals, controller=True)
     if refusals.found:
         raise ConfigError(refusals.found[0])

@@ -42,7 +42,7 @@ def test_defaults_are_filled_in_at_every_level():
         "cores": None,
         "memory": None,
         "time": "1h",
-        **dict.fromkeys(["partition", "constraint", "qos", "reservation", "exclude", "mail"]),
+        **dict.fromkeys(["any_of", "partition", "constraint", "qos", "reservation", "exclude", "mail"]),
     }
     assert checked["experiments"]["e"]["workdir"] == "."
 

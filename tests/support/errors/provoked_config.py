@@ -19,7 +19,7 @@ from runferry.environment.specification import check_source
 from runferry.system import text
 from runferry.system.env_modules import variables_after_loading
 from runferry.trackers.registry import settings_of
-from runferry.workflow.job_requests import Refusals, requests_of
+from runferry.workflow.job_requests import PlanRefusals, requests_of
 from support.errors.provoking import SCHEMA, Row, World, cluster, made, one
 
 COMMAND: dict[str, Any] = {"command": ["true"]}
@@ -32,7 +32,7 @@ def _made(module: str, words: str, experiment: dict[str, Any] | None = None, **r
 
 def _any_of(*alternatives: dict[str, Any]) -> None:
     one = made({"e": {**COMMAND, "resources": {"any_of": list(alternatives)}}})
-    requests_of(one, cluster("narval"), Refusals(dry_run=False), controller=True)
+    requests_of(one, cluster("narval"), PlanRefusals(dry_run=False), controller=True)
 
 
 def _source(words: str, kind: Any, content: str | None, name: str = "source") -> Row:
