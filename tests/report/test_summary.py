@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -127,6 +128,9 @@ def test_a_curve_that_ends_worse_than_it_began_has_not_converged(tmp_path: Path)
     assert [report.runs[number].name for number in found.runs] == ["diverged", "overfitted"]
     assert found.bad
     assert [report.runs[number].name for number in said["converged"].runs] == ["good", "noise", "worse"]
+    # Nobody knows where one that was cut off would have ended; one that had diverged by then has.
+    cut = replace(report, runs=[replace(run, state="failed") for run in report.runs])
+    assert [each.text for each in convergence(cut, cut.goals[0])] == [found.text]
     steps = list(range(40))
     assert lost_at_the_end(Curve(steps, [1.0] * 40, 40, 1.0), maximize=True) == 0
     assert lost_at_the_end(Curve(steps, [-float(step) for step in steps], 40, 0.0), maximize=True) > 10

@@ -113,10 +113,11 @@ def convergence(report: ExperimentReport, goal: Goal) -> list[Convergence]:
             continue
         if lost_at_the_end(curve, maximize=goal.maximize) >= LOST:
             fallen.append(number)
-            continue
-        part = gained_at_the_end(curve, maximize=goal.maximize)
-        if part is not None:
-            flat.append(number) if part < FLAT else rising.append((part, number))
+        # Of one that was cut off nobody can say where it would have ended.
+        elif run.state != "failed":
+            part = gained_at_the_end(curve, maximize=goal.maximize)
+            if part is not None:
+                flat.append(number) if part < FLAT else rising.append((part, number))
     said: list[Convergence] = []
     if flat:
         part = f"{100 * FLAT:.0f} %"
