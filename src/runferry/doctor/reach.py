@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 SECONDS = 8.0
 """For one address."""
-PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 STORAGE = "https://storage.googleapis.com"
 """Where W&B's own server has files sent (the Alliance's page on W&B names it as what is not reachable)."""
@@ -66,8 +64,3 @@ def proxies_in(variables: Mapping[str, str]) -> dict[str, str]:
         if given := next((variables[name] for name in names if variables.get(name)), None):
             found[scheme] = given
     return found
-
-
-def own_proxies() -> dict[str, str]:
-    """Return the proxies that this process's variables name."""
-    return proxies_in(os.environ)

@@ -24,7 +24,7 @@ from runferry.report.measurements import read_measurements
 from runferry.system import disk_space
 from runferry.system.files import write_json
 from runferry.trackers.wandb.log.framing import TransactionLog
-from runferry.trackers.wandb.log.segment import count_history, find_log, history, read_segment
+from runferry.trackers.wandb.log.segment import find_log, history, read_segment
 from support.errors.provoking import Row, World
 
 PIP_SAYS = "ERROR: No matching distribution found for nothing"
@@ -249,7 +249,6 @@ ROWS = [
     _segment("expected one: give a folder", lambda world: find_log(world.tmp)),
     _segment("can be read", lambda world: read_segment(world.tmp / "none.wandb")),
     _segment("can be read", lambda world: list(history(world.tmp / "none.wandb"))),
-    _segment("can be read", lambda world: count_history(world.tmp / "none.wandb")),
     Row(
         "trackers/wandb/log/framing.py",
         "at its beginning",

@@ -10,7 +10,7 @@ import pytest
 from runferry.errors import RunferryError
 from runferry.sync.engine import sync
 from runferry.sync.wandb.live_run import Followed, LiveRun
-from runferry.trackers.wandb.log.segment import count_history, read_segment
+from runferry.trackers.wandb.log.segment import read_segment
 from support.sync_processes import QUICK
 from support.written_runs import log_of, receipt, wrong
 
@@ -40,7 +40,6 @@ def test_a_pipe_as_log_gives_that_runs_line_and_the_others_are_synced(written, s
     log.unlink()
     os.mkfifo(log)
     assert "found no regular file" in str(_in_time(lambda: read_segment(log.parent)))
-    assert "found no regular file" in str(_in_time(lambda: count_history(log.parent)))
     live = Followed(LiveRun(folders[1]), None, "tests")
     assert _in_time(live.read) is False
     assert "found no regular file" in (live.run.problem or "")

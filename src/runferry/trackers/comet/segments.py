@@ -38,10 +38,6 @@ SAMPLED_FROM = 15_000
 
 METRIC, PARAMETER, OTHER, FILE, REMOTE_FILE = "metric_msg", "parameter_msg", "log_other", "file_upload", "remote_file"
 
-
-COMPARED = frozenset({METRIC, PARAMETER, OTHER, FILE, REMOTE_FILE})
-"""The kinds of messages of which Comet's API says afterwards what it holds."""
-
 Point = tuple[int | None, str]
 """The step of a metric's value and the value, as `comparable_text` writes it."""
 

@@ -13,7 +13,7 @@ import pytest
 from runferry.errors import SegmentError
 from runferry.trackers.wandb.log.framing import HEADER, TransactionLog, write_log
 from runferry.trackers.wandb.log.messages import parser
-from runferry.trackers.wandb.log.segment import Segment, count_history, find_log, history, read_segment
+from runferry.trackers.wandb.log.segment import Segment, find_log, history, read_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ def test_only_wandb_from_0_31_on_records_that_a_run_may_be_resumed(segment: Segm
 
 
 def test_every_row_is_counted(segment: Segment, folder: Path) -> None:
-    assert segment.history_count == count_history(folder) == count_history(segment.file) == 12
+    assert segment.history_count == len(list(history(folder))) == len(list(history(segment.file))) == 12
     assert segment.last_step == 60
     assert (segment.damage, segment.lost_records) == (None, 0)
 
@@ -191,10 +191,9 @@ def test_a_segment_without_a_record_is_empty(tmp_path: Path, content: bytes) -> 
     assert (segment.run_id, segment.size_bytes, segment.history_count) == ("k3j9", len(content), 0)
     assert (segment.last_step, segment.exit_code, segment.summary, segment.config) == (None, None, {}, {})
     assert list(history(folder)) == []
-    assert count_history(folder) == 0
 
 
-@pytest.mark.parametrize("ask", [read_segment, count_history, lambda path: list(history(path))])
+@pytest.mark.parametrize("ask", [read_segment, lambda path: list(history(path))])
 def test_what_is_no_segment_is_refused_in_one_line(tmp_path: Path, ask: Callable[[Path], object]) -> None:
     with pytest.raises(SegmentError, match=r"found no run-\*\.wandb in it"):
         ask(tmp_path)
@@ -246,7 +245,7 @@ def test_a_record_that_is_not_wandbs_is_damage(small: Path) -> None:
     write_log(small, [*records[:-1], b"\xff\xff\xff", records[-1]])
     segment = read_segment(small)
     assert segment.damage == "1 record not W&B's"
-    assert segment.history_count == count_history(small) == len(list(history(small))) == 50
+    assert segment.history_count == len(list(history(small))) == 50
 
 
 def test_a_killed_run_without_a_summary_is_summed_up_from_its_rows(small: Path) -> None:

@@ -249,9 +249,9 @@ def parsed_records(file: Path, message: str) -> Iterator[Any]:
             continue
 
 
-def history_records(file: Path, message: str = "HistoryOnly") -> Iterator[Any]:
+def history_records(file: Path) -> Iterator[Any]:
     """Yield the history records of a transaction log, as `parsed_records` does, but for those too large for W&B."""
-    parse = parser(message)
+    parse = parser("HistoryOnly")
     for payload in TransactionLog(file):
         try:
             record = parse(payload)

@@ -240,21 +240,6 @@ def history(path: Path) -> Iterator[dict[str, Any]]:
         raise _unreadable(file, error) from error
 
 
-def count_history(path: Path) -> int:
-    """Count the rows of the history of the segment at `path` without looking into them.
-
-    Raises
-    ------
-    SegmentError
-        As `read_segment` does.
-    """
-    file = find_log(path)
-    try:
-        return sum(1 for _ in history_records(file, "HistoryUnread"))
-    except OSError as error:
-        raise _unreadable(file, error) from error
-
-
 def _unreadable(file: Path, error: OSError) -> SegmentError:
     return SegmentError(f"{file}: expected a file that can be read, found: {error.strerror}")
 
