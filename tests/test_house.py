@@ -50,6 +50,11 @@ def test_every_room_is_in_the_contract():
     assert [room for room in rooms if f"runferry.{room}" not in contract] == []
 
 
+def test_modules_stay_small():
+    lengths = {file: len(file.read_text().splitlines()) for file in (ROOT / "src").rglob("*.py")}
+    assert {str(file.relative_to(ROOT)): lines for file, lines in lengths.items() if lines > 300} == {}
+
+
 def _past_the_class(source: str) -> list[str]:
     return [*accesses(source, CLEAR), *raw_reads(source, READING)]
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from runferry.runs import reasons
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runferry.launch.command import Finished
     from runferry.launch.watches import Watches
     from runferry.runs.ending import Ending
@@ -24,6 +26,39 @@ def without_rows(ending: Ending, missing: list[str]) -> Ending:
     more = f"; and {len(missing) - _MOST_SAID} more" if len(missing) > _MOST_SAID else ""
     said = f"rows are missing: {'; '.join(missing[:_MOST_SAID])}{more}"
     return replace(ending, message=f"{ending.message}; {said}" if ending.message else said)
+
+
+def not_collected(ending: Ending, problems: list[str]) -> Ending:
+    """Return an ending that says what was not brought back: it is lost with the node, so the run is not done."""
+    if not problems:
+        return ending
+    said = f"not collected: {problems[0]}" + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
+    if ending.outcome == "finished":
+        ending = replace(ending, exit_code=1)
+    return replace(ending, message=f"{ending.message}; {said}" if ending.message else said)
+
+
+def with_left_behind(ending: Ending, left: list[str], note: Callable[[str], object]) -> Ending:
+    """Say which processes the command has left behind, where they had to be ended: they had more to do.
+
+    Parameters
+    ----------
+    ending
+        The command's.
+    left
+        A line for each process.
+    note
+        Takes a line for the run's log.
+    """
+    if not left:
+        return ending
+    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    said = f"ended what the command left running: {left[0]}{more}"
+    note(said)
+    if ending.outcome != "finished":
+        # Of one that failed or was stopped the reason matters more.
+        return ending
+    return replace(ending, message=f"{said}; have the script wait for what it starts")
 
 
 def reason_of_end(ending: Ending, watches: Watches) -> str | None:

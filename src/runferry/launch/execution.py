@@ -15,7 +15,7 @@ from runferry.launch.code import UsedCode, use_code
 from runferry.launch.collect import collect_files
 from runferry.launch.command import Command, not_started
 from runferry.launch.core_keeper import Keeper, TimeLimits
-from runferry.launch.endings import ended_by_force, reason_of_end, without_rows
+from runferry.launch.endings import ended_by_force, not_collected, reason_of_end, with_left_behind, without_rows
 from runferry.launch.macros import Places, own_variables
 from runferry.launch.multi_node import node_folder
 from runferry.launch.node_files import Scratch, note, shown_while_written
@@ -135,7 +135,7 @@ class Execution:
                     ending = replace(
                         ending, reason=reason_of_end(ending, watches), message=ended_by_force(finished, watches)
                     )
-                    ending = self._say_left_behind(ending, left)
+                    ending = with_left_behind(ending, left, self._note)
                     if watches.early and watches.early.stopped and not watches.fence.superseded:
                         # It has done what the sweep wants of it; its checkpoint and its rows are there.
                         ending = Ending(0, message=watches.early.stopped, pruned=True)
@@ -152,18 +152,6 @@ class Execution:
         if prepared and prepared.data and not watches.fence.superseded:
             ending = self._collect(prepared.data, ending)
         return ending, written or bool(missing)
-
-    def _say_left_behind(self, ending: Ending, left: list[str]) -> Ending:
-        """Say which processes the command has left behind, where they had to be ended: they had more to do."""
-        if not left:
-            return ending
-        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        said = f"ended what the command left running: {left[0]}{more}"
-        note(self.log, said)
-        if ending.outcome != "finished":
-            # Of one that failed or was stopped the reason matters more.
-            return ending
-        return replace(ending, message=f"{said}; have the script wait for what it starts")
 
     def _as_tasks(
         self, prepared: Prepared | None, command: list[str], environment: dict[str, str]
@@ -269,11 +257,11 @@ class Execution:
         problems = collect_files(patterns, data, self._collected, self._note)
         if not problems:
             shutil.rmtree(data, ignore_errors=True)
-        return self._say_not_collected(problems, ending)
+        return not_collected(ending, problems)
 
     def _bring_back(self, code: UsedCode, ending: Ending) -> Ending:
         """Bring back what the command wrote into its snapshot, as it would have stayed in the user's own folder."""
-        return self._say_not_collected(code.bring_back(self._collected, self._note), ending)
+        return not_collected(ending, code.bring_back(self._collected, self._note))
 
     def _note(self, text: str) -> None:
         note(self.log, text)
@@ -282,16 +270,6 @@ class Execution:
     def _collected(self) -> Path:
         # Each node beside its other files: two nodes may write files of the same name.
         return node_folder(self.folder, self.node) / "collected" if self.node else self.folder.collected_folder
-
-    @staticmethod
-    def _say_not_collected(problems: list[str], ending: Ending) -> Ending:
-        if not problems:
-            return ending
-        message = f"not collected: {problems[0]}" + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
-        if ending.outcome == "finished":
-            # What is not brought back is lost with the node, so the run is not done.
-            ending = replace(ending, exit_code=1)
-        return replace(ending, message=f"{ending.message}; {message}" if ending.message else message)
 
     def _launcher_died(self, logged: Logged) -> None:
         self.attempt.logged(logged.rows, logged.missing)
