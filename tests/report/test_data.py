@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,8 @@ from runferry.report.build import build_report
 from runferry.report.data import read_experiment
 from runferry.report.measurements import Measurements
 from runferry.report.sampling import Curves
+from runferry.runs.folder import RunFolder
+from runferry.runs.state import state_of
 from runferry.system.values import is_number
 from support.report_pages import (
     Page,
@@ -34,6 +38,21 @@ if TYPE_CHECKING:
 
 
 DASH = "\N{EN DASH}"
+
+
+def test_an_attempt_that_waits_is_under_way_and_one_whose_launcher_was_killed_here_is_not(tmp_path: Path) -> None:
+    here = {"host": socket.gethostname(), "end": None, "seconds": None}
+    for run, outcome, more in (
+        ("waits", "waiting", {"pid": os.getpid(), **here}),
+        ("takes", "taking over", {}),
+        # No process has this number.
+        ("killed", "running", {"pid": 2**22 + 1, **here}),
+    ):
+        write_run(tmp_path / "digits" / run, run, {})
+        write_attempt(tmp_path / "digits" / run, 1, outcome, **more)
+    expected = {"waits": "running", "takes": "running", "killed": "failed"}
+    assert {run.name: run.state for run in read_experiment(tmp_path / "digits").runs} == expected
+    assert {run: state_of(RunFolder(tmp_path / "digits" / run)) for run in expected} == expected
 
 
 def test_a_run_that_has_not_started_is_there_too(page: Page) -> None:

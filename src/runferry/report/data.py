@@ -18,6 +18,7 @@ from runferry.runs.attempt_record import AttemptRecord
 from runferry.runs.folder import RunFolder, listed_names, wandb_run_of
 from runferry.runs.receipt_record import Receipt
 from runferry.runs.run_record import RunRecord
+from runferry.runs.state import is_under_way
 from runferry.system.records import read_record
 from runferry.system.values import is_mapping, is_number
 from runferry.trackers.wandb.log.segment import Segment, read_segment
@@ -209,8 +210,10 @@ def _read_attempts(folder: RunFolder, run: RunReport, built: datetime, segments:
     if any(duration is not None for duration in seconds):
         run.seconds = sum(duration or 0 for duration in seconds)
     last = attempts[-1] if attempts else AttemptRecord()
-    if last.outcome in {"finished", "running"}:
-        run.state = "finished" if last.outcome == "finished" else "running"
+    if last.outcome == "finished":
+        run.state = "finished"
+    elif is_under_way(last):
+        run.state = "running"
     elif attempts:
         run.state = "failed"
         run.ending = ending(last)

@@ -127,4 +127,4 @@ def state_of(folder: RunFolder) -> State:
     attempt = last_attempt(folder)
     if attempt is None:
         return "pending"
-    return "running" if attempt.outcome in UNDER_WAY else "failed"
+    return "running" if is_under_way(attempt) else "failed"
