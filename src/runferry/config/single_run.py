@@ -12,6 +12,7 @@ from runferry.config.names import OFFLINE
 from runferry.config.run import make_run, write_changed
 from runferry.config.sweep import macros
 from runferry.config.texts import check_texts
+from runferry.config.wandb_settings import stored_settings
 from runferry.errors import ConfigError
 from runferry.runs.folder import RunFolder
 from runferry.runs.run_record import RunRecord
@@ -60,7 +61,8 @@ def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
         {"folder": path.name},
         macros.late_macros(template, given, "command"),
     )
-    own = _wandb_settings(Path(workdir))
+    # What wandb would take online.
+    own = stored_settings(Path(workdir, "wandb", "settings").absolute())
     owner = Experiment(
         name=experiment,
         workdir=Path(workdir),
@@ -86,21 +88,6 @@ def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
     _check_same(made, content)
     write_changed(made.run_file, content)
     return made
-
-
-def _wandb_settings(workdir: Path) -> Mapping[str, str]:
-    """Read what `wandb init` wrote for the command's folder, which wandb would take online."""
-    if not (workdir / "wandb" / "settings").is_file():
-        return {}
-    # Only here: it is one import more for every job.
-    from configparser import ConfigParser, Error
-
-    parser = ConfigParser(interpolation=None)
-    try:
-        parser.read(workdir / "wandb" / "settings")
-    except (Error, UnicodeDecodeError):
-        return {}
-    return dict(parser["default"]) if parser.has_section("default") else {}
 
 
 def _relative(environment: Path, folder: Path) -> str:

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from runferry.config.wandb_settings import stored_settings
 from runferry.errors import ServerError
 from runferry.trackers.wandb import address
 from runferry.trackers.wandb.address import given_base_url
@@ -75,7 +76,7 @@ def test_the_server_of_wandb_login_is_the_one_that_its_key_is_for(tmp_path, wand
             assert (find_server().base_url, find_server().key) == (url, key)
             (home / "wandb").mkdir(exist_ok=True)
             (home / "wandb" / "settings").write_text("[default]\nbase_url = https://folder.example/\n")
-            address._stored_base_url.cache_clear()
+            stored_settings.cache_clear()
             assert given_base_url(None) == "https://folder.example"
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from runferry.config.wandb_settings import stored_settings
 from runferry.errors import ServerError
 
 # Since wandb 0.31 W&B's own server has a new name; the keys that `wandb login` stored before lie under the old one, and
@@ -21,24 +20,15 @@ _PAGES = "https://forge.coreweave.com/wandb"
 def given_base_url(base_url: str | None) -> str | None:
     """Return the server's address where one is set: in the config, in `$WANDB_BASE_URL`, or in wandb's settings files.
 
-    `wandb login --host` writes settings for all folders of a user, `wandb init` for one (read in wandb 0.22.3 and
-    0.31.0, sdk/wandb_settings.py).
+    Of these, that of the working directory counts before the user's, as for wandb.
     """
     if url := base_url or os.environ.get("WANDB_BASE_URL"):
         return url.rstrip("/") or None
-    for_all = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser() / "settings"
-    return _stored_base_url(Path("wandb", "settings").absolute()) or _stored_base_url(for_all)
-
-
-@cache
-def _stored_base_url(file: Path) -> str | None:
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read(file, encoding="utf-8")
-        return parser.get("default", "base_url", fallback="").rstrip("/") or None
-    except (configparser.Error, OSError, ValueError):
-        # wandb, too, goes on without a file that it cannot read.
-        return None
+    users = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser() / "settings"
+    for file in (Path("wandb", "settings").absolute(), users):
+        if url := stored_settings(file).get("base_url"):
+            return url.rstrip("/")
+    return None
 
 
 def server_url(base_url: str | None = None) -> str:
