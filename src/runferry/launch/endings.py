@@ -39,7 +39,7 @@ def not_collected(ending: Ending, problems: list[str]) -> Ending:
 
 
 def with_left_behind(ending: Ending, left: list[str], note: Callable[[str], object]) -> Ending:
-    """Say which processes the command has left behind, where they had to be ended: they had more to do.
+    """Return an ending that names what the command left behind and had to be ended: that had more to do.
 
     Parameters
     ----------
