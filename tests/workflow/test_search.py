@@ -229,9 +229,8 @@ def test_an_engine_that_is_not_installed_is_said_with_what_to_install(monkeypatc
     for engine, install in (("optuna", "runferry[optuna]"), ("ax", "wandb[ax]")):
         with pytest.raises(ConfigError) as refused:
             make_experiment(sweep_over_x(scheduler={"engine": engine}))
-        assert f"found {engine}, which is not installed beside runferry, expected it on the login node" in str(
-            refused.value
-        )
+        found = f"found {engine}, which is not installed in runferry's environment, expected it on the login node"
+        assert found in str(refused.value)
         assert str(refused.value).endswith(f"run: pip install '{install}'")
         assert "\n" not in str(refused.value)
 

@@ -22,9 +22,11 @@ def test_runs_come_through_a_real_sshd_with_the_keys_that_a_site_may_ask_for(ser
     mirror.parent.mkdir()
     folders = trained_at(results, server)
     wrapper = tmp_path / "allowed_commands.sh"
-    wrapper.write_text(AUTOMATION)
+    # sshd's PATH is not the last word: a shell may read the user's own files before it calls the wrapper.
+    programs = Path(sys.executable).parent
+    wrapper.write_text(AUTOMATION.replace("\n", f"\nPATH={programs}:$PATH\n", 1))
     wrapper.chmod(0o755)
-    login = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    login = {"PATH": f"{programs}:/usr/bin:/bin", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     with ssh_server(tmp_path / "ssh", **login) as sshd, cut_tcp(sshd.port, [8000, 16000]) as cut_port:
         robot = sshd.client("robot", f'{RESTRICT},command="{wrapper}"')
 
