@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import re
 import resource
 import shutil
 import signal
@@ -191,7 +192,8 @@ def report_files(project: Path, count: int, how: str) -> None:
             files.add(file.lstat().st_ino)
         part = file.relative_to(project).parts
         place = "/".join(part[3:] if part[0] == "results" and len(part) > 3 else part[:2])
-        place = "".join("#" if character.isdigit() else character for character in place)
+        # Of whichever run, and of whichever moment.
+        place = re.sub(r"\d", "#", re.sub(r"[0-9a-z]{12}", "*", place))
         found[place] = found.get(place, 0) + 1
     for place, number in sorted(found.items(), key=lambda item: -item[1])[:25]:
         say(f"{number / count:8.2f} a run  {place}")
