@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 from runferry_standin import running
 from support.cut_line import connections, make_line
+from support.pulling import pull_at_home
 from support.slurm.ending_early import assert_held_once, logged, reasons, receipt
 from support.slurm.laptop import laptop
 from support.slurm.network import Firewall
@@ -143,18 +143,7 @@ def test_another_machine_brings_the_runs_of_a_site_that_nothing_leaves_and_the_k
         login = {name: user.environment.get(name, "") for name in ("PATH", "PYTHONPATH", "HOME")}
         cuts = [{"bytes": 4000}, {"bytes": 20000}]
         ssh = f"{own.way_out} {make_line(tmp_path / 'line', login, cuts)}"
-        pulled = subprocess.run(
-            [
-                *(sys.executable, "-m", "runferry", "pull", f"--ssh={ssh}", f"--program={sys.executable} -m runferry"),
-                *("--sync-option=--settle=0.1", f"site:{results}"),
-            ],
-            cwd=home,
-            env=os.environ | server.environment | {"HOME": str(home)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-        )
+        pulled = pull_at_home(server, ssh, results, home, "--sync-option=--settle=0.1")
         assert pulled.returncode == 0, pulled.stderr
         assert connections(tmp_path / "line") == len(cuts) + 1
         assert_all_verified(user, server)

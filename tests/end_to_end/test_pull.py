@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
 
 from support.cut_line import make_line
+from support.pulling import pull_at_home
 
 pytestmark = pytest.mark.slow
 
@@ -47,16 +47,7 @@ def test_a_site_trains_without_a_key_and_knows_of_the_receipts_that_are_brought(
     laptop.mkdir()
     login = {name: os.environ.get(name, "") for name in ("PATH", "PYTHONPATH")} | {"HOME": str(tmp_path / "home")}
     ssh = make_line(tmp_path / "line", login)
-    words = ["pull", f"--ssh={ssh}", f"--program={sys.executable} -m runferry", f"site:{results}"]
-    pulled = subprocess.run(
-        [sys.executable, "-m", "runferry", *words],
-        cwd=laptop,
-        env=os.environ | server.environment | {"HOME": str(laptop)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    pulled = pull_at_home(server, ssh, results, laptop)
 
     assert pulled.returncode == 0, pulled.stderr
     for file in results.glob("a/*/run.json"):

@@ -26,15 +26,22 @@ def site_variables(folder: Path) -> dict[str, str]:
 
 
 def pull(server: StandIn, ssh: str, results: Path, mirror: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    words = ["pull", f"--ssh={ssh}", f"--program={PROGRAM}", f"--to={mirror}", *options, f"site:{results}"]
-    words[1:1] = [f"--sync-option={option}" for option in ("--settle=0.1", "--patience=3")]
+    settle = [f"--sync-option={option}" for option in ("--settle=0.1", "--patience=3")]
+    return pull_at_home(server, ssh, results, mirror.parent, *settle, f"--to={mirror}", *options)
+
+
+def pull_at_home(
+    server: StandIn, ssh: str, results: Path, home: Path, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Pull in the folder `home` of somebody who has nothing else there; without `--to` the runs come below it."""
     return subprocess.run(
-        [sys.executable, "-m", "runferry", *words],
-        env=os.environ | server.environment | {"HOME": str(mirror.parent)},
+        [sys.executable, "-m", "runferry", "pull", f"--ssh={ssh}", f"--program={PROGRAM}", *options, f"site:{results}"],
+        cwd=home,
+        env=os.environ | server.environment | {"HOME": str(home)},
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=200,
     )
 
 

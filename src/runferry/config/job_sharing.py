@@ -16,9 +16,6 @@ MOST_RUNS = 1000
 """Of one pack: Linux takes 128 KiB for one argument, and a rule's shell command, which names them all, is one."""
 
 
-_SEVERAL = {"nodes": "nodes", "tasks": "tasks", "any_of": "alternatives"}
-
-
 @dataclass(frozen=True)
 class Packing:
     """The way in which the runs of an experiment share jobs."""
@@ -64,20 +61,17 @@ def make_packing(experiment: Experiment, cluster: Cluster, gpu: Gpu | None) -> P
         When the user's word does not fit a node, or the longest job.
     """
     where = f"config: experiments.{experiment.name}.packing"
-    for resource, count in (
-        ("nodes", experiment.nodes),
-        ("tasks", experiment.tasks),
-        ("any_of", len(experiment.any_of)),
+    for found, several, count in (
+        (f"nodes: {experiment.nodes}", "nodes", experiment.nodes),
+        (f"tasks: {experiment.tasks}", "tasks", experiment.tasks),
+        ("any_of", "alternatives", len(experiment.any_of)),
     ):
         if count <= 1:
             continue
         for key, given in _given(experiment).items():
             if given is not None and given > 1:
-                found = "any_of" if resource == "any_of" else f"{resource}: {count}"
                 message = f"found {given} with resources.{found}, expected 1"
-                raise ConfigError(
-                    f"{where}.{key}: {message}: a run of several {_SEVERAL[resource]} has a job of its own"
-                )
+                raise ConfigError(f"{where}.{key}: {message}: a run of several {several} has a job of its own")
         return Packing()
     _check_sharing(experiment, f"{where}.share_gpu")
     return Packing(

@@ -19,7 +19,6 @@ from runferry.runs.folder import RunFolder, listed_names, wandb_run_of
 from runferry.runs.receipt_record import Receipt
 from runferry.runs.run_record import RunRecord
 from runferry.runs.state import is_under_way
-from runferry.system.records import read_record
 from runferry.system.values import is_mapping, is_number
 from runferry.trackers.wandb.log.segment import Segment, read_segment
 
@@ -289,7 +288,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def _read(kind: type[Kind], file: Path, notes: list[str]) -> Kind | None:
     """Read a record that may be missing; what is wrong with it becomes a note."""
     try:
-        return read_record(kind, file)
+        return kind.read(file)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runferry.system.files import json_text, write_json
+from runferry.system.files import json_text
 from runferry.system.processes import is_alive
-from runferry.system.records import Record, optional, read_record
+from runferry.system.records import Record, optional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -105,29 +104,6 @@ class AttemptRecord(Record):
     given_up: bool = optional(default=False)
     """Whether the workflow starts no other attempt: those that it may have are used up."""
 
-    @classmethod
-    def read(cls, file: Path) -> AttemptRecord:
-        """Read a record.
-
-        Raises
-        ------
-        OSError
-            When it cannot be read.
-        ValueError
-            When it is none.
-        """
-        return read_record(cls, file)
-
-    def write(self, file: Path) -> None:
-        """Write it in place of an earlier one.
-
-        Raises
-        ------
-        OSError
-            As on a full disk.
-        """
-        write_json(file, self.to_json())
-
     @property
     def launcher_is_alive(self) -> bool:
         """Return whether the launcher's process exists; only its own machine can say."""
@@ -159,26 +135,3 @@ class TrainedRecord(Record):
     """As `AttemptRecord.code`."""
     pruned: bool = optional(default=False)
     """As `AttemptRecord.pruned`."""
-
-    @classmethod
-    def read(cls, file: Path) -> TrainedRecord:
-        """Read a record.
-
-        Raises
-        ------
-        OSError
-            When it cannot be read.
-        ValueError
-            When it is none.
-        """
-        return read_record(cls, file)
-
-    def write(self, file: Path) -> None:
-        """Write it.
-
-        Raises
-        ------
-        OSError
-            As on a full disk.
-        """
-        write_json(file, self.to_json())

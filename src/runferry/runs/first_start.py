@@ -60,12 +60,8 @@ def current_race(folder: RunFolder) -> str | None:
 
 def claimed_by(folder: RunFolder, race: str) -> str | None:
     """Return the job that has claimed the start of a run in a race; None where nobody is seen to have done so."""
-    file = _claim_file(folder, race)
-    # Asked every two seconds for each run that waits: without a claim, one look.
-    if not os.path.exists(file):  # noqa: PTH110
-        return None
     try:
-        claim = read_json(file)
+        claim = read_json(_claim_file(folder, race))
     except (OSError, ValueError):
         return None
     return str(claim["job"]) if is_mapping(claim) and claim.get("job") else None

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runferry.runs.attempt_record import CodeEntry  # noqa: TC001 - the name of a field's class is looked up when a receipt is read
 from runferry.runs.receipt_stamp import is_for
-from runferry.system.files import write_json
-from runferry.system.records import Record, optional, read_record
+from runferry.system.records import Record, optional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,29 +144,6 @@ class Receipt(Record):
     """Version of wandb that sent it."""
     runferry: str | None = optional()
     """Version of runferry that wrote it."""
-
-    @classmethod
-    def read(cls, file: Path) -> Receipt:
-        """Read a receipt.
-
-        Raises
-        ------
-        OSError
-            When it cannot be read.
-        ValueError
-            When it is none.
-        """
-        return read_record(cls, file)
-
-    def write(self, file: Path) -> None:
-        """Write it.
-
-        Raises
-        ------
-        OSError
-            When it cannot be written, as on a full disk; there is none then.
-        """
-        write_json(file, self.to_json())
 
     @property
     def each_wandb_run(self) -> tuple[WandbRunEntry, ...]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from runferry.system.records import Record, optional, read_record
+from runferry.system.records import Record, optional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 Section = TypeVar("Section")
 
@@ -113,19 +112,6 @@ class RunRecord(Record):
     """Whether it was made without runferry."""
     code_root: str | None = optional()
     """What the snapshot leads to; set while an attempt runs from one, and never written."""
-
-    @classmethod
-    def read(cls, file: Path) -> RunRecord:
-        """Read a record.
-
-        Raises
-        ------
-        OSError
-            When it cannot be read.
-        ValueError
-            When it is none.
-        """
-        return read_record(cls, file)
 
     @property
     def of_wandb(self) -> WandbSection:

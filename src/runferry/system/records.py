@@ -11,9 +11,9 @@ import sys
 from dataclasses import dataclass, field, fields
 from functools import cache
 from types import NoneType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from runferry.system.files import read_json
+from runferry.system.files import read_json, write_json
 from runferry.system.values import is_mapping
 
 if TYPE_CHECKING:
@@ -39,6 +39,29 @@ class Record:
     unknown: Mapping[str, Any] = field(default_factory=dict[str, Any], kw_only=True, repr=False, compare=False)
     """Keys that this version does not know, with their values."""
 
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read the record in a JSON file.
+
+        Raises
+        ------
+        OSError
+            When it cannot be read.
+        ValueError
+            When it is no such record; the message names the file.
+        """
+        return from_json(cls, read_json(file), str(file))
+
+    def write(self, file: Path) -> None:
+        """Write the record to a file, in place of an earlier one.
+
+        Raises
+        ------
+        OSError
+            When it cannot be written, as on a full disk; the file is as it was then.
+        """
+        write_json(file, self.to_json())
+
     def absent(self) -> frozenset[str]:
         """Return the names of fields that are not written, for they say nothing."""
         return frozenset(name for name, default in _optional(type(self)) if getattr(self, name) == default)
@@ -51,19 +74,6 @@ class Record:
 
 
 Kind = TypeVar("Kind", bound=Record)
-
-
-def read_record(kind: type[Kind], file: Path) -> Kind:
-    """Read the record in a JSON file.
-
-    Raises
-    ------
-    OSError
-        When it cannot be read.
-    ValueError
-        When it is no such record; the message names the file.
-    """
-    return from_json(kind, read_json(file), str(file))
 
 
 def from_json(kind: type[Kind], value: Any, where: str) -> Kind:
