@@ -63,7 +63,7 @@ class Runs:
 
     def start(self, results: Path) -> list[Path]:
         """Make the runs, with what comes before the first row."""
-        from wandb.proto.wandb_internal_pb2 import Record
+        from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue] - made at run time
 
         self.written.clear()
         self.folders = [results / "experiment" / f"run{number}" for number in range(self.count)]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from runferry.runs.folder import RunFolder
 from runferry.system.files import write_json
-from runferry.trackers.wandb.log.segment import count_history
+from runferry.trackers.wandb.log.segment import history
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = """
@@ -108,7 +108,7 @@ def _train(python: Path, given: argparse.Namespace, *, under_launcher: bool) -> 
             environment |= {"WANDB_MODE": "offline", "WANDB_DIR": str(folder.path), "WANDB_RUN_ID": "run1"}
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
         (segment,) = folder.segments()
-        rows = count_history(segment)
+        rows = sum(1 for _ in history(segment))
         if rows != given.rows:
             message = f"found {rows} rows on the disk, expected {given.rows}"
             raise SystemExit(message)

@@ -199,7 +199,7 @@ def make_runs(folder: Path, count: int, steps: int, metrics: int) -> list[Path]:
 
 def renamed(records: list[bytes], run: str) -> list[bytes]:
     """Give the records of a run to another one."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue] - made at run time
 
     copies: list[bytes] = []
     for payload in records:

@@ -12,6 +12,7 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -43,7 +44,8 @@ def archive(folder: Path, suffix: str) -> Path:
     if suffix in compress:
         file.write_bytes(compress[suffix](tar.read_bytes()))
     else:
-        with tarfile.open(file, f"w:{suffix.rpartition('.')[2]}") as packed:
+        mode: Any = f"w:{suffix.rpartition('.')[2]}"
+        with tarfile.open(file, mode) as packed:
             packed.add(content, "deep")
     return file
 

@@ -63,7 +63,7 @@ class Growing:
 
 def _renamed(log: Path, copy: Path, run: str) -> bytes:
     """The log of another run with the same rows."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue] - made at run time
 
     def records():
         for payload in TransactionLog(log):

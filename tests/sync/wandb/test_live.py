@@ -41,9 +41,15 @@ def trained_by_each(request, wandb_python, tmp_path_factory):
     return folder
 
 
-def watcher(results: Path, **options) -> Watcher:
+class Heard(Watcher):
+    """A watcher that keeps what it says."""
+
+    lines: list[str]
+
+
+def watcher(results: Path, **options) -> Heard:
     lines: list[str] = []
-    made = Watcher(lambda: find_run_folders(results), LiveOptions(interval=0.2, **options), lines.append)
+    made = Heard(lambda: find_run_folders(results), LiveOptions(interval=0.2, **options), lines.append)
     made.lines = lines
     return made
 
