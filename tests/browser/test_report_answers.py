@@ -240,6 +240,9 @@ def test_a_phone_shows_the_whole_of_it(open_page: Open, odd: Path, sweep: Path, 
         assert all(0 <= end[0] <= size[0] and 0 <= end[1] <= size[1] for end in ends)
         # Three axes stand side by side on a phone, five lie below each other.
         assert page.evaluate("parallel.turned") == (width == 390 and file == sweep)
+        # What all names begin with is left out where there is no room for it, and stays for who hears the page.
+        letters = page.evaluate("getComputedStyle(document.querySelector('#runs-table .start')).fontSize")
+        assert (letters == "0px") == (width == 390)
         # Each has a name for who does not see it.
         named = "button, a, select, input, .plot, img, [role=region], [role=group]"
         nameless = f"""[...document.querySelectorAll("{named}")].filter((each) => !(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,3 +100,26 @@ def unique_names(runs: list[RunReport]) -> list[str]:
     """Return each run's name, with its id where another run has the same name."""
     names = [run.name for run in runs]
     return [f"{run.name} ({run.id})" if names.count(run.name) > 1 else run.name for run in runs]
+
+
+def shared_start(names: list[str]) -> int:
+    """Return how many characters all names begin with, up to where a word or a value begins.
+
+    A narrow table leaves them out: what tells the runs apart comes behind them.
+
+    >>> shared_start(["lr=0.01 width=16", "lr=0.02 width=16"])
+    3
+    >>> shared_start(["lr=1e-05", "lr=1e-04"])
+    3
+    >>> shared_start(["digits-adam", "digits-adagrad"])
+    7
+    >>> shared_start(["adam", "adagrad"])
+    0
+    """
+    if len(names) < 2:
+        return 0
+    first, last = min(names), max(names)
+    common = first[: next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+    # A minus is part of a value (-1, 1e-05) unless it follows a word.
+    words = re.match(r".*(?:[^\w.+-]|(?<=[^\W\d])(?<!\de)-)", common, re.DOTALL)
+    return words.end() if words else 0

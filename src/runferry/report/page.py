@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runferry.report import html
 from runferry.report.advice import advise
-from runferry.report.colours import Colours, choose_colours, text_of, unique_names
+from runferry.report.colours import Colours, choose_colours, shared_start, text_of, unique_names
 from runferry.report.importance import LEAST_RUNS
 from runferry.report.media import LARGEST_IMAGE, LARGEST_TOTAL, MOST_IMAGES, shown_media
 from runferry.report.page_data import WAYS, outcome_names, page_data, rated_outcomes, system_names
@@ -87,6 +87,7 @@ def render(report: ExperimentReport, use: Use | None = None, cluster: Cluster | 
             legend=_legend(colours),
             legend_title=colours.by,
             rows=table_rows(report, colours),
+            start=shared_start(names),
             parameters=[(name, parameter_cells(report.runs, name)[0].number) for name in report.differing],
             shared=[(name, text_of(report.shared, name)) for name in report.shared],
             notes=[(i, name, run) for i, (name, run) in enumerate(zip(names, report.runs, strict=True)) if run.notes],
