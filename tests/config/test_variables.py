@@ -26,8 +26,8 @@ def test_a_runs_record_has_them_as_texts_with_their_macros_and_its_id_is_the_sam
     experiment, without = _experiment(given), _experiment({})
     (run,) = experiment.runs.values()
     expected = {"OMP_NUM_THREADS": "4", "RATE": "1e-05", "CACHE": "${scratch}/x y;$(z)", "_empty": ""}
-    assert experiment.record_of(run)["variables"] == expected
-    assert "variables" not in without.record_of(run)
+    assert experiment.record_of(run).variables == expected
+    assert "variables" not in without.record_of(run).to_json()
     assert list(experiment.runs) == list(without.runs)
     # `runs.tsv` is made again, and with it the runs' records.
     assert experiment.digest != without.digest

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from runferry.config.names import BEST_FILE, ENVIRONMENTS, WANDB
 from runferry.config.run import RunDefinition, run_of_sweep, short_hash, write_changed, write_table
 from runferry.runs.folder import RunFolder
+from runferry.runs.run_record import CometSection, RunRecord, WandbSection, WarningEntry
+from runferry.system.records import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -108,7 +110,7 @@ class Experiment:
     @cached_property
     def digest(self) -> str:
         """Return a hash of all that `write` would write, so that Snakemake sees when it has to be written again."""
-        return short_hash([self.record_of(run) for run in self.runs.values()], 16)
+        return short_hash([self.record_of(run).to_json() for run in self.runs.values()], 16)
 
     @cached_property
     def search_digest(self) -> str:
@@ -116,7 +118,8 @@ class Experiment:
         search, sweep = self.search, self.sweep
         if search is None or sweep is None:
             return ""
-        return short_hash([sweep.definition, search.seed, search.count, search.parallel, self.shared_record], 16)
+        shared = self.shared_record.to_json()
+        return short_hash([sweep.definition, search.seed, search.count, search.parallel, shared], 16)
 
     def write(self, runs_file: Path, runs: Iterable[RunDefinition] | None = None) -> None:
         """Write `run.json` for every run, then their table: `runs_file`, tab-separated with a header.
@@ -131,7 +134,7 @@ class Experiment:
         """
         runs = list(self.runs.values() if runs is None else runs)
         for run in runs:
-            write_changed(RunFolder(runs_file.parent / run.id).run_file, self.record_of(run))
+            write_changed(RunFolder(runs_file.parent / run.id).run_file, self.record_of(run).to_json())
         write_table(runs_file, runs, self.sweep.definition if self.sweep else None)
 
     def write_missing(self, folder: Path) -> None:
@@ -147,7 +150,7 @@ class Experiment:
         for run in self.runs.values():
             file = RunFolder(folder / run.id).run_file
             if not file.exists():
-                write_changed(file, self.record_of(run))
+                write_changed(file, self.record_of(run).to_json())
 
     def run_of(self, parameters: parameter.Parameters, repetition: int = 0) -> RunDefinition:
         """Make a run of the experiment's sweep from its parameters.
@@ -161,38 +164,36 @@ class Experiment:
             raise AssertionError
         return run_of_sweep(self.name, self.sweep, parameters, {"repetition": repetition} if repetition else {})
 
-    def record_of(self, run: RunDefinition) -> dict[str, Any]:
+    def record_of(self, run: RunDefinition) -> RunRecord:
         """Return the content of a run's `run.json`."""
-        return {**run.as_record(), **self.shared_record}
+        return run.record(self.shared_record)
 
     @cached_property
-    def shared_record(self) -> dict[str, Any]:
+    def shared_record(self) -> RunRecord:
         """Return what `run.json` says of every run of the experiment."""
-        return {
-            "experiment": self.name,
-            "workdir": self._workdir,
+        settings = {**self.tracker_settings, "group": self.name}
+        return RunRecord(
+            id="",
+            experiment=self.name,
+            workdir=str(self.workdir.resolve()),
             # Relative to the run's folder, so that results/ can be moved.
-            "environment": f"../../{ENVIRONMENTS}/{self.environment}.json" if self.environment else None,
-            "modules": list(self.modules),
-            "warning": {"signal": self.warning_signal, "seconds": self.warning_seconds},
-            **({} if self.tracker == WANDB else {"tracker": self.tracker}),
-            self.tracker: {**self.tracker_settings, "group": self.name},
-            **({"code": "pinned"} if self.pinned else {}),
-            **({"nodes": self.nodes} if self.nodes > 1 else {}),
-            **({"tasks": self.tasks} if self.tasks > 1 else {}),
-            **({"gpus_per_task": self.gpus_per_task} if self.gpus_per_task else {}),
-            **({"gpus": self.gpus} if self.gpus else {}),
-            **({"stage": [item.as_record() for item in self.stage]} if self.stage else {}),
-            **({"collect": list(self.collect)} if self.collect else {}),
-            **({"variables": dict(self.variables)} if self.variables else {}),
-            **({"needs": {name: f"../../{name}/{BEST_FILE}" for name in self.needs}} if self.needs else {}),
-            **({"early_terminate": self._early_terminate} if self._early_terminate else {}),
-        }
-
-    @cached_property
-    def _workdir(self) -> str:
-        # Once for all runs: thousands of records are made whenever Snakemake starts.
-        return str(self.workdir.resolve())
+            environment=f"../../{ENVIRONMENTS}/{self.environment}.json" if self.environment else None,
+            modules=self.modules,
+            warning=WarningEntry(self.warning_signal, self.warning_seconds),
+            tracker=self.tracker,
+            wandb=from_json(WandbSection, settings, "wandb") if self.tracker == WANDB else None,
+            comet=None if self.tracker == WANDB else from_json(CometSection, settings, "comet"),
+            code="pinned" if self.pinned else None,
+            nodes=self.nodes,
+            tasks=self.tasks,
+            gpus_per_task=self.gpus_per_task,
+            gpus=self.gpus,
+            stage=tuple(item.as_record() for item in self.stage),
+            collect=self.collect,
+            variables=self.variables,
+            needs={name: f"../../{name}/{BEST_FILE}" for name in self.needs},
+            early_terminate=self._early_terminate,
+        )
 
     @cached_property
     def _early_terminate(self) -> dict[str, Any] | None:

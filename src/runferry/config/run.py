@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from runferry.config.names import SWEEP_FILE
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runferry.config.sweep.definition import Sweep
+    from runferry.runs.run_record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,10 @@ class RunDefinition:
     macros: tuple[int, ...] = ()
     """The positions of arguments with a macro for the launcher (`runferry.config.sweep.macros.late_macros`)."""
 
-    def as_record(self) -> dict[str, Any]:
-        """Return what `run.json` says of this run alone."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "command": list(self.command),
-            "parameters": self.parameters,
-            **({"macros": list(self.macros)} if self.macros else {}),
-        }
+    def record(self, shared: RunRecord) -> RunRecord:
+        """Return the content of `run.json`: what it says of every run of the experiment, with what it says of this."""
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(shared, **own)
 
 
 def run_of_sweep(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,12 +82,12 @@ def make_single_run(  # noqa: PLR0913 - each is a keyword with a default
         },
         environment=None,
     )
-    content = owner.record_of(run)
+    record = owner.record_of(run)
     if environment is not None:
-        content["environment"] = _relative(Path(environment), path)
+        record = replace(record, environment=_relative(Path(environment), path))
     made = RunFolder(path)
-    _check_same(made, content)
-    write_changed(made.run_file, content)
+    _check_same(made, record)
+    write_changed(made.run_file, record.to_json())
     return made
 
 
@@ -98,7 +99,7 @@ def _relative(environment: Path, folder: Path) -> str:
     return os.path.relpath(environment.parent.resolve() / environment.name, folder)
 
 
-def _check_same(folder: RunFolder, wanted: Mapping[str, Any]) -> None:
+def _check_same(folder: RunFolder, wanted: RunRecord) -> None:
     """Refuse to give the folder of one run to another: what it has on disk would become a part of the other."""
     try:
         there = RunRecord.read(folder.run_file)
@@ -106,6 +107,6 @@ def _check_same(folder: RunFolder, wanted: Mapping[str, Any]) -> None:
         return
     except ValueError as error:
         raise ConfigError(f"{folder.run_file}: found what is no run's ({error}), expected none, or one") from error
-    if there.id != wanted["id"]:
+    if there.id != wanted.id:
         found = f"found the run of another command there ({shlex.join(there.command) or 'an adopted one'})"
-        raise ConfigError(f"{folder.path}: {found}, expected {shlex.join(wanted['command'])}; give another folder")
+        raise ConfigError(f"{folder.path}: {found}, expected {shlex.join(wanted.command)}; give another folder")

@@ -1,4 +1,4 @@
-"""Read `run.json`, which says what a run is; `runferry.config.experiment.Experiment.record_of` makes its content."""
+"""Read and write `run.json`, which says what a run is."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ class RunRecord(Record):
     """What is put onto the node before the command starts: records of `runferry.config.data.Item`."""
     collect: tuple[str, ...] = optional(())
     """Patterns of what is brought back from it."""
-    variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    variables: Mapping[str, Any] = optional(factory=dict[str, Any])
     """Environment variables of the command, with their macros."""
-    needs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    needs: Mapping[str, Any] = optional(factory=dict[str, Any])
     """By the names of experiments whose results it uses: the file that names their best run, relative to the run's
     folder."""
     early_terminate: Mapping[str, Any] | None = optional()

@@ -12,7 +12,8 @@ from runferry.config.single_run import DEFAULT_PROJECT
 from runferry.errors import ConfigError, SegmentError
 from runferry.runs.attempt_record import TrainedRecord
 from runferry.runs.folder import RunFolder
-from runferry.system.files import fsync_folder, write_json
+from runferry.runs.run_record import RunRecord, WandbSection
+from runferry.system.files import fsync_folder
 from runferry.trackers.wandb.log.segment import read_segment
 
 if TYPE_CHECKING:
@@ -132,10 +133,10 @@ def _why_not_this_run(folder: RunFolder, segment: Segment) -> str | None:
 
 
 def _move(path: Path, segment: Segment, folder: RunFolder, destination: Path) -> None:
-    wandb = {"project": segment.project or DEFAULT_PROJECT, "entity": segment.entity or None, "base_url": None}
-    run = {"id": segment.run_id, "name": segment.display_name or segment.run_id, "adopted": True, "wandb": wandb}
+    wandb = WandbSection(segment.project or DEFAULT_PROJECT, segment.entity or None)
+    run = RunRecord(segment.run_id, segment.display_name or segment.run_id, wandb=wandb, adopted=True)
     if not folder.run_file.exists():
-        write_json(folder.run_file, run)
+        run.write(folder.run_file)
     folder.wandb_folder.mkdir(exist_ok=True)
     path.rename(destination)
     fsync_folder(folder.wandb_folder)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def optional(default: Any = None) -> Any:
-    """Return the field of a key that is not in the file where it has its default."""
+def optional(default: Any = None, *, factory: Callable[[], Any] | None = None) -> Any:
+    """Return the field of a key that is not in the file where it has its default, or what `factory` makes."""
+    if factory is not None:
+        return field(default_factory=factory, metadata={"optional": True})
     return field(default=default, metadata={"optional": True})
 
 
@@ -193,7 +195,13 @@ def _required(kind: type[Record]) -> frozenset[str]:
 
 @cache
 def _optional(kind: type[Record]) -> tuple[tuple[str, Any], ...]:
-    return tuple((each.name, each.default) for each in _fields(kind) if each.metadata.get("optional"))
+    from dataclasses import MISSING
+
+    return tuple(
+        (each.name, each.default if each.default_factory is MISSING else each.default_factory())
+        for each in _fields(kind)
+        if each.metadata.get("optional")
+    )
 
 
 def _plain(value: Any) -> Any:

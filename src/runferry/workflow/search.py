@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,10 @@ from runferry.config.search.state import (
 from runferry.config.sweep import definition as sweep_definition
 from runferry.errors import ConfigError
 from runferry.runs.folder import RunFolder
+from runferry.runs.run_record import RunRecord
 from runferry.system.files import read_json, write_json
 from runferry.system.locks import turn
+from runferry.system.records import from_json
 from runferry.workflow.search_results import result_of
 
 if TYPE_CHECKING:
@@ -79,7 +82,7 @@ def begin(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> N
         "seed": search.seed,
         "count": search.count,
         "parallel": search.parallel,
-        "record": experiment.shared_record,
+        "record": experiment.shared_record.to_json(),
     }
     found = ask_engine(begun, _python(engine, say), do="check")
     if not found["parameters"]:
@@ -153,8 +156,9 @@ def ask(place_file: Path, say: Callable[[str], None], also: Sequence[Path] = ())
 
 def _write_run(experiment: Path, begun: Mapping[str, Any], run: RunDefinition) -> None:
     """Write `run.json`, before the point counts: one that does has a run."""
-    pruner = {"pruner": {"name": begun["pruner"]}} if begun["pruner"] else {}
-    write_changed(RunFolder(experiment / run.id).run_file, {**run.as_record(), **begun["record"], **pruner})
+    shared = from_json(RunRecord, {"id": "", **begun["record"]}, str(experiment / FOLDER / DEFINITION))
+    pruner = {"name": begun["pruner"]} if begun["pruner"] else None
+    write_changed(RunFolder(experiment / run.id).run_file, run.record(replace(shared, pruner=pruner)).to_json())
 
 
 def ask_until_answered(place_file: Path, say: Callable[[str], None]) -> None:
