@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runferry.config.search.state import points_file, points_of, read_events
+from runferry.config.search.state import Told, points_file, points_of, read_events
 from support.slurm.user import User, attempts
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_a_search_whose_controller_is_killed_loses_no_point_and_asks_for_none_tw
     file = points_file(user.folder / "results" / "search")
     controller = user.start("narval")
     end = time.monotonic() + 120
-    while time.monotonic() < end and sum("told" in event for event in read_events(file)) < 2:
+    while time.monotonic() < end and sum(isinstance(event, Told) for event in read_events(file)) < 2:
         time.sleep(0.3)
     os.killpg(controller.pid, signal.SIGKILL)
     controller.wait()

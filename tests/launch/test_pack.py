@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from runferry.launch.pack import launch_pack
-from runferry.runs.pack import Pack, runs_left
+from runferry.runs.pack import read_pack, runs_left
 from support.attempt_files import attempts_of
 from support.launching import is_running, job_variables, running_descendants, wait_for
 from support.packs import PackOf
@@ -111,7 +111,7 @@ def test_a_run_that_is_to_go_on_leaves_the_pack_undone(tmp_path, monkeypatch):
     monkeypatch.setattr("runferry.runs.pack.should_continue", lambda run: run.path.name == "run0")
     assert launch_pack(pack.folder) == 1
     assert pack.done is None
-    made = Pack(**json.loads((pack.folder / "runs.json").read_text()))
+    made = read_pack(pack.folder)
     assert [run.path.name for run in runs_left(pack.folder, made)] == ["run0"]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from runferry.errors import LaunchError
 from runferry.runs.folder import RunFolder
-from runferry.runs.pack import Pack, folders_of_pack, settle_run
+from runferry.runs.pack import folders_of_pack, read_pack, settle_run
 from support.launching import make_run
 from support.packs import PackOf
 
@@ -70,5 +70,5 @@ def test_a_folder_that_is_no_packs_is_one_line(tmp_path):
 
 def test_a_pack_names_its_runs_folders(tmp_path):
     pack = PackOf(tmp_path, "true", "true")
-    made = Pack(**json.loads((pack.folder / "runs.json").read_text()))
+    made = read_pack(pack.folder)
     assert folders_of_pack(pack.folder, made) == pack.runs

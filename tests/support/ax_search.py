@@ -19,7 +19,7 @@ from typing import Any
 
 from runferry.config.search import search as definition
 from runferry.config.search.engine import ask_engine
-from runferry.config.search.state import events_that_hold
+from runferry.config.search.state import events_that_hold, points_file, read_events
 from runferry.workflow import search as workflow
 from support.by_hand import rows_of
 from support.paths import ROOT
@@ -103,15 +103,16 @@ def _prune(folder: Path, python: Path) -> None:
     Path("stopping.py").write_text(STOPPING)
     search = Search(folder, sweep_over_x(scheduler={"engine": "ax", "source": "stopping.py", "optimizer": "client"}))
     begun = written(search.folder)
-    assert begun["pruner"] == "PercentileEarlyStoppingStrategy", begun["pruner"]
+    assert begun.pruner == "PercentileEarlyStoppingStrategy", begun.pruner
     for place in (1, 2, 3):
         search.ask(place)
         search.end(place, [{"loss": place / 10 + 1 / step} for step in (1, 2, 3, 4)])
     search.ask(4)
     for loss, pruned in ((0.01, False), (50.0, True)):
         rows = [{"_step": step, "loss": loss} for step in range(3)]
-        request = {"events": events_that_hold(search.events), "number": 4, "running": {"4": rows}}
-        assert ask_engine(begun, python, do="prune", **request)["pruned"] is pruned, loss
+        events = events_that_hold(read_events(points_file(search.folder)))
+        answer = ask_engine(begun, python, events, do="prune", number=4, running={"4": rows})
+        assert answer["pruned"] is pruned, loss
     search.end(4, [{"loss": 50.0}] * 3, "pruned")
     search.ask(5)
     assert [point.state for point in search.points] == ["finished"] * 3 + ["pruned", None]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runferry.config.search.state import append_events, points_file
+from runferry.config.search.state import DEFINITION, Asked, SearchRecord, Told, append_events, points_file
 from support.sample_experiment import write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from runferry.config.search.state import Event
 
 
 def write_search(
@@ -22,10 +24,11 @@ def write_search(
     definition: dict[str, Any] = {"method": "bayes", "parameters": {}}
     definition |= {"metrics": metrics} if len(metrics) > 1 else {"metric": metrics[0]}
     write(folder / "sweep.json", definition)
-    write(folder / "search" / "search.json", {"definition": definition})
-    events: list[dict[str, Any]] = []
+    begun = SearchRecord(folder.name, "sweep.yaml", definition, "optuna", None, 0, len(told), 1, {})
+    begun.write(folder / "search" / DEFINITION)
+    events: list[Event] = []
     for number, (run, (state, values)) in enumerate(told.items(), 1):
-        events.append({"asked": number, "place": number - 1, "run": run, "parameters": {}, "repetition": 0})
+        events.append(Asked(number, number - 1, run, {}, 0, "optuna"))
         if state is not None:
-            events.append({"told": number, "state": state, "summary": dict(values)})
+            events.append(Told(number, state, values, ()))
     append_events(points_file(folder), events)

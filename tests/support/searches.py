@@ -7,8 +7,8 @@ from typing import Any
 
 from runferry.config import loading
 from runferry.config.experiments import experiments
-from runferry.config.search.state import points_file, points_of, read_events
-from runferry.system.files import read_json, write_json
+from runferry.config.search.state import SearchRecord, points_file, points_of, read_events, read_search
+from runferry.system.files import write_json
 from runferry.workflow.search import ask, begin
 from support.paths import ROOT
 from support.sample_experiment import write_log_of
@@ -45,11 +45,11 @@ class Search:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return read_events(points_file(self.folder))
+        return [event.to_json() for event in read_events(points_file(self.folder))]
 
     @property
     def points(self) -> list[Any]:
-        return points_of(self.events)
+        return points_of(read_events(points_file(self.folder)))
 
     def place_file(self, place: int) -> Path:
         return self.folder / "search" / f"{place}.json"
@@ -71,6 +71,6 @@ class Search:
         write_json(self.place_file(place), {"run": point.run, "finished": state != "failed"})
 
 
-def written(folder: Path) -> dict[str, Any]:
+def written(folder: Path) -> SearchRecord:
     """What `search.json` says."""
-    return read_json(folder / "search" / "search.json")
+    return read_search(folder)

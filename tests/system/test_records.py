@@ -6,7 +6,14 @@ import json
 
 import pytest
 
+from runferry.config.best_record import BestRecord
+from runferry.config.place_record import PlaceRecord
+from runferry.config.rounds import ChosenRun
+from runferry.config.search.state import Asked, Forgotten, SearchRecord, Told
+from runferry.launch.early_stop import NotedBands
+from runferry.launch.pruning import ReportedRows
 from runferry.runs.attempt_record import AttemptRecord, TrainedRecord
+from runferry.runs.pack import Pack, PackEnd
 from runferry.runs.receipt_record import Receipt
 from runferry.runs.run_record import RunRecord
 from runferry.system.records import from_json
@@ -32,6 +39,33 @@ def test_keys_that_an_earlier_version_did_not_write_have_defaults():
 def test_a_null_where_none_can_be_is_a_key_that_is_not_there():
     run = from_json(RunRecord, {"id": "r", "name": None, "wandb": {"project": "p", "tags": None}}, "run.json")
     assert (run.name, run.of_wandb.tags, run.given_base_url) == ("", (), None)
+
+
+BEGUN = {"experiment": "e", "where": "sweep.yaml", "definition": {"metric": {"name": "loss"}}, "engine": "optuna"}
+BEGUN |= {"source": None, "seed": 0, "count": 9, "parallel": 2, "record": {"id": "", "nodes": 2}, "pruner": None}
+ASKED = {"asked": 1, "place": 2, "run": "r", "parameters": {"x": 1.5}, "repetition": 0, "engine": "optuna"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (SearchRecord, BEGUN),
+        (Asked, ASKED),
+        (Told, {"told": 1, "state": "pruned", "summary": {"loss": 2}, "history": [{"_step": 0, "loss": 2.0}]}),
+        (Forgotten, {"forgotten": 1}),
+        (PlaceRecord, {"run": "r", "finished": False}),
+        (PlaceRecord, {"run": None, "finished": False, "reason": "its engine has no more points"}),
+        (ChosenRun, {"id": "r", "parameters": {"x": 1}, "repetition": 1}),
+        (BestRecord, {"run": "r", "of": 1}),
+        (BestRecord, {"run": "r", "metric": "loss", "goal": "minimize", "value": 0.5, "of": 4}),
+        (Pack, {"side_by_side": 2, "gpus": 1, "seconds": None, "runs": {"r": 0}, "share_gpu": 1}),
+        (PackEnd, {"end": "2026-03-01T00:00:00.000+00:00", "runs": {"r": 143}}),
+        (NotedBands, {"metric": "loss", "bands": {"3": 5.0}}),
+        (ReportedRows, {"rows": [{"_step": 0, "loss": 2.0}]}),
+    ],
+)
+def test_files_of_sweeps_and_packs_keep_their_keys_in_their_order(kind, content):
+    assert json.dumps(from_json(kind, content, "file").to_json()) == json.dumps(content)
 
 
 @pytest.mark.parametrize(

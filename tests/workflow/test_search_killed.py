@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runferry.config.search.state import points_file, read_events
+from runferry.config.search.state import Asked, points_file, read_events
 from support.paths import ROOT
 
 if TYPE_CHECKING:
@@ -56,6 +56,6 @@ def test_a_controller_killed_at_twenty_moments_changes_nothing(tmp_path):
     assert _start(tmp_path / "killed").wait() == 0
     assert _start(tmp_path / "whole").wait() == 0
     history, whole = (read_events(points_file(tmp_path / name / "search")) for name in ("killed", "whole"))
-    assert history == whole
-    assert [event["asked"] for event in history if "asked" in event] == list(range(1, COUNT + 1))
+    assert [event.to_json() for event in history] == [event.to_json() for event in whole]
+    assert [event.asked for event in history if isinstance(event, Asked)] == list(range(1, COUNT + 1))
     assert killed >= KILLS // 2, "the search was over too soon"

@@ -68,19 +68,18 @@ def _launch_place(given: argparse.Namespace) -> int:
 
 
 def _sync_round(given: argparse.Namespace) -> int:
-    from runferry.config.rounds import round_file
-    from runferry.system.files import read_json
+    from runferry.config.rounds import read_chosen, round_file
 
     experiment = given.synced.resolve().parents[2]
-    runs = [run["id"] for run in read_json(round_file(experiment, int(given.synced.parent.name)))]
+    runs = [run.id for run in read_chosen(round_file(experiment, int(given.synced.parent.name)))]
     return _sync(given, experiment, runs)
 
 
 def _sync_place(given: argparse.Namespace) -> int:
-    from runferry.system.files import read_json
+    from runferry.config.place_record import PlaceRecord
 
     synced: Path = given.synced.resolve()
-    run = read_json(synced.with_name(synced.name.replace("-synced", "")))["run"]
+    run = PlaceRecord.read(synced.with_name(synced.name.replace("-synced", ""))).run
     return _sync(given, synced.parents[1], [run] if run else [])
 
 

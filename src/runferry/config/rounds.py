@@ -9,13 +9,15 @@ the rules are ordinary ones, and no checkpoint of Snakemake's is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from runferry.errors import LaunchError
 from runferry.runs.folder import RunFolder
-from runferry.system.files import read_json
+from runferry.system.files import read_json, write_json
+from runferry.system.records import Record, from_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 
@@ -52,6 +54,42 @@ class Rounds:
         ]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class ChosenRun(Record):
+    """One run in the list of a round's file."""
+
+    NAME: ClassVar[str] = "run of a round"
+    id: str
+    """The name of its folder."""
+    parameters: Mapping[str, Any]
+    repetition: int
+    """How often the same parameters were chosen before."""
+
+
+def read_chosen(file: Path) -> list[ChosenRun]:
+    """Read a list of chosen runs, in the order of their places.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    ValueError
+        When it is no such list; the message names the file.
+    """
+    return [from_json(ChosenRun, run, f"{file}: run {place}") for place, run in enumerate(read_json(file), 1)]
+
+
+def write_chosen(file: Path, runs: Iterable[ChosenRun]) -> None:
+    """Write a list of chosen runs.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written.
+    """
+    write_json(file, [run.to_json() for run in runs])
+
+
 def round_file(experiment: Path, number: int) -> Path:
     """Return the path of the file that lists the runs of a round."""
     return experiment / FOLDER / str(number) / "runs.json"
@@ -67,7 +105,7 @@ def run_of_place(place_file: Path) -> RunFolder:
     """
     experiment, number = place_file.parents[2], int(place_file.parent.name)
     try:
-        return RunFolder(experiment / read_json(round_file(experiment, number))[int(place_file.stem) - 1]["id"])
+        return RunFolder(experiment / read_chosen(round_file(experiment, number))[int(place_file.stem) - 1].id)
     except FileNotFoundError as error:
         message = f"{round_file(experiment, number)}: found no such file, expected a round whose runs have been chosen"
         raise LaunchError(message) from error

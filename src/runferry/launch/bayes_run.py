@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from runferry.config import rounds
+from runferry.config.place_record import PlaceRecord
 from runferry.config.search import state
 from runferry.errors import LaunchError
 from runferry.runs import reasons
-from runferry.system.files import write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def note_end(place_file: Path) -> bool:
     finished = folder.trained_file.exists()
     if not finished and _last_reason(folder) not in reasons.OWN_FAULT:
         return False
-    write_json(place_file, {"run": folder.path.name, "finished": finished})
+    PlaceRecord(folder.path.name, finished).write(place_file)
     return True
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from runferry.config.sweep.hyperband import bands, threshold, value_to_compare
 from runferry.launch.own_rows import OwnRows
 from runferry.launch.stop_decision import KILL_SECONDS, StopDecision
-from runferry.system.files import read_json, write_json
-from runferry.system.values import is_mapping
+from runferry.system.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,19 @@ LOOK_SECONDS = 5.0
 SIBLINGS_SECONDS = 300.0
 """Between two looks at the other runs' values: one that was among the best may not be any more."""
 FILE = "early-terminate.json"
-"""In the run's folder: the values at the bands that it has reached, lower ones being better."""
+"""In the run's folder: what other runs are compared with."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NotedBands(Record):
+    """The content of `early-terminate.json`."""
+
+    NAME: ClassVar[str] = "record of a run's values at bands"
+    metric: str
+    """Its name."""
+    bands: Mapping[str, Any]
+    """The metric's value at each band that the run has reached, lower ones being better, by the band: the number of
+    iterations, as text."""
 
 
 class EarlyStop(StopDecision):
@@ -57,7 +69,7 @@ class EarlyStop(StopDecision):
         if reached != self._reached:
             self._reached = reached
             noted = {str(band): self._values[band - 1] for band in self._bands[:reached]}
-            write_json(self._folder.path / FILE, {"metric": self._metric, "bands": noted})
+            NotedBands(self._metric, noted).write(self._folder.path / FILE)
         self._next_siblings = time.monotonic() + SIBLINGS_SECONDS
         band = self._bands[reached - 1]
         others = self._values_at(band)
@@ -79,9 +91,7 @@ class EarlyStop(StopDecision):
         found: list[float] = []
         for file in self._siblings():
             with suppress(OSError, ValueError, KeyError):
-                noted = read_json(file)["bands"]
-                if is_mapping(noted) and str(band) in noted:
-                    found.append(float(noted[str(band)]))
+                found.append(float(NotedBands.read(file).bands[str(band)]))
         return found
 
     def _siblings(self) -> list[Path]:

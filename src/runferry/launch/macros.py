@@ -12,7 +12,7 @@ from runferry.config.data import MACRO as DATA
 from runferry.config.data import SCRATCH
 from runferry.config.needs import replace_needs
 from runferry.errors import LaunchError
-from runferry.system.files import beside, read_json
+from runferry.system.files import beside
 from runferry.system.values import is_list, is_mapping
 
 if TYPE_CHECKING:
@@ -153,10 +153,13 @@ def _write(run: RunRecord, name: str, content: str, node_folder: Path) -> Path:
 
 
 def _checkpoints(folder: Path, best_file: str, name: str) -> Path:
+    # Only here: a job's start need not wait for it.
+    from runferry.config.best_record import BestRecord
+
     file = beside(folder, best_file)
     try:
-        best = read_json(file)["run"]
-    except (OSError, ValueError, KeyError) as error:
+        best = BestRecord.read(file).run
+    except (OSError, ValueError) as error:
         message = f"needs: found no result of {name} ({file}), expected it to be trained before"
         raise LaunchError(message) from error
     return file.parent / best / "checkpoints"

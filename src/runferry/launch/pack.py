@@ -25,9 +25,8 @@ from runferry.launch.parts import DEVICES, devices_of, threads_of_part
 from runferry.launch.retries import check_retry
 from runferry.launch.signals import PassingOn, SignalWatch, Witness
 from runferry.runs.ending import UNDER_WAY, signal_name
-from runferry.runs.pack import done_file, read_pack, runs_left
+from runferry.runs.pack import PackEnd, done_file, read_pack, runs_left
 from runferry.runs.slurm import RUN_END_VARIABLE
-from runferry.system.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +84,7 @@ def launch_pack(folder: Path, *, overtime_seconds: float = OVERTIME_SECONDS) -> 
             why = f", ended by {signal_name(job.stopped)}" if job.stopped else ""
             job.say(f"{len(again)} runs are left for another attempt{why}")
             return 128 + job.stopped if job.stopped else 1
-        write_json(done_file(folder), {"end": _now(), "runs": job.ended})
+        PackEnd(_now(), job.ended).write(done_file(folder))
         failed = sum(status != 0 for status in job.ended.values())
         job.say(f"all runs have had their attempt; {failed} failed")
     return 0

@@ -10,18 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from runferry.config.search.engine import ask_engine
 from runferry.config.search.results import metric_names, sample
-from runferry.config.search.state import events_that_hold, points_file, points_of, read_definition, read_events
+from runferry.config.search.state import events_that_hold, points_file, points_of, read_events, read_search
 from runferry.errors import RunferryError
 from runferry.launch.own_rows import OwnRows
 from runferry.launch.stop_decision import KILL_SECONDS, StopDecision
-from runferry.system.files import read_json, write_json
+from runferry.system.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from runferry.runs.folder import RunFolder
@@ -31,7 +32,16 @@ ASK_SECONDS = 60.0
 ANSWER_SECONDS = 1.0
 """Between two looks whether it has answered."""
 FILE = "reported.json"
-"""In the run's folder: rows for the engine, evenly spread."""
+"""In the run's folder: rows for the engine."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReportedRows(Record):
+    """The content of `reported.json`."""
+
+    NAME: ClassVar[str] = "record of a run's rows"
+    rows: tuple[Any, ...]
+    """With metrics and their `_step`, evenly spread (see `runferry.config.search.results.sample`)."""
 
 
 class Pruning(StopDecision):
@@ -43,8 +53,8 @@ class Pruning(StopDecision):
         self._folder = folder
         self._experiment = folder.path.absolute().parent
         self._pruner: str = section["name"]
-        self._begun = read_definition(self._experiment)
-        self._names = metric_names(self._begun["definition"])
+        self._begun = read_search(self._experiment)
+        self._names = metric_names(self._begun.definition)
         self._own = OwnRows(folder, self._names)
         self._rows: list[dict[str, float]] = []
         self._answers: list[bool] | None = None
@@ -57,7 +67,7 @@ class Pruning(StopDecision):
             new = [row for row in self._own.read() if "_step" in row]
             if new:
                 self._rows += new
-                write_json(self._folder.path / FILE, {"rows": sample(self._rows)})
+                ReportedRows(tuple(sample(self._rows))).write(self._folder.path / FILE)
                 self._answers = []
                 self._next = time.monotonic() + ANSWER_SECONDS
                 # Beside the loop that passes signals on.
@@ -72,7 +82,7 @@ class Pruning(StopDecision):
         if answer:
             last = self._rows[-1]
             values = ", ".join(f"{name} was {last[name]:g}" for name in self._names if name in last)
-            self.stopped = f"pruned by {self._begun['engine']}'s {self._pruner}: {values} at step {last['_step']:g}"
+            self.stopped = f"pruned by {self._begun.engine}'s {self._pruner}: {values} at step {last['_step']:g}"
         return answer
 
     def _ask(self, answers: list[bool]) -> None:
@@ -86,18 +96,18 @@ class Pruning(StopDecision):
 
     def _is_pruned(self) -> bool:
         events = read_events(points_file(self._experiment))
-        running: dict[str, list[dict[str, float]]] = {}
+        running: dict[str, Sequence[dict[str, float]]] = {}
         own: int | None = None
         for point in points_of(events):
             if point.run == self._folder.path.name:
                 own = point.number
                 running[str(point.number)] = sample(self._rows)
             elif point.state is None:
-                with suppress(OSError, ValueError, KeyError):
-                    running[str(point.number)] = read_json(self._reported(point.run))["rows"]
+                with suppress(OSError, ValueError):
+                    running[str(point.number)] = ReportedRows.read(self._reported(point.run)).rows
         if own is None:
             return False
-        answer = ask_engine(self._begun, do="prune", events=events_that_hold(events), number=own, running=running)
+        answer = ask_engine(self._begun, events=events_that_hold(events), do="prune", number=own, running=running)
         return bool(answer["pruned"])
 
     def _reported(self, run: str) -> Path:

@@ -7,8 +7,8 @@ done.json    written when each of them has had its attempt, however that ended
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from runferry.errors import ConfigError, LaunchError
 from runferry.runs import reasons
@@ -16,7 +16,7 @@ from runferry.runs.attempt import write_trained
 from runferry.runs.continuation import should_continue
 from runferry.runs.ending import UNDER_WAY
 from runferry.runs.folder import RunFolder
-from runferry.system.files import read_json, write_json
+from runferry.system.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,9 +29,10 @@ FOLDER = "packs"
 
 
 @dataclass(frozen=True)
-class Pack:
+class Pack(Record):
     """The content of a pack's `runs.json`."""
 
+    NAME: ClassVar[str] = "record of a pack"
     side_by_side: int
     """Runs at a time."""
     gpus: int
@@ -51,9 +52,16 @@ class Pack:
         options += ["--seconds", str(self.seconds)] if self.seconds is not None else []
         return [*options, "--runs", *(f"{run}:{attempts}" for run, attempts in self.runs.items())]
 
-    def write(self, file: Path) -> None:
-        """Write the pack's `runs.json`."""
-        write_json(file, {**asdict(self), "runs": dict(self.runs)})
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PackEnd(Record):
+    """The content of a pack's `done.json`, of the job that ended it."""
+
+    NAME: ClassVar[str] = "record of a pack's end"
+    end: str
+    """When: ISO 8601, UTC."""
+    runs: Mapping[str, Any]
+    """Exit codes, as a shell gives them, by the ids of the runs that this job trained."""
 
 
 def pack_file(folder: Path) -> Path:
@@ -76,8 +84,8 @@ def read_pack(folder: Path) -> Pack:
     """
     file = pack_file(folder)
     try:
-        return Pack(**read_json(file))
-    except (FileNotFoundError, TypeError) as error:
+        return Pack.read(file)
+    except (FileNotFoundError, ValueError) as error:
         message = f"{folder}: found no runs.json of a pack in it, expected results/<experiment>/{FOLDER}/<pack>"
         raise ConfigError(message) from error
 

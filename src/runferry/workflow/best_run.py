@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.best_record import BestRecord
 from runferry.config.names import BEST_FILE
 from runferry.config.needs import check_needs
 from runferry.errors import LaunchError, SegmentError
 from runferry.runs import reasons
 from runferry.runs.folder import RunFolder, listed_runs
 from runferry.runs.state import State, last_attempt, state_of
-from runferry.system.files import write_json
 from runferry.system.values import is_mapping
 from runferry.trackers.wandb.log.segment import history, read_segment
 
@@ -71,12 +71,10 @@ def write_best(experiment: Path, runs: Iterable[str], metric: Mapping[str, Any] 
     LaunchError
         When no run finished with a value of the metric.
     """
-    from runferry.config.names import BEST_FILE
-
     file = experiment / BEST_FILE
     runs = list(runs)
     if metric is None or len(runs) == 1:
-        write_json(file, {"run": runs[0], "of": 1})
+        BestRecord(runs[0]).write(file)
         return
     goal = metric.get("goal", "minimize")
     results = [read_result(RunFolder(experiment / run), metric["name"]) for run in runs]
@@ -89,7 +87,7 @@ def write_best(experiment: Path, runs: Iterable[str], metric: Mapping[str, Any] 
         message = f"{experiment}: found no run that finished with a value of {metric['name']}, expected one"
         raise LaunchError(message)
     value, run = (max if goal == "maximize" else min)(found)
-    write_json(file, {"run": run, "metric": metric["name"], "goal": goal, "value": value, "of": len(runs)})
+    BestRecord(run, metric["name"], goal, value, len(runs)).write(file)
 
 
 def _is_finite(value: Any) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runferry.config.place_record import PlaceRecord
 from runferry.config.run import run_of_sweep, write_changed, write_table
 from runferry.config.search.engine import ask_engine
 from runferry.config.search.results import metric_names
@@ -15,22 +16,22 @@ from runferry.config.search.search import check_engine
 from runferry.config.search.state import (
     DEFINITION,
     FOLDER,
+    Asked,
+    Forgotten,
+    SearchRecord,
     append_events,
     events_that_hold,
     key_of,
     points_file,
     points_of,
-    read_definition,
     read_events,
+    read_search,
     repetitions,
 )
 from runferry.config.sweep import definition as sweep_definition
 from runferry.errors import ConfigError
 from runferry.runs.folder import RunFolder
-from runferry.runs.run_record import RunRecord
-from runferry.system.files import read_json, write_json
 from runferry.system.locks import turn
-from runferry.system.records import from_json
 from runferry.workflow.search_results import result_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from runferry.config.experiment import Experiment
     from runferry.config.run import RunDefinition
-    from runferry.config.search.state import Point
+    from runferry.config.search.state import Event, Point
     from runferry.config.sweep.definition import Sweep
 
 AGAIN_SECONDS = 15.0
@@ -68,29 +69,28 @@ def begin(experiment: Experiment, folder: Path, say: Callable[[str], None]) -> N
     if search is None or sweep is None:
         raise AssertionError
     engine = search.engine
-    before = [event["engine"] for event in read_events(points_file(folder)) if "asked" in event]
+    before = [event.engine for event in read_events(points_file(folder)) if isinstance(event, Asked)]
     if before and not sweep.scheduler:
         # Nobody named one: what is installed meanwhile does not change a search that goes on.
-        engine = str(before[0])
+        engine = before[0]
         check_engine(engine, sweep.where)
-    begun = {
-        "experiment": experiment.name,
-        "where": sweep.where,
-        "definition": sweep.definition,
-        "engine": engine,
-        "source": sweep.source,
-        "seed": search.seed,
-        "count": search.count,
-        "parallel": search.parallel,
-        "record": experiment.shared_record.to_json(),
-    }
+    begun = SearchRecord(
+        experiment.name,
+        sweep.where,
+        sweep.definition,
+        engine,
+        sweep.source,
+        search.seed,
+        search.count,
+        search.parallel,
+        experiment.shared_record.to_json(),
+    )
     found = ask_engine(begun, _python(engine, say), do="check")
     if not found["parameters"]:
         message = f"{sweep.where}: scheduler.search_space: found that it names no parameter, expected one to search"
         raise ConfigError(f"{message}; return a dict such as {{'lr': trial.suggest_float('lr', 1e-5, 1e-1, log=True)}}")
-    begun["pruner"] = found["pruner"]
     say(f"{experiment.name}: {engine} chooses {search.count} points, {search.parallel} at a time")
-    write_json(folder / FOLDER / DEFINITION, begun)
+    replace(begun, pruner=found["pruner"]).write(folder / FOLDER / DEFINITION)
 
 
 def ask(place_file: Path, say: Callable[[str], None], also: Sequence[Path] = ()) -> bool:
@@ -118,7 +118,7 @@ def ask(place_file: Path, say: Callable[[str], None], also: Sequence[Path] = ())
     experiment = place_file.parents[1]
     file = points_file(experiment)
     with turn(experiment / FOLDER / "lock"):
-        begun = read_definition(experiment)
+        begun = read_search(experiment)
         events = read_events(file)
         new = _told_since(experiment, begun, points_of(events), say)
         append_events(file, new)
@@ -128,13 +128,12 @@ def ask(place_file: Path, say: Callable[[str], None], also: Sequence[Path] = ())
         missing = [one for one in (place_file, *also) if int(one.stem) not in known and not one.exists()]
         if not missing:
             return True
-        sweep = sweep_definition.check(begun["definition"], begun["where"])
+        sweep = sweep_definition.check(begun.definition, begun.where)
         runs = [_run_of(begun, sweep, point.parameters, point.repetition) for point in points]
         _check_runs(experiment, runs, points)
         _check_metric(begun, sweep, points)
-        request = {"do": "ask", "events": events_that_hold(events), "count": len(missing)}
-        request["kept"] = str(experiment / FOLDER / "ax.json")
-        answer = ask_engine(begun, _python(begun["engine"], say), **request)
+        request = {"do": "ask", "count": len(missing), "kept": str(experiment / FOLDER / "ax.json")}
+        answer = ask_engine(begun, _python(begun.engine, say), events_that_hold(events), **request)
         counted = repetitions(points)
         for one, parameters in zip(missing, answer["points"], strict=False):
             repetition = counted[key_of(parameters)]
@@ -142,23 +141,21 @@ def ask(place_file: Path, say: Callable[[str], None], also: Sequence[Path] = ())
             run = _run_of(begun, sweep, parameters, repetition)
             _write_run(experiment, begun, run)
             runs.append(run)
-            asked = {"asked": len(runs), "place": int(one.stem), "run": run.id, "parameters": parameters}
-            append_events(file, [{**asked, "repetition": repetition, "engine": begun["engine"]}])
-        write_table(experiment / "runs.tsv", runs, begun["definition"])
+            append_events(file, [Asked(len(runs), int(one.stem), run.id, parameters, repetition, begun.engine)])
+        write_table(experiment / "runs.tsv", runs, begun.definition)
         left = missing[len(answer["points"]) :]
         if left and answer.get("declined"):
             return place_file not in left
         for one in left:
             say(f"{experiment.name}: the search ends after {len(runs)} points: {answer['ended']}")
-            write_json(one, {"run": None, "finished": False, "reason": answer["ended"]})
+            PlaceRecord(reason=answer["ended"]).write(one)
     return True
 
 
-def _write_run(experiment: Path, begun: Mapping[str, Any], run: RunDefinition) -> None:
+def _write_run(experiment: Path, begun: SearchRecord, run: RunDefinition) -> None:
     """Write `run.json`, before the point counts: one that does has a run."""
-    shared = from_json(RunRecord, {"id": "", **begun["record"]}, str(experiment / FOLDER / DEFINITION))
-    pruner = {"name": begun["pruner"]} if begun["pruner"] else None
-    write_changed(RunFolder(experiment / run.id).run_file, run.record(replace(shared, pruner=pruner)).to_json())
+    shared = replace(begun.shared_record, pruner={"name": begun.pruner} if begun.pruner else None)
+    write_changed(RunFolder(experiment / run.id).run_file, run.record(shared).to_json())
 
 
 def ask_until_answered(place_file: Path, say: Callable[[str], None]) -> None:
@@ -171,34 +168,34 @@ def ask_until_answered(place_file: Path, say: Callable[[str], None]) -> None:
         time.sleep(AGAIN_SECONDS)
 
 
-def _run_of(begun: Mapping[str, Any], sweep: Sweep, parameters: Mapping[str, Any], repetition: int) -> RunDefinition:
+def _run_of(begun: SearchRecord, sweep: Sweep, parameters: Mapping[str, Any], repetition: int) -> RunDefinition:
     identity = {"repetition": repetition} if repetition else {}
-    return run_of_sweep(begun["experiment"], sweep, dict(parameters), identity)
+    return run_of_sweep(begun.experiment, sweep, dict(parameters), identity)
 
 
 def _told_since(
-    experiment: Path, begun: Mapping[str, Any], points: Sequence[Point], say: Callable[[str], None]
-) -> list[dict[str, Any]]:
+    experiment: Path, begun: SearchRecord, points: Sequence[Point], say: Callable[[str], None]
+) -> list[Event]:
     """Return what there is to tell: runs that have ended, and results that were deleted."""
-    names = metric_names(begun["definition"])
-    new: list[dict[str, Any]] = []
+    names = metric_names(begun.definition)
+    new: list[Event] = []
     for point in points:
         folder = RunFolder(experiment / point.run)
         ended = _has_ended(experiment, point) and folder.attempts_folder.exists()
         if point.state is None and ended:
-            new.append({"told": point.number, **result_of(folder, names)})
+            new.append(result_of(point.number, folder, names))
         elif point.state is not None and not ended:
             place = experiment / FOLDER / f"{point.place}.json"
             again = f"; remove {place} to have it trained again" if place.exists() else ", and is trained again"
             say(f"{folder.path}: its result was deleted: the search goes on without it{again}")
-            new.append({"forgotten": point.number})
+            new.append(Forgotten(point.number))
     return new
 
 
 def _has_ended(experiment: Path, point: Point) -> bool:
     try:
-        return read_json(experiment / FOLDER / f"{point.place}.json")["run"] == point.run
-    except (OSError, ValueError, KeyError):
+        return PlaceRecord.read(experiment / FOLDER / f"{point.place}.json").run == point.run
+    except (OSError, ValueError):
         return False
 
 
@@ -208,11 +205,11 @@ def _check_runs(experiment: Path, runs: Sequence[RunDefinition], points: Sequenc
         raise ConfigError(f"{message}; give the changed experiment another name, or change it back")
 
 
-def _check_metric(begun: Mapping[str, Any], sweep: Sweep, points: Sequence[Point]) -> None:
+def _check_metric(begun: SearchRecord, sweep: Sweep, points: Sequence[Point]) -> None:
     finished = [point for point in points if point.state == "finished"]
     for name in metric_names(sweep.definition):
         if len(finished) >= _RUNS_WITHOUT_METRIC and not any(name in (point.values or {}) for point in finished):
-            message = f"{begun['where']}: metric: found no value of {name} in {len(finished)} runs that finished"
+            message = f"{begun.where}: metric: found no value of {name} in {len(finished)} runs that finished"
             raise ConfigError(f"{message}, expected wandb.log() of it in each; name a metric that the command logs")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runferry.config.search.results import sample
+from runferry.config.search.state import Told
 from runferry.config.sweep.parameter import is_finite_number
 from runferry.errors import SegmentError
 from runferry.runs.attempt_record import TrainedRecord
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     from runferry.runs.folder import RunFolder
 
 
-def result_of(folder: RunFolder, names: Sequence[str]) -> dict[str, Any]:
-    """Return `state`, `summary` and `history` of a run that has ended.
+def result_of(number: int, folder: RunFolder, names: Sequence[str]) -> Told:
+    """Return what the engine is told of a run that has ended.
 
     Parameters
     ----------
+    number
+        Of its point.
+    folder
+        Of the run.
     names
         Of the metrics.
     """
@@ -41,7 +46,7 @@ def result_of(folder: RunFolder, names: Sequence[str]) -> dict[str, Any]:
                 summary[name] = value
     # The server takes the last row for what a summary lacks.
     summary = {name: row[name] for row in rows for name in names if name in row} | summary
-    return {"state": _state_of(folder), "summary": summary, "history": sample(rows)}
+    return Told(number, _state_of(folder), summary, tuple(sample(rows)))
 
 
 def _metrics_of(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_damaged_segments_are_named_at_every_look(
 
 def test_rows_that_live_sync_has_sent_are_not_unsynced(experiment: Path) -> None:
     folder = run_of(experiment, "a", "running", host="elsewhere", pid=1)
-    write(folder / "live.json", {"rows": 1})
+    write(folder / "live.json", {"format": 1, "rows": 1})
     assert [run.unsynced_rows for run in status(experiment).runs] == [1]
 
 

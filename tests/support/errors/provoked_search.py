@@ -38,8 +38,8 @@ def _rounds_with_an_engine(_: World) -> None:
 
 
 def _engine_fails(_: World) -> None:
-    begun = {"experiment": "e", "where": "sweep.yaml", "definition": OPTUNA, "engine": "optuna", "seed": 0}
-    ask_engine({**begun, "source": None}, "/bin/false", do="check")
+    begun = state.SearchRecord("e", "sweep.yaml", OPTUNA, "optuna", None, 0, 1, 1, {})
+    ask_engine(begun, "/bin/false", do="check")
 
 
 ROWS = [
@@ -64,7 +64,7 @@ ROWS = [
         "is not installed in runferry's environment",
         lambda _: search.check_engine("optuna", "sweep.yaml", lambda _: False),
     ),
-    Row("config/search/state.py", "found no such file", lambda world: state.read_definition(world.tmp)),
+    Row("config/search/state.py", "found no such file", lambda world: state.read_search(world.tmp)),
     Row(
         "launch/bayes_run.py",
         "found no point of place",

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 from runferry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+    from runferry.config.search.state import Event, SearchRecord
 
 _WORKER = Path(__file__).with_name("worker.py")
 _MOST_WORDS = 300
 
 
-def ask_engine(begun: Mapping[str, Any], python: Path | str = sys.executable, **request: Any) -> dict[str, Any]:
+def ask_engine(
+    begun: SearchRecord, python: Path | str = sys.executable, events: Sequence[Event] = (), **request: Any
+) -> dict[str, Any]:
     """Send a request to the engine and return its answer.
 
     Parameters
@@ -27,6 +31,8 @@ def ask_engine(begun: Mapping[str, Any], python: Path | str = sys.executable, **
         The content of `search.json`.
     python
         The Python that has the engine.
+    events
+        As `runferry.config.search.state.events_that_hold` returns them.
     request
         `do`, one of "check", "ask" and "prune", and what that needs.
 
@@ -36,11 +42,11 @@ def ask_engine(begun: Mapping[str, Any], python: Path | str = sys.executable, **
         When the engine, or a source file, fails.
     """
     whole: dict[str, Any] = {
-        "name": begun["experiment"],
+        "name": begun.experiment,
         "config": _for_engine(begun),
-        "seed": begun["seed"],
-        "source": begun["source"],
-        "events": [],
+        "seed": begun.seed,
+        "source": begun.source,
+        "events": [event.to_json() for event in events],
         **request,
     }
     environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
@@ -59,18 +65,18 @@ def ask_engine(begun: Mapping[str, Any], python: Path | str = sys.executable, **
     except ValueError:
         answer = {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
     if "error" in answer:
-        key = "scheduler.source" if begun["source"] else "scheduler"
-        message = f"{begun['where']}: {key}: found that {begun['engine']} fails ({answer['error'][:_MOST_WORDS]})"
+        key = "scheduler.source" if begun.source else "scheduler"
+        message = f"{begun.where}: {key}: found that {begun.engine} fails ({answer['error'][:_MOST_WORDS]})"
         raise ConfigError(f"{message}, expected what W&B's sweep scheduler takes")
     return answer
 
 
-def _for_engine(begun: Mapping[str, Any]) -> dict[str, Any]:
+def _for_engine(begun: SearchRecord) -> dict[str, Any]:
     """Return the definition as W&B's classes take it: engine and source are what was found."""
-    definition: dict[str, Any] = dict(begun["definition"])
+    definition: dict[str, Any] = dict(begun.definition)
     scheduler = dict(definition.get("scheduler") or {})
-    scheduler["engine"] = begun["engine"]
-    if begun["source"]:
-        scheduler["source"] = begun["source"]
+    scheduler["engine"] = begun.engine
+    if begun.source:
+        scheduler["source"] = begun.source
     definition["scheduler"] = scheduler
     return definition

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runferry.config.search.results import metric_names, metrics_of
-from runferry.config.search.state import points_file, points_of, read_definition, read_events
+from runferry.config.search.state import points_file, points_of, read_events, read_search
 from runferry.errors import LaunchError
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class SearchHistory:
 def read_history(experiment: Path) -> SearchHistory | None:
     """Read the history of a search from `results/<experiment>`; None where there is no search."""
     try:
-        definition = read_definition(experiment)["definition"]
-    except (LaunchError, OSError, ValueError, KeyError):
+        definition = read_search(experiment).definition
+    except (LaunchError, OSError, ValueError):
         return None
     goals = tuple(str(metric.get("goal", "minimize")) for metric in metrics_of(definition))
     found = outcomes(points_of(read_events(points_file(experiment))), definition)

@@ -15,8 +15,9 @@ from runferry.report.status.queue import Asking
 from runferry.report.status.segments import SegmentCounts, last_value
 from runferry.runs import reasons
 from runferry.runs.attempt_record import AttemptRecord
-from runferry.runs.folder import STATE_FILE, listed_names
+from runferry.runs.folder import listed_names
 from runferry.runs.log import last_lines, read_tail
+from runferry.runs.read_position import ReadPosition
 from runferry.runs.receipt import holds
 from runferry.runs.receipt_record import Receipt
 from runferry.runs.state import DONE, FAILED, RUNNING, UNSYNCED, WAITING, last_attempt, states_of
@@ -200,9 +201,8 @@ def _rows_there(folder: RunFolder, base_url: str | None) -> int:
     with suppress(OSError, ValueError):
         receipt = Receipt.read(folder.receipt_file)
         there = sum(run.server.history_lines for run in receipt.each_wandb_run) if receipt.is_for(base_url) else 0
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        there = max(there, int(read_json(folder.path / STATE_FILE)["rows"]))
-    return there
+    sent = ReadPosition.read(folder)
+    return max(there, sent.rows) if sent else there
 
 
 def _is_lost(folder: RunFolder, queue: QueuedRuns) -> bool:

@@ -8,15 +8,16 @@ and sends the rest.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
 from runferry.errors import SegmentError
-from runferry.runs.folder import STATE_FILE, wandb_run_of
+from runferry.runs.folder import wandb_run_of
+from runferry.runs.read_position import ReadPosition
 from runferry.sync.wandb.file_stream import BYTES_PER_REQUEST
-from runferry.system.files import read_json, write_json
 from runferry.system.values import is_mapping
 from runferry.trackers.wandb.deleted import read_cleaned
 from runferry.trackers.wandb.log.messages import parser, path_of
@@ -36,31 +37,6 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 1000
 SETTLED_SECONDS = 15.0
 """For which a segment must not have grown before the next one is begun: a killed attempt's processes may write on."""
-
-
-_FORMAT = 1
-
-
-@dataclass
-class ReadPosition:
-    """The position up to which a run has been read; all of it is in the state file."""
-
-    segment: str = ""
-    """Name of the segment that is being read."""
-    position: int = 0
-    """Bytes of its log that have been read."""
-    rows: int = 0
-    """Of all segments so far: the number of the next row."""
-    last_step: int = -1
-    """The step that the last row has on the server."""
-    seconds_before: float = 0.0
-    """What `_runtime` had come to when the segment was begun."""
-    runtime: float = 0.0
-    """The last `_runtime` of the segment."""
-    run: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Id, entity, project, group, display name and tags, from the run's record."""
-    config: dict[str, Any] = field(default_factory=dict[str, Any])
-    summary: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class LiveRun:
@@ -89,22 +65,17 @@ class LiveRun:
 
     def restore(self) -> None:
         """Continue at the position of an earlier process, where its state fits the disk."""
-        try:
-            state = read_json(self.folder.path / STATE_FILE)
-            if state.pop("format") != _FORMAT:
-                return
-            read = ReadPosition(**state)
-            if find_log(self.folder.wandb_folder / read.segment).stat().st_size >= read.position:
+        read = ReadPosition.read(self.folder)
+        # It is there to save time; without it everything is read again.
+        with suppress(OSError, TypeError, SegmentError):
+            if read and find_log(self.folder.wandb_folder / read.segment).stat().st_size >= read.position:
                 self.read = read
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SegmentError):
-            # It is there to save time; without it everything is read again.
-            return
 
     def save(self, *, at_least: int = 0) -> None:
         """Write the state, if all rows that were read have been sent and `at_least` bytes are new."""
         if self.lines or not self.read.segment or abs(self.read.position - self._saved_position) < at_least:
             return
-        write_json(self.folder.path / STATE_FILE, {"format": _FORMAT, **vars(self.read)})
+        self.read.write(self.folder)
         self._saved_position = self.read.position
 
     def start_again(self) -> None:

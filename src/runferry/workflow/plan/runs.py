@@ -6,10 +6,9 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runferry.config.rounds import round_file
+from runferry.config.rounds import read_chosen, round_file
 from runferry.config.search.state import points_file, points_of, read_events
 from runferry.runs.state import DONE, WAITING, names_in, state_and_reason
-from runferry.system.files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +62,7 @@ def places_of(folder: Path, rounds: Rounds) -> list[Place]:
     found: list[Place] = []
     for number in range(1, rounds.number + 1):
         try:
-            chosen = [str(run["id"]) for run in read_json(round_file(folder, number))]
+            chosen = [run.id for run in read_chosen(round_file(folder, number))]
         except (OSError, ValueError):
             chosen = []
         ended = set(names_in(round_file(folder, number).parent)) if chosen else set[str]()
