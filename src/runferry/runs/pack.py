@@ -7,6 +7,7 @@ done.json    written when each of them has had its attempt, however that ended
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,12 +46,9 @@ class Pack(Record):
     """Of the runs at a time, those that have one GPU together."""
 
     @property
-    def options(self) -> list[str]:
-        """Return the options of `runferry pack` that write the same file."""
-        options = ["--side-by-side", str(self.side_by_side), "--gpus", str(self.gpus)]
-        options += ["--share-gpu", str(self.share_gpu)] if self.share_gpu > 1 else []
-        options += ["--seconds", str(self.seconds)] if self.seconds is not None else []
-        return [*options, "--runs", *(f"{run}:{attempts}" for run, attempts in self.runs.items())]
+    def line(self) -> str:
+        """Return what the pack's `runs.json` says, in one line: rule `pack` writes it without a start of Python."""
+        return json.dumps(self.to_json())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,7 +103,7 @@ def runs_left(folder: Path, pack: Pack) -> list[RunFolder]:
 
 
 def _is_left(run: RunFolder, attempts_before: int) -> bool:
-    if run.trained_file.exists() or run.finished_file.exists():
+    if run.has_finished:
         return False
     attempts = run.attempts()[attempts_before:]
     if not attempts or should_continue(run):
