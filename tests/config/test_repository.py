@@ -261,7 +261,7 @@ def test_init_takes_the_sweep_that_is_there_and_never_overwrites(folder, capsys)
     other = yaml.safe_load(written)["experiments"]["other"]
     assert (other["sweep"], other["count"]) == ("sweep.yaml", 10)
     assert main(["init"]) == 2
-    assert "found config/config.yaml, expected none, since init overwrites nothing" in capsys.readouterr().err
+    assert "found config/config.yaml, expected none: init overwrites nothing" in capsys.readouterr().err
     assert (folder / "config" / "config.yaml").read_text() == written
 
 

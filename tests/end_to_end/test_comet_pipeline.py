@@ -72,7 +72,7 @@ def test_runs_are_trained_synced_and_reported_and_the_second_time_nothing_is_don
         ),
         (
             {**COMET, "sync": {"watch": True}},
-            "config: sync.watch: found true, expected false with `tracker: comet`: W&B's runs only have it",
+            "config: sync.watch: found true, expected false with `tracker: comet`: only W&B runs have it",
         ),
     ],
     ids=["no-section", "unknown", "online", "watch"],
