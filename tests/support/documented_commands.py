@@ -176,6 +176,8 @@ NOT_AS_WRITTEN = {
     f"{_PROFILES} -k mycluster": _PYTEST,
     ".venv/bin/python -m pytest tests/sync/test_clean.py": _PYTEST,
     ".venv/bin/python -m pytest tests/sync/test_clean.py -k trained": _PYTEST,
+    ".venv/bin/python -m pytest tests/sync/test_clean.py"
+    "::test_a_clean_that_was_killed_while_it_deleted_is_completed_by_the_next_one": _PYTEST,
     ".venv/bin/python -m pytest tests/test_doctests.py -k folder": _PYTEST,
 }
 
