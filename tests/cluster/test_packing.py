@@ -109,6 +109,7 @@ def test_a_whole_node_is_filled_and_short_runs_follow_one_another(user, cluster,
     for run in user.runs("long"):
         assert (run / "receipt.json").exists()
         assert not (run / "interim-receipt.json").exists()
+        assert not [*run.glob("wandb/*/logs"), *run.glob("wandb/*/*.syncstate")]
         assert [row["loss"] for row in server.run("demo", "tests", run.name)["history"]] == rows_on_disk(run, "loss")
 
     # Called again, only the one that failed is trained, on a whole node by itself.

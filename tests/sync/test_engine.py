@@ -52,6 +52,17 @@ def test_a_rule_for_one_run_syncs_what_else_is_trained_and_nothing_else(written,
     assert receipt(folders[1])["run"] == folders[1].path.name
 
 
+def test_of_a_run_whose_pack_still_trains_nothing_is_kept_that_only_a_sync_needs(written, server, tmp_path):
+    folders = written.copied_to(tmp_path / "results")
+    for folder in folders[1:]:
+        folder.trained_file.rename(folder.finished_file)
+    folders[2].finished_file.unlink()
+    assert [outcome.problem for outcome in sync(folders, QUICK)] == [None] * len(folders)
+    # The last one may go on: what wandb noted for its next sync stays.
+    left = [[*folder.path.glob("wandb/*/logs/debug*"), *folder.path.glob("wandb/*/*.syncstate")] for folder in folders]
+    assert [bool(files) for files in left] == [False, False, True]
+
+
 @pytest.mark.parametrize("orphaned", [True, False])
 def test_that_a_rule_has_no_key_is_not_remembered_where_its_snakemake_was_killed(
     written, server, tmp_path, monkeypatch, orphaned

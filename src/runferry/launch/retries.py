@@ -33,7 +33,7 @@ def check_retry(folders: Sequence[RunFolder]) -> None:
     number = os.environ.pop(RETRY_VARIABLE, "")
     if not number.isdigit() or int(number) < 2:
         return
-    left = [run for run in folders if not (run.trained_file.exists() or run.finished_file.exists())]
+    left = [run for run in folders if not run.has_finished]
     settle_lost(left)
     if not left or any(should_continue(run) or not run.attempts() for run in left):
         return

@@ -90,6 +90,11 @@ class RunFolder:
         return self.path / "finished.json"
 
     @property
+    def has_finished(self) -> bool:
+        """Return whether its command has ended with exit code 0: nobody trains it any more."""
+        return self.trained_file.exists() or self.finished_file.exists()
+
+    @property
     def receipt_file(self) -> Path:
         """Return the file of the receipt, which says that the server holds every record of every segment.
 

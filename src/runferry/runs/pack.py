@@ -97,7 +97,7 @@ def runs_left(folder: Path, pack: Pack) -> list[RunFolder]:
 
 
 def _is_left(run: RunFolder, attempts_before: int) -> bool:
-    if run.trained_file.exists() or run.finished_file.exists():
+    if run.has_finished:
         return False
     attempts = run.attempts()[attempts_before:]
     if not attempts or should_continue(run):

@@ -242,7 +242,7 @@ class WandbCarrier:
             outcome.problem = f"verified, but the receipt could not be written ({error.strerror}); run the same again"
             return
         shutil.rmtree(outcome.folder.resent_folder, ignore_errors=True)
-        if outcome.folder.trained_file.exists():
+        if outcome.folder.has_finished:
             remove_debug_logs(outcome.folder)
             share_equal_files(outcome.folder)
 
