@@ -191,7 +191,11 @@ def test_tasks_are_asked_for_with_equal_parts_of_one_node(cluster, given, cores,
         ),
         ("narval", {"gpus": 1, "gpu": "a100_1g.5gb", "share_gpu": 3, "side_by_side": 4}, "expected 3: a job on"),
         ("narval", {"gpus": 4, "nodes": 2, "share_gpu": 5}, "share_gpu: found 5 with resources.nodes: 2, expected 1"),
-        ("local", {"gpus": 1, "share_gpu": 5, "side_by_side": 6}, "found 6 runs with GPUs, expected 5 (share_gpu): this machine"),
+        (
+            "local",
+            {"gpus": 1, "share_gpu": 5, "side_by_side": 6},
+            "found 6 runs with GPUs, expected 5 (share_gpu): this machine",
+        ),
         ("local", {"nodes": 2}, "resources.nodes: found 2, expected 1 on this machine"),
     ],
 )

@@ -90,7 +90,7 @@ def test_a_sweep_that_is_decided_by_metrics_is_refused_with_comet(project, grid)
     done = project.snakemake("-n")
     assert done.returncode == 1
     refused = "config: experiments.a: found a sweep whose results choose its runs, expected none with `tracker: comet`"
-    assert f"{refused}: the metrics" in done.stderr
+    assert f"{refused}: runferry reads such metrics from W&B runs only" in done.stderr
 
 
 def test_without_a_tracker_in_the_config_nothing_of_a_run_s_record_is_new(project, grid):
