@@ -61,7 +61,7 @@ def test_a_pack_that_failed_whole_has_its_id_and_is_told_of_the_attempts(tmp_pat
     assert before.packs.keys() == after.packs.keys()
     (name,) = after.packs
     assert after.packs[name].runs["000000000002"] == 1
-    assert before.pack("e", name).options != after.pack("e", name).options
+    assert before.pack("e", name).line != after.pack("e", name).line
 
 
 def test_a_pack_whose_job_may_be_running_is_planned_as_it_is(tmp_path):

@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runferry.runs.folder import RunFolder
 
 if TYPE_CHECKING:
+    import argparse
+
     from runferry.cli.common import Commands
 
 
 def add_pack_commands(commands: Commands) -> None:
-    """Add `pack`, `launch-pack`, `settle`, `launch-nodes` and `launch-tasks` to the command line."""
-    _add_pack(commands)
+    """Add `launch-pack`, `settle`, `launch-nodes` and `launch-tasks` to the command line."""
     _add_launch_pack(commands)
     _add_settle(commands)
     _add_launch_nodes(commands)
     _add_launch_tasks(commands)
-
-
-def _add_pack(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "pack",
-        description="Write FILE, the runs.json of a pack: runs of one experiment that share a Slurm job.",
-    )
-    parser.add_argument("file", type=Path, metavar="FILE", help="results/<experiment>/packs/<pack>/runs.json")
-    parser.add_argument("--side-by-side", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
-    parser.add_argument(
-        "--gpus", type=int, default=0, metavar="N", help="of the job's GPUs, for each run (default: all)"
-    )
-    parser.add_argument("--share-gpu", type=int, default=1, metavar="N", help="runs that share a GPU (default: 1)")
-    parser.add_argument("--seconds", type=int, metavar="N", help="the longest that one run may take (default: the job)")
-    parser.add_argument(
-        "--runs", nargs="+", required=True, type=_run, metavar="RUN:ATTEMPTS", help="an id, and the attempts so far"
-    )
-    parser.set_defaults(command=_pack)
-
-
-def _run(text: str) -> tuple[str, int]:
-    name, _, attempts = text.partition(":")
-    if not name or not attempts.isdecimal():
-        message = f"found {text!r}, expected the id of a run and a number of attempts, as 3k9v0a1b2c4d:0"
-        raise argparse.ArgumentTypeError(message)
-    return name, int(attempts)
-
-
-def _pack(given: argparse.Namespace) -> int:
-    from runferry.runs.pack import Pack
-
-    pack = Pack(given.side_by_side, given.gpus, given.seconds, dict(given.runs), given.share_gpu)
-    pack.write(given.file)
-    return 0
 
 
 def _add_launch_pack(commands: Commands) -> None:

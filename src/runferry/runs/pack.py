@@ -7,6 +7,7 @@ done.json    written when each of them has had its attempt, however that ended
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -44,12 +45,9 @@ class Pack:
     """Of the runs at a time, those that have one GPU together."""
 
     @property
-    def options(self) -> list[str]:
-        """Return the options of `runferry pack` that write the same file."""
-        options = ["--side-by-side", str(self.side_by_side), "--gpus", str(self.gpus)]
-        options += ["--share-gpu", str(self.share_gpu)] if self.share_gpu > 1 else []
-        options += ["--seconds", str(self.seconds)] if self.seconds is not None else []
-        return [*options, "--runs", *(f"{run}:{attempts}" for run, attempts in self.runs.items())]
+    def line(self) -> str:
+        """Return what the pack's `runs.json` says, in one line: rule `pack` writes it without a start of Python."""
+        return json.dumps({**asdict(self), "runs": dict(self.runs)})
 
     def write(self, file: Path) -> None:
         """Write the pack's `runs.json`."""

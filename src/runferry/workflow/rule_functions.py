@@ -207,9 +207,9 @@ class RuleFunctions:
 
     # Packs.
 
-    def pack_options(self, wildcards: Any) -> list[str]:
-        """Return the options of `runferry pack`; its attempts so far have a pack that failed made anew."""
-        return self.packs.pack(wildcards.experiment, wildcards.pack).options
+    def pack_content(self, wildcards: Any) -> str:
+        """Return what a pack's `runs.json` says; the attempts in it have a pack that failed made anew."""
+        return self.packs.pack(wildcards.experiment, wildcards.pack).line
 
     def done_of_pack(self, wildcards: Any) -> list[str]:
         """List the file that says that a run's pack was trained; none where the run is known to be trained."""
