@@ -7,7 +7,7 @@ class RunferryError(Exception):
     """An error that the user can fix; its text is one line: what was found, what was expected, what to do.
 
     What to type next is added where it is shown (`runferry.system.messages`), unless the text
-    itself says it as `run: ...`.
+    itself says it as `; run: ...` or `, run: ...`.
 
     Attributes
     ----------

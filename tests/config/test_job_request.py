@@ -190,9 +190,9 @@ def test_the_smallest_gpu_with_enough_memory_is_asked_for(cluster, gpus, gigabyt
             {"gpu_memory": 1024, "gpu": "a100"},
             "gpu_memory: found 1 GiB with gpu: a100, expected one of the two",
         ),
-        ("fir", {"gpu": "any"}, "found any, expected a model, one of h100, "),
-        ("fir", {"gpu": "any"}, "Fir refuses a request without one"),
-        ("mila", {"gpu": "any"}, "not established there"),
+        ("fir", {"gpu": "any"}, "resources.gpu: found any, expected one of h100, "),
+        ("fir", {"gpu": "any"}, "h100_3g.40gb: Fir refuses a request that names no model"),
+        ("mila", {"gpu": "any"}, ": it is not established whether Mila takes a request that names no model"),
         ("marenostrum5", {}, "resources.qos: found none, expected one that begins with acc_, which MareNostrum 5"),
     ],
 )

@@ -260,8 +260,11 @@ def test_init_takes_the_sweep_that_is_there_and_never_overwrites(folder, capsys)
     written = (folder / "config" / "config.yaml").read_text()
     other = yaml.safe_load(written)["experiments"]["other"]
     assert (other["sweep"], other["count"]) == ("sweep.yaml", 10)
+    capsys.readouterr()
     assert main(["init"]) == 2
-    assert "found config/config.yaml, expected none, since init overwrites nothing" in capsys.readouterr().err
+    # One next step, not two.
+    refused = "runferry: found config/config.yaml, expected none: init overwrites nothing; to see its plan"
+    assert capsys.readouterr().err == f"{refused}, run: runferry plan --profile local\n"
     assert (folder / "config" / "config.yaml").read_text() == written
 
 

@@ -62,7 +62,7 @@ def test_the_folder_of_another_command_is_refused():
 def test_a_folder_whose_record_is_no_runs_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "run.json").write_text("[]")
-    with pytest.raises(api.RunferryError, match="found what is no run's"):
+    with pytest.raises(api.RunferryError, match="found no run record in it"):
         api.create_run("a", ["true"])
 
 

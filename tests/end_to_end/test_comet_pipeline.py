@@ -72,7 +72,7 @@ def test_runs_are_trained_synced_and_reported_and_the_second_time_nothing_is_don
         ),
         (
             {**COMET, "sync": {"watch": True}},
-            "config: sync.watch: found true, expected false with `tracker: comet`: W&B's runs only have it",
+            "config: sync.watch: found true, expected false with `tracker: comet`: only W&B runs have it",
         ),
     ],
     ids=["no-section", "unknown", "online", "watch"],
@@ -90,7 +90,7 @@ def test_a_sweep_that_is_decided_by_metrics_is_refused_with_comet(project, grid)
     done = project.snakemake("-n")
     assert done.returncode == 1
     refused = "config: experiments.a: found a sweep whose results choose its runs, expected none with `tracker: comet`"
-    assert f"{refused}: the metrics" in done.stderr
+    assert f"{refused}: runferry reads such metrics from W&B runs only" in done.stderr
 
 
 def test_without_a_tracker_in_the_config_nothing_of_a_run_s_record_is_new(project, grid):

@@ -25,7 +25,7 @@ def _said(done) -> list[str]:
             ["-n"],
             'config/config.yaml: found ["b"] in',
         ),
-        (lambda project: project.write("results", ""), [], "results: found what is no folder"),
+        (lambda project: project.write("results", ""), [], "results: found a file, expected a folder for the results"),
         (None, ["-n", "trian_all"], "trian_all: found no such target, expected one of all, train_all"),
         (None, ["results/a/report.htm", "-n"], "results/a/report.htm: found no such target"),
     ],

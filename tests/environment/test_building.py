@@ -197,7 +197,9 @@ def test_a_requirement_that_is_nowhere_is_named_and_nothing_is_left(
     file = requirements(tmp_path, "no-such-package>=2")
     with pytest.raises(PackingError) as error:
         build(Specification(file), tmp_path / "out" / "default.json", log=log)
-    assert str(error.value).startswith(f"{file}: expected what can be installed, found: no-such-package>=2 is not in ")
+    assert str(error.value).startswith(
+        f"{file}: expected packages that can be installed, found: no-such-package>=2 is not in "
+    )
     assert "ERROR: No matching distribution found for no-such-package" in log.getvalue()
     assert not list((tmp_path / "temporary").iterdir())
     assert list((tmp_path / "out").iterdir()) == []

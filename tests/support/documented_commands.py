@@ -45,7 +45,7 @@ _TRAINS = NotAsWritten(
 )
 
 _EXTRA = (
-    "snakemake --profile profiles/narval --config account=def-<pi> "
+    'snakemake --profile "$(runferry profile narval)" --config account=def-<pi> '
     "--set-resources \"train:slurm_extra='--begin=now+1hour'\""
 )
 _DRY_RUN = "tests/end_to_end/test_profiles.py::test_a_dry_run_works_on_a_laptop"
@@ -60,7 +60,7 @@ NOT_AS_WRITTEN = {
     "scp narval.alliancecan.ca:my-project/results/train/report.html .": _ELSEWHERE,
     "module load python/3.11": NotAsWritten("only a site has environment modules"),
     "python3 -m venv ~/runferry-venv": NotAsWritten("the tests' own environment is there in its place"),
-    "pip install git+<repository>": NotAsWritten("it asks the package index; the tests' own environment has it"),
+    "pip install ~/runferry": NotAsWritten("it asks the package index; the tests' own environment has it"),
     "pip install --editable '.[comet]'": NotAsWritten(
         "it asks the package index; the tests have comet_ml in environments of their own"
     ),
@@ -176,6 +176,8 @@ NOT_AS_WRITTEN = {
     f"{_PROFILES} -k mycluster": _PYTEST,
     ".venv/bin/python -m pytest tests/sync/test_clean.py": _PYTEST,
     ".venv/bin/python -m pytest tests/sync/test_clean.py -k trained": _PYTEST,
+    ".venv/bin/python -m pytest tests/sync/test_clean.py"
+    "::test_a_clean_that_was_killed_while_it_deleted_is_completed_by_the_next_one": _PYTEST,
     ".venv/bin/python -m pytest tests/test_doctests.py -k folder": _PYTEST,
 }
 

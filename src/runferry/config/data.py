@@ -82,9 +82,7 @@ def items_of(sections: Sequence[Mapping[str, Any]], where: str) -> tuple[Item, .
         to = section["to"] or (_stem(source.name) if section["unpack"] else source.name)
         for other in items:
             if _is_inside(to, other.to) or _is_inside(other.to, to):
-                raise ConfigError(
-                    f"{here}.to: found {to}, which {other.to} is in the way of, expected a place of its own"
-                )
+                raise ConfigError(f"{here}.to: found {to}, which overlaps {other.to}, expected another path")
         items.append(Item(source.resolve(), check_inside(to, f"{here}.to"), section["unpack"]))
     return tuple(items)
 

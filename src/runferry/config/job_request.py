@@ -209,9 +209,10 @@ def _gpu(experiment: Experiment, cluster: Cluster) -> Gpu | None:
     if experiment.gpu.lower() == ANY:
         if cluster.any_gpu:
             return any_of(cluster.gpus.values())
-        why = f"{cluster.title} refuses a request without one" if cluster.any_gpu is False else "not established there"
-        expected = f"expected a model, one of {', '.join(cluster.gpus)} on {cluster.title}"
-        raise ConfigError(f"{where}.gpu: found any, {expected}: a GPU of whatever model is {why}")
+        why = f"{cluster.title} refuses a request that names no model"
+        if cluster.any_gpu is None:
+            why = f"it is not established whether {cluster.title} takes a request that names no model"
+        raise ConfigError(f"{where}.gpu: found any, expected one of {', '.join(cluster.gpus)}: {why}")
     named = cluster.gpu_names.get(experiment.gpu.lower())
     if named is None:
         expected = f"expected one of {', '.join(cluster.gpus)}"

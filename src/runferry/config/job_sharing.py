@@ -113,8 +113,8 @@ def _side_by_side(experiment: Experiment, cluster: Cluster, gpu: Gpu | None, whe
     # Those that share one GPU need no more of it than one run.
     if given > share and experiment.gpus:
         if gpu is None:
-            found = f"found {given} with GPUs, expected {'1' if share == 1 else f'{share} (share_gpu)'}"
-            raise ConfigError(f"{where}: {found} on {cluster.title}, which hands out none")
+            found = f"found {given} runs with GPUs, expected {'1' if share == 1 else f'{share} (share_gpu)'}"
+            raise ConfigError(f"{where}: {found}: {cluster.title} assigns no GPUs to jobs")
         most = _most(experiment.gpus, gpu)
         if most is not None and -(-given // share) not in most:
             fitting = " or ".join(str(count * share) for count in most)

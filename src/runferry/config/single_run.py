@@ -106,7 +106,8 @@ def _check_same(folder: RunFolder, wanted: RunRecord) -> None:
     except FileNotFoundError:
         return
     except ValueError as error:
-        raise ConfigError(f"{folder.run_file}: found what is no run's ({error}), expected none, or one") from error
+        found = f"{folder.run_file}: found no run record in it ({error})"
+        raise ConfigError(f"{found}, expected one, or no such file; give another folder") from error
     if there.id != wanted.id:
         found = f"found the run of another command there ({shlex.join(there.command) or 'an adopted one'})"
         raise ConfigError(f"{folder.path}: {found}, expected {shlex.join(wanted.command)}; give another folder")

@@ -42,9 +42,12 @@ def job_options(config: Mapping[str, Any], cluster: Cluster, account: str | None
         return []
     partition = section["partition"] or cluster.sync.partition
     if not cluster.slurm or partition is None:
-        why = f"{cluster.title}, of which no partition with internet is established" if cluster.slurm else cluster.title
-        message = f"sync.where: found job on {why}, expected a cluster with one"
-        raise ConfigError(f"{message}: name it as sync.partition, or say login or remote")
+        why = f"{cluster.title} has no Slurm"
+        if cluster.slurm:
+            why = (
+                f"runferry knows no partition of {cluster.title} that has internet; if there is one, set sync.partition"
+            )
+        raise ConfigError(f"sync.where: found job, expected login or remote: {why}")
     options = [f"--in-job={partition}", f"--job-minutes={text.minutes(section['job_time'])}"]
     options += [f"--job-account={account}"] if account else []
     return options if cluster.jobs is None or cluster.jobs.memory_flag else [*options, "--job-without-memory"]

@@ -104,7 +104,7 @@ def read_container(record_file: Path) -> ContainerRecord | None:
     values = cast("dict[str, Any]", content)
     if values.get("format") != FORMAT or set(values) != {field.name for field in dataclasses.fields(ContainerRecord)}:
         raise PackingError(
-            f"{record_file}: found what another version of runferry has written, expected format {FORMAT}; "
+            f"{record_file}: found a file of another runferry version, expected format {FORMAT}; "
             "build the environment again"
         )
     values["modules"] = tuple(values["modules"])

@@ -108,7 +108,7 @@ class Installation:
             missing = missing_requirement(lines) if specification.no_index else None
             if missing is None or not specification.index_allowed:
                 why = self._explain(lines, missing, specification, python)
-                raise PackingError(f"{specification.source}: expected what can be installed, found: {why}")
+                raise PackingError(f"{specification.source}: expected packages that can be installed, found: {why}")
             self._download(missing, specification)
         message = f"{specification.source}: expected most packages in the site's wheelhouse, found more than "
         message += f"{_MOST_DOWNLOADS} that are not there"
@@ -128,7 +128,7 @@ class Installation:
         lines, code = self._run(command, self.variables)
         if code != 0:
             why = explain_failure(lines, specification.no_index)
-            raise PackingError(f"{specification.source}: expected what can be installed, found: {why}")
+            raise PackingError(f"{specification.source}: expected packages that can be installed, found: {why}")
         return next(folder.glob("*.whl"))
 
     def _download(self, requirement: str, specification: Specification) -> None:
@@ -140,9 +140,8 @@ class Installation:
         # A site's configuration may say no-index for everything.
         lines, code = self._run(command, {**self.variables, "PIP_NO_INDEX": "0"})
         if code != 0:
-            raise PackingError(
-                f"{specification.source}: expected to be installed, found: {explain_failure(lines, no_index=False)}"
-            )
+            why = explain_failure(lines, no_index=False)
+            raise PackingError(f"{specification.source}: expected packages that can be installed, found: {why}")
 
     def _explain(self, lines: list[str], missing: str | None, specification: Specification, python: str) -> str:
         said = explain_failure(lines, specification.no_index)

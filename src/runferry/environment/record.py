@@ -93,8 +93,8 @@ def read_record(path: Path) -> EnvironmentRecord:
         raise PackingError(message) from error
     if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
         message = (
-            f"{path}: found what another version of runferry has written, or a hand; expected an environment record of "
-            f"format {FORMAT}; build the environment again"
+            f"{path}: found a file of another runferry version, or one edited by hand; expected an environment record "
+            f"of format {FORMAT}; build the environment again"
         )
         raise PackingError(message)
     values = cast("dict[str, Any]", content)

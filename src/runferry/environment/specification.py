@@ -113,7 +113,9 @@ def _check_project(file: Path, key: str) -> None:
     except FileNotFoundError as error:
         raise ConfigError(f"{key}: found no file {file}, expected {_EXPECTED['pyproject']}") from error
     except (ValueError, OSError) as error:
-        raise ConfigError(f"{key}: {file}: found what is no TOML ({error}), expected a pyproject.toml") from error
+        raise ConfigError(
+            f"{key}: {file}: found invalid TOML ({error}), expected a pyproject.toml that can be parsed"
+        ) from error
     if not {"project", "build-system"} & set(content):
         message = f"{key}: {file}: found neither [project] nor [build-system], expected the pyproject.toml of a package"
         raise ConfigError(message)

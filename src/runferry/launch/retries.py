@@ -40,5 +40,6 @@ def check_retry(folders: Sequence[RunFolder]) -> None:
     last = left[0].attempts()[-1]
     message = f": {last.message.rstrip('.')}" if last.message else ""
     names = ", ".join(run.path.name for run in left)
-    ended = f"found that it ended by itself ({last.reason}{message}), expected an end from outside"
-    raise LaunchError(f"run {names}: is not run again: {ended}")
+    found = f"found that its command failed by itself ({last.reason}{message})"
+    expected = f"expected a cause outside it, such as a time limit; see {left[0].log_file}"
+    raise LaunchError(f"run {names}: is not run again: {found}, {expected}")

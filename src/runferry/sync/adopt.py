@@ -55,9 +55,10 @@ def adopt_segments(
         found = _find(path)
         if not found:
             known = next(path.rglob("offline-run-*"), None)
-            what = "only runs that runferry has already" if known else "no offline-run-*"
+            what = "only offline runs that runferry wrote" if known else "no offline-run-*"
             sync = f"; run: runferry sync {known.parent.parent}" if known else ""
-            message = f"{path}: found {what} in it, expected a folder that has some of others, or one itself{sync}"
+            expected = "an offline-run-* folder of another tool, or a folder that holds some"
+            message = f"{path}: found {what} in it, expected {expected}{sync}"
             raise ConfigError(message)
         done += [_adopt(segment, results / experiment, dry_run=dry_run) for segment in found]
     return done

@@ -76,8 +76,8 @@ class Hold:
         """
         holder = _read(self._file)
         if holder is None or holder.get("name") != self._name:
-            by = holder["host"] if holder else "another process, which has ended"
-            message = f"{self.results}: expected to hold the lock, found that {by} took it while this was stopped"
+            by = holder["host"] if holder else "a process that has ended"
+            message = f"{self.results}: expected to hold the lock, found that {by} took it while this one was suspended"
             raise LockLostError(message)
 
     def take(self, say: Callable[[str], None], *, flock: bool, wait: bool = True) -> None:

@@ -55,6 +55,6 @@ def _ids(folder: RunFolder) -> list[str]:
     if not logs_to_wandb(folder.read_run()):
         raise ConfigError(f"{folder.path}: found a run that logs to Comet, expected one that logs to W&B")
     if read_all_cleaned(folder):
-        message = f"{folder.path}: found rows that were deleted here, expected all of them"
-        raise ConfigError(f"{message}: only the W&B run that it has now holds them; keep its id")
+        message = f"{folder.path}: found that rows were deleted from this disk, expected all of them"
+        raise ConfigError(f"{message}: only the present W&B run still has those, so do not rename it")
     return [disk.written_id for disk in read_disks(folder)]

@@ -188,10 +188,11 @@ def _submit(folder: Path, place: JobPlace) -> str:
             command, input=script, env=variables, capture_output=True, text=True, check=False, timeout=60
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SyncJobError(f"sbatch: found that it does not answer ({error}), expected a job") from error
+        raise SyncJobError(f"sbatch: found no answer ({error}), expected a job id") from error
     if done.returncode:
         said = " ".join(done.stderr.split())[:300]
-        raise SyncJobError(f"sbatch on {place.partition}: found that it is refused ({said}), expected a job that syncs")
+        found = f"found that partition {place.partition} refuses the sync job ({said}), expected it to be accepted"
+        raise SyncJobError(f"sbatch: {found}; name another sync.partition, or say login")
     return done.stdout.strip().partition(";")[0]
 
 

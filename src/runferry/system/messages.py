@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -103,7 +104,7 @@ def with_next_step(error: RunferryError, words: Sequence[str] | None = None) -> 
         The command that failed; by default this process's own.
     """
     text = str(error)
-    if "; run: " in text:
+    if re.search("[;,] run: ", text):
         return text
     command = error.next_command or typed(words or _own_words())
     return f"{text}; {error.before_next}: {command}"

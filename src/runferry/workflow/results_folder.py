@@ -34,7 +34,7 @@ def check_results(results: Path) -> None:
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        message = f"{place}: found what is no folder, expected the folder of the results; move it away"
+        message = f"{place}: found a file, expected a folder for the results; move the file away"
         raise ConfigError(f"{message}, or name another folder (pathvars: {{results: ...}})")
     if not os.access(place, os.W_OK | os.X_OK):
         message = f"{place}: found a folder that this user cannot write to, expected one for the results"

@@ -238,7 +238,9 @@ def test_run_cap_and_count_end_a_grid():
 
 
 def test_a_random_sweep_without_an_end_is_refused_in_one_line():
-    with pytest.raises(ConfigError, match="run_cap: found nothing, expected the number of runs"):
+    with pytest.raises(
+        ConfigError, match="run_cap: found nothing, expected a number of runs, since a random sweep has no end"
+    ):
         _check({"a": {"min": 0.0, "max": 1.0}}, method="random").points(None, 0)
 
 

@@ -107,7 +107,7 @@ ROWS = [
     Row("trackers/wandb/deleted.py", "expected what runferry clean wrote", _cleaned),
     Row("trackers/wandb/renamed.py", "expected what runferry rename wrote", _renamed),
     Row("sync/rename.py", "logs to Comet", lambda world: _rename(world, "run.json", {"id": "r", "tracker": "comet"})),
-    Row("sync/rename.py", "deleted here", lambda world: _rename(world, "cleaned.json", DELETED)),
+    Row("sync/rename.py", "deleted from this disk", lambda world: _rename(world, "cleaned.json", DELETED)),
     elsewhere(
         "sync/comet/carrier.py",
         "found {}",
@@ -123,7 +123,7 @@ ROWS = [
     _asked("{}", 302),
     _asked("not JSON"),
     Row("trackers/comet/settings.py", "sync.", lambda _: CometSettings().check({"sync": {"watch": True}}, None)),  # type: ignore[arg-type]
-    Row("trackers/comet/settings.py", "the metrics that decide", _needs),
+    Row("trackers/comet/settings.py", "expected none with `tracker: comet`", _needs),
     Row("sync/comet/upload.py", "found no program comet", _no_program),
     Row("trackers/registry.py", "tracker: found", lambda _: tracker_name("mlflow")),
 ]

@@ -162,5 +162,5 @@ ROWS = [
     _new("one argument an item", command="true"),
     _new("the record of an environment", environment="none.json"),
     _new("the run of another command", run=json.dumps({"id": "other", "command": ["false"]})),
-    _new("found what is no run's", run="{"),
+    _new("found no run record in it", run="{"),
 ]

@@ -207,7 +207,9 @@ ROWS = [
     Row("environment/archive.py", "found an index that cannot be read", _no_index),
     _unpacked("expected it as it was packed", _flipped),
     _unpacked("expected room for it, found", _disk_is_full),
-    _container("found what another version", lambda _, file: write_json(file, {"kind": "container", "format": 1})),
+    _container(
+        "found a file of another runferry version", lambda _, file: write_json(file, {"kind": "container", "format": 1})
+    ),
     _container("found no such image", lambda image, _: image.unlink()),
     _container("found another image", lambda image, _: image.write_text("longer than the other")),
     _contained("apptainer: found none", "/work", there=False),
@@ -219,9 +221,9 @@ ROWS = [
     ),
     _installed("a virtual environment to be made", "broken", lambda one, _: one.create(SimpleNamespace(path="python"))),
     _installed("most packages in the site's wheelhouse", NOT_FOUND, _never_ends, no_index=True, index_allowed=True),
-    _installed("what can be installed", PIP_SAYS, lambda one, what: one.install_arguments([], what, "3.11")),
-    _installed("what can be installed", PIP_SAYS, lambda one, what: one.wheel_of(Path("p"), what)),
-    _installed("to be installed", PIP_SAYS, lambda one, what: one._download("x", what)),
+    _installed("packages that can be installed", PIP_SAYS, lambda one, what: one.install_arguments([], what, "3.11")),
+    _installed("packages that can be installed", PIP_SAYS, lambda one, what: one.wheel_of(Path("p"), what)),
+    _installed("packages that can be installed", PIP_SAYS, lambda one, what: one._download("x", what)),
     _installed(
         "found no extra",
         NO_EXTRA,
@@ -231,7 +233,7 @@ ROWS = [
     ),
     Row("environment/packing.py", "neither a file", _no_file),
     Row("environment/packing.py", "{}: found that it changed while it was packed", _changing),
-    _record("or a hand", "[]"),
+    _record("or one edited by hand", "[]"),
     _record("found missing or unknown keys", f'{{"format": {FORMAT}}}'),
     _record("found no such environment record", None),
     _record("{}; build the environment again", "{"),

@@ -89,7 +89,7 @@ def _no_partition(_: World) -> None:
 
 
 ROWS = [
-    Row("config/sync_place.py", "found job on", _no_partition),
+    Row("config/sync_place.py", "found job, expected login or remote", _no_partition),
     Row("sync/job_exchange.py", "found no answer of the submitter", _no_key),
     Row(
         CONNECTION,
@@ -97,22 +97,22 @@ ROWS = [
         lambda _: parse_site("-oProxyCommand=x:y", program="", ssh="ssh"),
     ),
     Row(CONNECTION, "found that it answers", lambda _: ask(_line(b'{"error": "no"}\n', end=False), {"op": "list"})),
-    _shell("a shell that prints and prints", "while echo welcome; do :; done 2>/dev/null"),
+    _shell("that the login shell prints", "while echo welcome; do :; done 2>/dev/null"),
     _shell("found that ssh does not connect", "exit 255"),
     _shell("--program says where it is", "exit 127"),
     _shell("whether --program is a runferry of this version", "exit 1"),
     _shell("instead of what refuses it", 'echo "rejected: runferry serve-results results"'),
     Row(FRAMES, "found it closed", _closed),
     _frame("a frame of runferry's", b"hello\n"),
-    _frame("does not unpack", b'{"body": 4}\nnone'),
-    _frame("within 64 KiB", b"x" * 65_530 + b"x" * 6, end=False),
+    _frame("cannot be unpacked", b'{"body": 4}\nnone'),
+    _frame("expected a shorter first line", b"x" * 65_530 + b"x" * 6, end=False),
     _frame("found its end", b""),
-    _frame("of silence", b"", end=False),
+    _frame("connection: found nothing", b"", end=False),
     _listed("expected runs, <experiment>/<run>", {"run": "../x"}),
     _listed("expected a file of a run", {"run": "e/r"}, json.dumps([["../../.ssh/authorized_keys", 1, 1]]).encode()),
     Row(MIRROR, "a file that was not asked for", _not_asked_for),
     Row(SERVING, "the folder of results", lambda world: folder_asked_for([world.tmp / "none"], None)),
     Row(SERVING, "this key is for nothing else", lambda world: folder_asked_for([world.tmp], "bash")),
-    _in_job("found that it is refused", "cat >/dev/null; echo 'Invalid partition' >&2; exit 1"),
-    _in_job("found that it does not answer", None),
+    _in_job("refuses the sync job", "cat >/dev/null; echo 'Invalid partition' >&2; exit 1"),
+    _in_job("found no answer", None),
 ]

@@ -36,7 +36,7 @@ ROWS = [
         "found no Python in",
         lambda world: read_script(world.tmp, world.file("train.py", "print 1").relative_to(world.tmp)),
     ),
-    Row("config/repository/packages.py", "no TOML", lambda world: _packages("pyproject.toml", "[", world)),
+    Row("config/repository/packages.py", "invalid TOML", lambda world: _packages("pyproject.toml", "[", world)),
     Row("config/repository/packages.py", "found no list", lambda world: _packages("environment.yml", "a: 1", world)),
     Row("config/repository/job_script.py", "can be read", lambda world: read_job_script(world.tmp / "job.sh")),
     Row(

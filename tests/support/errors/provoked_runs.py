@@ -302,7 +302,7 @@ ROWS = [
     Row("cli/housekeeping.py", "the folder of one run", _renamed),
     Row(
         "trackers/wandb/service.py",
-        "found nobody who has asked for one",
+        "found no process that has asked for it",
         lambda _: Service._start_core(SimpleNamespace(_installed=None)),  # type: ignore[arg-type]
     ),
     Row("launch/retries.py", "is not run again: ", _run_again),

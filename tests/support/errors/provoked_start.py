@@ -53,7 +53,7 @@ ROWS = [
     Row("cli/main.py", "found the command", _command),
     Row("config/loading.py", "found no such file in", lambda _: check_config_file(Path("config/config.yaml"), {})),
     Row("config/loading.py", "in it, expected a mapping", lambda world: check_config_file(world.file("c.yaml"), {})),
-    Row("workflow/results_folder.py", "what is no folder", lambda world: check_results(world.file("results"))),
+    Row("workflow/results_folder.py", "found a file", lambda world: check_results(world.file("results"))),
     Row("workflow/results_folder.py", "cannot write to", _closed),
     Row("workflow/targets.py", "found no such target", lambda _: check_targets([], ["nowhere"])),
     Row("runs/code_snapshot.py", "too many files", _too_many_files),

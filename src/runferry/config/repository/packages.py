@@ -178,7 +178,9 @@ def _project(file: Path) -> dict[str, Any] | None:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"pyproject.toml: found what is no TOML ({error}), expected it to be read") from error
+        raise ConfigError(
+            f"pyproject.toml: found invalid TOML ({error}), expected a file that can be parsed"
+        ) from error
     return content if content.get("project") else None
 
 

@@ -83,8 +83,8 @@ def propose(folder: Path, asked: Asked) -> Proposal:
         When there is a config already, or no script that logs to W&B, or a file that is named cannot be read.
     """
     if (folder / CONFIG).exists():
-        message = f"found {CONFIG}, expected none, since init overwrites nothing; for what it asks for"
-        raise ConfigError(f"{message}; run: runferry plan --profile {asked.cluster.name}")
+        message = f"found {CONFIG}, expected none: init overwrites nothing; to see its plan"
+        raise ConfigError(f"{message}, run: runferry plan --profile {asked.cluster.name}")
     made = Proposal(folder)
     job = read_job_script(asked.job_script) if asked.job_script else None
     sweeps = find_sweeps(folder)

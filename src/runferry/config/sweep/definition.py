@@ -94,12 +94,8 @@ class Sweep:
         """
         given = self._given(wanted)
         if given is None:
-            message = (
-                f"{self.where}: run_cap: found nothing, expected the number of runs, since method is {self.method}"
-            )
-            raise ConfigError(
-                f"{message} and nobody stops the sweep (run_cap in the definition, or count in the config)"
-            )
+            message = f"{self.where}: run_cap: found nothing, expected a number of runs, since a {self.method} sweep"
+            raise ConfigError(f"{message} has no end: set run_cap here, or count in the config")
         return self._limited(given)
 
     def _given(self, wanted: int | None) -> int | None:

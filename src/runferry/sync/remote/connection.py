@@ -144,7 +144,8 @@ def _read_greeting(line: Line, site: Site, process: subprocess.Popen[bytes]) -> 
             printed = said.decode(errors="replace").strip() or printed
         except LineError as error:
             _raise_no_answer(site, process, printed, error)
-    raise LineError(f"{site.host}: found a shell that prints and prints, expected runferry serve-results")
+    found = f"{site.host}: found {_LINES_BEFORE} lines that the login shell prints, expected runferry serve-results"
+    raise LineError(f"{found}; make its start-up files (~/.bashrc) print nothing when ssh runs a command")
 
 
 def _raise_no_answer(site: Site, process: subprocess.Popen[bytes], printed: str, error: LineError) -> NoReturn:

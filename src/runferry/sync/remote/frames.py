@@ -72,7 +72,7 @@ class Line:
                 self._wait_for(sink=True)
                 view = view[os.write(self._sink, view) :]
         except OSError as error:
-            raise LineError(f"the line: found it closed ({error.strerror}), expected to send on it") from error
+            raise LineError(f"connection: found it closed ({error.strerror}), expected to send on it") from error
 
     def receive(self) -> tuple[dict[str, Any], bytes]:
         """Return the next frame: its header and its body.
@@ -89,7 +89,7 @@ class Line:
             header = None
         size: Any = header.get("body", 0) if is_mapping(header) else None
         if not is_mapping(header) or type(size) is not int or not 0 <= size <= LARGEST_BODY:
-            raise LineError(f"the line: found {line[:60]!r}, expected a frame of runferry's")
+            raise LineError(f"connection: found {line[:60]!r}, expected a frame of runferry's")
         if not size:
             return dict(header), b""
         packed = self._take(size)
@@ -99,14 +99,16 @@ class Line:
         except zlib.error:
             body = b""
         if not unpacker.eof:
-            raise LineError(f"the line: found a body of {size} bytes that does not unpack, expected one that does")
+            raise LineError(f"connection: found {size} bytes that cannot be unpacked, expected a compressed body")
         return dict(header), body
 
     def read_line(self) -> bytes:
         """Return the next line without its end; raises as `receive`."""
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) >= LONGEST_LINE:
-                raise LineError("the line: found no end of a frame's first line, expected one within 64 KiB")
+                raise LineError(
+                    "connection: found 64 KiB without a line's end, expected a shorter first line of a frame"
+                )
             self._fill()
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
@@ -123,11 +125,12 @@ class Line:
         self._wait_for(sink=False)
         data = os.read(self._source, 2**16)
         if not data:
-            raise LineError("the line: found its end, expected the rest of the conversation")
+            raise LineError("connection: found its end, expected an answer of the other side")
         self.bytes_received += len(data)
         self._buffer += data
 
     def _wait_for(self, *, sink: bool) -> None:
         sources, sinks = (list[int](), [self._sink]) if sink else ([self._source], list[int]())
         if not any(select.select(sources, sinks, list[int](), self._seconds)):
-            raise LineError(f"the line: found {self._seconds:.0f} s of silence, expected the other side")
+            found = f"found nothing {'sent' if sink else 'received'} for {self._seconds:.0f} s"
+            raise LineError(f"connection: {found}, expected an answer of the other side")

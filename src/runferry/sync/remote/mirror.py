@@ -155,7 +155,7 @@ class Mirror:
                 continue
             file = by_path.get(str(header.get("file")))
             if file is None:
-                raise LineError("the line: found a file that was not asked for, expected one that was")
+                raise LineError("connection: found a file that was not asked for, expected one that was")
             if self._receive_file(line, file, int(header["offset"]), arrived):
                 done.add(file.path)
 

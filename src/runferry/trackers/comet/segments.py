@@ -89,7 +89,7 @@ class Archive:
                     if is_mapping(message) and is_mapping(message.get("payload")):
                         yield message
         except (OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
-            message = f"{self.file}: found what cannot be read ({error}), expected an archive of Comet's"
+            message = f"{self.file}: found a file that cannot be read ({error}), expected an archive of Comet's"
             raise SegmentError(message) from error
 
     def files(self) -> list[str]:

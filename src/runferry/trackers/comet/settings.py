@@ -47,13 +47,11 @@ class CometSettings:
         """
         for key in ("watch", "sweeps"):
             if config["sync"][key]:
-                message = (
-                    f"config: sync.{key}: found true, expected false with `tracker: comet`: W&B's runs only have it"
-                )
+                message = f"config: sync.{key}: found true, expected false with `tracker: comet`: only W&B runs have it"
                 raise ConfigError(message)
 
     def check_experiment(self, experiment: Experiment, others: Mapping[str, Experiment]) -> None:
-        """Refuse variables that are the launcher's, and what needs the values of metrics, read of W&B's runs only.
+        """Refuse variables that are the launcher's, and what needs the values of metrics, read from W&B runs only.
 
         Raises
         ------
@@ -72,7 +70,7 @@ class CometSettings:
             found = f"needs: {several[0]}, which has several runs"
         if found:
             message = f"{where}: found {found}, expected none with `tracker: comet`"
-            raise ConfigError(f"{message}: the metrics that decide are read of W&B's runs only")
+            raise ConfigError(f"{message}: runferry reads such metrics from W&B runs only")
 
     def settings(self, config: Mapping[str, Any], cluster: Cluster) -> dict[str, Any]:  # noqa: ARG002 - the interface's
         """Return the config's section `comet`."""

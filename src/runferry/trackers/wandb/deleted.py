@@ -92,7 +92,7 @@ def read_all_cleaned(folder: RunFolder) -> dict[str, Cleaned]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = (
-            f"{folder.cleaned_file}: found what cannot be read ({error}), expected what runferry clean wrote there"
+            f"{folder.cleaned_file}: found a file that cannot be read ({error}), expected what runferry clean wrote"
         )
         raise NotVerifiedError(message) from error
 

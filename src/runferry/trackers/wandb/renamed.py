@@ -30,8 +30,8 @@ def read_renamed(folder: RunFolder) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        message = f"{folder.renamed_file}: found what cannot be read ({error})"
-        raise NotVerifiedError(f"{message}, expected what runferry rename wrote there; type the same again") from error
+        message = f"{folder.renamed_file}: found a file that cannot be read ({error})"
+        raise NotVerifiedError(f"{message}, expected what runferry rename wrote; rename the run again") from error
 
 
 def write_renamed(folder: RunFolder, ids: Iterable[str]) -> dict[str, str]:

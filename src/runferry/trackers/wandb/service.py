@@ -140,8 +140,8 @@ class Service:
 
     def _start_core(self) -> Core:
         if not self._installed:
-            message = "found nobody who has asked for one, expected that first"
-            raise LaunchError(message)
+            found = "wandb-core: found no process that has asked for it, expected one before it is started"
+            raise LaunchError(f"{found}; this is a defect of runferry, please report it")
         return Core.start(self._installed.binary, self._folder, self._environment, self._log, self._workdir)
 
     def _accept(self) -> None:
