@@ -35,7 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from runferry.report.build import build_report  # noqa: E402 - what the tests share lies there
-from runferry.report.measurements import read_measurements  # noqa: E402 - as above
+from runferry.report.measurements import Measuring  # noqa: E402 - as above
+from runferry.trackers.wandb.log.segment import read_segment  # noqa: E402 - as above
 from support.drawing import chromium, wait_until_drawn  # noqa: E402 - as above
 
 WRITER = """
@@ -90,7 +91,9 @@ def long_runs(folder: Path) -> None:
     logs = [Path(shutil.copy(one, folder / f"run-{number}.wandb")) for number in range(20)]
     start = time.process_time()
     for log in logs:
-        measured = read_measurements(log)
+        measuring = Measuring()
+        read_segment(log, measuring.add)
+        measured = measuring.measurements()
         found = len(measured.steps), len(measured.columns)
         if found != (10_000, 10):
             sys.exit(f"{log}: read {found[0]} rows of {found[1]} metrics, expected 10000 of 10")

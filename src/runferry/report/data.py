@@ -10,7 +10,7 @@ from runferry.config.search.history import read_history
 from runferry.errors import ConfigError, SegmentError
 from runferry.report.attempts import add_usage, moment, report_attempt
 from runferry.report.goals import read_goals
-from runferry.report.measurements import read_measurements
+from runferry.report.measurements import Measuring
 from runferry.report.media import without_media
 from runferry.report.model import Curve, ExperimentReport, RunReport, State, ending
 from runferry.report.sampling import Curves, is_counter, metric_order
@@ -168,10 +168,11 @@ def _read_segments(folder: RunFolder, run: RunReport, most: int, wandb_run: str)
     summary: dict[str, Any] = {}
     for path in folder.segments(wandb_run):
         try:
-            segment = read_segment(path)
+            measuring = Measuring()
+            segment = read_segment(path, measuring.add)
             if segment.empty:
                 continue
-            measured = read_measurements(path)
+            measured = measuring.measurements()
         except SegmentError as error:
             run.notes.append(str(error))
             continue

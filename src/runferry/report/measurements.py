@@ -6,15 +6,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runferry.errors import SegmentError
+from google.protobuf.message import DecodeError
+
 from runferry.report.media import Media, take_media
 from runferry.system.values import decode_all
-from runferry.trackers.wandb.log.records import parsed_records
-from runferry.trackers.wandb.log.segment import find_log
+from runferry.trackers.wandb.log.messages import parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 # wandb's names of what it measures -> ours. Those of memory were seen in a segment of 0.31; those of GPUs and "cpu" are
 # assumed, as no GPU was at hand. What several GPUs have is averaged.
@@ -61,50 +60,56 @@ class Measurements:
     media: dict[str, Media] = field(default_factory=dict[str, Media])
 
 
-def read_measurements(path: Path) -> Measurements:
-    """Read the measurements of the segment at `path` (its folder or the log in it).
+class Measuring:
+    """Takes the measurements out of a segment's records while they are read, so that a log is read once.
 
     The texts of a column are decoded together at the end, which is several times faster than row by row.
-
-    Raises
-    ------
-    SegmentError
-        When there is no transaction log, it cannot be read, or it is something else.
     """
-    file = find_log(path)
-    columns: dict[str, tuple[list[int], list[str]]] = {}
-    steps: list[int] = []
-    system: list[tuple[float, Any]] = []
-    try:
-        for record in parsed_records(file, "Measured"):
-            if record.HasField("history"):
-                row = len(steps)
-                steps.append(record.history.step.num)
-                for item in record.history.item:
-                    nested = item.nested_key
-                    key = item.key or (nested[0] if len(nested) == 1 else ".".join(nested))
-                    column = columns.get(key)
-                    if column is None:
-                        column = columns[key] = ([], [])
-                    column[0].append(row)
-                    column[1].append(item.value_json)
-            elif record.HasField("stats"):
-                time = record.stats.timestamp
-                system.append((time.seconds + time.nanos / 1e9, record.stats.item))
-    except OSError as error:
-        message = f"{file}: expected a file that can be read, found: {error.strerror}"
-        raise SegmentError(message) from error
-    measured = Measurements(steps=steps)
-    own = {name: columns.pop(name, ([], [])) for name in ("_step", "_timestamp")}
-    for row, step in zip(own["_step"][0], decode_all(own["_step"][1]), strict=True):
-        steps[row] = int(step)
-    times = decode_all(own["_timestamp"][1])
-    measured.times = times if len(times) == len(steps) else []
-    measured.media = take_media(columns, steps)
-    measured.columns = {name: (rows, decode_all(texts)) for name, (rows, texts) in columns.items() if name[:1] != "_"}
-    measured.system = _system(system)
-    measured.began = min([*measured.times[:1], *(stamps[0] for stamps, _ in measured.system.values())], default=0.0)
-    return measured
+
+    def __init__(self) -> None:
+        self._parse = parser("Measured")
+        self._steps: list[int] = []
+        self._columns: dict[str, tuple[list[int], list[str]]] = {}
+        self._system: list[tuple[float, Any]] = []
+
+    def add(self, payload: bytes) -> None:
+        """Add the next record of the log; what is no record of W&B's is left out."""
+        try:
+            record = self._parse(payload)
+        except DecodeError:
+            return
+        if record.HasField("history"):
+            row = len(self._steps)
+            self._steps.append(record.history.step.num)
+            columns = self._columns
+            for item in record.history.item:
+                nested = item.nested_key
+                key = item.key or (nested[0] if len(nested) == 1 else ".".join(nested))
+                column = columns.get(key)
+                if column is None:
+                    column = columns[key] = ([], [])
+                column[0].append(row)
+                column[1].append(item.value_json)
+        elif record.HasField("stats"):
+            time = record.stats.timestamp
+            self._system.append((time.seconds + time.nanos / 1e9, record.stats.item))
+
+    def measurements(self) -> Measurements:
+        """Return the measurements of all records that were added."""
+        steps, columns = self._steps, self._columns
+        measured = Measurements(steps=steps)
+        own = {name: columns.pop(name, ([], [])) for name in ("_step", "_timestamp")}
+        for row, step in zip(own["_step"][0], decode_all(own["_step"][1]), strict=True):
+            steps[row] = int(step)
+        times = decode_all(own["_timestamp"][1])
+        measured.times = times if len(times) == len(steps) else []
+        measured.media = take_media(columns, steps)
+        measured.columns = {
+            name: (rows, decode_all(texts)) for name, (rows, texts) in columns.items() if name[:1] != "_"
+        }
+        measured.system = _system(self._system)
+        measured.began = min([*measured.times[:1], *(stamps[0] for stamps, _ in measured.system.values())], default=0.0)
+        return measured
 
 
 def _system(records: Iterable[tuple[float, Any]]) -> dict[str, tuple[list[float], list[float]]]:

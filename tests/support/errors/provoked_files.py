@@ -20,7 +20,6 @@ from runferry.environment.record import FORMAT, EnvironmentRecord, read_record
 from runferry.environment.specification import Specification
 from runferry.launch import staging as stage
 from runferry.launch.staging import Staging
-from runferry.report.measurements import read_measurements
 from runferry.system import disk_space
 from runferry.system.files import write_json
 from runferry.trackers.wandb.log.framing import TransactionLog
@@ -242,7 +241,6 @@ ROWS = [
         "system/disk_space.py", "too little room", lambda world: disk_space.check_room(world.tmp, 10**18, "x", inodes=1)
     ),
     Row("system/disk_space.py", "too few inodes", _no_inodes),
-    Row("report/measurements.py", "can be read", lambda world: read_measurements(world.tmp / "none.wandb")),
     _staged("cannot be staged: expected what can be read, found: {}", "data.zip"),
     _staged("a folder with room", "data.tar", with_room=False),
     Row("launch/staging.py", "cannot be staged: expected what can be read, found: {}", _no_place_for_item),

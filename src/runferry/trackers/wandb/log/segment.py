@@ -39,7 +39,7 @@ from runferry.trackers.wandb.log.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -157,8 +157,13 @@ def find_log(path: Path) -> Path:
     return found[0]
 
 
-def read_segment(path: Path) -> Segment:
+def read_segment(path: Path, also: Callable[[bytes], None] | None = None) -> Segment:
     """Read the segment at `path` (its folder or the log in it), except for the rows of its history.
+
+    Parameters
+    ----------
+    also
+        Takes each record too, undecoded, while the log is read.
 
     Raises
     ------
@@ -173,6 +178,8 @@ def read_segment(path: Path) -> Segment:
         size_bytes = file.stat().st_size
         for payload in log:
             collected.add(payload)
+            if also is not None:
+                also(payload)
     except OSError as error:
         raise _unreadable(file, error) from error
     run = collected.run
