@@ -13,6 +13,7 @@ import pytest
 import snakemake_executor_plugin_slurm as slurm_plugin
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
+from runferry.config.rounds import ChosenRun, write_chosen
 from runferry.runs.continuation import is_to_continue, should_continue
 from runferry.runs.folder import RunFolder
 from runferry.system.files import write_json
@@ -197,7 +198,7 @@ def test_a_trained_run_is_done_whatever_slurm_calls_its_job(world):
 )
 def test_a_run_that_was_killed_has_failed_in_its_round_and_one_that_goes_on_has_not_ended(world, state, record, call):
     place = world.folder / "results" / "a" / "rounds" / "1" / "1.json"
-    write_json(place.with_name("runs.json"), [{"id": "run1"}])
+    write_chosen(place.with_name("runs.json"), [ChosenRun("run1", {"lr": 0.1}, 0)])
     world.job.output = [str(place)]
     attempt(world, **record)
     world.slurm.queue, world.slurm.ended = [queued(world, state)], {"7": state}
