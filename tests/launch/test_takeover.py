@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from runferry.config.rounds import ChosenRun, write_chosen
 from runferry.errors import AnotherAttemptError
 from runferry.launch.bayes_run import launch_place
 from runferry.runs.first_start import begin_race, claim
@@ -76,7 +77,7 @@ def test_of_several_jobs_the_first_trains_and_the_other_writes_nothing(tmp_path)
 def test_of_several_jobs_of_a_place_in_a_round_the_one_that_lost_says_nothing_of_its_end(tmp_path, monkeypatch):
     folder = make_run(tmp_path / "e" / "k3j9", python("print('trained')"))
     place = tmp_path / "e" / "rounds" / "1" / "1.json"
-    write_json(place.with_name("runs.json"), [{"id": "k3j9"}])
+    write_chosen(place.with_name("runs.json"), [ChosenRun("k3j9", {"lr": 0.1}, 0)])
     race = begin_race(folder)
     assert claim(folder, race, "7")
     monkeypatch.setenv("SLURM_JOB_ID", "8")
