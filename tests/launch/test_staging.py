@@ -182,7 +182,7 @@ def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path) -> N
         ([{"from": "plain.txt", "to": "/x"}], r"stage\.0\.to: found '/x', expected a path below"),
         (
             [{"from": "plain.txt", "to": "a"}, {"from": "content", "to": "a/b"}],
-            r"stage\.1\.to: found a/b, which a is in",
+            r"stage\.1\.to: found a/b, which overlaps a",
         ),
     ],
 )
