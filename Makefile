@@ -21,7 +21,7 @@ WORKERS ?= 4
 
 help:
 	@sed -n 's/^# \(make .*\)/  \1/p' Makefile
-	@echo "  make quick   the tests that take seconds"
+	@echo "  make quick   the tests that take seconds and start no jobs"
 	@echo "  make clean   removes .venv and what Snakemake keeps; results/ stays"
 	@echo "  make demo SERVER=wandb   the demo, synced to your own W&B account (WANDB_API_KEY or ~/.netrc)"
 
@@ -148,8 +148,10 @@ test: setup
 	wait $$cluster; cluster=$$?; cat $(CLUSTER_LOG); \
 	exit $$((newest | oldest | cluster))
 
+# What starts neither jobs nor real clients, but for a few: the others take a quarter of an hour, though each is quick.
+QUICK_TESTS := $(addprefix tests/,cli config executor report runs system workflow test_*.py)
 quick: setup
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(QUICK_TESTS)
 
 check: $(VENV)/.ready-test
 	$(BIN)/ruff format --check .
