@@ -148,7 +148,7 @@ test: setup
 	wait $$cluster; cluster=$$?; cat $(CLUSTER_LOG); \
 	exit $$((newest | oldest | cluster))
 
-# What starts neither jobs nor real clients, but for a few: the others take a quarter of an hour, though each is quick.
+# What starts neither jobs nor real clients, but for a few: the others take several times as long, though each is quick.
 QUICK_TESTS := $(addprefix tests/,cli config executor report runs system workflow test_*.py)
 quick: setup
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(QUICK_TESTS)
