@@ -37,7 +37,6 @@ from snakemake_executor_plugin_runferry.submitting import SubmittingExecutor
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from runferry.runs.folder import RunFolder
     from runferry.workflow.training_job import TrainingJob
 
 CHOICE_SECONDS = 10
@@ -190,7 +189,7 @@ class Executor(SubmittingExecutor):
             return
         if not self._goes_on(training, info, state or ""):
             allow_no_retry(info.job)
-            self._failed |= {folder.path for folder in training.folders if not _is_trained(folder)}
+            self._failed |= {folder.path for folder in training.folders if not folder.has_finished}
         log = log_of(info)
         logs = [str(log)] if log and Path(log).exists() else []
         words = last_words(training, info.external_jobid, state or "", log)
@@ -248,7 +247,3 @@ class Executor(SubmittingExecutor):
             say(f"left {count} running; the same command goes on with them")
             return
         super().cancel_jobs(list(known.values()))
-
-
-def _is_trained(folder: RunFolder) -> bool:
-    return folder.trained_file.exists() or folder.finished_file.exists()

@@ -80,7 +80,7 @@ def last_words(training: TrainingJob, job: str, state: str, log: Path | None) ->
     for folder in training.folders:
         attempts = folder.attempts()
         begun = begun or has_begun(folder, job)
-        if attempts and not (folder.trained_file.exists() or folder.finished_file.exists()):
+        if attempts and not folder.has_finished:
             last = attempts[-1]
             message = f": {last.message}" if last.message else ""
             said.append(f"Run {folder.path.name}: {last.reason or last.outcome}{message}. ")

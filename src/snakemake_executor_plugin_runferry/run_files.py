@@ -61,7 +61,7 @@ class RunFiles:
         outcome = last.outcome
         if job is not None and last.job != job:
             # An earlier job's: a pack goes on without the runs that have finished, others may be trained anew.
-            return TRAINED if folder.finished_file.exists() or folder.trained_file.exists() else QUEUED
+            return TRAINED if folder.has_finished else QUEUED
         if outcome == "finished":
             return TRAINED
         if outcome in UNDER_WAY:
